@@ -1,0 +1,50 @@
+"""Names of things: `arn:shoal:ecs:local:<owner>:<kind>/...`, in the shape ECS users take apart.
+
+cluster               arn:shoal:ecs:local:000000000000:cluster/default
+task definition       arn:shoal:ecs:local:000000000000:task-definition/web:7
+task                  arn:shoal:ecs:local:000000000000:task/default/<32 hex digits>
+container instance    arn:shoal:ecs:local:000000000000:container-instance/default/<32 hex digits>
+container             arn:shoal:ecs:local:000000000000:container/default/<task>/<name>
+"""
+
+OWNER = "000000000000"
+PREFIX = f"arn:shoal:ecs:local:{OWNER}:"
+
+
+def cluster_arn(cluster: str) -> str:
+    return f"{PREFIX}cluster/{cluster}"
+
+
+def task_definition_arn(family: str, revision: int) -> str:
+    return f"{PREFIX}task-definition/{family}:{revision}"
+
+
+def task_arn(cluster: str, task_id: str) -> str:
+    return f"{PREFIX}task/{cluster}/{task_id}"
+
+
+def container_instance_arn(cluster: str, instance_id: str) -> str:
+    return f"{PREFIX}container-instance/{cluster}/{instance_id}"
+
+
+def container_arn(cluster: str, task_id: str, name: str) -> str:
+    return f"{PREFIX}container/{cluster}/{task_id}/{name}"
+
+
+def short(name: str) -> str:
+    """The last part of an ARN; anything else unchanged.
+
+    >>> short("arn:shoal:ecs:local:000000000000:task/default/0af3")
+    '0af3'
+    >>> short("web:7")
+    'web:7'
+    """
+    if not name.startswith("arn:"):
+        return name
+    return name.rsplit("/", 1)[-1]
+
+
+def cluster_of(name: str) -> str | None:
+    """The cluster an ARN of a task or an instance names, if it names one."""
+    parts = name.split("/")
+    return parts[1] if name.startswith("arn:") and len(parts) == 3 else None
