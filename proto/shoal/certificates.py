@@ -1,0 +1,229 @@
+"""The cluster's certificate authority and the certificates it issues.
+
+    <folder>/authority.crt, authority.key      P-256, ten years; the key stays where it was made
+    <folder>/<file>.crt, <file>.key            one year; names its holder as shoal://<cluster>/<role>/<name>
+
+Everything here may be called again at any time: what exists and is still good is kept, what has less than a
+third of its life left is issued anew. Files appear whole (written beside, then renamed); keys are readable by
+their owner only.
+"""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from ipaddress import ip_address
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from shoal.rpc import SERVER_NAME, Identity
+
+ETCD_NAME = "etcd.shoal"
+AUTHORITY_LIFE = timedelta(days=3650)
+CERTIFICATE_LIFE = timedelta(days=365)
+# A peer whose clock is a little behind must not refuse a certificate as "not yet valid".
+BACKDATE = timedelta(minutes=5)
+RENEW_BELOW = 1 / 3
+
+Key = ec.EllipticCurvePrivateKey
+
+
+@dataclass(frozen=True, slots=True)
+class Authority:
+    """Signs certificates. `path` is what every peer is given to verify with."""
+
+    certificate: x509.Certificate
+    key: Key
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """Where a certificate and its key lie."""
+
+    certificate: Path
+    key: Path
+
+
+def ensure_authority(folder: Path, cluster: str, now: datetime) -> Authority:
+    """The authority kept in `folder`, made at the first call.
+
+    Raises ValueError if it has expired: a new authority is a new cluster, so nobody makes one silently.
+    """
+    path, key_path = folder / "authority.crt", folder / "authority.key"
+    if path.exists() and key_path.exists():
+        authority = Authority(_load_certificate(path), _load_key(key_path), path)
+        if life_left(authority.certificate, now) <= 0:
+            raise ValueError(f"the cluster's authority {path} has expired")
+        return authority
+    key = ec.generate_private_key(ec.SECP256R1())
+    certificate = _authority_certificate(key, cluster, now)
+    _write_private(key_path, _pem(key))
+    _write(path, certificate.public_bytes(serialization.Encoding.PEM))
+    return Authority(certificate, key, path)
+
+
+def ensure_certificate(
+    authority: Authority,
+    folder: Path,
+    file: str,
+    identity: Identity,
+    now: datetime,
+    names: Sequence[str] = (),
+) -> Issued:
+    """A certificate that names `identity`, for servers and clients alike; kept while it is good.
+
+    names: further DNS names or addresses a server is called by; a scheduler's and etcd's own are known.
+    """
+    issued = Issued(folder / f"{file}.crt", folder / f"{file}.key")
+    wanted = [*_server_names(identity.role), *names]
+    if issued.certificate.exists() and issued.key.exists():
+        present = _load_certificate(issued.certificate)
+        if _is_good(present, authority, identity, wanted, now):
+            return issued
+    key = ec.generate_private_key(ec.SECP256R1())
+    certificate = _leaf_certificate(authority, key, identity, wanted, now)
+    _write_private(issued.key, _pem(key))
+    _write(issued.certificate, certificate.public_bytes(serialization.Encoding.PEM))
+    return issued
+
+
+def life_left(certificate: x509.Certificate, now: datetime) -> float:
+    """What share of the certificate's life is left, from 1.0 (new) down to 0.0 (expired) and below."""
+    begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    return (end - now) / (end - begin)
+
+
+def read_certificate(path: Path) -> x509.Certificate:
+    """Raises ValueError if the file holds no certificate, OSError if it cannot be read."""
+    return _load_certificate(path)
+
+
+def _server_names(role: str) -> list[str]:
+    if role == "scheduler":
+        return [SERVER_NAME]
+    if role == "etcd":
+        return [ETCD_NAME, "localhost", "127.0.0.1"]
+    return []
+
+
+def _is_good(
+    certificate: x509.Certificate,
+    authority: Authority,
+    identity: Identity,
+    names: Sequence[str],
+    now: datetime,
+) -> bool:
+    if certificate.issuer != authority.certificate.subject or life_left(certificate, now) < RENEW_BELOW:
+        return False
+    try:
+        certificate.verify_directly_issued_by(authority.certificate)
+    except Exception:  # another authority of the same name: issue anew, whatever the library calls it
+        return False
+    present = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    return set(present) == set(_alternative_names(identity, names))
+
+
+def _alternative_names(identity: Identity, names: Sequence[str]) -> list[x509.GeneralName]:
+    return [x509.UniformResourceIdentifier(identity.uri), *(_name(name) for name in names)]
+
+
+def _name(name: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ip_address(name))
+    except ValueError:
+        return x509.DNSName(name)
+
+
+def _authority_certificate(key: Key, cluster: str, now: datetime) -> x509.Certificate:
+    # The serial makes the name unique, so that two clusters of one name are never taken for each other.
+    serial = x509.random_serial_number()
+    name = _subject(f"shoal {cluster[:30]} authority {serial % 16**8:08x}")
+    public = key.public_key()
+    return (
+        x509.CertificateBuilder(name, name, public, serial, now - BACKDATE, now + AUTHORITY_LIFE)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(_key_usage(signs_certificates=True), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+
+
+def _leaf_certificate(
+    authority: Authority, key: Key, identity: Identity, names: Sequence[str], now: datetime
+) -> x509.Certificate:
+    usages = [ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH]
+    # Never longer than the authority itself.
+    end = min(now + CERTIFICATE_LIFE, authority.certificate.not_valid_after_utc)
+    subject, issuer = _subject(f"{identity.role} {identity.name[:40]}"), authority.certificate.subject
+    serial = x509.random_serial_number()
+    return (
+        x509.CertificateBuilder(issuer, subject, key.public_key(), serial, now - BACKDATE, end)
+        .add_extension(x509.SubjectAlternativeName(_alternative_names(identity, names)), critical=False)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(_key_usage(signs_certificates=False), critical=True)
+        .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
+        .add_extension(
+            x509.AuthorityKeyIdentifier.from_issuer_public_key(authority.key.public_key()), critical=False
+        )
+        .sign(authority.key, hashes.SHA256())
+    )
+
+
+def _subject(common_name: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
+
+
+def _key_usage(signs_certificates: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=not signs_certificates,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=signs_certificates,
+        crl_sign=signs_certificates,
+        encipher_only=False,
+        decipher_only=False,
+    )
+
+
+def _load_certificate(path: Path) -> x509.Certificate:
+    return x509.load_pem_x509_certificate(path.read_bytes())
+
+
+def _load_key(path: Path) -> Key:
+    key = serialization.load_pem_private_key(path.read_bytes(), None)
+    if not isinstance(key, ec.EllipticCurvePrivateKey):
+        raise ValueError(f"{path} holds no elliptic curve key")
+    return key
+
+
+def _pem(key: Key) -> bytes:
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+
+
+def _write(path: Path, content: bytes) -> None:
+    _write_whole(path, content, 0o644)
+
+
+def _write_private(path: Path, content: bytes) -> None:
+    _write_whole(path, content, 0o600)
+
+
+def _write_whole(path: Path, content: bytes, mode: int) -> None:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    beside = path.with_name(f"{path.name}.{os.getpid()}.new")
+    beside.unlink(missing_ok=True)
+    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    beside.replace(path)

@@ -1,0 +1,243 @@
+"""The public client: finds the leader, carries the certificate, retries what is safe to retry.
+
+    async with Client.connect() as client:                      # the current context
+        answer = await client.cluster.ListTasks(task_pb2.ListTasksRequest())
+
+`client.cluster` has every method of the generated stub. A unary call goes to the leader, is retried with
+jittered back-off until its deadline while that is safe, and raises the errors of `shoal.errors`. A call that
+changes something gets a client token if its message has room for one, so that sending it twice does it once.
+"""
+
+import asyncio
+import random
+import time
+import uuid
+from collections.abc import AsyncIterator, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, cast
+
+import grpc
+import grpc.aio
+
+from shoal import errors
+from shoal.context import Context, load
+from shoal.rpc import Credentials, open_channel
+from shoal.v1 import cluster_pb2_grpc, event_pb2
+
+if TYPE_CHECKING:
+    from shoal.v1.cluster_pb2_grpc import ClusterAsyncStub
+
+CALL_TIMEOUT_SECONDS = 30.0
+_BACKOFF_FIRST_SECONDS = 0.05
+_BACKOFF_MAX_SECONDS = 1.0
+# Doing these twice is not the same as doing them once, and they carry no client token.
+_NOT_IDEMPOTENT = frozenset({"RegisterTaskDefinition"})
+_STREAMING = frozenset({"Watch", "ReadLogs", "RunTasks"})
+
+
+class Client:
+    """A connection to one cluster's control plane. Share it freely within one event loop."""
+
+    cluster: "ClusterAsyncStub"
+
+    def __init__(self, context: Context, timeout_seconds: float = CALL_TIMEOUT_SECONDS) -> None:
+        """timeout_seconds: the deadline of a unary call that names none with `timeout=`, retries included.
+
+        Raises NoContext if the context's certificate files cannot be read.
+        """
+        self.context = context
+        self._leader = _Leader(context.endpoints, _credentials(context))
+        self.cluster = cast("ClusterAsyncStub", _Stub(self._leader, timeout_seconds))
+
+    @classmethod
+    def connect(
+        cls, context: Context | str | None = None, *, timeout_seconds: float = CALL_TIMEOUT_SECONDS
+    ) -> "Client":
+        """For a context, its name, or the current one. Connects when first used. Raises NoContext."""
+        chosen = context if isinstance(context, Context) else load().choose(context)
+        return cls(chosen, timeout_seconds)
+
+    async def __aenter__(self) -> "Client":
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        await self._leader.close()
+
+    async def watch(
+        self, cluster: str, tasks: Sequence[str] = (), after_revision: int | None = None
+    ) -> AsyncIterator[event_pb2.WatchResponse]:
+        """The events from now on (or after a store revision), over changes of leader, without a gap.
+
+        The first answer tells where the stream starts. Raises HistoryLost if it fell behind what is kept.
+        """
+        delays = _delays()
+        while True:
+            request = event_pb2.WatchRequest(cluster=cluster, tasks=tasks, after_revision=after_revision)
+            try:
+                async for answer in self.cluster.Watch(request):
+                    after_revision = answer.revision
+                    delays = _delays()
+                    yield answer
+            except errors.Unreachable:
+                pass
+            await asyncio.sleep(next(delays))
+
+
+class _Leader:
+    """Which of the endpoints is asked: the last one that answered; the next after a failure."""
+
+    def __init__(self, endpoints: Sequence[str], credentials: Credentials) -> None:
+        self._endpoints = tuple(endpoints)
+        self._credentials = credentials
+        self._open: dict[str, tuple[grpc.aio.Channel, ClusterAsyncStub]] = {}
+        self._at = 0
+
+    @property
+    def endpoint(self) -> str:
+        return self._endpoints[self._at]
+
+    def stub(self) -> "ClusterAsyncStub":
+        if self.endpoint not in self._open:
+            channel = open_channel(self.endpoint, self._credentials)
+            self._open[self.endpoint] = channel, cluster_pb2_grpc.ClusterStub(channel)
+        return self._open[self.endpoint][1]
+
+    def failed(self, endpoint: str) -> None:
+        """Moves on, unless another call has moved on already."""
+        if endpoint == self.endpoint:
+            self._at = (self._at + 1) % len(self._endpoints)
+
+    def unreachable(self, cause: grpc.aio.AioRpcError | None) -> errors.Unreachable:
+        asked = ", ".join(self._endpoints)
+        why = f": {cause.details()}" if cause is not None and cause.details() else ""
+        return errors.Unreachable(
+            f"No leader answered at {asked}{why}",
+            "Is it up? `shoal up` starts a cluster on this machine, `shoal doctor` says what is wrong.",
+            code="UNAVAILABLE",
+        )
+
+    async def close(self) -> None:
+        for channel, _ in self._open.values():
+            await channel.close()
+        self._open.clear()
+
+
+class _Stub:
+    """The generated stub's methods, each made to find the leader."""
+
+    def __init__(self, leader: _Leader, timeout_seconds: float) -> None:
+        self._leader = leader
+        self._timeout_seconds = timeout_seconds
+
+    def __getattr__(self, method: str) -> Any:
+        if method.startswith("_") or not hasattr(cluster_pb2_grpc.ClusterServicer, method):
+            raise AttributeError(method)
+        call = _stream if method in _STREAMING else _unary
+        leader, default = self._leader, self._timeout_seconds
+
+        def invoke(request: Any, timeout: float | None = None) -> Any:
+            if call is _unary:
+                return _unary(leader, method, request, default if timeout is None else timeout)
+            return _stream(leader, method, request, timeout)
+
+        return invoke
+
+
+async def _unary(leader: _Leader, method: str, request: Any, timeout: float) -> Any:
+    deadline = time.monotonic() + timeout
+    request = with_client_token(request)
+    delays, last = _delays(), None
+    while (left := deadline - time.monotonic()) > 0:
+        endpoint = leader.endpoint
+        try:
+            return await getattr(leader.stub(), method)(request, timeout=left)
+        except grpc.aio.AioRpcError as error:
+            if error.code() is not grpc.StatusCode.UNAVAILABLE:
+                raise _typed(error, method, timeout, last, leader) from None
+            if method in _NOT_IDEMPOTENT and not _surely_not_done(error):
+                raise _outcome_unknown(method, error) from None
+            last = error
+        leader.failed(endpoint)
+        await asyncio.sleep(min(next(delays), max(0.0, deadline - time.monotonic())))
+    raise leader.unreachable(last)
+
+
+async def _stream(leader: _Leader, method: str, request: Any, timeout: float | None) -> AsyncIterator[Any]:
+    """One attempt: who can resume knows where to. Raises Unreachable if it breaks."""
+    endpoint = leader.endpoint
+    call = getattr(leader.stub(), method)(request, timeout=timeout)
+    try:
+        async for answer in call:
+            yield answer
+    except grpc.aio.AioRpcError as error:
+        if error.code() is grpc.StatusCode.UNAVAILABLE:
+            leader.failed(endpoint)
+            raise leader.unreachable(error) from None
+        raise errors.from_rpc(error) from None
+    finally:
+        call.cancel()
+
+
+def with_client_token(request: Any) -> Any:
+    """The request itself, or a copy with a fresh client token if it has room for one and none is set."""
+    if "client_token" not in request.DESCRIPTOR.fields_by_name or request.HasField("client_token"):
+        return request
+    copy = type(request)()
+    copy.CopyFrom(request)
+    copy.client_token = uuid.uuid4().hex
+    return copy
+
+
+def _surely_not_done(error: grpc.aio.AioRpcError) -> bool:
+    """True if a server said so itself, or none was reached."""
+    return errors.packed_status(error) is not None or "failed to connect" in (error.details() or "")
+
+
+def _outcome_unknown(method: str, error: grpc.aio.AioRpcError) -> errors.Unreachable:
+    return errors.Unreachable(
+        f"The connection broke during {method}: {error.details()}",
+        "It may or may not have happened: look before you repeat it.",
+        code="UNAVAILABLE",
+    )
+
+
+def _typed(
+    error: grpc.aio.AioRpcError,
+    method: str,
+    timeout: float,
+    last: grpc.aio.AioRpcError | None,
+    leader: _Leader,
+) -> errors.ShoalError:
+    typed = errors.from_rpc(error)
+    if not isinstance(typed, errors.TimedOut):
+        return typed
+    if last is not None:  # what used up the time was looking for a leader
+        return leader.unreachable(last)
+    return errors.TimedOut(
+        f"No answer to {method} within {timeout:g} s.",
+        "It may still happen: look before you repeat it.",
+        code=typed.code,
+    )
+
+
+def _delays() -> Any:
+    """Back-off with full jitter, so that many clients of one lost leader do not come back together."""
+    limit = _BACKOFF_FIRST_SECONDS
+    while True:
+        yield random.uniform(limit / 5, limit)
+        limit = min(_BACKOFF_MAX_SECONDS, limit * 2)
+
+
+def _credentials(context: Context) -> Credentials:
+    try:
+        return Credentials.load(context.authority, context.certificate, context.key)
+    except OSError as error:
+        raise errors.NoContext(
+            f"The certificate of context {context.name!r} cannot be read: {error.strerror}: {error.filename}",
+            "Run `shoal up` again, or point the context at your certificate.",
+        ) from None
