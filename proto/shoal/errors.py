@@ -13,8 +13,8 @@
     ├── TimedOut            no answer until the deadline; what was asked may still happen
     └── ServerFault         the scheduler failed; nothing is wrong with the request
 
-Every error has `message` (one sentence), `hint` (what to do, may be empty), and, when it came from the cluster,
-`code` (the gRPC status, "INVALID_ARGUMENT"), `reason` (the ECS exception, "ClientException") and `problems`.
+Every error has `message` (one sentence), `hint` (what to do, may be empty), and, when it came from the
+cluster, `code` (the gRPC status, "INVALID_ARGUMENT"), `reason` (the ECS exception, "ClientException") and `problems`.
 """
 # ruff: noqa: N818 - `except NotFound` reads better than `except NotFoundError`
 

@@ -1,0 +1,60 @@
+"""Where things lie in the state folder.
+
+settings.json          what was chosen once and is kept
+processes.json         which processes run, written by the supervisor
+supervisor.lock        held by the supervisor while it lives; its content is the supervisor's pid
+setup.lock             held while `up` writes settings and certificates
+authority/             the authority's certificate and its key
+certificates/          scheduler, etcd, agent, operator: .crt and .key each
+agent.toml             optional: the agent's configuration, yours to write
+etcd/ scheduler/ agent/  each program's working folder
+log/                   one file per program, the older half beside it as .1
+"""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    root: Path
+
+    @property
+    def settings(self) -> Path:
+        return self.root / "settings.json"
+
+    @property
+    def processes(self) -> Path:
+        return self.root / "processes.json"
+
+    @property
+    def supervisor_lock(self) -> Path:
+        return self.root / "supervisor.lock"
+
+    @property
+    def setup_lock(self) -> Path:
+        return self.root / "setup.lock"
+
+    @property
+    def authority(self) -> Path:
+        return self.root / "authority"
+
+    @property
+    def certificates(self) -> Path:
+        return self.root / "certificates"
+
+    @property
+    def agent_config(self) -> Path:
+        return self.root / "agent.toml"
+
+    def work(self, program: str) -> Path:
+        return self.root / program
+
+    def log(self, program: str) -> Path:
+        return self.root / "log" / f"{program}.log"
+
+
+def default_root() -> Path:
+    named = os.environ.get("SHOAL_HOME")
+    return Path(named) if named else Path.home() / ".local" / "state" / "shoal"

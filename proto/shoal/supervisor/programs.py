@@ -1,0 +1,95 @@
+"""Which programs make a cluster on one machine, and how each is called. Pure."""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from shoal.supervisor.layout import Layout
+from shoal.supervisor.settings import Settings
+
+# shoal.rpc.SERVER_NAME and shoal.certificates.ETCD_NAME, without loading grpc and cryptography here.
+SCHEDULER_NAME = "scheduler.shoal"
+ETCD_NAME = "etcd.shoal"
+QUOTA_BYTES = 2 * 1024**3
+KEPT_REVISIONS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """survives: it goes on when the supervisor dies, and the next supervisor takes it over."""
+
+    name: str
+    arguments: Sequence[str]
+    survives: bool = False
+    stop_grace_seconds: float = 10.0
+
+
+def programs(settings: Settings, layout: Layout, etcd: str, dockerd: str) -> list[Program]:
+    """In the order in which they start; they stop in reverse. etcd, dockerd: paths of the binaries."""
+    engine = [_dockerd(settings, dockerd)] if settings.owns_engine else []
+    return [*engine, _etcd(settings, layout, etcd), _scheduler(settings, layout), _agent(settings, layout)]
+
+
+def _etcd(settings: Settings, layout: Layout, etcd: str) -> Program:
+    client = f"https://127.0.0.1:{settings.etcd_client_port}"
+    peer = f"https://127.0.0.1:{settings.etcd_peer_port}"
+    certificate, key, authority = _files(layout, "etcd")
+    options = {
+        "name": "shoal",
+        "data-dir": str(layout.work("etcd")),
+        "listen-client-urls": client,
+        "advertise-client-urls": client,
+        "listen-peer-urls": peer,
+        "initial-advertise-peer-urls": peer,
+        "initial-cluster": f"shoal={peer}",
+        "cert-file": certificate,
+        "key-file": key,
+        "trusted-ca-file": authority,
+        "client-cert-auth": "true",
+        # An agent's or an operator's certificate opens the scheduler, never the store behind it.
+        "client-cert-allowed-hostname": SCHEDULER_NAME,
+        "peer-cert-file": certificate,
+        "peer-key-file": key,
+        "peer-trusted-ca-file": authority,
+        "peer-client-cert-auth": "true",
+        "peer-cert-allowed-hostname": ETCD_NAME,
+        "auto-compaction-mode": "revision",
+        "auto-compaction-retention": str(KEPT_REVISIONS),
+        "quota-backend-bytes": str(QUOTA_BYTES),
+        # JSON over HTTP would be a second door to the store, and nobody here uses it.
+        "enable-grpc-gateway": "false",
+        "logger": "zap",
+        "log-level": "warn",
+    }
+    return Program("etcd", [etcd, *(f"--{name}={value}" for name, value in options.items())])
+
+
+def _scheduler(settings: Settings, layout: Layout) -> Program:
+    arguments = [sys.executable, "-m", "shoal_scheduler", "--listen", settings.listen]
+    arguments += ["--etcd", f"127.0.0.1:{settings.etcd_client_port}", *_identity(layout, "scheduler")]
+    return Program("scheduler", arguments)
+
+
+def _agent(settings: Settings, layout: Layout) -> Program:
+    arguments = [sys.executable, "-m", "shoal_agent", "--scheduler", settings.endpoint]
+    arguments += ["--state", str(layout.work("agent")), *_identity(layout, "agent")]
+    arguments += ["--docker-host", settings.docker_host]
+    if layout.agent_config.exists():
+        arguments += ["--config", str(layout.agent_config)]
+    return Program("agent", arguments)
+
+
+def _dockerd(settings: Settings, dockerd: str) -> Program:
+    arguments = [dockerd, "--live-restore", "--host", settings.docker_host, *settings.dockerd_options]
+    return Program("dockerd", arguments, survives=True, stop_grace_seconds=30.0)
+
+
+def _identity(layout: Layout, name: str) -> list[str]:
+    certificate, key, authority = _files(layout, name)
+    return ["--authority", authority, "--certificate", certificate, "--key", key]
+
+
+def _files(layout: Layout, name: str) -> tuple[str, str, str]:
+    folder: Path = layout.certificates
+    return str(folder / f"{name}.crt"), str(folder / f"{name}.key"), str(layout.authority / "authority.crt")
