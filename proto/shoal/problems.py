@@ -12,7 +12,7 @@ _QUOTED_CHARACTERS_MAX = 80
 class Problem:
     """One thing wrong with one field.
 
-    field    its path as JSON spells it, `containerDefinitions[0].portMappings[1].hostPort`; empty for the whole
+    field    its path as JSON spells it, `containerDefinitions[0].portMappings[1].hostPort`; "" for the whole
     message  a sentence that goes on after the path: what was wrong, then what to do
     """
 
@@ -35,7 +35,7 @@ def member(path: str, key: str) -> str:
 
 
 def quoted(value: object) -> str:
-    """A refused value as it may be shown: JSON, ASCII only (escapes, not control or look-alike letters), short.
+    """A refused value as it may be shown: JSON, ASCII only (no control or look-alike letters), short.
 
     >>> quoted("a\\x1b[2J"), quoted(True)
     ('"a\\\\u001b[2J"', 'true')

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from shoal.problems import Problem, member, quoted
+from shoal.problems import Problem, member
 
 SIZE_BYTES_MAX: Final = 1024 * 1024
 DEPTH_MAX: Final = 64
@@ -14,6 +14,7 @@ VALUES_MAX: Final = 100_000
 _DIGITS_MAX: Final = 20  # of a 64-bit integer and its sign
 _FLOAT_CHARACTERS_MAX: Final = 64
 _PROBLEMS_MAX: Final = 50
+HALF_A_PAIR: Final = "holds half of a surrogate pair; write the character itself"
 
 # An unterminated string runs to the end, so that the scan is linear whatever it meets.
 _STRING = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
@@ -21,7 +22,7 @@ _NOT_A_BRACKET = re.compile(r"[^\[\]{}]+")
 _ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
-class BadDocument(ValueError):
+class BadDocument(ValueError):  # noqa: N818
     """A document that was refused. `problems` has at least one entry, each with the path of its field."""
 
     def __init__(self, *problems: Problem) -> None:
@@ -41,9 +42,9 @@ class _Refused:
 def loads(text: str | bytes, *, size_bytes_max: int = SIZE_BYTES_MAX, depth_max: int = DEPTH_MAX) -> object:
     """The document of a file or a body.
 
-    Raises BadDocument for: other encodings than UTF-8 (and its byte order mark), more than `size_bytes_max`, deeper
-    than `depth_max`, more than 100,000 values, a key that comes twice, NaN, Infinity, numbers beyond 64 bits, halves
-    of surrogate pairs, and whatever is not JSON.
+    Raises BadDocument for: other encodings than UTF-8 (and its byte order mark), more than `size_bytes_max`,
+    deeper than `depth_max`, more than 100,000 values, a key that comes twice, NaN, Infinity, numbers beyond
+    64 bits, halves of surrogate pairs, and whatever is not JSON.
     """
     decoded = _decoded(text, size_bytes_max)
     _check_structure(decoded, depth_max)
@@ -100,7 +101,7 @@ def _parsed(text: str, refused: list[_Refused]) -> object:
 
     def fraction(digits: str) -> float | _Refused:
         value = float(digits) if len(digits) <= _FLOAT_CHARACTERS_MAX else math.inf
-        return value if math.isfinite(value) else refuse(f"the number {quoted(digits)[1:-1]} is out of range")
+        return value if math.isfinite(value) else refuse(f"the number {digits[:20]} is out of range")
 
     def constant(word: str) -> _Refused:
         return refuse(f"{word} is not JSON; write a number or leave the field out")
@@ -128,16 +129,13 @@ def _refusals(document: object) -> Iterator[Problem]:
         if isinstance(value, _Refused):
             yield Problem(path, value.message)
         elif isinstance(value, str) and not encodes(value):
-            yield Problem(path, "holds half of a surrogate pair; write the character itself")
+            yield Problem(path, HALF_A_PAIR)
         elif isinstance(value, list):
             waiting.extend((f"{path}[{index}]", value[index]) for index in range(len(value) - 1, -1, -1))
         elif isinstance(value, dict):
             for key in value:
                 if not encodes(key):
-                    yield Problem(
-                        member(path, key),
-                        "holds half of a surrogate pair in its name; write the character itself",
-                    )
+                    yield Problem(member(path, key), HALF_A_PAIR)
             waiting.extend((member(path, key), value[key]) for key in reversed(value))
 
 

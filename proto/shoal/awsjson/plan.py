@@ -10,6 +10,7 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from shoal.v1 import options_pb2
 
 Kind = Literal["string", "text", "integer", "number", "boolean", "bytes", "time", "message"]
+Shape = Literal["one", "list", "map"]
 
 _F = FieldDescriptor
 _KINDS: Final[dict[int, Kind]] = {
@@ -44,8 +45,8 @@ class FieldPlan:
 
     name       of the message's attribute
     json_name  of the document's member
-    kind       of one value; "text" is a string that JSON may write as a number, "time" an int64 of milliseconds
-               that JSON writes in seconds
+    kind       of one value; "text" is a string that JSON may write as a number, "time" an int64 of
+               milliseconds that JSON writes in seconds
     shape      how many values
     low, high  of a whole number, both included
     message    gives the plan of a message's own fields (later, because types may refer to each other)
@@ -54,7 +55,7 @@ class FieldPlan:
     name: str
     json_name: str
     kind: Kind
-    shape: Literal["one", "list", "map"]
+    shape: Shape
     read_only: bool = False
     low: int = 0
     high: int = 0
@@ -83,20 +84,26 @@ def plan_of(descriptor: Descriptor) -> MessagePlan:
 
 def _field_plan(field: FieldDescriptor) -> FieldPlan:
     options = field.GetOptions().Extensions
-    value, shape = field, "list" if field.is_repeated else "one"
-    if field.type == _F.TYPE_MESSAGE and field.message_type.GetOptions().map_entry:
-        value, shape = field.message_type.fields_by_name["value"], "map"
+    value, shape = field, _shape(field)
+    if shape == "map" and field.message_type is not None:
+        value = field.message_type.fields_by_name["value"]
     low, high = _RANGES.get(value.type, (0, 0))
     return FieldPlan(
         field.name,
         field.json_name,
         _kind(value, options[options_pb2.epoch_millis], options[options_pb2.number_or_string]),
-        shape,  # type: ignore[arg-type]
+        shape,
         options[options_pb2.read_only],
         low,
         high,
-        _later(value.message_type) if value.type == _F.TYPE_MESSAGE else None,
+        _later(value.message_type) if value.message_type is not None else None,
     )
+
+
+def _shape(field: FieldDescriptor) -> Shape:
+    if field.message_type is not None and field.message_type.GetOptions().map_entry:
+        return "map"
+    return "list" if field.is_repeated else "one"
 
 
 def _kind(field: FieldDescriptor, epoch_millis: bool, number_or_string: bool) -> Kind:

@@ -1,4 +1,4 @@
-"""Document to message: strict about types, plain about what is wrong, and never silent about what it drops."""
+"""Document to message: strict about types, plain about what is wrong, never silent about what it drops."""
 
 import base64
 import binascii
@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar
 
 from google.protobuf.message import Message
 
-from shoal.awsjson.parse import BadDocument, encodes
+from shoal.awsjson.parse import HALF_A_PAIR, BadDocument, encodes
 from shoal.awsjson.plan import FieldPlan, MessagePlan, plan_of
 from shoal.awsjson.unknown import unknown_field
 from shoal.problems import Problem, member, quoted
@@ -25,11 +25,11 @@ _REGISTER_REQUEST: Final = "shoal.v1.RegisterTaskDefinitionRequest"
 _Path = tuple["_Path", str | int] | None
 
 
-class _Enough(Exception):
+class _TooManyError(Exception):
     """More problems than anybody reads."""
 
 
-class _Wrong(Exception):
+class _WrongError(Exception):
     """A value of the wrong type; the argument is the sentence that says so."""
 
 
@@ -42,9 +42,9 @@ class _Findings:
         self.warnings: list[Problem] = []
 
     def error(self, path: _Path, message: str) -> None:
-        self.errors.append(Problem(_text(path), message))
+        self.errors.append(Problem(_text(path), message if path else f"the document {message}"))
         if len(self.errors) >= _PROBLEMS_MAX:
-            raise _Enough
+            raise _TooManyError
 
     def unknown(self, path: _Path, key: str, plan: MessagePlan) -> None:
         seen = self.errors if self.strict else self.warnings
@@ -52,7 +52,7 @@ class _Findings:
             return
         message = unknown_field(key, plan.by_json_name, ignored=not self.strict)
         if len(seen) == _PROBLEMS_MAX:
-            seen.append(Problem("", f"more than {_PROBLEMS_MAX} fields are unknown; only the first are named"))
+            seen.append(Problem("", f"over {_PROBLEMS_MAX} fields are unknown; these are the first"))
         else:
             seen.append(Problem(_text((path, key)), message))
 
@@ -60,10 +60,10 @@ class _Findings:
 def to_message(document: object, message_type: type[M], *, strict: bool = False) -> tuple[M, list[Problem]]:
     """The document as a message, and warnings: one for each unknown field, with its path.
 
-    null is absence. Fields that only described objects have are accepted and dropped, and a task definition may
-    come wrapped as `aws ecs describe-task-definition` prints it, `{"taskDefinition": {...}, "tags": [...]}`.
-    Raises BadDocument with every problem found (the first 50): wrong types, numbers out of range, and unknown
-    fields if `strict`.
+    null is absence. Fields that only described objects have are accepted and dropped, and a task definition
+    may come wrapped as `aws ecs describe-task-definition` prints it, `{"taskDefinition": {...}, "tags": [...]}`
+    (paths are those inside). Raises BadDocument with every problem found (the first 50): wrong types, numbers
+    out of range, and unknown fields if `strict`.
     """
     findings = _Findings(strict)
     message = message_type()
@@ -72,7 +72,7 @@ def to_message(document: object, message_type: type[M], *, strict: bool = False)
         if plan.full_name == _REGISTER_REQUEST:
             document = _unwrapped(document, findings)
         _read_message(document, message, plan, None, findings)
-    except _Enough:
+    except _TooManyError:
         findings.errors.append(Problem("", "and possibly more; these are the first"))
     if findings.errors:
         raise BadDocument(*findings.errors)
@@ -161,7 +161,7 @@ def _scalars(value: Any, field: FieldPlan, path: _Path, findings: _Findings) -> 
     """The value as its field takes it; nothing if it is wrong, which is noted."""
     try:
         yield _SCALARS[field.kind](value, field)
-    except _Wrong as wrong:
+    except _WrongError as wrong:
         findings.error(path, str(wrong))
 
 
@@ -169,39 +169,41 @@ def _string(value: Any, field: FieldPlan) -> str:
     if type(value) is str:
         if encodes(value):
             return value
-        raise _Wrong("holds half of a surrogate pair; write the character itself")
+        raise _WrongError(HALF_A_PAIR)
     if isinstance(value, bool | int | float):
-        raise _Wrong(f'must be a string, not {_shown(value)}; write it in quotes, "{quoted(value)}"')
-    raise _Wrong(f"must be a string, not {_shown(value)}")
+        raise _WrongError(f'must be a string, not {_shown(value)}; write it in quotes, "{quoted(value)}"')
+    raise _WrongError(f"must be a string, not {_shown(value)}")
 
 
 def _string_or_number(value: Any, field: FieldPlan) -> str:
     if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 2**63:
         return str(value)
-    return _string(value, field)
+    if isinstance(value, str):
+        return _string(value, field)
+    raise _WrongError(f"must be a string or a number, not {_shown(value)}")
 
 
 def _boolean(value: Any, field: FieldPlan) -> bool:
     if value is True or value is False:
         return value
     if isinstance(value, str) and value.lower() in ("true", "false"):
-        raise _Wrong(f"must be true or false, not the string {quoted(value)}; write it without quotes")
-    raise _Wrong(f"must be true or false, not {_shown(value)}")
+        raise _WrongError(f"must be true or false, not the string {quoted(value)}; write it without quotes")
+    raise _WrongError(f"must be true or false, not {_shown(value)}")
 
 
 def _integer(value: Any, field: FieldPlan) -> int:
     if type(value) is not int:
-        raise _Wrong(f"must be a whole number, not {_shown(value)}{_advice(value)}")
+        raise _WrongError(f"must be a whole number, not {_shown(value)}{_advice(value)}")
     if not field.low <= value <= field.high:
-        raise _Wrong(f"must be between {field.low} and {field.high}, not {quoted(value)}")
+        raise _WrongError(f"must be between {field.low} and {field.high}, not {quoted(value)}")
     return value
 
 
 def _number(value: Any, field: FieldPlan) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise _Wrong(f"must be a number, not {_shown(value)}{_advice(value)}")
+        raise _WrongError(f"must be a number, not {_shown(value)}{_advice(value)}")
     if not (isinstance(value, int) and abs(value) < 2**63) and not math.isfinite(value):
-        raise _Wrong(f"must be a finite number, not {value}")
+        raise _WrongError(f"must be a finite number, not {value}")
     return float(value)
 
 
@@ -211,27 +213,27 @@ def _time(value: Any, field: FieldPlan) -> int:
         try:
             moment = datetime.fromisoformat(value)
         except ValueError:
-            raise _Wrong(
+            raise _WrongError(
                 f"must be seconds since the epoch or an ISO 8601 time, not {_shown(value)}; write "
                 '1700000000.5 or "2026-01-31T12:00:00Z"'
             ) from None
         if moment.tzinfo is None:
-            raise _Wrong(f"has no time zone: {quoted(value)}; add one, as Z or +02:00")
+            raise _WrongError(f"has no time zone: {quoted(value)}; add one, as Z or +02:00")
         return (moment - _EPOCH) // timedelta(milliseconds=1)
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise _Wrong(f"must be seconds since the epoch or an ISO 8601 time, not {_shown(value)}")
+        raise _WrongError(f"must be seconds since the epoch or an ISO 8601 time, not {_shown(value)}")
     if not 0 <= value <= _SECONDS_MAX:
-        raise _Wrong(f"must be seconds since the epoch, from 0 to {_SECONDS_MAX}, not {quoted(value)}")
+        raise _WrongError(f"must be seconds since the epoch, from 0 to {_SECONDS_MAX}, not {quoted(value)}")
     return round(value * 1000)
 
 
 def _bytes(value: Any, field: FieldPlan) -> bytes:
     if not isinstance(value, str):
-        raise _Wrong(f"must be a base64 string, not {_shown(value)}")
+        raise _WrongError(f"must be a base64 string, not {_shown(value)}")
     try:
         return base64.b64decode(value, validate=True)
     except (binascii.Error, ValueError):
-        raise _Wrong(f"is not base64: {quoted(value)}") from None
+        raise _WrongError(f"is not base64: {quoted(value)}") from None
 
 
 _SCALARS: Final = {
@@ -249,7 +251,7 @@ def _shown(value: object) -> str:
     if isinstance(value, bool) or value is None:
         return quoted(value)
     if isinstance(value, int | float):
-        return f"the number {quoted(value)}"
+        return f"the number {quoted(value)}" if abs(value) < 10**24 else quoted(value)
     return f"the string {quoted(value)}" if isinstance(value, str) else quoted(value)
 
 

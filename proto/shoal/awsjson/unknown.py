@@ -10,11 +10,8 @@ _KEY_CHARACTERS_MAX = 48
 def unknown_field(key: str, known: Collection[str], *, ignored: bool) -> str:
     """The sentence for an unknown field, with the known one that was probably meant."""
     meant = _probably_meant(key, known)
-    return (
-        "unknown field"
-        + (", ignored" if ignored else "")
-        + (f'; did you mean "{meant}"?' if meant is not None else "")
-    )
+    hint = "" if meant is None else f'; did you mean "{meant}"?'
+    return ("unknown field, ignored" if ignored else "unknown field") + hint
 
 
 def _probably_meant(key: str, known: Collection[str]) -> str | None:

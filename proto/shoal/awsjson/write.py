@@ -11,7 +11,7 @@ from shoal.awsjson.plan import FieldPlan, Kind, MessagePlan, plan_of
 def to_document(message: Message) -> dict[str, Any]:
     """The message as AWS-style JSON: camelCase, only what is set, no empty lists or maps, times in seconds.
 
-    An explicit 0, false or "" is set, and so is an empty message ({}). Read-only fields of a request are dropped.
+    An explicit 0, false or "" is set, and so is an empty message ({}). A request's read-only fields are dropped.
     """
     return _document(message, plan_of(message.DESCRIPTOR))
 
