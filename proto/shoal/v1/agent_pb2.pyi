@@ -383,10 +383,13 @@ class Assignments(_message.Message):
     FULL_FIELD_NUMBER: _builtins.int
     TASK_DEFINITIONS_FIELD_NUMBER: _builtins.int
     ASSIGNMENTS_FIELD_NUMBER: _builtins.int
+    MORE_FIELD_NUMBER: _builtins.int
     full: _builtins.bool
     """The complete set: what the agent knows beyond it is to be stopped and
     forgotten. Otherwise an increment.
     """
+    more: _builtins.bool
+    """The set goes on in the next message: messages are bounded."""
     @_builtins.property
     def task_definitions(self) -> _containers.RepeatedCompositeFieldContainer[_task_definition_pb2.TaskDefinition]:
         """Each definition the assignments below name, once per message."""
@@ -399,14 +402,20 @@ class Assignments(_message.Message):
         full: _builtins.bool | None = ...,
         task_definitions: _abc.Iterable[_task_definition_pb2.TaskDefinition] | None = ...,
         assignments: _abc.Iterable[Global___Assignment] | None = ...,
+        more: _builtins.bool | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_full", b"_full", "full", b"full"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_full", b"_full", "_more", b"_more", "full", b"full", "more", b"more"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_full", b"_full", "assignments", b"assignments", "full", b"full", "task_definitions", b"task_definitions"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_full", b"_full", "_more", b"_more", "assignments", b"assignments", "full", b"full", "more", b"more", "task_definitions", b"task_definitions"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__full: _TypeAlias = _typing.Literal["full"]  # noqa: Y015
     _WhichOneofArgType__full: _TypeAlias = _typing.Literal["_full", b"_full"]  # noqa: Y015
+    _WhichOneofReturnType__more: _TypeAlias = _typing.Literal["more"]  # noqa: Y015
+    _WhichOneofArgType__more: _TypeAlias = _typing.Literal["_more", b"_more"]  # noqa: Y015
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__full) -> _WhichOneofReturnType__full | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__more) -> _WhichOneofReturnType__more | None: ...
 
 Global___Assignments: _TypeAlias = Assignments  # noqa: Y015
 

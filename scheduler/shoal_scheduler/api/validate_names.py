@@ -1,0 +1,111 @@
+"""Names users choose, tags, attributes and pages. Rules: the ECS API model and developer guide."""
+
+import re
+import unicodedata
+from collections.abc import Sequence
+
+from shoal.problems import Problem, quoted
+from shoal_scheduler.api.validate_values import (
+    Document,
+    Problems,
+    at_most,
+    between,
+    no_longer_than,
+    one_of,
+    required,
+)
+
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,255}")
+_CLUSTER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,254}")
+_ATTRIBUTE_NAME = re.compile(r"[A-Za-z0-9_./\\-]{1,128}")
+_ATTRIBUTE_VALUE = re.compile(r"(?! )[A-Za-z0-9_./\\@: -]{1,128}(?<! )")
+_TAG_PUNCTUATION = frozenset("_.:/=+-@")
+
+TAGS_MAX = 50
+PAGE_RESULTS_MAX = 1000
+ATTRIBUTES_PER_CALL_MAX = 10
+INSTANCE_STATUSES = ("ACTIVE", "DRAINING", "REGISTERING", "DEREGISTERING", "REGISTRATION_FAILED")
+
+
+def name_problems(field: str, name: str | None) -> Problems:
+    """Names of families, containers and volumes."""
+    if not name:
+        yield Problem(field, "is required")
+    elif not _NAME.fullmatch(name):
+        rule = "use 1 to 255 letters (A-Z, a-z), digits, hyphens and underscores"
+        yield Problem(field, f"{quoted(name)} is not a name; {rule}")
+
+
+def cluster_name_problems(field: str, name: str | None) -> Problems:
+    """A cluster's name begins the names of its containers, and the engine wants a letter or digit there."""
+    if name is not None and not _CLUSTER.fullmatch(name):
+        rule = "use 1 to 255 letters (A-Z, a-z), digits, hyphens and underscores, a letter or digit first"
+        yield Problem(field, f"{quoted(name)} is not a cluster name; {rule}")
+
+
+def attributes_problems(field: str, attributes: Sequence[Document]) -> Problems:
+    """Of PutAttributes and DeleteAttributes."""
+    if not attributes:
+        yield Problem(field, "is required: at least one attribute")
+    yield from at_most(field, attributes, ATTRIBUTES_PER_CALL_MAX)
+    for index, attribute in enumerate(attributes):
+        yield from attribute_problems(f"{field}[{index}]", attribute)
+
+
+def attribute_problems(field: str, attribute: Document) -> Problems:
+    """One attribute of an instance: a name, perhaps a value."""
+    name, value = attribute.get("name"), attribute.get("value")
+    if name is None:
+        yield Problem(f"{field}.name", "is required")
+    elif not _ATTRIBUTE_NAME.fullmatch(name):
+        rule = r"use 1 to 128 letters, digits and - _ . / \ "
+        yield Problem(f"{field}.name", f"{quoted(name)} is not an attribute name; {rule.rstrip()}")
+    if value is not None and not _ATTRIBUTE_VALUE.fullmatch(value):
+        rule = r"use 1 to 128 letters, digits, spaces and - _ . / \ @ : with no space at either end"
+        yield Problem(f"{field}.value", f"{quoted(value)} is not an attribute value; {rule}")
+    yield from one_of(f"{field}.targetType", attribute.get("targetType"), ("container-instance",))
+
+
+def tags_problems(field: str, tags: Sequence[Document]) -> Problems:
+    yield from at_most(field, tags, TAGS_MAX)
+    seen: set[str] = set()
+    for index, tag in enumerate(tags[: TAGS_MAX + 1]):
+        path = f"{field}[{index}]"
+        key = tag.get("key", "")
+        yield from tag_key_problems(f"{path}.key", key)
+        yield from no_longer_than(f"{path}.value", tag.get("value"), 256)
+        yield from _tag_characters(f"{path}.value", tag.get("value", ""))
+        if key in seen:
+            yield Problem(f"{path}.key", f"{quoted(key)} is given twice; keep one of them")
+        seen.add(key)
+
+
+def tag_key_problems(field: str, key: str) -> Problems:
+    if not key:
+        yield Problem(field, "is required: 1 to 128 characters")
+    elif key.lower().startswith("aws:"):
+        yield Problem(field, f"{quoted(key)} has the reserved prefix aws:; choose another")
+    yield from no_longer_than(field, key, 128)
+    yield from _tag_characters(field, key)
+
+
+def _tag_characters(field: str, text: str) -> Problems:
+    """Letters, digits and spaces of any script, and a little punctuation."""
+    for character in text[:256]:
+        if character not in _TAG_PUNCTUATION and unicodedata.category(character)[0] not in "LNZ":
+            rule = "use letters, digits, spaces and _ . : / = + - @"
+            yield Problem(field, f"holds {quoted(character)}, which tags may not; {rule}")
+            return
+
+
+def page_problems(document: Document, results_max: int = PAGE_RESULTS_MAX) -> list[Problem]:
+    """Of any List call. nextToken is opaque: whoever made it checks it."""
+    return list(between("maxResults", document.get("maxResults"), 1, results_max))
+
+
+def instance_state_problems(document: Document) -> list[Problem]:
+    """Of UpdateContainerInstancesState."""
+    return [
+        *required("", document, "containerInstances", "status"),
+        *one_of("status", document.get("status"), ("ACTIVE", "DRAINING")),
+    ]

@@ -1,0 +1,132 @@
+"""Container instances: their agents come and go, operators drain and deregister them."""
+
+from collections.abc import Sequence
+
+import msgspec
+from shoal import arn
+
+from shoal_scheduler.control import clusters, tasks
+from shoal_scheduler.control import inputs as i
+from shoal_scheduler.control.context import Context, Outcome
+from shoal_scheduler.model.instance import Instance
+from shoal_scheduler.model.refusal import Refused
+from shoal_scheduler.model.task import Failure
+from shoal_scheduler.state import changes as c
+from shoal_scheduler.state.overlay import Overlay
+
+
+def hello(view: Overlay, request: i.AgentHello, context: Context) -> Outcome:
+    """A session opens. Only a higher incarnation may take over from an open session: an equal or lower one is a
+    copy of the agent's key or a ghost, and nothing is taken from the tasks that run."""
+    clusters.find(view, request.cluster)
+    known = view.instance(request.instance)
+    open_incarnation = view.session(request.instance)
+    if open_incarnation and request.incarnation <= open_incarnation:
+        raise Refused(
+            "conflict",
+            f"Instance {request.instance} already has a session, of incarnation {open_incarnation}. If its key was"
+            " copied to another host, give that host an identity of its own.",
+        )
+    if known is not None and known.status == "INACTIVE" and request.incarnation <= known.incarnation:
+        raise Refused(
+            "failed_precondition",
+            f"Instance {request.instance} was deregistered. Start its agent again to have it back.",
+        )
+    seen = _as_said(known, request, context.now)
+    changes: list[c.Change] = [] if seen == known else [c.PutInstance(seen)]
+    return Outcome(seen, [*changes, c.SetSession(request.instance, request.incarnation)])
+
+
+def _as_said(known: Instance | None, request: i.AgentHello, now: int) -> Instance:
+    known = known or Instance(id=request.instance, cluster=request.cluster, registered_at=now)
+    said = {
+        "status": "ACTIVE" if known.status == "INACTIVE" else known.status,
+        "incarnation": request.incarnation,
+        "hostname": request.hostname,
+        "cpu": request.cpu,
+        "memory_mib": request.memory_mib,
+        "gpu_ids": request.gpu_ids,
+        "reserved_tcp": request.reserved_tcp,
+        "reserved_udp": request.reserved_udp,
+        "agent_version": request.agent_version,
+        "docker_version": request.docker_version,
+        "agent_attributes": dict(request.attributes),
+        "tags": known.tags or dict(request.tags),
+    }
+    return msgspec.structs.replace(known, **said, version=known.version + 1)
+
+
+def session_closed(view: Overlay, request: i.SessionClosed, _context: Context) -> Outcome:
+    """Only the session that is open can close: a late word of an earlier one changes nothing."""
+    if view.session(request.instance) != request.incarnation:
+        return Outcome(None)
+    return Outcome(None, [c.SetSession(request.instance, 0)])
+
+
+def update_state(view: Overlay, request: i.UpdateInstances, _context: Context) -> Outcome:
+    clusters.find(view, request.cluster)
+    updated, failures = [], []
+    for name in request.instances:
+        instance = look_up(view, request.cluster, name)
+        if instance is None:
+            failures.append(Failure(arn=name, reason="MISSING", detail="no such container instance"))
+        else:
+            updated.append(msgspec.structs.replace(instance, status=request.status, version=instance.version + 1))
+    return Outcome(
+        i.InstancesUpdated(tuple(updated), tuple(failures)), [c.PutInstance(instance) for instance in updated]
+    )
+
+
+def deregister(view: Overlay, request: i.DeregisterInstance, context: Context) -> Outcome:
+    """Refused while tasks run, unless forced: then they are STOPPED here and, should the host come back, there."""
+    clusters.find(view, request.cluster)
+    instance = find(view, request.cluster, request.instance)
+    running = view.tasks_on(instance.id)
+    if running and not request.force:
+        raise Refused(
+            "failed_precondition",
+            f"Instance {instance.id} still has {len(running)} tasks: drain it and stop them, or use force.",
+            reason="InvalidParameterException",
+        )
+    reason = f"Container instance {instance.id} was deregistered by force"
+    gone = msgspec.structs.replace(instance, status="INACTIVE", version=instance.version + 1)
+    lost = [tasks.over(task, "InfrastructureHealth", reason, context.now) for task in running]
+    end_session = c.SetSession(instance.id, 0)
+    return Outcome(gone, [c.PutInstance(gone), end_session, *(c.PutTask(task) for task in lost)])
+
+
+def change_attributes(view: Overlay, request: i.ChangeAttributes, _context: Context) -> Outcome:
+    clusters.find(view, request.cluster)
+    changed: dict[str, Instance] = {}
+    answer = []
+    for name, attribute, value in request.attributes:
+        instance = find(view, request.cluster, name)
+        instance = changed.get(instance.id, instance)
+        kept = {key: old for key, old in instance.custom_attributes.items() if key != attribute}
+        custom = kept if value is None else kept | {attribute: value}
+        changed[instance.id] = msgspec.structs.replace(
+            instance, custom_attributes=custom, version=instance.version + 1
+        )
+        answer.append((instance.id, attribute, value or ""))
+    changes: Sequence[c.Change] = [c.PutInstance(instance) for instance in changed.values()]
+    return Outcome(tuple(answer), changes)
+
+
+def look_up(view: Overlay, cluster: str, name: str) -> Instance | None:
+    instance = view.instance(arn.short(name))
+    if instance is None or instance.cluster != cluster or instance.status == "INACTIVE":
+        return None
+    return instance
+
+
+def find(view: Overlay, cluster: str, name: str) -> Instance:
+    """By id or ARN. Raises Refused."""
+    instance = look_up(view, cluster, name)
+    if instance is None:
+        raise Refused(
+            "not_found",
+            f"containerInstance: there is no instance {name!r} in cluster {cluster!r}."
+            " List them with ListContainerInstances.",
+            reason="InvalidParameterException",
+        )
+    return instance

@@ -1,0 +1,77 @@
+"""The control plane as one function: (tables, inputs, now, ids, chance) -> (changes, replies).
+
+It takes inputs in order until what they touch fills a transaction; the rest waits for the next step. Each input is
+answered on its own: a refused one changes nothing and disturbs no other.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from shoal_scheduler.control import clusters, definitions, instances, run_task, tags, tasks
+from shoal_scheduler.control import inputs as i
+from shoal_scheduler.control.context import Context, Outcome
+from shoal_scheduler.model.refusal import Refused
+from shoal_scheduler.state.changes import Change
+from shoal_scheduler.state.overlay import Overlay
+from shoal_scheduler.state.tables import Tables
+
+# etcd takes 128 operations a transaction; the largest single input (10,000 tasks) touches 41 keys.
+KEYS_PER_STEP = 80
+
+# etcd takes 1.5 MiB a request; 10,000 tasks are about 0.8 MiB.
+TASKS_PER_STEP = 4_000
+
+
+class Fault(NamedTuple):
+    """A rule failed on an input: a fault of this program, answered to that caller alone."""
+
+    error: Exception
+
+
+class Step(NamedTuple):
+    changes: Sequence[Change]
+
+    # One for each of the first inputs; the inputs beyond wait.
+    replies: Sequence[i.Reply | Refused | Fault]
+
+
+Rule = Callable[[Overlay, Any, Context], Outcome]
+
+RULES: dict[type, Rule] = {
+    i.RegisterTaskDefinition: definitions.register,
+    i.DeregisterTaskDefinition: definitions.deregister,
+    i.DeleteTaskDefinitions: definitions.delete,
+    i.RunTask: run_task.run,
+    i.StopTask: tasks.stop,
+    i.PutClusterDocument: clusters.put,
+    i.DeleteCluster: clusters.delete,
+    i.UpdateInstances: instances.update_state,
+    i.DeregisterInstance: instances.deregister,
+    i.ChangeAttributes: instances.change_attributes,
+    i.ChangeTags: tags.change,
+    i.AgentHello: instances.hello,
+    i.SessionClosed: instances.session_closed,
+    i.TaskReport: tasks.report,
+}
+
+
+def step(tables: Tables, inputs: Sequence[i.Input], context: Context, due: Sequence[Change] = ()) -> Step:
+    """`due` are changes that time itself asks for. Nothing is mutated."""
+    overlay = Overlay(tables)
+    overlay.propose(due)
+    replies: list[i.Reply | Refused | Fault] = []
+    for request in inputs:
+        if replies and (len(overlay.touched) >= KEYS_PER_STEP or len(overlay.changes) >= TASKS_PER_STEP):
+            break
+        try:
+            outcome = RULES[type(request)](overlay, request, context)
+        except Refused as refused:
+            replies.append(refused)
+            continue
+        except Exception as error:
+            # One poisonous input must not stop the control plane for everybody.
+            replies.append(Fault(error))
+            continue
+        overlay.propose(outcome.changes)
+        replies.append(outcome.reply)
+    return Step(overlay.changes, replies)

@@ -1,0 +1,99 @@
+"""The life of tasks: what users ask of them and what agents report of them."""
+
+import msgspec
+from shoal import arn, lifecycle
+
+from shoal_scheduler.control import clusters
+from shoal_scheduler.control import inputs as i
+from shoal_scheduler.control.context import Context, Outcome
+from shoal_scheduler.model.refusal import Refused
+from shoal_scheduler.model.task import Task, TaskKey
+from shoal_scheduler.state import changes as c
+from shoal_scheduler.state.overlay import Overlay
+
+
+def stop(view: Overlay, request: i.StopTask, context: Context) -> Outcome:
+    """The agent carries it out; a task that waits for room is stopped at once. A second time changes nothing."""
+    clusters.find(view, request.cluster)
+    task = find(view, request.cluster, request.task)
+    stopped = stopping(task, "UserInitiated", request.reason or "Task stopped by user", context.now)
+    return Outcome(stopped, [c.PutTask(stopped)] if stopped is not task else [])
+
+
+def stopping(task: Task, stop_code: str, reason: str, now: int) -> Task:
+    """The task with the wish that it end. The first reason stays."""
+    if task.desired_status == "STOPPED":
+        return task
+    wished = msgspec.structs.replace(
+        task,
+        desired_status="STOPPED",
+        stop_code=stop_code,
+        stopped_reason=reason,
+        stopping_at=now,
+        version=task.version + 1,
+    )
+    return wished if task.instance else over(wished, stop_code, reason, now)
+
+
+def over(task: Task, stop_code: str, reason: str, now: int) -> Task:
+    """The task as STOPPED. A code and a reason it already has are kept: they came first."""
+    return msgspec.structs.replace(
+        task,
+        last_status="STOPPED",
+        desired_status="STOPPED",
+        stop_code=task.stop_code or stop_code,
+        stopped_reason=task.stopped_reason or reason,
+        stopping_at=task.stopping_at or now,
+        stopped_at=now,
+        version=task.version + 1,
+    )
+
+
+def find(view: Overlay, cluster: str, name: str) -> Task:
+    """By id or ARN. Raises Refused."""
+    key = TaskKey.parse(arn.short(name))
+    task = view.task(key) if key else None
+    if task is None or task.launch.cluster != cluster:
+        raise Refused(
+            "not_found",
+            f"task: there is no task {name!r} in cluster {cluster!r}. List them with ListTasks.",
+            reason="InvalidParameterException",
+        )
+    return task
+
+
+def report(view: Overlay, request: i.TaskReport, context: Context) -> Outcome:
+    """An agent speaks only for tasks assigned to its instance; statuses only move forward; STOPPED is final.
+
+    So a report that comes twice, late or out of order changes nothing.
+    """
+    key = TaskKey.parse(request.task)
+    task = view.task(key) if key else None
+    if task is None or task.instance != request.instance:
+        return Outcome(i.Verdict(known=False))
+    if task.is_stopped or request.last_status not in lifecycle.RANK:
+        return Outcome(i.Verdict(known=task.is_stopped))
+    seen = _seen(task, request, context.now)
+    if seen is task:
+        return Outcome(i.Verdict(known=True))
+    return Outcome(i.Verdict(known=True), [c.PutTask(seen)])
+
+
+def _seen(task: Task, request: i.TaskReport, now: int) -> Task:
+    """The task with what the report says; the same object if it says nothing new."""
+    if lifecycle.RANK[request.last_status] < lifecycle.RANK[task.last_status]:
+        return task
+    news = {
+        "last_status": request.last_status,
+        "containers": request.containers or task.containers,
+        "pull_started_at": request.pull_started_at or task.pull_started_at,
+        "pull_stopped_at": request.pull_stopped_at or task.pull_stopped_at,
+        "started_at": request.started_at or task.started_at,
+        "execution_stopped_at": request.execution_stopped_at or task.execution_stopped_at,
+    }
+    if all(getattr(task, name) == value for name, value in news.items()):
+        return task
+    seen = msgspec.structs.replace(task, **news)
+    if request.last_status == "STOPPED":
+        return over(seen, request.stop_code, request.stopped_reason, now)
+    return msgspec.structs.replace(seen, version=task.version + 1)

@@ -1,0 +1,33 @@
+"""What exists only while this process leads: the engine, its tables, and who listens to them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from shoal_scheduler.dispatch import Dispatch
+from shoal_scheduler.engine import Engine
+from shoal_scheduler.events import EventLog
+from shoal_scheduler.log_relay import LogRelay
+from shoal_scheduler.state.changes import Change
+from shoal_scheduler.state.store import Store
+from shoal_scheduler.state.tables import Tables
+from shoal_scheduler.traces import Traces
+
+
+@dataclass
+class ControlPlane:
+    tables: Tables
+    store: Store
+    epoch: int
+    store_version: str = ""
+    dispatch: Dispatch = field(default_factory=Dispatch)
+    events: EventLog = field(default_factory=EventLog)
+    logs: LogRelay = field(default_factory=LogRelay)
+    traces: Traces = field(default_factory=Traces)
+
+    def __post_init__(self) -> None:
+        self.engine = Engine(self.tables, self.store, self._on_commit)
+        self.events.start_at(self.tables.revision)
+
+    def _on_commit(self, changes: Sequence[Change], revision: int, now: int) -> None:
+        self.dispatch.on_commit(changes)
+        self.events.on_commit(self.tables, changes, revision, now)

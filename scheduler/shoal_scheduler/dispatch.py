@@ -1,0 +1,72 @@
+"""What each connected agent is still to be told: only which tasks changed, never copies of them.
+
+A session takes its outbox and reads the tables for the newest state, so a slow reader costs no memory and old
+news is never sent.
+"""
+
+import asyncio
+from collections.abc import Sequence
+
+from shoal_scheduler.model.task import Task, TaskKey
+from shoal_scheduler.state import changes as c
+
+
+class Outbox:
+    """The tasks of one session that changed. `closed` ends the session."""
+
+    def __init__(self) -> None:
+        self._keys: dict[TaskKey, None] = {}
+        self._ready = asyncio.Event()
+        self.closed = False
+
+    def put(self, key: TaskKey) -> None:
+        self._keys[key] = None
+        self._ready.set()
+
+    def close(self) -> None:
+        self.closed = True
+        self._ready.set()
+
+    async def take(self) -> list[TaskKey]:
+        """All that changed since the last call, at least one; nothing once closed."""
+        while not self._keys and not self.closed:
+            self._ready.clear()
+            await self._ready.wait()
+        keys, self._keys = list(self._keys), {}
+        return keys
+
+
+class Dispatch:
+    def __init__(self) -> None:
+        self._outboxes: dict[str, Outbox] = {}
+
+    def attach(self, instance: str) -> Outbox:
+        """A session starts: an earlier one of the same instance ends."""
+        self.close(instance)
+        self._outboxes[instance] = Outbox()
+        return self._outboxes[instance]
+
+    def detach(self, instance: str, outbox: Outbox) -> None:
+        if self._outboxes.get(instance) is outbox:
+            del self._outboxes[instance]
+
+    def close(self, instance: str) -> None:
+        if earlier := self._outboxes.pop(instance, None):
+            earlier.close()
+
+    def close_all(self) -> None:
+        for instance in list(self._outboxes):
+            self.close(instance)
+
+    def on_commit(self, changes: Sequence[c.Change]) -> None:
+        for change in changes:
+            match change:
+                case c.PutTask(task) if task.instance in self._outboxes and _concerns_agent(task):
+                    self._outboxes[task.instance].put(task.key)
+                case c.SetSession(instance, 0):
+                    self.close(instance)
+
+
+def _concerns_agent(task: Task) -> bool:
+    """A new assignment, or the wish to stop; what the agent itself reported is no news to it."""
+    return task.version == 1 or (task.desired_status == "STOPPED" and not task.is_stopped)

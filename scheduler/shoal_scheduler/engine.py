@@ -1,0 +1,200 @@
+"""The loop of the leader: take everything that waits, run one step, commit, apply, answer.
+
+Load makes bigger batches, not longer queues: one commit is in flight, what arrives meanwhile goes into the next.
+Nothing is answered or dispatched before it is durable.
+"""
+
+import asyncio
+import logging
+import random
+import secrets
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from shoal_scheduler.control import retention
+from shoal_scheduler.control.context import Context, Limits
+from shoal_scheduler.control.inputs import Input, Reply
+from shoal_scheduler.control.step import Fault, Step, step
+from shoal_scheduler.model.refusal import Refused
+from shoal_scheduler.state.changes import Change
+from shoal_scheduler.state.store import NotStored, OutcomeUnknown, Store, StoreFull, Write
+from shoal_scheduler.state.tables import Tables
+from shoal_scheduler.state.writes import write_of
+
+log = logging.getLogger(__name__)
+
+INBOX_MAX = 50_000
+INPUTS_PER_STEP = 2_000
+RETENTION_PERIOD_SECONDS = 10.0
+IDLE_SECONDS = 1.0
+SETTLE_RETRY_SECONDS = 0.2
+
+# Told of every committed batch: the changes, their revision and the step's time.
+OnCommit = Callable[[Sequence[Change], int, int], None]
+
+
+class Unavailable(Exception):  # noqa: N818  what the caller is told, not a fault
+    """Not done, and certainly not stored; worth trying again, here or at another scheduler."""
+
+
+class RandomIds:
+    def launch_id(self) -> str:
+        return secrets.token_hex(12)
+
+
+def now_millis() -> int:
+    return time.time_ns() // 1_000_000
+
+
+@dataclass(slots=True)
+class _Waiting:
+    request: Input
+    answer: asyncio.Future[Reply]
+
+
+@dataclass
+class Engine:
+    """One per leadership. `run` ends by raising: Deposed, or what the store could not mend."""
+
+    tables: Tables
+    store: Store
+    on_commit: OnCommit
+    limits: Limits = field(default_factory=Limits)
+    now: Callable[[], int] = now_millis
+    rng: random.Random = field(default_factory=lambda: random.Random(secrets.randbits(64)))
+
+    # Monotonic time of the last sign of life; the lease is renewed only while this is young.
+    progress_at: float = field(default_factory=time.monotonic)
+
+    def __post_init__(self) -> None:
+        self._inbox: deque[_Waiting] = deque()
+        self._arrived = asyncio.Event()
+        self._ids = RandomIds()
+        self._step_prefix = secrets.token_hex(8)
+        self._steps = 0
+        self._retention_at = 0.0
+        self._closed = False
+
+    async def submit(self, request: Input) -> Reply:
+        """Durable once answered. Raises Refused, or Unavailable."""
+        if self._closed:
+            raise Unavailable("this scheduler does not lead any more")
+        if len(self._inbox) >= INBOX_MAX:
+            raise Unavailable("too many requests wait: try again later")
+        waiting = _Waiting(request, asyncio.get_running_loop().create_future())
+        self._inbox.append(waiting)
+        self._arrived.set()
+        return await waiting.answer
+
+    async def run(self) -> None:
+        try:
+            while True:
+                await self._one_step()
+        finally:
+            self._closed = True
+            self._refuse_all(list(self._inbox))
+            self._inbox.clear()
+
+    async def _one_step(self) -> None:
+        await self._wait_for_work()
+        self.progress_at = time.monotonic()
+        batch = [self._inbox.popleft() for _ in range(min(len(self._inbox), INPUTS_PER_STEP))]
+        try:
+            await self._carry_out(batch)
+        except BaseException:
+            self._refuse_all(batch)
+            raise
+
+    async def _wait_for_work(self) -> None:
+        while not self._inbox and not self._retention_is_due():
+            self.progress_at = time.monotonic()
+            self._arrived.clear()
+            try:
+                async with asyncio.timeout(IDLE_SECONDS):
+                    await self._arrived.wait()
+            except TimeoutError:
+                continue
+
+    def _retention_is_due(self) -> bool:
+        return time.monotonic() >= self._retention_at
+
+    async def _carry_out(self, batch: list[_Waiting]) -> None:
+        now = self.now()
+        context = Context(now, self._ids, self.rng, self.limits)
+        due = self._due(context)
+        result = step(self.tables, [waiting.request for waiting in batch], context, due)
+        taken, rest = batch[: len(result.replies)], batch[len(result.replies) :]
+        self._inbox.extendleft(reversed(rest))
+        try:
+            revision = await self._commit(result)
+        except NotStored as error:
+            await self._not_stored(taken, error)
+            return
+        self.tables.apply(result.changes, revision)
+        self.on_commit(result.changes, revision, now)
+        for waiting, reply in zip(taken, result.replies, strict=True):
+            _answer(waiting, reply)
+
+    def _due(self, context: Context) -> Sequence[Change]:
+        if not self._retention_is_due():
+            return ()
+        expired = retention.expired(self.tables, context)
+        pause = 0.0 if len(expired) == retention.LAUNCHES_PER_STEP else RETENTION_PERIOD_SECONDS
+        self._retention_at = time.monotonic() + pause
+        return expired
+
+    async def _commit(self, result: Step) -> int:
+        """The revision of the step. Raises NotStored or Deposed; an unknown outcome is found out first."""
+        self._steps += 1
+        write = write_of(self.tables, result.changes, f"{self._step_prefix}-{self._steps}")
+        if write is None:
+            return self.tables.revision
+        try:
+            return await self.store.commit(write)
+        except OutcomeUnknown as error:
+            log.warning("the outcome of a commit is unknown, reading it back error=%s", error)
+            return await self._settled(write)
+
+    async def _settled(self, write: Write) -> int:
+        while True:
+            self.progress_at = time.monotonic()
+            try:
+                revision = await self.store.settle(write)
+            except OutcomeUnknown:
+                await asyncio.sleep(SETTLE_RETRY_SECONDS)
+                continue
+            if revision is None:
+                raise NotStored("the store was away; nothing of this request was stored")
+            return revision
+
+    async def _not_stored(self, taken: list[_Waiting], error: NotStored) -> None:
+        """One input may have made the whole batch unstorable: try each alone before it is refused."""
+        log.warning("a step was not stored inputs=%d error=%s", len(taken), error)
+        if len(taken) > 1 and not isinstance(error, StoreFull):
+            for waiting in taken:
+                await self._carry_out([waiting])
+            return
+        for waiting in taken:
+            if isinstance(error, StoreFull):
+                _answer(waiting, Refused("exhausted", str(error), reason="LimitExceededException"))
+            elif not waiting.answer.done():
+                waiting.answer.set_exception(Unavailable(str(error)))
+
+    def _refuse_all(self, waiting: list[_Waiting]) -> None:
+        for each in waiting:
+            if not each.answer.done():
+                each.answer.set_exception(Unavailable("this scheduler does not lead any more"))
+
+
+def _answer(waiting: _Waiting, reply: Reply | Refused | Fault) -> None:
+    if waiting.answer.done():  # the caller has gone; what it asked for is stored all the same
+        return
+    if isinstance(reply, Fault):
+        log.error("a rule failed request=%r", waiting.request, exc_info=reply.error)
+        waiting.answer.set_exception(reply.error)
+    elif isinstance(reply, Refused):
+        waiting.answer.set_exception(reply)
+    else:
+        waiting.answer.set_result(reply)

@@ -1,0 +1,35 @@
+"""A container instance: a host that runs our agent."""
+
+import msgspec
+
+
+class Instance(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    id: str
+    cluster: str
+    registered_at: int
+    hostname: str = ""
+
+    # ACTIVE, DRAINING (no new tasks) or INACTIVE (deregistered).
+    status: str = "ACTIVE"
+
+    # Rises with every start of the agent; a session with an older one is a clone or a ghost.
+    incarnation: int = 0
+    version: int = 1
+    cpu: int = 0
+    memory_mib: int = 0
+    gpu_ids: tuple[str, ...] = ()
+
+    # Ports no task may ask for, such as ssh's.
+    reserved_tcp: tuple[int, ...] = ()
+    reserved_udp: tuple[int, ...] = ()
+    agent_version: str = ""
+    docker_version: str = ""
+
+    # What the agent found or was configured with, and what the API has put on top.
+    agent_attributes: dict[str, str] = {}
+    custom_attributes: dict[str, str] = {}
+    tags: dict[str, str] = {}
+
+    @property
+    def attributes(self) -> dict[str, str]:
+        return self.agent_attributes | self.custom_attributes

@@ -1,0 +1,128 @@
+"""A task: one run of a task definition on one instance. It never moves and is never started again.
+
+All tasks of one submission share a `Launch`; a task adds to it an index and what differs. The id of a task is the
+launch's id (24 hexadecimal digits) and its index (8 more), so that a big answer can name its tasks as a range.
+"""
+
+from typing import Any, NamedTuple
+
+import msgspec
+
+LAUNCH_ID_DIGITS = 24
+INDEX_DIGITS = 8
+
+
+class TaskKey(NamedTuple):
+    """What names a task in the tables."""
+
+    launch: str
+    ordinal: int
+
+    @property
+    def id(self) -> str:
+        return f"{self.launch}{self.ordinal:0{INDEX_DIGITS}x}"
+
+    @classmethod
+    def parse(cls, task_id: str) -> "TaskKey | None":
+        if len(task_id) != LAUNCH_ID_DIGITS + INDEX_DIGITS:
+            return None
+        try:
+            int(task_id[:LAUNCH_ID_DIGITS], 16)
+            return cls(task_id[:LAUNCH_ID_DIGITS], int(task_id[LAUNCH_ID_DIGITS:], 16))
+        except ValueError:
+            return None
+
+
+class Failure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Tasks of a submission that were not placed, and why."""
+
+    reason: str
+    count: int = 1
+    detail: str = ""
+    arn: str = ""
+
+
+class Launch(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One submission: what all its tasks have in common. Immutable."""
+
+    id: str
+    cluster: str
+    definition: str
+    created_at: int
+    count: int
+    group: str
+    started_by: str = ""
+    launch_type: str = "EC2"
+
+    # TaskOverride as AWS JSON.
+    overrides: dict[str, Any] = {}
+    tags: dict[str, str] = {}
+    enable_execute_command: bool = False
+
+    # The same token with the same request gets this launch again, with the same failures.
+    client_token: str = ""
+    request_digest: str = ""
+    failures: tuple[Failure, ...] = ()
+
+
+class Binding(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A published port."""
+
+    container_port: int
+    host_port: int
+    protocol: str = "tcp"
+    bind_ip: str = "0.0.0.0"
+
+
+class ContainerState(msgspec.Struct, frozen=True, array_like=True):
+    """What the agent last saw of one container. An exit code nobody knows is None, never a guess."""
+
+    name: str
+    last_status: str = "PENDING"
+    runtime_id: str = ""
+    exit_code: int | None = None
+    reason: str = ""
+    image_digest: str = ""
+    health_status: str = ""
+    bindings: tuple[Binding, ...] = ()
+
+
+class Task(msgspec.Struct, frozen=True):
+    launch: Launch
+    index: int
+
+    # Empty while the task waits for room.
+    instance: str = ""
+    last_status: str = "PENDING"
+    desired_status: str = "RUNNING"
+
+    # Grows with every change, so that consumers can drop what is stale.
+    version: int = 1
+
+    # Store revision of the assignment; 0 until the write that assigned it is known (see state.codec).
+    fence: int = 0
+    pull_started_at: int = 0
+    pull_stopped_at: int = 0
+    started_at: int = 0
+    stopping_at: int = 0
+    execution_stopped_at: int = 0
+    stopped_at: int = 0
+    stop_code: str = ""
+    stopped_reason: str = ""
+    containers: tuple[ContainerState, ...] = ()
+    gpu_ids: dict[str, tuple[str, ...]] | None = None
+
+    # None means the launch's.
+    tags: dict[str, str] | None = None
+
+    @property
+    def key(self) -> TaskKey:
+        return TaskKey(self.launch.id, self.index)
+
+    @property
+    def id(self) -> str:
+        return self.key.id
+
+    @property
+    def is_stopped(self) -> bool:
+        return self.last_status == "STOPPED"

@@ -1,0 +1,76 @@
+"""What a step proposes: guarded writes to be made durable together, then applied to the tables.
+
+Sessions are the exception: they live in memory only, because a heartbeat must never cost a write.
+"""
+
+from dataclasses import dataclass
+
+from shoal_scheduler.model.cluster import Cluster
+from shoal_scheduler.model.definition import Definition
+from shoal_scheduler.model.instance import Instance
+from shoal_scheduler.model.task import Launch, Task
+
+
+@dataclass(frozen=True, slots=True)
+class PutCluster:
+    cluster: Cluster
+
+
+@dataclass(frozen=True, slots=True)
+class PutDefinition:
+    definition: Definition
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteDefinition:
+    family: str
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class PutInstance:
+    instance: Instance
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteInstance:
+    cluster: str
+    instance: str
+
+
+@dataclass(frozen=True, slots=True)
+class PutLaunch:
+    launch: Launch
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteLaunch:
+    """The launch and all its tasks, all of which are STOPPED."""
+
+    launch: str
+
+
+@dataclass(frozen=True, slots=True)
+class PutTask:
+    task: Task
+
+
+@dataclass(frozen=True, slots=True)
+class SetSession:
+    """An agent's stream opened (`incarnation` > 0) or closed (0). Volatile."""
+
+    instance: str
+    incarnation: int
+
+
+Change = (
+    PutCluster
+    | PutDefinition
+    | DeleteDefinition
+    | PutInstance
+    | DeleteInstance
+    | PutLaunch
+    | DeleteLaunch
+    | PutTask
+    | SetSession
+)

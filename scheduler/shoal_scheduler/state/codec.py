@@ -1,0 +1,84 @@
+"""Records to bytes and back. Each value is one version byte and MessagePack.
+
+Tasks are stored as arrays of values, up to 256 in a chunk, without what their launch already says. A task that a
+chunk assigns for the first time is written with fence 0, which means: the revision of this very write. So the
+fence, which only the commit can know, costs no second write: the next write of the chunk, or the load, fills it in.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar
+
+import msgspec
+
+from shoal_scheduler.model.cluster import Cluster
+from shoal_scheduler.model.definition import Definition
+from shoal_scheduler.model.instance import Instance
+from shoal_scheduler.model.task import ContainerState, Launch, Task
+
+Record = TypeVar("Record", Cluster, Definition, Instance, Launch)
+
+_VERSION = b"\x01"
+_encoder = msgspec.msgpack.Encoder()
+
+
+class UnknownFormatError(Exception):
+    """A value written by a newer program: this one must not touch it."""
+
+
+class StoredTask(msgspec.Struct, frozen=True, array_like=True):
+    """Fields are only ever added, at the end and with a default."""
+
+    index: int
+    instance: str
+    last_status: str
+    desired_status: str
+    version: int
+    fence: int
+    pull_started_at: int = 0
+    pull_stopped_at: int = 0
+    started_at: int = 0
+    stopping_at: int = 0
+    execution_stopped_at: int = 0
+    stopped_at: int = 0
+    stop_code: str = ""
+    stopped_reason: str = ""
+    containers: tuple[ContainerState, ...] = ()
+    gpu_ids: dict[str, tuple[str, ...]] | None = None
+    tags: dict[str, str] | None = None
+
+
+_FIELDS = StoredTask.__struct_fields__
+_decoders: Mapping[type, msgspec.msgpack.Decoder[Any]] = {
+    record: msgspec.msgpack.Decoder(record) for record in (Cluster, Definition, Instance, Launch)
+}
+_chunk_decoder = msgspec.msgpack.Decoder(tuple[StoredTask, ...])
+
+
+def encode(record: Cluster | Definition | Instance | Launch) -> bytes:
+    return _VERSION + _encoder.encode(record)
+
+
+def decode(record_type: type[Record], value: bytes) -> Record:
+    record: Record = _decoders[record_type].decode(_body(value))
+    return record
+
+
+def encode_chunk(tasks: Iterable[Task]) -> bytes:
+    return _VERSION + _encoder.encode([StoredTask(*(getattr(task, name) for name in _FIELDS)) for task in tasks])
+
+
+def decode_chunk(launch: Launch, value: bytes, revision: int) -> list[Task]:
+    """`revision` is the mod_revision of the chunk."""
+    tasks = []
+    for stored in _chunk_decoder.decode(_body(value)):
+        fields = {name: getattr(stored, name) for name in _FIELDS}
+        if stored.instance and not stored.fence:
+            fields["fence"] = revision
+        tasks.append(Task(launch=launch, **fields))
+    return tasks
+
+
+def _body(value: bytes) -> memoryview:
+    if value[:1] != _VERSION:
+        raise UnknownFormatError(f"a value starts with {value[:1]!r}, this program knows {_VERSION!r}")
+    return memoryview(value)[1:]

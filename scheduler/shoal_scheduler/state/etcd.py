@@ -1,0 +1,162 @@
+"""The store in etcd, by a thin client of our own on grpc.aio.
+
+The public clients do not fit an asyncio control plane: see the README for which were tried and why they fell.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+
+import grpc
+from shoal.rpc import Credentials, channel_options
+
+from shoal_scheduler.state import etcd_v3_pb2 as pb
+from shoal_scheduler.state import etcd_v3_pb2_grpc as pb_grpc
+from shoal_scheduler.state import keys
+from shoal_scheduler.state.store import (
+    Deposed,
+    KeyRange,
+    NotStored,
+    OutcomeUnknown,
+    Stored,
+    StoreFull,
+    Write,
+    prefix_range,
+)
+
+SERVER_NAME = "etcd.shoal"
+COMMIT_TIMEOUT_SECONDS = 5.0
+READ_TIMEOUT_SECONDS = 10.0
+PAGE_KEYS = 1000
+_VOID = "void:"
+
+
+def open_etcd_channel(endpoints: Sequence[str], credentials: Credentials) -> grpc.aio.Channel:
+    """One channel over all members; gRPC moves on from a member that does not answer."""
+    return grpc.aio.secure_channel(
+        etcd_target(endpoints),
+        grpc.ssl_channel_credentials(credentials.authority, credentials.key, credentials.certificate),
+        options=etcd_channel_options(),
+    )
+
+
+def etcd_channel_options() -> list[tuple[str, object]]:
+    return [
+        *channel_options(SERVER_NAME),
+        # Loads come in pages whose size in bytes is not known beforehand.
+        ("grpc.max_receive_message_length", 64 * 1024 * 1024),
+    ]
+
+
+def etcd_target(endpoints: Sequence[str]) -> str:
+    return endpoints[0] if len(endpoints) == 1 else "ipv4:" + ",".join(endpoints)
+
+
+class EtcdStore:
+    """Opened by the leader whose key has `epoch` as its create_revision."""
+
+    def __init__(self, channel: grpc.aio.Channel, epoch: int) -> None:
+        self._kv = pb_grpc.KVStub(channel)
+        self._epoch = epoch
+        self._step_revision = 0
+        self.revision = 0
+
+    async def load(self) -> AsyncIterator[Stored]:
+        first, end = prefix_range(keys.ROOT.encode())
+        more, snapshot = True, 0
+        while more:
+            page = await self._kv.Range(
+                pb.RangeRequest(key=first, range_end=end, limit=PAGE_KEYS, revision=snapshot),
+                timeout=READ_TIMEOUT_SECONDS,
+            )
+            snapshot = snapshot or page.header.revision
+            for kv in page.kvs:
+                if kv.key == keys.STEP:
+                    self._step_revision = kv.mod_revision
+                elif kv.key != keys.LEADER:
+                    yield Stored(kv.key, kv.value, kv.mod_revision)
+            more = page.more
+            first = page.kvs[-1].key + b"\0" if page.kvs else end
+        self.revision = snapshot
+
+    async def commit(self, write: Write) -> int:
+        puts = [_put(key, value) for key, value in write.puts.items()]
+        request = pb.TxnRequest(
+            compare=self._guards(),
+            success=[*puts, *map(_delete, write.deletes), _put(keys.STEP, write.step.encode())],
+        )
+        try:
+            answer = await self._kv.Txn(request, timeout=COMMIT_TIMEOUT_SECONDS)
+        except grpc.aio.AioRpcError as error:
+            raise _commit_error(error) from error
+        if not answer.succeeded:
+            raise Deposed("another leader has written since")
+        self._step_revision = self.revision = answer.header.revision
+        return self.revision
+
+    async def settle(self, write: Write) -> int | None:
+        """Read the step key back. If the write is not there, change the key, so that a transaction still under
+        way can no longer find the guard it compares with."""
+        try:
+            seen = await self._kv.Txn(
+                pb.TxnRequest(
+                    compare=self._guards(),
+                    success=[_put(keys.STEP, f"{_VOID}{write.step}".encode())],
+                    failure=[_get(keys.LEADER), _get(keys.STEP)],
+                ),
+                timeout=COMMIT_TIMEOUT_SECONDS,
+            )
+        except grpc.aio.AioRpcError as error:
+            raise OutcomeUnknown(error.details()) from error
+        if seen.succeeded:
+            self._step_revision = self.revision = seen.header.revision
+            return None
+        return self._settled(write, seen)
+
+    def _settled(self, write: Write, seen: pb.TxnResponse) -> int | None:
+        leader, step = (list(r.response_range.kvs) for r in seen.responses)
+        if not leader or leader[0].create_revision != self._epoch or not step:
+            raise Deposed("the leader's key is no longer ours")
+        self._step_revision = self.revision = step[0].mod_revision
+        if step[0].value == write.step.encode():
+            return self.revision
+        if step[0].value == f"{_VOID}{write.step}".encode():
+            return None
+        raise Deposed("a step of another program is stored under our epoch")
+
+    def _guards(self) -> list[pb.Compare]:
+        return [
+            pb.Compare(
+                target=pb.Compare.CREATE,
+                result=pb.Compare.EQUAL,
+                key=keys.LEADER,
+                create_revision=self._epoch,
+            ),
+            pb.Compare(
+                target=pb.Compare.MOD,
+                result=pb.Compare.EQUAL,
+                key=keys.STEP,
+                mod_revision=self._step_revision,
+            ),
+        ]
+
+
+def _commit_error(error: grpc.aio.AioRpcError) -> NotStored | OutcomeUnknown:
+    code, details = error.code(), error.details() or ""
+    if code == grpc.StatusCode.RESOURCE_EXHAUSTED and "space" in details:
+        return StoreFull("the store is out of space: compact and defragment it, or raise its quota")
+    if code in (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.RESOURCE_EXHAUSTED):
+        return NotStored(f"etcd refused the transaction: {details}")
+    return OutcomeUnknown(f"{code.name}: {details}")
+
+
+def _put(key: bytes, value: bytes) -> pb.RequestOp:
+    return pb.RequestOp(request_put=pb.PutRequest(key=key, value=value))
+
+
+def _get(key: bytes) -> pb.RequestOp:
+    return pb.RequestOp(request_range=pb.RangeRequest(key=key))
+
+
+def _delete(key: bytes | KeyRange) -> pb.RequestOp:
+    if isinstance(key, KeyRange):
+        return pb.RequestOp(request_delete_range=pb.DeleteRangeRequest(key=key.first, range_end=key.end))
+    return pb.RequestOp(request_delete_range=pb.DeleteRangeRequest(key=key))

@@ -1,0 +1,44 @@
+"""The layout of the store. Every key names its cluster and its owner.
+
+/shoal/leader                                             who leads; its create_revision is the epoch
+/shoal/step                                               id of the last step that was committed
+/shoal/-/<owner>/definitions/<family>/<revision>          an account's, not a cluster's
+/shoal/-/<owner>/clusters/<name>
+/shoal/<cluster>/<owner>/instances/<instance>
+/shoal/<cluster>/<owner>/launches/<launch>                what the tasks of a submission share
+/shoal/<cluster>/<owner>/tasks/<launch>/<chunk>           up to 256 tasks of it
+"""
+
+from shoal.arn import OWNER
+
+ROOT = "/shoal/"
+LEADER = b"/shoal/leader"
+STEP = b"/shoal/step"
+
+TASKS_PER_CHUNK = 256
+
+
+def definition(family: str, revision: int) -> bytes:
+    return f"{ROOT}-/{OWNER}/definitions/{family}/{revision:08d}".encode()
+
+
+def cluster(name: str) -> bytes:
+    return f"{ROOT}-/{OWNER}/clusters/{name}".encode()
+
+
+def instance(cluster_name: str, instance_id: str) -> bytes:
+    return f"{ROOT}{cluster_name}/{OWNER}/instances/{instance_id}".encode()
+
+
+def launch(cluster_name: str, launch_id: str) -> bytes:
+    return f"{ROOT}{cluster_name}/{OWNER}/launches/{launch_id}".encode()
+
+
+def chunk(cluster_name: str, launch_id: str, number: int) -> bytes:
+    return f"{ROOT}{cluster_name}/{OWNER}/tasks/{launch_id}/{number:04x}".encode()
+
+
+def kind(key: bytes) -> str:
+    """definitions, clusters, instances, launches or tasks; "" for the two keys of leadership."""
+    parts = key.decode().split("/")
+    return parts[4] if len(parts) > 5 else ""

@@ -1,0 +1,167 @@
+"""All state of the control plane, in memory. The only thing here that changes, and only through `apply`.
+
+What placement subtracts (`used`) is derived from the tasks that are not STOPPED; the indexes are derived from the
+records. Loading the store and applying the history give equal tables.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+import msgspec
+
+from shoal_scheduler.model.ask import Resources, resources_of
+from shoal_scheduler.model.cluster import Cluster
+from shoal_scheduler.model.definition import Definition
+from shoal_scheduler.model.instance import Instance
+from shoal_scheduler.model.task import Launch, Task, TaskKey
+from shoal_scheduler.placement.view import Candidate, Used
+from shoal_scheduler.state import changes as c
+
+NOTHING_USED = Used()
+
+
+@dataclass(slots=True)
+class LaunchEntry:
+    launch: Launch
+    resources: Resources
+    tasks: dict[int, Task] = field(default_factory=dict)
+
+    # How many of its tasks are not STOPPED.
+    live: int = 0
+
+
+@dataclass(slots=True)
+class Tables:
+    clusters: dict[str, Cluster] = field(default_factory=dict)
+    definitions: dict[str, dict[int, Definition]] = field(default_factory=dict)
+    instances: dict[str, Instance] = field(default_factory=dict)
+    launches: dict[str, LaunchEntry] = field(default_factory=dict)
+
+    # Store revision up to which all of this is true.
+    revision: int = 0
+
+    # Derived: launch ids by (cluster, client token); tasks that are not STOPPED by instance; capacity in use.
+    tokens: dict[tuple[str, str], str] = field(default_factory=dict)
+    live_tasks: dict[str, dict[TaskKey, None]] = field(default_factory=dict)
+    used: dict[str, Used] = field(default_factory=dict)
+
+    # Volatile: incarnation of the open session of each connected instance.
+    sessions: dict[str, int] = field(default_factory=dict)
+
+    # -- reading -------------------------------------------------------------------------------------------
+
+    def task(self, key: TaskKey) -> Task | None:
+        entry = self.launches.get(key.launch)
+        return entry.tasks.get(key.ordinal) if entry else None
+
+    def definition(self, family: str, revision: int) -> Definition | None:
+        return self.definitions.get(family, {}).get(revision)
+
+    def revisions(self, family: str) -> dict[int, Definition]:
+        return self.definitions.get(family, {})
+
+    def launch(self, launch_id: str) -> Launch | None:
+        entry = self.launches.get(launch_id)
+        return entry.launch if entry else None
+
+    def launch_by_token(self, cluster: str, token: str) -> Launch | None:
+        launch_id = self.tokens.get((cluster, token))
+        return self.launch(launch_id) if launch_id else None
+
+    def resources(self, launch_id: str) -> Resources:
+        return self.launches[launch_id].resources
+
+    def tasks(self) -> Iterator[Task]:
+        for entry in self.launches.values():
+            yield from entry.tasks.values()
+
+    def tasks_on(self, instance_id: str) -> list[Task]:
+        """Tasks of the instance that are not STOPPED."""
+        found = (self.task(key) for key in self.live_tasks.get(instance_id, ()))
+        return [task for task in found if task is not None]
+
+    def candidate(self, instance: Instance) -> Candidate:
+        return Candidate(instance, self.used.get(instance.id, NOTHING_USED), instance.id in self.sessions)
+
+    def candidates(self, cluster: str) -> list[Candidate]:
+        return [
+            self.candidate(instance)
+            for instance in self.instances.values()
+            if instance.cluster == cluster and instance.status != "INACTIVE"
+        ]
+
+    # -- changing ------------------------------------------------------------------------------------------
+
+    def apply(self, changes: Iterable[c.Change], revision: int) -> None:
+        """Make committed changes true. `revision` is the store's after the commit."""
+        self.revision = max(self.revision, revision)
+        for change in changes:
+            self._apply(change, revision)
+
+    def _apply(self, change: c.Change, revision: int) -> None:
+        match change:
+            case c.PutTask(task):
+                self._put_task(task if task.fence or not task.instance else _fenced(task, revision))
+            case c.PutLaunch(launch):
+                self._put_launch(launch)
+            case c.DeleteLaunch(launch_id):
+                self._delete_launch(launch_id)
+            case c.PutInstance(instance):
+                self.instances[instance.id] = instance
+            case c.DeleteInstance(_, instance_id):
+                self.instances.pop(instance_id, None)
+                self.used.pop(instance_id, None)
+                self.sessions.pop(instance_id, None)
+            case c.PutDefinition(definition):
+                self.definitions.setdefault(definition.family, {})[definition.revision] = definition
+            case c.DeleteDefinition(family, number):
+                self.definitions.get(family, {}).pop(number, None)
+            case c.PutCluster(cluster):
+                self.clusters[cluster.name] = cluster
+            case c.SetSession(instance_id, incarnation):
+                self._set_session(instance_id, incarnation)
+
+    def _set_session(self, instance_id: str, incarnation: int) -> None:
+        if incarnation:
+            self.sessions[instance_id] = incarnation
+        else:
+            self.sessions.pop(instance_id, None)
+
+    def _put_launch(self, launch: Launch) -> None:
+        family, _, number = launch.definition.rpartition(":")
+        definition = self.definitions[family][int(number)]
+        self.launches[launch.id] = LaunchEntry(launch, resources_of(definition, launch.overrides))
+        if launch.client_token:
+            self.tokens[launch.cluster, launch.client_token] = launch.id
+
+    def _delete_launch(self, launch_id: str) -> None:
+        entry = self.launches.pop(launch_id, None)
+        if entry and entry.launch.client_token:
+            self.tokens.pop((entry.launch.cluster, entry.launch.client_token), None)
+
+    def _put_task(self, task: Task) -> None:
+        entry = self.launches[task.launch.id]
+        before = entry.tasks.get(task.index)
+        entry.tasks[task.index] = task
+        entry.live += (not task.is_stopped) - (before is not None and not before.is_stopped)
+        self._recount(entry.resources, before, task)
+
+    def _recount(self, resources: Resources, before: Task | None, after: Task) -> None:
+        """Capacity follows the tasks: what was subtracted for `before` is given back, `after` is subtracted."""
+        if before is not None and before.instance and not before.is_stopped:
+            self.live_tasks[before.instance].pop(before.key, None)
+            used = self.used[before.instance]
+            self.used[before.instance] = used.minus(
+                resources, before.launch.group, running=before.last_status == "RUNNING"
+            )
+        if after.instance and not after.is_stopped:
+            self.live_tasks.setdefault(after.instance, {})[after.key] = None
+            used = self.used.get(after.instance, NOTHING_USED)
+            self.used[after.instance] = used.plus(
+                resources, after.launch.group, running=after.last_status == "RUNNING"
+            )
+
+
+def _fenced(task: Task, revision: int) -> Task:
+    """The write that assigned the task is the one just committed."""
+    return msgspec.structs.replace(task, fence=revision)
