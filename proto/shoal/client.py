@@ -12,7 +12,8 @@ import asyncio
 import random
 import time
 import uuid
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, cast
 
@@ -70,7 +71,7 @@ class Client:
 
     async def watch(
         self, cluster: str, tasks: Sequence[str] = (), after_revision: int | None = None
-    ) -> AsyncIterator[event_pb2.WatchResponse]:
+    ) -> AsyncGenerator[event_pb2.WatchResponse, None]:
         """The events from now on (or after a store revision), over changes of leader, without a gap.
 
         The first answer tells where the stream starts. Raises HistoryLost if it fell behind what is kept.
@@ -137,19 +138,16 @@ class _Stub:
     def __getattr__(self, method: str) -> Any:
         if method.startswith("_") or not hasattr(cluster_pb2_grpc.ClusterServicer, method):
             raise AttributeError(method)
-        call = _stream if method in _STREAMING else _unary
-        leader, default = self._leader, self._timeout_seconds
-
-        def invoke(request: Any, timeout: float | None = None) -> Any:
-            if call is _unary:
-                return _unary(leader, method, request, default if timeout is None else timeout)
-            return _stream(leader, method, request, timeout)
-
-        return invoke
+        if method in _STREAMING:
+            return partial(_stream, self._leader, method)
+        return partial(_unary, self._leader, method, self._timeout_seconds)
 
 
-async def _unary(leader: _Leader, method: str, request: Any, timeout: float) -> Any:
-    deadline = time.monotonic() + timeout
+async def _unary(
+    leader: _Leader, method: str, default_seconds: float, request: Any, timeout: float | None = None
+) -> Any:
+    seconds = default_seconds if timeout is None else timeout
+    deadline = time.monotonic() + seconds
     request = with_client_token(request)
     delays, last = _delays(), None
     while (left := deadline - time.monotonic()) > 0:
@@ -158,7 +156,7 @@ async def _unary(leader: _Leader, method: str, request: Any, timeout: float) -> 
             return await getattr(leader.stub(), method)(request, timeout=left)
         except grpc.aio.AioRpcError as error:
             if error.code() is not grpc.StatusCode.UNAVAILABLE:
-                raise _typed(error, method, timeout, last, leader) from None
+                raise _typed(error, method, seconds, last, leader) from None
             if method in _NOT_IDEMPOTENT and not _surely_not_done(error):
                 raise _outcome_unknown(method, error) from None
             last = error
@@ -167,7 +165,7 @@ async def _unary(leader: _Leader, method: str, request: Any, timeout: float) -> 
     raise leader.unreachable(last)
 
 
-async def _stream(leader: _Leader, method: str, request: Any, timeout: float | None) -> AsyncIterator[Any]:
+async def _stream(leader: _Leader, method: str, request: Any, timeout: float | None = None) -> AsyncIterator[Any]:
     """One attempt: who can resume knows where to. Raises Unreachable if it breaks."""
     endpoint = leader.endpoint
     call = getattr(leader.stub(), method)(request, timeout=timeout)

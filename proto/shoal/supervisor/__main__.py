@@ -46,9 +46,7 @@ async def _supervise(wanted: list[Program], layout: Layout) -> None:
     registry = keep.Registry(layout.processes)
     keep.end_leftovers(registry, wanted)
     keepers = [asyncio.create_task(keep.keep(program, layout, registry)) for program in wanted]
-    keepers.append(
-        asyncio.create_task(keep.rotate_logs(layout, [*(each.name for each in wanted), "supervisor"]))
-    )
+    keepers.append(asyncio.create_task(keep.rotate_logs(layout, [*(each.name for each in wanted), "supervisor"])))
     waiter = asyncio.create_task(stopping.wait())
     done, _ = await asyncio.wait([waiter, *keepers], return_when=asyncio.FIRST_COMPLETED)
     for keeper in keepers:

@@ -94,8 +94,7 @@ async def end(program: Program, registry: Registry) -> None:
     log.info("stops name=%s pid=%d", program.name, process.pid)
     await asyncio.to_thread(processes.stop, process, program.stop_grace_seconds)
     registry.drop(program.name)
-    with contextlib.suppress(ChildProcessError):
-        os.waitpid(process.pid, os.WNOHANG)
+    _collect(process.pid)
 
 
 async def rotate_logs(layout: Layout, names: list[str]) -> None:
@@ -108,6 +107,12 @@ async def rotate_logs(layout: Layout, names: list[str]) -> None:
                     path.with_suffix(".log.1").write_bytes(path.read_bytes())
                     os.truncate(path, 0)
         await asyncio.sleep(LOG_CHECK_SECONDS)
+
+
+def _collect(pid: int) -> None:
+    """Takes the remains of a child that has ended; nothing if it was not ours."""
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(pid, os.WNOHANG)
 
 
 def _spawn(program: Program, layout: Layout) -> "subprocess.Popen[bytes]":

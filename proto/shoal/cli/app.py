@@ -1,0 +1,141 @@
+"""The root command: which commands there are, found lazily, and how every failure is shown.
+
+Nothing but click may be imported here at the top: `shoal --help` pays for every import.
+"""
+
+import difflib
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from shoal import __version__
+from shoal.cli.options import Target, remember_cluster, remember_context
+
+# Section -> command -> (where it is, what it does). The one list of commands.
+SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
+    "Tasks": {
+        "run": ("run:run", "Run tasks of a definition, or a command in an image."),
+        "ps": ("ps:ps", "List tasks."),
+        "logs": ("logs:logs", "Show what a task's containers wrote."),
+        "wait": ("wait:wait", "Wait until tasks run or have stopped."),
+        "stop": ("stop:stop", "Stop tasks."),
+        "events": ("events:events", "Show what happened to tasks and instances."),
+        "describe": ("describe:describe", "Show all there is to know of anything, by its name."),
+    },
+    "Task definitions": {
+        "register": ("register:register", "Register a task definition from a JSON file."),
+        "definitions": ("definitions:definitions", "List task definitions."),
+        "deregister": ("definitions:deregister", "Make a revision inactive."),
+    },
+    "Instances and clusters": {
+        "instances": ("instances:instances", "List container instances."),
+        "drain": ("instances:drain", "Place no more tasks on instances."),
+        "activate": ("instances:activate", "Place tasks on drained instances again."),
+        "attributes": ("attributes:attributes", "List, put and delete attributes of instances."),
+        "clusters": ("clusters:clusters", "List, create, update and delete clusters."),
+        "tag": ("tags:tag", "Put tags on a resource, or list them."),
+        "untag": ("tags:untag", "Remove tags from a resource."),
+    },
+    "This machine": {
+        "up": ("up:up", "Start a cluster on this machine, or say that it is up."),
+        "down": ("down:down", "Stop all that `shoal up` started."),
+        "doctor": ("doctor:doctor", "Check everything a cluster needs, and say how to mend it."),
+        "context": ("contexts:context", "List and choose the clusters you speak to."),
+        "completion": ("completion:completion", "Print the completion script of your shell."),
+    },
+}
+
+EPILOG = """\b
+Exit codes:
+  0    done                      3    there is no such thing
+  1    failed or refused         4    the cluster cannot be reached
+  2    wrong usage               5    timed out
+  130  interrupted
+`run` and `wait` pass on the exit code of the container; 125 if it never had one.
+
+\b
+Start here:
+  shoal up
+  shoal run busybox -- echo hello
+"""
+
+CONTEXT_SETTINGS: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+
+class LazyGroup(click.Group):
+    """Knows every command's name and one line about it; loads a command's module when it is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [name for commands in SECTIONS.values() for name in commands]
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        for commands in SECTIONS.values():
+            if name in commands:
+                module, _, attribute = commands[name][0].partition(":")
+                command = getattr(importlib.import_module(f"shoal.cli.{module}"), attribute)
+                assert isinstance(command, click.Command)
+                return command
+        return None
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            near = nearest(args[0], self.list_commands(ctx))
+            if near:
+                raise click.UsageError(f"No such command {args[0]!r}. Did you mean {near!r}?", ctx) from error
+            raise
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        for section, commands in SECTIONS.items():
+            with formatter.section(section):
+                formatter.write_dl([(name, text) for name, (_, text) in commands.items()], col_max=14)
+
+
+def nearest(word: str, words: Sequence[str]) -> str | None:
+    found = difflib.get_close_matches(word, words, n=1, cutoff=0.6)
+    return found[0] if found else None
+
+
+@click.group(cls=LazyGroup, epilog=EPILOG, context_settings=CONTEXT_SETTINGS)
+@click.version_option(__version__, message="shoal %(version)s")
+@click.option(
+    "--context", metavar="NAME", callback=remember_context, expose_value=False, help="Which context to use."
+)
+@click.option(
+    "--cluster", metavar="NAME", callback=remember_cluster, expose_value=False, help="Which cluster to use."
+)
+def root() -> None:
+    """Containers on your own machines, with the words and the JSON of Amazon ECS."""
+
+
+def run(arguments: Sequence[str] | None = None) -> None:
+    """Runs one command line (the process's own by default) and leaves with its exit code."""
+    code = execute(arguments)
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader (head, less) has seen enough; the interpreter must not try to flush again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(code)
+
+
+def execute(arguments: Sequence[str] | None = None) -> int:
+    from shoal.cli.failures import present
+
+    try:
+        result = root.main(
+            args=None if arguments is None else list(arguments),
+            prog_name="shoal",
+            standalone_mode=False,
+            obj=Target(),
+        )
+        return result if isinstance(result, int) else 0
+    except BaseException as error:
+        return present(error)

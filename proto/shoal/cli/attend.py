@@ -1,0 +1,103 @@
+"""Stays with tasks until they have stopped: their life as progress, their output, their exit code."""
+
+import asyncio
+import contextlib
+import sys
+from collections.abc import Sequence
+
+import click
+
+from shoal import arn, errors
+from shoal.cli import follow, logs, tasks, text
+from shoal.cli.failures import INTERRUPTED, NO_EXIT_CODE, warn
+from shoal.cli.session import Session
+from shoal.lifecycle import has_started
+from shoal.v1 import log_pb2, task_pb2
+
+# What a container wrote last may come a moment after the word that it has ended.
+LAST_LINES_SECONDS = 10.0
+
+
+async def attend(session: Session, task_ids: Sequence[str], shows_logs: bool) -> int:
+    """The exit code of the first task, in order, that did not end with 0. Ctrl-C stops the tasks, once."""
+    watching = asyncio.create_task(_watch(session, task_ids, shows_logs))
+    try:
+        return await asyncio.shield(watching)
+    except asyncio.CancelledError:
+        return await _interrupted(session, task_ids, watching)
+
+
+async def _interrupted(session: Session, task_ids: Sequence[str], watching: "asyncio.Task[int]") -> int:
+    current = asyncio.current_task()
+    if current is not None:
+        current.uncancel()
+    what = "the task" if len(task_ids) == 1 else f"{len(task_ids):,} tasks"
+    click.echo(f"\nStopping {what}; press Ctrl-C again to leave without waiting.", err=True)
+    for task_id in task_ids:
+        with contextlib.suppress(errors.Refused):
+            await session.client.cluster.StopTask(
+                task_pb2.StopTaskRequest(cluster=session.cluster, task=task_id, reason="interrupted by the user")
+            )
+    await watching
+    return INTERRUPTED
+
+
+async def _watch(session: Session, task_ids: Sequence[str], shows_logs: bool) -> int:
+    latest: dict[str, task_pb2.Task] = {}
+    output: asyncio.Task[None] | None = None
+    async for task in follow.changes(session, task_ids):
+        latest[tasks.task_id(task)] = task
+        session.progress.say(_line(latest, len(task_ids)))
+        if shows_logs and output is None and _has_output(task):
+            session.progress.end()
+            output = asyncio.create_task(_copy(session, tasks.task_id(task)))
+    if output is not None:
+        await _finish(output)
+    session.progress.end()
+    codes = [tasks.exit_code(latest[each]) for each in task_ids]
+    for each in task_ids:
+        _explain(latest[each], shows_logs)
+    return next((code for code in codes if code != 0), 0)
+
+
+async def _copy(session: Session, task_id: str) -> None:
+    request = log_pb2.ReadLogsRequest(cluster=session.cluster, task=task_id, follow=True)
+    try:
+        await logs.copy(session, request)
+    except errors.ShoalError as error:
+        warn(f"the output cannot be shown: {error.message}")
+
+
+async def _finish(output: "asyncio.Task[None]") -> None:
+    try:
+        await asyncio.wait_for(output, LAST_LINES_SECONDS)
+    except TimeoutError:
+        warn("the end of the output did not come in time: shoal logs shows it")
+
+
+def _has_output(task: task_pb2.Task) -> bool:
+    """A task that goes straight to STOPPED had output if a container of it came to an end of its own."""
+    if task.last_status == "STOPPED":
+        return any(each.HasField("exit_code") for each in task.containers)
+    return has_started(task.last_status)
+
+
+def _line(latest: dict[str, task_pb2.Task], count: int) -> str:
+    if count == 1:
+        (task,) = latest.values()
+        where = text.short_instance(arn.short(task.container_instance_arn))
+        return f"{text.short_task(tasks.task_id(task))} {task.last_status}{f' on {where}' if where else ''}"
+    stopped = sum(task.last_status == "STOPPED" for task in latest.values())
+    running = sum(task.last_status == "RUNNING" for task in latest.values())
+    return f"{running:,} running, {stopped:,} of {count:,} stopped"
+
+
+def _explain(task: task_pb2.Task, briefly: bool) -> None:
+    """A task that ended well, with its output shown, speaks for itself; any other is explained."""
+    code = tasks.exit_code(task)
+    name = text.short_task(tasks.task_id(task))
+    if code == 0 and briefly:
+        return
+    sys.stdout.flush()
+    said = "no exit code" if code == NO_EXIT_CODE else f"exit code {code}"
+    click.echo(f"{name} STOPPED, {said}. {tasks.why(task)}".rstrip(), err=True)

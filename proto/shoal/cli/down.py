@@ -1,0 +1,122 @@
+"""`shoal down`: stops what `shoal up` started, and nothing else."""
+
+import shutil
+import signal
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from shoal.cli import engine_http
+from shoal.cli.failures import Failed, warn
+from shoal.supervisor import lock, processes, settings
+from shoal.supervisor.layout import Layout, default_root
+
+if TYPE_CHECKING:
+    from shoal.supervisor.settings import Settings
+
+SUPERVISOR_GRACE_SECONDS = 45.0
+ENGINE_GRACE_SECONDS = 30.0
+
+
+@click.command()
+@click.option(
+    "--state",
+    type=click.Path(path_type=Path),
+    help="State folder.  [default: $SHOAL_HOME or ~/.local/state/shoal]",
+)
+@click.option("--stop-tasks", is_flag=True, help="Stop the tasks first; without it their containers go on.")
+@click.option("--purge", is_flag=True, help="Also remove this machine's containers, all state and the context.")
+def down(state: Path | None, stop_tasks: bool, purge: bool) -> None:
+    """Stop all that `shoal up` started.
+
+    Containers go on, and the next `shoal up` finds them again. --purge leaves nothing behind.
+    """
+    layout = Layout((state or default_root()).expanduser().resolve())
+    chosen = settings.load(layout.settings)
+    if chosen is None:
+        click.echo(f"Nothing is up in {layout.root}.")
+        return
+    if stop_tasks and lock.holder(layout.supervisor_lock) is not None:
+        _stop_tasks(chosen)
+    stopped = _stop_programs(layout)
+    if purge:
+        _remove_containers(chosen)
+    stopped += _stop_engine(layout)
+    if purge:
+        _forget(layout, chosen)
+    if stopped:
+        click.echo(f"Stopped {', '.join(stopped)}.")
+    elif not purge:
+        click.echo(f"Cluster {chosen.cluster} was down already.")
+    if purge:
+        click.echo(f"Removed {layout.root} and context {chosen.cluster}.")
+
+
+def _stop_programs(layout: Layout) -> list[str]:
+    """The supervisor, which ends its programs in order; then whatever a killed supervisor left."""
+    before = {name: each for name, each in processes.load(layout.processes).items() if name != "dockerd"}
+    alive = [name for name, each in before.items() if each.is_alive]
+    pid = lock.holder(layout.supervisor_lock)
+    supervisor = processes.identify(pid) if pid else None
+    if supervisor is not None:
+        processes.send(supervisor, signal.SIGTERM)
+        _wait_for(layout, supervisor)
+    for name in ("agent", "scheduler", "etcd"):
+        if name in before and before[name].is_alive:
+            processes.stop(before[name], 10.0)
+    return alive
+
+
+def _wait_for(layout: Layout, supervisor: processes.Process) -> None:
+    if not processes.wait_end(supervisor, SUPERVISOR_GRACE_SECONDS):
+        processes.send(supervisor, signal.SIGKILL)
+        processes.wait_end(supervisor, 10.0)
+    deadline = time.monotonic() + 5.0
+    while lock.holder(layout.supervisor_lock) is not None and time.monotonic() < deadline:
+        time.sleep(0.02)
+
+
+def _stop_engine(layout: Layout) -> list[str]:
+    """Only a dockerd of ours. It was started with live-restore: its containers go on without it."""
+    running = processes.load(layout.processes)
+    dockerd = running.pop("dockerd", None)
+    if dockerd is None or not dockerd.is_alive:
+        return []
+    processes.stop(dockerd, ENGINE_GRACE_SECONDS)
+    processes.save(layout.processes, running)
+    return ["dockerd"]
+
+
+def _remove_containers(chosen: "Settings") -> None:
+    try:
+        found = engine_http.containers_of(chosen.docker_host, chosen.cluster, chosen.instance_id)
+        for container_id in found:
+            engine_http.remove_container(chosen.docker_host, container_id)
+    except engine_http.EngineError as error:
+        warn(f"containers may be left: {error}")
+        return
+    if found:
+        click.echo(f"Removed {len(found)} container{'' if len(found) == 1 else 's'}.")
+
+
+def _forget(layout: Layout, chosen: "Settings") -> None:
+    from shoal import context
+
+    shutil.rmtree(layout.root)
+    contexts = context.load()
+    mine = contexts.contexts.get(chosen.cluster)
+    if mine is not None and mine.certificate.is_relative_to(layout.root):
+        context.save(contexts.without(chosen.cluster))
+
+
+def _stop_tasks(chosen: "Settings") -> None:
+    from shoal.cli.options import target
+    from shoal.cli.session import call
+    from shoal.cli.stop import stop_all
+
+    target().context = chosen.cluster
+    left = call(stop_all, "Stopping tasks")
+    if left:
+        raise Failed(f"{left} tasks have not stopped.", "shoal ps, or shoal down without --stop-tasks")

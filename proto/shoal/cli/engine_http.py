@@ -1,0 +1,77 @@
+"""The few words this command line says to a Docker Engine itself, over its unix socket."""
+
+import http.client
+import json
+import socket
+from typing import Any
+from urllib.parse import quote
+
+TIMEOUT_SECONDS = 5.0
+_API = "/v1.41"  # of Docker 20.10, which every later engine still speaks
+
+
+class EngineError(Exception):
+    """The engine does not answer, or says no; the text is a sentence."""
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path: str, timeout_seconds: float) -> None:
+        super().__init__("localhost", timeout=timeout_seconds)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)
+
+
+def socket_path(docker_host: str) -> str:
+    """Raises EngineError for anything but a unix socket."""
+    scheme, separator, path = docker_host.partition("://")
+    if scheme != "unix" or not separator or not path.startswith("/"):
+        raise EngineError(f"{docker_host!r} is not a unix socket: give unix:///var/run/docker.sock")
+    return path
+
+
+def version(docker_host: str, timeout_seconds: float = TIMEOUT_SECONDS) -> dict[str, Any]:
+    """What GET /version answers: Version, ApiVersion, Os, Arch and more. Raises EngineError."""
+    answer = _ask(docker_host, "GET", "/version", timeout_seconds)
+    if not isinstance(answer, dict) or "Version" not in answer:
+        raise EngineError(f"{docker_host} does not answer as a Docker Engine does")
+    return answer
+
+
+def containers_of(docker_host: str, cluster: str, instance_id: str) -> list[str]:
+    """The ids of every container, running or not, that this agent made."""
+    labels = {"label": [f"shoal.cluster={cluster}", f"shoal.instance={instance_id}"]}
+    path = f"{_API}/containers/json?all=true&filters={quote(json.dumps(labels))}"
+    return [each["Id"] for each in _ask(docker_host, "GET", path, 30.0)]
+
+
+def remove_container(docker_host: str, container_id: str) -> None:
+    """Kills it if it runs, and removes it with its anonymous volumes. One that is gone already is fine."""
+    _ask(docker_host, "DELETE", f"{_API}/containers/{container_id}?force=true&v=true", 60.0, missing_is_fine=True)
+
+
+def _ask(docker_host: str, method: str, path: str, timeout_seconds: float, missing_is_fine: bool = False) -> Any:
+    connection = _UnixConnection(socket_path(docker_host), timeout_seconds)
+    try:
+        connection.request(method, path)
+        answer = connection.getresponse()
+        content = answer.read()
+    except (OSError, http.client.HTTPException) as error:
+        raise EngineError(f"{docker_host} does not answer: {_words(error)}") from error
+    finally:
+        connection.close()
+    if answer.status >= 400 and not (missing_is_fine and answer.status in (404, 409)):
+        raise EngineError(f"{docker_host} answered {answer.status}: {content.decode(errors='replace').strip()}")
+    try:
+        return json.loads(content) if content else None
+    except ValueError:
+        raise EngineError(f"{docker_host} does not answer as a Docker Engine does") from None
+
+
+def _words(error: Exception) -> str:
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    return (error.strerror or str(error)) if isinstance(error, OSError) else repr(error)

@@ -1,0 +1,99 @@
+"""Is the cluster on this machine well? Asked by `up` while it waits, and by `doctor`."""
+
+import asyncio
+import contextlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from shoal import errors
+from shoal.cli import engine_http
+
+if TYPE_CHECKING:
+    from shoal.client import Client
+    from shoal.context import Context
+    from shoal.supervisor.settings import Settings
+    from shoal.v1.container_instance_pb2 import ContainerInstance
+
+PROBE_TIMEOUT_SECONDS = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What is lacking, in words, for each part; empty when it is well."""
+
+    engine: str
+    etcd: str
+    scheduler: str
+    agent: str
+    engine_version: str = ""
+    instance: "ContainerInstance | None" = None
+
+    @property
+    def lacking(self) -> str:
+        """The first thing that is lacking, in the order in which they come up; empty when all is well."""
+        return self.engine or self.etcd or self.scheduler or self.agent
+
+
+async def probe(settings: "Settings", context: "Context", client: "Client") -> Health:
+    engine, version = await asyncio.to_thread(_engine, settings.docker_host)
+    etcd = await _etcd(settings.etcd_client_port)
+    scheduler = await serving(context)
+    instance = None if scheduler else await own_instance(client, settings)
+    agent = "" if instance is not None else "the agent has not registered yet"
+    return Health(engine, etcd, scheduler, agent, version, instance)
+
+
+async def serving(context: "Context") -> str:
+    """Asks the standard health service; empty if a leader serves, else what is wrong."""
+    import grpc
+    from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+    from shoal.rpc import Credentials, open_channel
+
+    credentials = Credentials.load(context.authority, context.certificate, context.key)
+    said = "the scheduler does not answer yet"
+    for endpoint in context.endpoints:
+        channel = open_channel(endpoint, credentials)
+        try:
+            answer = await health_pb2_grpc.HealthStub(channel).Check(
+                health_pb2.HealthCheckRequest(), timeout=PROBE_TIMEOUT_SECONDS
+            )
+            if answer.status == health_pb2.HealthCheckResponse.SERVING:
+                return ""
+            said = "the scheduler is not leader yet"
+        except grpc.aio.AioRpcError as error:
+            said = f"the scheduler does not answer yet: {error.details()}"
+        finally:
+            await channel.close()
+    return said
+
+
+async def own_instance(client: "Client", settings: "Settings") -> "ContainerInstance | None":
+    """This machine's instance, once its agent is connected and it takes tasks."""
+    from shoal.v1 import container_instance_pb2
+
+    request = container_instance_pb2.DescribeContainerInstancesRequest(
+        cluster=settings.cluster, container_instances=[settings.instance_id]
+    )
+    with contextlib.suppress(errors.ShoalError):
+        answer = await client.cluster.DescribeContainerInstances(request, timeout=PROBE_TIMEOUT_SECONDS)
+        for instance in answer.container_instances:
+            if instance.agent_connected and instance.status in ("ACTIVE", "DRAINING"):
+                return instance
+    return None
+
+
+def _engine(docker_host: str) -> tuple[str, str]:
+    try:
+        return "", str(engine_http.version(docker_host, PROBE_TIMEOUT_SECONDS)["Version"])
+    except engine_http.EngineError as error:
+        return f"the engine at {error}", ""
+
+
+async def _etcd(port: int) -> str:
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+    except OSError:
+        return "etcd does not listen yet"
+    writer.close()
+    return ""

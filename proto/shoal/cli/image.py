@@ -1,0 +1,128 @@
+"""The docker-run habit: from an image and a few options to a task definition, reused if it is the same."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from shoal import errors
+from shoal.cli.failures import warn
+from shoal.cli.session import Session
+from shoal.v1 import task_definition_pb2
+
+# Enough for a small program, and soft: it may use more while the instance has it.
+MEMORY_RESERVATION_MIB = 64
+# Of a described definition, what registering it again would not send.
+READ_ONLY = (
+    "taskDefinitionArn",
+    "revision",
+    "status",
+    "requiresAttributes",
+    "compatibilities",
+    "registeredAt",
+    "registeredBy",
+    "deregisteredAt",
+    "deleteRequestedAt",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRun:
+    """cpu: units of 1024 to the core. memory: a hard limit in MiB; None is a small soft one."""
+
+    image: str
+    command: Sequence[str] = ()
+    name: str | None = None
+    cpu: int | None = None
+    memory: int | None = None
+    publish: Sequence[str] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+    user: str | None = None
+    network: str | None = None
+
+
+def document(asked: ImageRun) -> dict[str, Any]:
+    """As AWS-style JSON. Raises ValueError with a sentence if a port is wrong."""
+    name = asked.name or container_name(asked.image)
+    container: dict[str, Any] = {"name": name, "image": asked.image, "essential": True}
+    if asked.memory is None:
+        container["memoryReservation"] = MEMORY_RESERVATION_MIB
+    optional = {
+        "cpu": asked.cpu,
+        "memory": asked.memory,
+        "command": list(asked.command),
+        "portMappings": [port_mapping(each) for each in asked.publish],
+        "environment": [{"name": key, "value": value} for key, value in asked.environment.items()],
+        "user": asked.user,
+    }
+    container |= {key: value for key, value in optional.items() if value not in (None, [])}
+    whole = {"family": asked.name or f"run-{name}", "containerDefinitions": [container]}
+    return whole if asked.network is None else {**whole, "networkMode": asked.network}
+
+
+def container_name(image: str) -> str:
+    """The last part of the image's name, in the letters a container name may have.
+
+    >>> container_name("registry.example.com:5000/team/web.app:1.2"), container_name("nginx@sha256:00")
+    ('web-app', 'nginx')
+    """
+    last = image.partition("@")[0].rpartition("/")[2].partition(":")[0]
+    return "".join(
+        letter if (letter.isascii() and letter.isalnum()) or letter in "-_" else "-" for letter in last
+    )[:200]
+
+
+def port_mapping(words: str) -> dict[str, Any]:
+    """`8080:80`, `80` (any free host port), `53:53/udp`. Raises ValueError.
+
+    >>> port_mapping("8080:80"), port_mapping("53/udp")
+    ({'containerPort': 80, 'protocol': 'tcp', 'hostPort': 8080}, {'containerPort': 53, 'protocol': 'udp'})
+    """
+    ports, _, protocol = words.partition("/")
+    host, colon, container = ports.rpartition(":")
+    if not all(_is_port(each) for each in ([host, container] if colon else [container])):
+        raise ValueError(f"{words!r} is not HOST_PORT:CONTAINER_PORT, as in 8080:80")
+    mapping: dict[str, Any] = {"containerPort": int(container), "protocol": protocol or "tcp"}
+    return {**mapping, "hostPort": int(host)} if colon else mapping
+
+
+def looks_like_image(name: str) -> bool:
+    """True for what cannot be FAMILY or FAMILY:REVISION.
+
+    >>> looks_like_image("nginx:latest"), looks_like_image("team/web"), looks_like_image("web:3"), looks_like_image("web")
+    (True, True, False, False)
+    """
+    family, colon, revision = name.partition(":")
+    return "/" in name or "@" in name or "." in family or bool(colon and not revision.isdigit())
+
+
+async def definition_for(session: Session, asked: ImageRun) -> str:
+    """`family:revision` of a definition that says exactly this: the latest of its family, or a new one."""
+    from shoal import awsjson
+
+    request, _ = awsjson.to_message(document(asked), task_definition_pb2.RegisterTaskDefinitionRequest)
+    latest = await _latest(session, request.family)
+    if latest is not None and _same(awsjson.to_document(latest), awsjson.to_document(request)):
+        return f"{latest.family}:{latest.revision}"
+    answer = await session.client.cluster.RegisterTaskDefinition(request)
+    for warning in answer.warnings:
+        warn(f"{warning.field}: {warning.message}")
+    return f"{answer.task_definition.family}:{answer.task_definition.revision}"
+
+
+async def _latest(session: Session, family: str) -> task_definition_pb2.TaskDefinition | None:
+    try:
+        request = task_definition_pb2.DescribeTaskDefinitionRequest(task_definition=family)
+        return (await session.client.cluster.DescribeTaskDefinition(request)).task_definition
+    except errors.Refused as error:
+        # ECS says "unable to describe" as a plain ClientException.
+        if isinstance(error, errors.NotFound) or error.reason == "ClientException":
+            return None
+        raise
+
+
+def _same(described: dict[str, Any], wanted: dict[str, Any]) -> bool:
+    return {key: value for key, value in described.items() if key not in READ_ONLY} == wanted
+
+
+def _is_port(word: str) -> bool:
+    return word.isascii() and word.isdigit() and 0 <= int(word[:6]) <= 65535

@@ -1,0 +1,81 @@
+"""Options that several commands share. Imports click only."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import click
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+OUTPUTS = ("table", "wide", "json", "yaml", "name")
+
+
+@dataclass(slots=True)
+class Target:
+    """What --context and --cluster said, before or after the verb; None is "as the environment says"."""
+
+    context: str | None = None
+    cluster: str | None = None
+
+
+def remember_context(ctx: click.Context, option: click.Parameter, value: str | None) -> None:
+    if value is not None:
+        target(ctx).context = value
+
+
+def remember_cluster(ctx: click.Context, option: click.Parameter, value: str | None) -> None:
+    if value is not None:
+        target(ctx).cluster = value
+
+
+def target(ctx: click.Context | None = None) -> Target:
+    """The one of this run of the program, kept in click's root context."""
+    found = (ctx or click.get_current_context()).find_root().ensure_object(Target)
+    assert isinstance(found, Target)
+    return found
+
+
+def connected(command: Function) -> Function:
+    """For a command that speaks to a cluster: the root's options are accepted after the verb, too."""
+    for name, callback, text in (
+        ("--cluster", remember_cluster, "Which cluster to use."),
+        ("--context", remember_context, "Which context to use."),
+    ):
+        command = click.option(name, metavar="NAME", callback=callback, expose_value=False, help=text)(command)
+    return command
+
+
+def output_option(command: Function) -> Function:
+    return click.option(
+        "-o",
+        "--output",
+        type=click.Choice(OUTPUTS),
+        default="table",
+        help="How to print; json is AWS-style.",
+    )(command)
+
+
+def parse_pairs(ctx: click.Context, option: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
+    """A click callback: KEY=VALUE, several times."""
+    pairs = {}
+    for value in values:
+        key, equals, rest = value.partition("=")
+        if not (key and equals):
+            raise click.BadParameter(f"{value!r} is not KEY=VALUE", ctx, option)
+        pairs[key] = rest
+    return pairs
+
+
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+def duration(value: str) -> float:
+    """A click type: `90`, `90s`, `10m`, `1h30m`, `2d` as a number of seconds."""
+    import re
+
+    parts = re.findall(r"(\d+(?:\.\d+)?)(ms|[smhd])", value)
+    if parts and "".join(number + unit for number, unit in parts) == value:
+        return sum(float(number) * _SECONDS[unit] for number, unit in parts)
+    if re.fullmatch(r"\d+(\.\d+)?", value):
+        return float(value)
+    raise click.BadParameter(f"{value!r} is not a duration such as 90s, 10m or 1h30m")

