@@ -4,6 +4,7 @@ specification and the engine's reading of it, in steps, so that each mistake get
 import re
 
 from shoal.problems import Problem, quoted
+
 from shoal_scheduler.api.validate_values import Problems
 
 _REFERENCE_CHARACTERS_MAX = 255  # before the digest; the ECS API's limit
@@ -45,7 +46,7 @@ def _wrong(image: str) -> str | None:
 def _split_registry(name: str) -> tuple[str, str]:
     """The part before the first / is a registry if it could be a host and not a part of a repository."""
     first, slash, rest = name.partition("/")
-    is_host = "." in first.strip(".") or ":" in first or first == "localhost" or first != first.lower()
+    is_host = "." in first.strip(".") or ":" in first or first == "localhost"
     return (first, rest) if slash and is_host else ("", name)
 
 

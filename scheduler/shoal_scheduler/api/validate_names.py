@@ -5,6 +5,7 @@ import unicodedata
 from collections.abc import Sequence
 
 from shoal.problems import Problem, quoted
+
 from shoal_scheduler.api.validate_values import (
     Document,
     Problems,
@@ -104,8 +105,8 @@ def page_problems(document: Document, results_max: int = PAGE_RESULTS_MAX) -> li
 
 
 def instance_state_problems(document: Document) -> list[Problem]:
-    """Of UpdateContainerInstancesState."""
+    """The status that UpdateContainerInstancesState sets."""
     return [
-        *required("", document, "containerInstances", "status"),
+        *required("", document, "status"),
         *one_of("status", document.get("status"), ("ACTIVE", "DRAINING")),
     ]

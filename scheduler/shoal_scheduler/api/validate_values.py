@@ -6,7 +6,7 @@ Messages go on after the field's path: what was wrong, then what to do.
 
 import ipaddress
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from typing import Any
 
@@ -17,7 +17,6 @@ Problems = Iterator[Problem]
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _HOSTNAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,62}[A-Za-z0-9])?")
-_WORD_CHARACTERS_MAX = 64
 
 
 def required(path: str, document: Document, *names: str) -> Problems:
@@ -35,9 +34,9 @@ def one_of(field: str, value: str | None, words: Collection[str]) -> Problems:
     yield Problem(field, f"must be one of {', '.join(words)}, not {quoted(value)}{hint}")
 
 
-def between(field: str, value: int | None, low: int, high: int, why: str = "") -> Problems:
+def between(field: str, value: int | None, low: int, high: int, unit: str = "") -> Problems:
     if value is not None and not low <= value <= high:
-        yield Problem(field, f"must be between {low} and {high}, not {quoted(value)}{why}")
+        yield Problem(field, f"must be between {low} and {high}{unit and ' ' + unit}, not {quoted(value)}")
 
 
 def at_most(field: str, values: Collection[Any], most: int) -> Problems:
@@ -77,8 +76,13 @@ def absolute_path(field: str, path: str | None, *, windows: bool = False) -> Pro
         yield Problem(field, f"must be an absolute path, not {quoted(path)}; start it with /")
     elif ".." in path.split("/"):
         yield Problem(field, f"{quoted(path)} climbs with '..'; write the path it leads to")
-    elif ":" in path:
-        yield Problem(field, f"{quoted(path)} holds ':', which the engine takes for a separator")
+
+
+def outside_the_system(field: str, path: str) -> Problems:
+    """Refuses places where no engine mounts anything, whatever its instance allows."""
+    steps = [step for step in path.split("/") if step not in ("", ".")]
+    if path and steps in ([], ["proc"]):
+        yield Problem(field, f"{quoted(path)} is part of every container's own system; mount somewhere else")
 
 
 def ip_address(field: str, text: str | None) -> Problems:
@@ -97,10 +101,15 @@ def host_name(field: str, text: str | None) -> Problems:
         )
 
 
-def unique(path: str, values: Collection[tuple[str, object]], message: str) -> Problems:
-    """Of (field, value) pairs, a problem for each field whose value came before; `message` has {value}, {first}."""
-    first: dict[object, str] = {}
+def unique(values: Iterable[tuple[str, str]], message: str) -> Problems:
+    """Of (field, value) pairs, a problem for each value that came before; `message` has {value} and {first}."""
+    first: dict[str, str] = {}
     for field, value in values:
         if value in first:
-            yield Problem(field, message.format(value=value, first=first[value], path=path))
+            yield Problem(field, message.format(value=quoted(value), first=first[value]))
         first.setdefault(value, field)
+
+
+def is_windows(definition: Document) -> bool:
+    family: str = definition.get("runtimePlatform", {}).get("operatingSystemFamily", "LINUX")
+    return family.startswith("WINDOWS")

@@ -1,0 +1,177 @@
+"""RunTask and StartTask: what is refused before anything is placed. Limits: the ECS API model, except count."""
+
+import json
+import re
+
+from shoal.problems import Problem, quoted
+
+from shoal_scheduler.api.validate_containers import (
+    CPU_UNITS_MAX,
+    MEMORY_MIB_MAX,
+    MEMORY_MIB_MIN,
+    resource_problems,
+)
+from shoal_scheduler.api.validate_names import cluster_name_problems, tags_problems
+from shoal_scheduler.api.validate_task_definition import (
+    COMPATIBILITIES,
+    CPU_UNITS_MIN,
+    constraint_problems,
+    size_problems,
+)
+from shoal_scheduler.api.validate_values import (
+    Document,
+    Problems,
+    at_most,
+    between,
+    environment_name,
+    one_of,
+    required,
+    unique,
+    without_nul,
+)
+from shoal_scheduler.model.quantity import cpu_units, memory_mib
+
+COUNT_MAX = 10_000
+STRATEGIES_MAX = 5
+INSTANCES_MAX = 10
+OVERRIDES_CHARACTERS_MAX = 8192
+_GROUP = re.compile(r"[A-Za-z0-9_.:/-]{1,255}")
+_STARTED_BY = re.compile(r"[A-Za-z0-9_/-]{1,128}")
+_CLIENT_TOKEN = re.compile(r"[!-~]{1,64}")
+_PROBLEMS_MAX = 50
+
+_NOT_YET = {
+    "capacityProviderStrategy": "capacity providers are not there yet; leave it out",
+    "volumeConfigurations": "volumes cannot be made at launch yet; leave it out",
+}
+_WITHOUT_EFFECT = {
+    "networkConfiguration": "has no effect yet: tasks run with the bridge network of their instance",
+    "enableExecuteCommand": "has no effect yet: commands cannot be run in a task",
+    "enableECSManagedTags": "has no effect yet: tasks get the tags of the request",
+    "platformVersion": "has no effect: tasks run on this cluster's own instances",
+    "referenceId": "has no effect",
+}
+
+
+def run_task_problems(document: Document, definition: Document | None = None) -> list[Problem]:
+    """Of a RunTaskRequest. With the task definition it names, its overrides are held against that as well."""
+    return [*_request_problems(document, definition), *_placement_problems(document)][:_PROBLEMS_MAX]
+
+
+def start_task_problems(document: Document, definition: Document | None = None) -> list[Problem]:
+    """Of a StartTaskRequest, which names its instances itself."""
+    instances = document.get("containerInstances", ())
+    return [
+        *required("", document, "containerInstances"),
+        *at_most("containerInstances", instances, INSTANCES_MAX),
+        *unique(
+            [(f"containerInstances[{index}]", name) for index, name in enumerate(instances)],
+            "{value} is also {first}; name each instance once",
+        ),
+        *_request_problems(document, definition),
+    ][:_PROBLEMS_MAX]
+
+
+def run_task_warnings(document: Document) -> list[Problem]:
+    """What a RunTaskRequest or StartTaskRequest asks for that does nothing here."""
+    warnings = [Problem(key, why) for key, why in _WITHOUT_EFFECT.items() if document.get(key)]
+    if document.get("launchType") in ("FARGATE", "MANAGED_INSTANCES"):
+        warnings.append(Problem("launchType", f"{document['launchType']} runs on this cluster's own instances"))
+    if "executionRoleArn" in document.get("overrides", {}):
+        warnings.append(Problem("overrides.executionRoleArn", "has no effect: images and logs need no role here"))
+    return warnings
+
+
+def _request_problems(document: Document, definition: Document | None) -> Problems:
+    yield from required("", document, "taskDefinition")
+    cluster = document.get("cluster")
+    if cluster is not None and not cluster.startswith("arn:"):
+        yield from cluster_name_problems("cluster", cluster)
+    yield from _word_problems("group", document, _GROUP, "1 to 255 letters, digits and _ . : / -")
+    yield from _word_problems("startedBy", document, _STARTED_BY, "1 to 128 letters, digits and _ / -")
+    yield from _word_problems("clientToken", document, _CLIENT_TOKEN, "1 to 64 visible ASCII characters, no spaces")
+    yield from one_of("launchType", document.get("launchType"), COMPATIBILITIES)
+    yield from one_of("propagateTags", document.get("propagateTags"), ("TASK_DEFINITION", "NONE"))
+    yield from tags_problems("tags", document.get("tags", ()))
+    for key, why in _NOT_YET.items():
+        if document.get(key):
+            yield Problem(key, why)
+    yield from _override_problems(document.get("overrides", {}), definition)
+
+
+def _word_problems(key: str, document: Document, rule: re.Pattern[str], how: str) -> Problems:
+    text = document.get(key)
+    if text is not None and not rule.fullmatch(text):
+        yield Problem(key, f"{quoted(text)} is not allowed; use {how}")
+
+
+def _placement_problems(document: Document) -> Problems:
+    yield from between("count", document.get("count"), 1, COUNT_MAX)
+    yield from constraint_problems(document, ("distinctInstance", "memberOf"))
+    strategies = document.get("placementStrategy", ())
+    yield from at_most("placementStrategy", strategies, STRATEGIES_MAX)
+    for index, strategy in enumerate(strategies[:STRATEGIES_MAX]):
+        yield from _strategy_problems(f"placementStrategy[{index}]", strategy)
+
+
+def _strategy_problems(path: str, strategy: Document) -> Problems:
+    kind, field = strategy.get("type"), strategy.get("field")
+    yield from required(path, strategy, "type")
+    yield from one_of(f"{path}.type", kind, ("random", "spread", "binpack"))
+    if kind == "random" and field:
+        yield Problem(f"{path}.field", "random takes no field; take it out")
+    # The services take CPU and MEMORY, too, and print them in lower case.
+    if kind == "binpack" and (field or "").lower() not in ("cpu", "memory"):
+        yield Problem(f"{path}.field", f"must be cpu or memory for binpack, not {quoted(field)}")
+    if kind == "spread":
+        name = (field or "").removeprefix("attribute:")
+        if field not in ("instanceId", "host") and not re.fullmatch(r"attribute:[A-Za-z0-9_./\\-]{1,128}", field or ""):
+            yield Problem(
+                f"{path}.field",
+                f"must be instanceId, host or attribute:<name> for spread, not {quoted(field or '')}"
+                + (f"; write attribute:{name}" if re.fullmatch(r"ecs\.[a-z-]+", name) else ""),
+            )
+
+
+def _override_problems(overrides: Document, definition: Document | None) -> Problems:
+    characters = len(json.dumps(overrides, ensure_ascii=False, separators=(",", ":")))
+    if characters > OVERRIDES_CHARACTERS_MAX:
+        yield Problem("overrides", f"have {characters} characters; at most {OVERRIDES_CHARACTERS_MAX} are allowed")
+        return
+    cpu, memory = overrides.get("cpu"), overrides.get("memory")
+    yield from size_problems("overrides.cpu", cpu, cpu_units, CPU_UNITS_MIN, CPU_UNITS_MAX)
+    yield from size_problems("overrides.memory", memory, memory_mib, MEMORY_MIB_MIN, MEMORY_MIB_MAX)
+    for key in ("taskRoleArn", "inferenceAcceleratorOverrides", "ephemeralStorage"):
+        if overrides.get(key):
+            yield Problem(f"overrides.{key}", "is not supported yet; leave it out")
+    containers = overrides.get("containerOverrides", ())
+    for index, override in enumerate(containers):
+        yield from _container_override_problems(f"overrides.containerOverrides[{index}]", override, definition)
+    names = [
+        (f"overrides.containerOverrides[{index}].name", override["name"])
+        for index, override in enumerate(containers)
+        if "name" in override
+    ]
+    yield from unique(names, "{value} is overridden twice, first by {first}; join them")
+
+
+def _container_override_problems(path: str, override: Document, definition: Document | None) -> Problems:
+    name = override.get("name")
+    yield from required(path, override, "name")
+    container: Document = {}
+    if name and definition is not None:
+        by_name = {each.get("name"): each for each in definition.get("containerDefinitions", ())}
+        if name not in by_name:
+            known = ", ".join(str(each) for each in by_name)
+            yield Problem(f"{path}.name", f"{quoted(name)} is no container of the task definition; it has {known}")
+        container = by_name.get(name, {})
+    sizes = {key: container[key] for key in ("memory", "memoryReservation") if key in container}
+    yield from resource_problems(path, {**sizes, **override})
+    for index, argument in enumerate(override.get("command", ())):
+        yield from without_nul(f"{path}.command[{index}]", argument)
+    for index, variable in enumerate(override.get("environment", ())):
+        yield from environment_name(f"{path}.environment[{index}].name", variable.get("name"))
+        yield from without_nul(f"{path}.environment[{index}].value", variable.get("value"))
+    for key in ("environmentFiles", "resourceRequirements"):
+        if override.get(key):
+            yield Problem(f"{path}.{key}", "is not supported yet; leave it out")

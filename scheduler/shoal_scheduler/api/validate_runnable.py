@@ -1,0 +1,46 @@
+"""What a registered task definition may ask for that this version cannot run.
+
+Running such a task without what it asks for would be worse than not running it, so RunTask refuses it by name.
+"""
+
+from shoal.problems import Problem
+
+from shoal_scheduler.api.validate_values import Document, Problems
+from shoal_scheduler.api.validate_volumes import VOLUME_KINDS
+
+_MANAGED_VOLUMES = tuple(kind for kind in VOLUME_KINDS if kind not in ("host", "dockerVolumeConfiguration"))
+_NOT_YET = {
+    "secrets": "secrets are not delivered yet",
+    "environmentFiles": "environment files are not read yet",
+    "resourceRequirements": "GPUs and other devices are not handed out yet",
+    "firelensConfiguration": "log routers are not supported yet",
+    "credentialSpecs": "credential specifications are not supported yet",
+}
+
+
+def runnable_problems(document: Document) -> list[Problem]:
+    """Why a task of this definition cannot be run now; [] if it can."""
+    return list(_problems(document))
+
+
+def _problems(document: Document) -> Problems:
+    containers = document.get("containerDefinitions", [])
+    if len(containers) > 1:
+        yield Problem(
+            "containerDefinitions",
+            f"has {len(containers)} containers; this version runs tasks of one container: register one for each",
+        )
+    if "taskRoleArn" in document:
+        yield Problem("taskRoleArn", "roles are not given to tasks yet; register it without")
+    if document.get("inferenceAccelerators"):
+        yield Problem("inferenceAccelerators", "are not supported; register it without")
+    for index, container in enumerate(containers):
+        for key, why in _NOT_YET.items():
+            if container.get(key):
+                yield Problem(f"containerDefinitions[{index}].{key}", f"{why}; register it without")
+    for index, volume in enumerate(document.get("volumes", ())):
+        for kind in _MANAGED_VOLUMES:
+            if kind in volume:
+                yield Problem(f"volumes[{index}].{kind}", "cannot be mounted yet; use host or a Docker volume")
+        if volume.get("configuredAtLaunch"):
+            yield Problem(f"volumes[{index}].configuredAtLaunch", "volumes cannot be made at launch yet")

@@ -1,0 +1,194 @@
+"""A task definition as a whole: what RegisterTaskDefinition refuses, all of it at once.
+
+    document --task_definition_problems--> [] or what must be mended before it can be registered
+    document --task_definition_warnings--> what is accepted but does not do here what it does in the cloud
+    document --runnable_problems---------> [] or why RunTask cannot run it yet
+
+What an instance's own configuration may allow (privileged, mounts of the instance's folders, devices, host
+namespaces) is accepted with a warning; the agent decides. What nothing could ever run is refused here.
+"""
+
+import json
+from collections.abc import Callable
+from itertools import islice
+
+from shoal.problems import Problem, quoted
+
+from shoal_scheduler.api.validate_containers import (
+    CPU_UNITS_MAX,
+    MEMORY_MIB_MAX,
+    MEMORY_MIB_MIN,
+    container_problems,
+)
+from shoal_scheduler.api.validate_dependencies import dependency_problems
+from shoal_scheduler.api.validate_names import name_problems, tags_problems
+from shoal_scheduler.api.validate_network import NETWORK_MODES, host_port_problems
+from shoal_scheduler.api.validate_runnable import runnable_problems
+from shoal_scheduler.api.validate_values import (
+    Document,
+    Problems,
+    at_most,
+    between,
+    is_windows,
+    no_longer_than,
+    one_of,
+    required,
+    unique,
+)
+from shoal_scheduler.api.validate_volumes import volumes_problems
+from shoal_scheduler.api.validate_warnings import task_definition_warnings
+from shoal_scheduler.model.quantity import cpu_units, memory_mib
+
+__all__ = ["runnable_problems", "task_definition_problems", "task_definition_warnings"]
+
+DOCUMENT_BYTES_MAX = 64 * 1024
+CONTAINERS_MAX = 10
+CONSTRAINTS_MAX = 10
+EXPRESSION_CHARACTERS_MAX = 2000
+CPU_UNITS_MIN = 128
+COMPATIBILITIES = ("EC2", "FARGATE", "EXTERNAL", "MANAGED_INSTANCES")
+OPERATING_SYSTEMS = (
+    "LINUX",
+    *(f"WINDOWS_SERVER_{edition}" for edition in ("2016_FULL", "2019_CORE", "2019_FULL", "2022_CORE", "2022_FULL")),
+    *(f"WINDOWS_SERVER_{edition}" for edition in ("2025_CORE", "2025_FULL", "2004_CORE", "20H2_CORE")),
+)
+_PROBLEMS_MAX = 50
+
+
+def task_definition_problems(document: Document) -> list[Problem]:
+    """Everything that keeps the document from being registered (the first 50 of it)."""
+    size_bytes = len(json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace"))
+    if size_bytes > DOCUMENT_BYTES_MAX:
+        limit = f"at most {DOCUMENT_BYTES_MAX // 1024} KiB are allowed; move long texts into the image or a volume"
+        return [Problem("", f"the task definition has {size_bytes} bytes; {limit}")]
+    return list(islice(_problems(document), _PROBLEMS_MAX))
+
+
+def _problems(document: Document) -> Problems:
+    containers = document.get("containerDefinitions", [])
+    yield from name_problems("family", document.get("family"))
+    yield from one_of("networkMode", document.get("networkMode"), NETWORK_MODES)
+    yield from one_of("pidMode", document.get("pidMode"), ("host", "task"))
+    yield from one_of("ipcMode", document.get("ipcMode"), ("host", "task", "none"))
+    for index, word in enumerate(document.get("requiresCompatibilities", ())):
+        yield from one_of(f"requiresCompatibilities[{index}]", word, COMPATIBILITIES)
+    yield from _platform_problems(document.get("runtimePlatform", {}))
+    yield from size_problems("cpu", document.get("cpu"), cpu_units, CPU_UNITS_MIN, CPU_UNITS_MAX)
+    yield from size_problems("memory", document.get("memory"), memory_mib, MEMORY_MIB_MIN, MEMORY_MIB_MAX)
+    yield from _container_list_problems(document, containers)
+    yield from _memory_problems(document, containers)
+    yield from volumes_problems("volumes", document.get("volumes", ()), windows=is_windows(document))
+    yield from constraint_problems(document, ("memberOf",))
+    yield from tags_problems("tags", document.get("tags", ()))
+    yield from _other_problems(document, containers)
+    if "FARGATE" in document.get("requiresCompatibilities", ()):
+        yield from _fargate_problems(document, containers)
+
+
+def size_problems(field: str, text: str | None, parse: Callable[[str], int], low: int, high: int) -> Problems:
+    """Task-level cpu or memory."""
+    if text is None:
+        return
+    try:
+        amount = parse(text)
+    except ValueError as error:
+        yield Problem(field, f"{quoted(text)} is {error}")
+        return
+    yield from between(field, amount, low, high, "cpu units" if field == "cpu" else "MiB")
+
+
+def constraint_problems(document: Document, types: tuple[str, ...]) -> Problems:
+    """placementConstraints. Whether an expression can be parsed is placement's to say."""
+    constraints = document.get("placementConstraints", ())
+    yield from at_most("placementConstraints", constraints, CONSTRAINTS_MAX)
+    for index, constraint in enumerate(constraints[:CONSTRAINTS_MAX]):
+        at, kind = f"placementConstraints[{index}]", constraint.get("type")
+        expression = constraint.get("expression")
+        yield from required(at, constraint, "type")
+        yield from one_of(f"{at}.type", kind, types)
+        yield from no_longer_than(f"{at}.expression", expression, EXPRESSION_CHARACTERS_MAX)
+        if kind == "memberOf" and not expression:
+            yield Problem(f"{at}.expression", "is required, as attribute:ecs.availability-zone == rack-1")
+        if kind == "distinctInstance" and expression:
+            yield Problem(f"{at}.expression", "distinctInstance takes no expression; take it out")
+
+
+def _platform_problems(platform: Document) -> Problems:
+    yield from one_of("runtimePlatform.cpuArchitecture", platform.get("cpuArchitecture"), ("X86_64", "ARM64"))
+    family = platform.get("operatingSystemFamily")
+    yield from one_of("runtimePlatform.operatingSystemFamily", family, OPERATING_SYSTEMS)
+
+
+def _container_list_problems(document: Document, containers: list[Document]) -> Problems:
+    if not containers:
+        yield Problem("containerDefinitions", "is required: at least one container")
+        return
+    yield from at_most("containerDefinitions", containers, CONTAINERS_MAX)
+    if len(containers) > CONTAINERS_MAX:
+        return
+    for index, container in enumerate(containers):
+        yield from container_problems(f"containerDefinitions[{index}]", container, document)
+    names = [
+        (f"containerDefinitions[{index}].name", container["name"])
+        for index, container in enumerate(containers)
+        if "name" in container
+    ]
+    yield from unique(names, "{value} is also the name of {first}; rename one of them")
+    if not any(container.get("essential", True) for container in containers):
+        yield Problem("containerDefinitions", "none is essential; the task would end at once: set essential on one")
+    yield from host_port_problems(containers, document.get("networkMode", "bridge"))
+    yield from dependency_problems(containers)
+
+
+def _memory_problems(document: Document, containers: list[Document]) -> Problems:
+    """Each container, or the task, has a size; and the containers fit into the task."""
+    try:
+        task_memory = memory_mib(document["memory"]) if "memory" in document else None
+        task_cpu = cpu_units(document["cpu"]) if "cpu" in document else None
+    except ValueError:
+        return  # told already
+    for index, container in enumerate(containers):
+        memory = container.get("memory")
+        field = f"containerDefinitions[{index}].memory"
+        if memory is None and container.get("memoryReservation") is None and task_memory is None:
+            yield Problem(field, "is required: give memory, memoryReservation, or memory for the whole task")
+        if task_memory is not None and memory is not None and memory > task_memory:
+            yield Problem(field, f"{memory} MiB are more than the whole task's {task_memory} MiB; lower it")
+    reserved = sum(c.get("memoryReservation") or c.get("memory") or 0 for c in containers)
+    if task_memory is not None and reserved > task_memory:
+        yield Problem("memory", f"{task_memory} MiB are less than the containers reserve, {reserved} MiB; raise it")
+    shares = sum(container.get("cpu", 0) for container in containers)
+    if task_cpu is not None and shares > task_cpu:
+        yield Problem("cpu", f"{task_cpu} units are less than the containers reserve, {shares} units; raise it")
+
+
+def _other_problems(document: Document, containers: list[Document]) -> Problems:
+    names = [container.get("name") for container in containers]
+    proxy = document.get("proxyConfiguration")
+    if proxy is not None:
+        yield from required("proxyConfiguration", proxy, "containerName")
+        yield from one_of("proxyConfiguration.type", proxy.get("type"), ("APPMESH",))
+        if proxy.get("containerName") and proxy["containerName"] not in names:
+            yield Problem("proxyConfiguration.containerName", f"{quoted(proxy['containerName'])} is no container")
+    for index, device in enumerate(document.get("inferenceAccelerators", ())):
+        yield from required(f"inferenceAccelerators[{index}]", device, "deviceName", "deviceType")
+    storage = document.get("ephemeralStorage")
+    if storage is not None:
+        yield from required("ephemeralStorage", storage, "sizeInGiB")
+        yield from between("ephemeralStorage.sizeInGiB", storage.get("sizeInGiB"), 21, 200, "GiB")
+
+
+def _fargate_problems(document: Document, containers: list[Document]) -> Problems:
+    """What the cloud refuses of a definition that says it is made for FARGATE."""
+    for key in ("cpu", "memory"):
+        if key not in document:
+            yield Problem(key, "is required at the level of the task when requiresCompatibilities has FARGATE")
+    if document.get("networkMode") != "awsvpc":
+        yield Problem("networkMode", "must be awsvpc when requiresCompatibilities has FARGATE")
+    if document.get("placementConstraints"):
+        yield Problem("placementConstraints", "are not for FARGATE; take them or FARGATE out")
+    if document.get("pidMode") == "host":
+        yield Problem("pidMode", "host is not for FARGATE; take it or FARGATE out")
+    for index, container in enumerate(containers):
+        if container.get("privileged"):
+            yield Problem(f"containerDefinitions[{index}].privileged", "is not for FARGATE; take it or FARGATE out")

@@ -1,0 +1,162 @@
+"""What a task definition asks for that is accepted but does nothing here, or not what it does in the cloud.
+
+Nothing is ignored silently: whatever field has no effect is named, with what happens instead.
+"""
+
+from collections.abc import Mapping
+
+from shoal.problems import Problem, quoted
+
+from shoal_scheduler.api.validate_runnable import runnable_problems
+from shoal_scheduler.api.validate_values import Document, Problems, is_windows
+
+# What the engine gives every container anyway.
+_ENGINE_CAPABILITIES = frozenset(
+    [
+        "AUDIT_WRITE",
+        "CHOWN",
+        "DAC_OVERRIDE",
+        "FOWNER",
+        "FSETID",
+        "KILL",
+        "MKNOD",
+        "NET_BIND_SERVICE",
+        "NET_RAW",
+        "SETFCAP",
+        "SETGID",
+        "SETPCAP",
+        "SETUID",
+        "SYS_CHROOT",
+    ]
+)
+# Ports that instances commonly keep: ssh, the engine, the agent.
+_USUALLY_RESERVED = (22, 2375, 2376, 7600)
+_IF_ALLOWED = "runs only on instances whose agent allows it"
+
+_TASK_FIELDS = {
+    "executionRoleArn": "has no effect: images and logs need no role here",
+    "proxyConfiguration": "has no effect yet: no proxy is set up",
+    "ephemeralStorage": "has no effect yet: a task may use the instance's disk",
+    "enableFaultInjection": "has no effect yet",
+    "trustedExecutionConfiguration": "has no effect",
+}
+_CONTAINER_FIELDS = {
+    "repositoryCredentials": "has no effect yet: images are pulled without credentials",
+    "links": "has no effect yet: containers are not linked",
+    "volumesFrom": "has no effect yet: mount the volume in each container",
+    "dependsOn": "has no effect yet: tasks have one container",
+    "startTimeout": "has no effect yet: the agent's own limit holds",
+    "healthCheck": "is not run yet: the health status stays UNKNOWN",
+}
+_LINUX_FIELDS = {
+    "maxSwap": "has no effect yet: the engine's own setting holds",
+    "swappiness": "has no effect yet: the engine's own setting holds",
+}
+
+
+def task_definition_warnings(document: Document) -> list[Problem]:
+    """Of a definition without problems. What RunTask would refuse for now is among them."""
+    return [*_task_warnings(document), *_container_list_warnings(document)]
+
+
+def _task_warnings(document: Document) -> Problems:
+    for problem in runnable_problems(document):
+        yield Problem(problem.field, f"registered, but cannot be run yet: {problem.message}")
+    yield from _without_effect("", document, _TASK_FIELDS)
+    mode = document.get("networkMode", "bridge")
+    if mode == "awsvpc":
+        yield Problem(
+            "networkMode",
+            "awsvpc runs with the bridge network; published on a dynamic host port; an address of its own comes later",
+        )
+    elif mode == "default":
+        yield Problem("networkMode", "default is the bridge network")
+    elif mode == "host":
+        yield Problem("networkMode", f"host {_IF_ALLOWED}")
+    for key in ("pidMode", "ipcMode"):
+        if document.get(key) == "host":
+            yield Problem(key, f"host {_IF_ALLOWED}")
+        elif key in document:
+            yield Problem(key, "has no effect yet: a container alone has namespaces of its own")
+    for index, word in enumerate(document.get("requiresCompatibilities", ())):
+        if word in ("FARGATE", "MANAGED_INSTANCES"):
+            yield Problem(f"requiresCompatibilities[{index}]", f"{word} runs on this cluster's own instances")
+    if is_windows(document):
+        yield Problem("runtimePlatform.operatingSystemFamily", "no agent of this version runs Windows containers")
+    for index, volume in enumerate(document.get("volumes", ())):
+        yield from _volume_warnings(f"volumes[{index}]", volume)
+
+
+def _volume_warnings(path: str, volume: Document) -> Problems:
+    if volume.get("host", {}).get("sourcePath"):
+        source = quoted(volume["host"]["sourcePath"])
+        yield Problem(f"{path}.host.sourcePath", f"{source} {_IF_ALLOWED}")
+    if "device" in volume.get("dockerVolumeConfiguration", {}).get("driverOpts", {}):
+        # The local driver binds folders and devices of the instance by this option.
+        yield Problem(f"{path}.dockerVolumeConfiguration.driverOpts.device", _IF_ALLOWED)
+
+
+def _container_list_warnings(document: Document) -> Problems:
+    mode = document.get("networkMode", "bridge")
+    for index, container in enumerate(document.get("containerDefinitions", ())):
+        path = f"containerDefinitions[{index}]"
+        yield from _without_effect(path, container, _CONTAINER_FIELDS)
+        yield from _container_warnings(path, container)
+        yield from _linux_warnings(f"{path}.linuxParameters", container.get("linuxParameters", {}))
+        for number, mapping in enumerate(container.get("portMappings", ())):
+            yield from _port_warnings(f"{path}.portMappings[{number}]", mapping, mode)
+
+
+def _container_warnings(path: str, container: Document) -> Problems:
+    if container.get("restartPolicy", {}).get("enabled"):
+        yield Problem(f"{path}.restartPolicy", "has no effect yet: a container that ends is not restarted")
+    if container.get("versionConsistency") == "enabled":
+        yield Problem(f"{path}.versionConsistency", "has no effect yet: each instance resolves the tag itself")
+    log = container.get("logConfiguration", {})
+    if log and log.get("logDriver") != "json-file":
+        yield Problem(
+            f"{path}.logConfiguration",
+            f"{log.get('logDriver')} is not used: logs are kept on the instance by the json-file driver",
+        )
+    elif log.get("secretOptions"):
+        yield Problem(f"{path}.logConfiguration.secretOptions", "has no effect: json-file has no secrets")
+    if container.get("privileged"):
+        yield Problem(f"{path}.privileged", _IF_ALLOWED)
+    for index, option in enumerate(container.get("dockerSecurityOptions", ())):
+        if not option.startswith("no-new-privileges"):
+            yield Problem(f"{path}.dockerSecurityOptions[{index}]", f"{quoted(option)} {_IF_ALLOWED}")
+    names: dict[str, str] = {}
+    for index, variable in enumerate(container.get("environment", ())):
+        field, name = f"{path}.environment[{index}].name", variable["name"]
+        if name in names:
+            yield Problem(field, f"{quoted(name)} is also set by {names[name]}; this one wins")
+        names[name] = field
+
+
+def _linux_warnings(path: str, parameters: Document) -> Problems:
+    yield from _without_effect(path, parameters, _LINUX_FIELDS)
+    if parameters.get("devices"):
+        yield Problem(f"{path}.devices", _IF_ALLOWED)
+    for index, name in enumerate(parameters.get("capabilities", {}).get("add", ())):
+        if name not in _ENGINE_CAPABILITIES:
+            yield Problem(f"{path}.capabilities.add[{index}]", f"{name} {_IF_ALLOWED}")
+
+
+def _port_warnings(path: str, mapping: Document, mode: str) -> Problems:
+    port, host_port = mapping.get("containerPort"), mapping.get("hostPort")
+    if mode == "awsvpc" and host_port and host_port != port:
+        yield Problem(f"{path}.hostPort", f"{host_port} is not used with awsvpc; the host port is dynamic")
+    taken = port if mode == "host" else host_port
+    if mode != "awsvpc" and taken in _USUALLY_RESERVED:
+        yield Problem(f"{path}.hostPort", f"{taken} is kept by most instances for themselves; few can run this")
+    if "containerPortRange" in mapping:
+        yield Problem(f"{path}.containerPortRange", "has no effect yet: map single ports")
+    for key in ("name", "appProtocol"):
+        if key in mapping:
+            yield Problem(f"{path}.{key}", "has no effect yet: nothing connects services by it")
+
+
+def _without_effect(path: str, document: Document, fields: Mapping[str, str]) -> Problems:
+    for key, message in fields.items():
+        if document.get(key) not in (None, False):
+            yield Problem(f"{path}.{key}" if path else key, message)
