@@ -7,6 +7,8 @@ news is never sent.
 import asyncio
 from collections.abc import Sequence
 
+from shoal.v1 import agent_pb2
+
 from shoal_scheduler.model.task import Task, TaskKey
 from shoal_scheduler.state import changes as c
 
@@ -16,6 +18,7 @@ class Outbox:
 
     def __init__(self) -> None:
         self._keys: dict[TaskKey, None] = {}
+        self._log_requests: list[agent_pb2.LogRequest] = []
         self._ready = asyncio.Event()
         self.closed = False
 
@@ -23,13 +26,21 @@ class Outbox:
         self._keys[key] = None
         self._ready.set()
 
+    def ask_logs(self, request: agent_pb2.LogRequest) -> None:
+        self._log_requests.append(request)
+        self._ready.set()
+
+    def take_log_requests(self) -> list[agent_pb2.LogRequest]:
+        requests, self._log_requests = self._log_requests, []
+        return requests
+
     def close(self) -> None:
         self.closed = True
         self._ready.set()
 
     async def take(self) -> list[TaskKey]:
-        """All that changed since the last call, at least one; nothing once closed."""
-        while not self._keys and not self.closed:
+        """All tasks that changed since the last call. Returns once there is one, a log request, or the end."""
+        while not (self._keys or self._log_requests or self.closed):
             self._ready.clear()
             await self._ready.wait()
         keys, self._keys = list(self._keys), {}
@@ -53,6 +64,11 @@ class Dispatch:
     def close(self, instance: str) -> None:
         if earlier := self._outboxes.pop(instance, None):
             earlier.close()
+
+    def ask_logs(self, instance: str, request: agent_pb2.LogRequest) -> None:
+        """Of a connected instance."""
+        if outbox := self._outboxes.get(instance):
+            outbox.ask_logs(request)
 
     def close_all(self) -> None:
         for instance in list(self._outboxes):

@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from shoal_scheduler.engine import Unavailable
 from shoal_scheduler.model.instance import Instance
 from shoal_scheduler.model.task import Task
 from shoal_scheduler.state import changes as c
@@ -29,6 +30,7 @@ class EventLog:
         self._events: deque[EventRecord] = deque(maxlen=EVENTS_MAX)
         self._more = asyncio.Event()
         self._first_known = 0
+        self._closed = False
         self.revision = 0
 
     def start_at(self, revision: int) -> None:
@@ -50,8 +52,15 @@ class EventLog:
         return newest_first[::-1]
 
     async def wait_beyond(self, revision: int) -> None:
+        """Raises Unavailable once this process no longer leads."""
         while self.revision <= revision:
+            if self._closed:
+                raise Unavailable("this scheduler does not lead any more: watch again")
             await self._more.wait()
+
+    def close(self) -> None:
+        self._closed = True
+        self._more.set()
 
     def on_commit(self, tables: Tables, changes: Sequence[c.Change], revision: int, now: int) -> None:
         for change in changes:

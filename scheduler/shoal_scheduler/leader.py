@@ -70,9 +70,7 @@ async def resign(channel: grpc.aio.Channel, lease: int) -> None:
 
 def _claim(name: str, lease: int) -> pb.TxnRequest:
     return pb.TxnRequest(
-        compare=[
-            pb.Compare(target=pb.Compare.CREATE, result=pb.Compare.EQUAL, key=keys.LEADER, create_revision=0)
-        ],
+        compare=[pb.Compare(target=pb.Compare.CREATE, result=pb.Compare.EQUAL, key=keys.LEADER, create_revision=0)],
         success=[pb.RequestOp(request_put=pb.PutRequest(key=keys.LEADER, value=name.encode(), lease=lease))],
         failure=[pb.RequestOp(request_range=pb.RangeRequest(key=keys.LEADER))],
     )
@@ -85,11 +83,8 @@ async def _until_deleted(channel: grpc.aio.Channel, revision: int) -> None:
     try:
         async with asyncio.timeout(LEASE_TTL_SECONDS):
             await call.write(create)
-            while True:
-                answer = await call.read()
-                if answer is grpc.aio.EOF or answer.canceled:
-                    return
-                if any(event.type == pb.Event.DELETE for event in answer.events):
+            async for answer in call:
+                if answer.canceled or any(event.type == pb.Event.DELETE for event in answer.events):
                     return
     except TimeoutError:
         return
@@ -122,9 +117,7 @@ class LeaseKeeper(threading.Thread):
         credentials = grpc.ssl_channel_credentials(
             self._credentials.authority, self._credentials.key, self._credentials.certificate
         )
-        with grpc.secure_channel(
-            etcd_target(self._endpoints), credentials, options=etcd_channel_options()
-        ) as channel:
+        with grpc.secure_channel(etcd_target(self._endpoints), credentials, options=etcd_channel_options()) as channel:
             stub = pb_grpc.LeaseStub(channel)
             while not self._stopping.wait(RENEW_PERIOD_SECONDS):
                 if self._is_over() or not self._renew(stub):

@@ -29,6 +29,12 @@ class Pipe(Generic[Chunk]):
     async def receive(self) -> Chunk | None:
         return await self._queue.get()
 
+    def end(self) -> None:
+        """Whatever waits is dropped: the reader is told that there is no more."""
+        while not self._queue.empty():
+            self._queue.get_nowait()
+        self._queue.put_nowait(None)
+
 
 class LogRelay:
     def __init__(self) -> None:
@@ -46,3 +52,8 @@ class LogRelay:
     def close(self, request_id: str) -> None:
         if pipe := self._pipes.pop(request_id, None):
             pipe.abandoned.set()
+
+    def close_all(self) -> None:
+        for request_id, pipe in list(self._pipes.items()):
+            pipe.end()
+            self.close(request_id)

@@ -12,6 +12,7 @@ from shoal_scheduler.api.validate_containers import (
     resource_problems,
 )
 from shoal_scheduler.api.validate_names import cluster_name_problems, tags_problems
+from shoal_scheduler.api.validate_runnable import runnable_problems
 from shoal_scheduler.api.validate_task_definition import (
     COMPATIBILITIES,
     CPU_UNITS_MIN,
@@ -31,6 +32,8 @@ from shoal_scheduler.api.validate_values import (
 )
 from shoal_scheduler.model.quantity import cpu_units, memory_mib
 
+__all__ = ["run_task_problems", "run_task_warnings", "runnable_problems", "start_task_problems"]
+
 COUNT_MAX = 10_000
 STRATEGIES_MAX = 5
 INSTANCES_MAX = 10
@@ -38,6 +41,7 @@ OVERRIDES_CHARACTERS_MAX = 8192
 _GROUP = re.compile(r"[A-Za-z0-9_.:/-]{1,255}")
 _STARTED_BY = re.compile(r"[A-Za-z0-9_/-]{1,128}")
 _CLIENT_TOKEN = re.compile(r"[!-~]{1,64}")
+_SPREAD_ATTRIBUTE = re.compile(r"attribute:[A-Za-z0-9_./\\-]{1,128}")
 _PROBLEMS_MAX = 50
 
 _NOT_YET = {
@@ -89,7 +93,7 @@ def _request_problems(document: Document, definition: Document | None) -> Proble
         yield from cluster_name_problems("cluster", cluster)
     yield from _word_problems("group", document, _GROUP, "1 to 255 letters, digits and _ . : / -")
     yield from _word_problems("startedBy", document, _STARTED_BY, "1 to 128 letters, digits and _ / -")
-    yield from _word_problems("clientToken", document, _CLIENT_TOKEN, "1 to 64 visible ASCII characters, no spaces")
+    yield from _word_problems("clientToken", document, _CLIENT_TOKEN, "1 to 64 visible ASCII characters")
     yield from one_of("launchType", document.get("launchType"), COMPATIBILITIES)
     yield from one_of("propagateTags", document.get("propagateTags"), ("TASK_DEFINITION", "NONE"))
     yield from tags_problems("tags", document.get("tags", ()))
@@ -123,14 +127,10 @@ def _strategy_problems(path: str, strategy: Document) -> Problems:
     # The services take CPU and MEMORY, too, and print them in lower case.
     if kind == "binpack" and (field or "").lower() not in ("cpu", "memory"):
         yield Problem(f"{path}.field", f"must be cpu or memory for binpack, not {quoted(field)}")
-    if kind == "spread":
-        name = (field or "").removeprefix("attribute:")
-        if field not in ("instanceId", "host") and not re.fullmatch(r"attribute:[A-Za-z0-9_./\\-]{1,128}", field or ""):
-            yield Problem(
-                f"{path}.field",
-                f"must be instanceId, host or attribute:<name> for spread, not {quoted(field or '')}"
-                + (f"; write attribute:{name}" if re.fullmatch(r"ecs\.[a-z-]+", name) else ""),
-            )
+    if kind == "spread" and field not in ("instanceId", "host") and not _SPREAD_ATTRIBUTE.fullmatch(field or ""):
+        hint = f"; write attribute:{field}" if field and field.startswith("ecs.") else ""
+        rule = "instanceId, host or attribute:<name>"
+        yield Problem(f"{path}.field", f"must be {rule} for spread, not {quoted(field)}{hint}")
 
 
 def _override_problems(overrides: Document, definition: Document | None) -> Problems:

@@ -11,23 +11,9 @@ from shoal_scheduler.api.validate_runnable import runnable_problems
 from shoal_scheduler.api.validate_values import Document, Problems, is_windows
 
 # What the engine gives every container anyway.
-_ENGINE_CAPABILITIES = frozenset(
-    [
-        "AUDIT_WRITE",
-        "CHOWN",
-        "DAC_OVERRIDE",
-        "FOWNER",
-        "FSETID",
-        "KILL",
-        "MKNOD",
-        "NET_BIND_SERVICE",
-        "NET_RAW",
-        "SETFCAP",
-        "SETGID",
-        "SETPCAP",
-        "SETUID",
-        "SYS_CHROOT",
-    ]
+_ENGINE_CAPABILITIES = (
+    *("AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "MKNOD", "NET_BIND_SERVICE"),
+    *("NET_RAW", "SETFCAP", "SETGID", "SETPCAP", "SETUID", "SYS_CHROOT"),
 )
 # Ports that instances commonly keep: ssh, the engine, the agent.
 _USUALLY_RESERVED = (22, 2375, 2376, 7600)
@@ -67,7 +53,8 @@ def _task_warnings(document: Document) -> Problems:
     if mode == "awsvpc":
         yield Problem(
             "networkMode",
-            "awsvpc runs with the bridge network; published on a dynamic host port; an address of its own comes later",
+            "awsvpc runs with the bridge network; ports are published on dynamic host ports; "
+            "an address of its own comes later",
         )
     elif mode == "default":
         yield Problem("networkMode", "default is the bridge network")

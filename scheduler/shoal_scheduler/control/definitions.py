@@ -66,13 +66,9 @@ def find(view: Overlay, name: str, *, revision_required: bool = False) -> Defini
     if number:
         found = revisions.get(int(number))
     else:
-        found = max(
-            (d for d in revisions.values() if d.status == "ACTIVE"), key=lambda d: d.revision, default=None
-        )
+        found = max((d for d in revisions.values() if d.status == "ACTIVE"), key=lambda d: d.revision, default=None)
     if found is None:
-        raise Refused(
-            "not_found",
-            f"taskDefinition: there is no {'task definition ' + repr(name) if number else 'active revision of family ' + repr(family)}."
-            " List them with ListTaskDefinitions, or register it.",
-        )
+        what = f"task definition {name!r}" if number else f"active revision of family {family!r}"
+        advice = "List them with ListTaskDefinitions, or register it."
+        raise Refused("not_found", f"taskDefinition: there is no {what}. {advice}")
     return found

@@ -104,9 +104,7 @@ def change_attributes(view: Overlay, request: i.ChangeAttributes, _context: Cont
         instance = changed.get(instance.id, instance)
         kept = {key: old for key, old in instance.custom_attributes.items() if key != attribute}
         custom = kept if value is None else kept | {attribute: value}
-        changed[instance.id] = msgspec.structs.replace(
-            instance, custom_attributes=custom, version=instance.version + 1
-        )
+        changed[instance.id] = msgspec.structs.replace(instance, custom_attributes=custom, version=instance.version + 1)
         answer.append((instance.id, attribute, value or ""))
     changes: Sequence[c.Change] = [c.PutInstance(instance) for instance in changed.values()]
     return Outcome(tuple(answer), changes)

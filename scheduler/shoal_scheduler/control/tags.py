@@ -20,7 +20,7 @@ TAGS_MAX = 50
 
 def change(view: Overlay, request: i.ChangeTags, _context: Context) -> Outcome:
     record = resolve(view, request.arn)
-    merged = {**tags_of(record), **request.tags}
+    merged: dict[str, str | None] = {**tags_of(record), **request.tags}
     tags = {key: value for key, value in merged.items() if value is not None}
     if len(tags) > TAGS_MAX:
         raise Refused("invalid", f"tags: a resource has at most {TAGS_MAX} tags, this would make {len(tags)}.")
@@ -45,7 +45,7 @@ def resolve(view: Overlay, name: str) -> Any:
             raise Refused("invalid", f"resourceArn: {kind!r} has no tags.")
 
 
-def tags_of(record: Any) -> dict[str, str | None]:
+def tags_of(record: Any) -> dict[str, str]:
     return dict(record.launch.tags if record.tags is None else record.tags)
 
 

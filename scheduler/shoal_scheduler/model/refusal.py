@@ -5,7 +5,7 @@ from typing import Literal
 
 from shoal.problems import Problem
 
-Kind = Literal["invalid", "not_found", "conflict", "failed_precondition", "exhausted", "denied"]
+Kind = Literal["invalid", "not_found", "conflict", "failed_precondition", "exhausted", "denied", "out_of_range"]
 
 
 class Refused(Exception):  # noqa: N818  a refusal is an answer, not a fault of the program

@@ -125,9 +125,7 @@ def _explanation(error: UnexpectedInput) -> str:
         found = "the end" if token is not None else "an unexpected character"
     else:
         found = repr(str(token))
-    return (
-        f"{found} does not fit here: expected a predicate such as attribute:stack == prod, joined by and, or, not"
-    )
+    return f"{found} does not fit here: expected a predicate such as attribute:stack == prod, joined by and, or, not"
 
 
 def _plain(token: Token) -> str:
@@ -259,9 +257,7 @@ def _instant(text: str, column: int) -> int:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        raise ExpressionError(
-            f"{text!r} is not a date such as 2018-06-18 or 2018-06-18T12:00:00Z", column
-        ) from None
+        raise ExpressionError(f"{text!r} is not a date such as 2018-06-18 or 2018-06-18T12:00:00Z", column) from None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     return int(moment.timestamp() * 1000)

@@ -160,3 +160,8 @@ def _delete(key: bytes | KeyRange) -> pb.RequestOp:
     if isinstance(key, KeyRange):
         return pb.RequestOp(request_delete_range=pb.DeleteRangeRequest(key=key.first, range_end=key.end))
     return pb.RequestOp(request_delete_range=pb.DeleteRangeRequest(key=key))
+
+
+async def store_version(channel: grpc.aio.Channel) -> str:
+    status = await pb_grpc.MaintenanceStub(channel).Status(pb.StatusRequest(), timeout=READ_TIMEOUT_SECONDS)
+    return f"etcd {status.version}"

@@ -157,9 +157,7 @@ class Tables:
         if after.instance and not after.is_stopped:
             self.live_tasks.setdefault(after.instance, {})[after.key] = None
             used = self.used.get(after.instance, NOTHING_USED)
-            self.used[after.instance] = used.plus(
-                resources, after.launch.group, running=after.last_status == "RUNNING"
-            )
+            self.used[after.instance] = used.plus(resources, after.launch.group, running=after.last_status == "RUNNING")
 
 
 def _fenced(task: Task, revision: int) -> Task:

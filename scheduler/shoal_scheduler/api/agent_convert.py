@@ -1,0 +1,156 @@
+"""Messages of an agent's session to inputs, and records to assignments."""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from shoal import arn
+from shoal.v1 import agent_pb2 as pb
+from shoal.v1 import task_pb2
+
+from shoal_scheduler.api.convert import definition_message, overrides_message
+from shoal_scheduler.api.fields import refuse
+from shoal_scheduler.api.validate_names import attribute_problems
+from shoal_scheduler.control import inputs as i
+from shoal_scheduler.model.refusal import invalid_field
+from shoal_scheduler.model.task import Binding, ContainerState, Task, TaskKey
+from shoal_scheduler.state.tables import Tables
+from shoal_scheduler.traces import Span
+
+ASSIGNMENTS_PER_MESSAGE = 200
+DEFINITION_BYTES_PER_MESSAGE = 1024 * 1024
+AGENT_STATUSES = ("PENDING", "ACTIVATING", "RUNNING", "DEACTIVATING", "STOPPING", "DEPROVISIONING", "STOPPED")
+
+
+def check_hello(hello: pb.Hello) -> None:
+    if hello.incarnation <= 0:
+        raise invalid_field("hello.incarnation", "must be above 0.")
+    for resource in hello.resources:
+        if resource.integer_value < 0:
+            raise invalid_field(f"hello.resources.{resource.name}", "must not be negative.")
+    for number, attribute in enumerate(hello.attributes):
+        document = {"name": attribute.name} | ({"value": attribute.value} if attribute.value else {})
+        refuse(attribute_problems(f"hello.attributes[{number}]", document), "InvalidParameterException")
+
+
+def hello_input(hello: pb.Hello, instance: str) -> i.AgentHello:
+    resources = {resource.name: resource for resource in hello.resources}
+
+    def number(name: str) -> int:
+        return resources[name].integer_value if name in resources else 0
+
+    def texts(name: str) -> Sequence[str]:
+        return resources[name].string_set_value if name in resources else ()
+
+    return i.AgentHello(
+        cluster=hello.cluster,
+        instance=instance,
+        incarnation=hello.incarnation,
+        hostname=hello.hostname[:253],
+        cpu=number("CPU"),
+        memory_mib=number("MEMORY"),
+        gpu_ids=tuple(texts("GPU")),
+        reserved_tcp=tuple(int(port) for port in texts("PORTS") if port.isdigit()),
+        reserved_udp=tuple(int(port) for port in texts("PORTS_UDP") if port.isdigit()),
+        agent_version=hello.version_info.agent_version,
+        docker_version=hello.version_info.docker_version,
+        attributes={attribute.name: attribute.value for attribute in hello.attributes},
+        tags={tag.key: tag.value for tag in hello.tags},
+    )
+
+
+def report_input(report: pb.TaskReport, instance: str, incarnation: int) -> i.TaskReport:
+    if report.last_status not in AGENT_STATUSES:
+        raise invalid_field("reports.tasks.lastStatus", f"{report.last_status!r} is not a status of a task.")
+    return i.TaskReport(
+        instance=instance,
+        incarnation=incarnation,
+        task=report.task_id,
+        last_status=report.last_status,
+        containers=tuple(map(_container, report.containers)),
+        pull_started_at=report.pull_started_at,
+        pull_stopped_at=report.pull_stopped_at,
+        started_at=report.started_at,
+        execution_stopped_at=report.execution_stopped_at,
+        stop_code=report.stop_code,
+        stopped_reason=report.stopped_reason,
+    )
+
+
+def _container(message: task_pb2.Container) -> ContainerState:
+    return ContainerState(
+        name=message.name,
+        last_status=message.last_status,
+        runtime_id=message.runtime_id,
+        exit_code=message.exit_code if message.HasField("exit_code") else None,
+        reason=message.reason,
+        image_digest=message.image_digest,
+        health_status=message.health_status,
+        bindings=tuple(
+            Binding(b.container_port, b.host_port, b.protocol or "tcp", b.bind_ip or "0.0.0.0")
+            for b in message.network_bindings
+        ),
+    )
+
+
+def spans(messages: Iterable[task_pb2.Span]) -> list[Span]:
+    return [Span(m.name, m.start_micros, m.duration_micros) for m in messages]
+
+
+def assignment_messages(tables: Tables, keys: Sequence[TaskKey], *, full: bool) -> Iterator[pb.SchedulerMessage]:
+    """The tasks in messages of bounded size, each with the definitions it names. A full set is always sent, even
+    if it is empty: then the agent knows that it is to run nothing."""
+    current = pb.Assignments(full=full)
+    named: set[str] = set()
+    for key in keys:
+        task = tables.task(key)
+        if task is None:
+            continue
+        if _is_full(current):
+            yield pb.SchedulerMessage(assignments=_with_more(current))
+            current, named = pb.Assignments(full=full), set()
+        _add(tables, current, named, task)
+    if full or current.assignments:
+        yield pb.SchedulerMessage(assignments=current)
+
+
+def _is_full(message: pb.Assignments) -> bool:
+    if len(message.assignments) >= ASSIGNMENTS_PER_MESSAGE:
+        return True
+    return len(message.assignments) % 10 == 9 and message.ByteSize() > DEFINITION_BYTES_PER_MESSAGE
+
+
+def _with_more(message: pb.Assignments) -> pb.Assignments:
+    message.more = message.full
+    return message
+
+
+def _add(tables: Tables, message: pb.Assignments, named: set[str], task: Task) -> None:
+    launch = task.launch
+    family, _, number = launch.definition.rpartition(":")
+    assignment = message.assignments.add(
+        task_id=task.id,
+        task_arn=arn.task_arn(launch.cluster, task.id),
+        task_definition_arn=arn.task_definition_arn(family, int(number)),
+        desired_status=task.desired_status,
+        last_status=task.last_status,
+        fence=task.fence,
+        group=launch.group,
+        started_by=launch.started_by,
+    )
+    if launch.overrides:
+        assignment.overrides.CopyFrom(overrides_message(launch))
+    if task.stop_code:
+        assignment.stop_code, assignment.stopped_reason = task.stop_code, task.stopped_reason
+    definition = tables.definition(family, int(number))
+    if definition is not None and launch.definition not in named:
+        named.add(launch.definition)
+        message.task_definitions.append(definition_message(definition))
+
+
+def forget_message(task_ids: Iterable[str]) -> pb.SchedulerMessage:
+    """Tasks that are none of this instance's: to be ended and dropped."""
+    return pb.SchedulerMessage(
+        assignments=pb.Assignments(
+            full=False,
+            assignments=[pb.Assignment(task_id=task_id, desired_status="STOPPED", forget=True) for task_id in task_ids],
+        )
+    )

@@ -1,0 +1,135 @@
+"""Task definitions: register, deregister, delete, describe, list."""
+
+from collections.abc import Iterable
+
+from shoal import arn, awsjson
+from shoal.rpc import Identity
+from shoal.v1 import task_definition_pb2 as pb
+
+from shoal_scheduler.api import convert
+from shoal_scheduler.api.fields import bounded, refuse, required, tags_of
+from shoal_scheduler.api.pages import page
+from shoal_scheduler.api.validate_task_definition import task_definition_problems, task_definition_warnings
+from shoal_scheduler.api.validate_values import one_of
+from shoal_scheduler.control import inputs as i
+from shoal_scheduler.control.definitions import find
+from shoal_scheduler.control_plane import ControlPlane
+from shoal_scheduler.model.definition import Definition
+from shoal_scheduler.model.refusal import Refused
+from shoal_scheduler.placement.expression import parse
+from shoal_scheduler.state.overlay import Overlay
+
+_READ_ONLY = (
+    "taskDefinitionArn",
+    "revision",
+    "status",
+    "requiresAttributes",
+    "compatibilities",
+    "registeredAt",
+    "deregisteredAt",
+    "deleteRequestedAt",
+    "registeredBy",
+    "tags",
+)
+
+
+async def register(
+    plane: ControlPlane, request: pb.RegisterTaskDefinitionRequest, caller: Identity
+) -> pb.RegisterTaskDefinitionResponse:
+    tags = tags_of(request.tags)
+    document = {key: value for key, value in awsjson.to_document(request).items() if key not in _READ_ONLY}
+    refuse(task_definition_problems(document))
+    for number, constraint in enumerate(document.get("placementConstraints", ())):
+        _check_expression(f"placementConstraints[{number}].expression", constraint["expression"])
+    definition = await plane.engine.submit(i.RegisterTaskDefinition(document, tags, caller.uri))
+    assert isinstance(definition, Definition)
+    response = pb.RegisterTaskDefinitionResponse(
+        task_definition=convert.definition_message(definition), tags=convert.tag_messages(definition.tags)
+    )
+    for warning in task_definition_warnings(document):
+        response.warnings.add(field=warning.field, message=warning.message)
+    return response
+
+
+def _check_expression(field: str, text: str) -> None:
+    try:
+        parse(text)
+    except Refused as refused:
+        raise Refused("invalid", f"{field}: {refused.message}", reason=refused.reason) from None
+
+
+async def deregister(
+    plane: ControlPlane, request: pb.DeregisterTaskDefinitionRequest, _caller: Identity
+) -> pb.DeregisterTaskDefinitionResponse:
+    name = required(request, "task_definition", "taskDefinition")
+    definition = await plane.engine.submit(i.DeregisterTaskDefinition(name))
+    assert isinstance(definition, Definition)
+    return pb.DeregisterTaskDefinitionResponse(task_definition=convert.definition_message(definition))
+
+
+async def delete(
+    plane: ControlPlane, request: pb.DeleteTaskDefinitionsRequest, _caller: Identity
+) -> pb.DeleteTaskDefinitionsResponse:
+    names = bounded(request.task_definitions, "taskDefinitions", most=10)
+    deleted = await plane.engine.submit(i.DeleteTaskDefinitions(tuple(names)))
+    assert isinstance(deleted, i.DeletedDefinitions)
+    return pb.DeleteTaskDefinitionsResponse(
+        task_definitions=map(convert.definition_message, deleted.definitions),
+        failures=convert.failure_messages(deleted.failures),
+    )
+
+
+async def describe(
+    plane: ControlPlane, request: pb.DescribeTaskDefinitionRequest, _caller: Identity
+) -> pb.DescribeTaskDefinitionResponse:
+    definition = find(Overlay(plane.tables), required(request, "task_definition", "taskDefinition"))
+    return pb.DescribeTaskDefinitionResponse(
+        task_definition=convert.definition_message(definition),
+        tags=convert.tag_messages(definition.tags) if "TAGS" in request.include else (),
+    )
+
+
+async def list_all(
+    plane: ControlPlane, request: pb.ListTaskDefinitionsRequest, _caller: Identity
+) -> pb.ListTaskDefinitionsResponse:
+    """By family, then revision. `familyPrefix` is the full name of a family, as in ECS."""
+    refuse(one_of("sort", request.sort or None, ("ASC", "DESC")), "InvalidParameterException")
+    families = [request.family_prefix] if request.family_prefix else list(plane.tables.definitions)
+    wanted = _status(request.status)
+    found = [
+        (definition.family, definition.revision)
+        for family in families
+        for definition in plane.tables.revisions(family).values()
+        if definition.status == wanted
+    ]
+    # A sort key that falls as the name rises keeps one page rule for both directions.
+    order = sorted(found, reverse=request.sort == "DESC")
+    keyed = ((f"{position:08d}", arn.task_definition_arn(*name)) for position, name in enumerate(order))
+    arns, token = page(keyed, request.next_token, request.max_results)
+    return pb.ListTaskDefinitionsResponse(task_definition_arns=arns, next_token=token or None)
+
+
+async def list_families(
+    plane: ControlPlane, request: pb.ListTaskDefinitionFamiliesRequest, _caller: Identity
+) -> pb.ListTaskDefinitionFamiliesResponse:
+    wanted = request.status or "ALL"
+    refuse(one_of("status", wanted, ("ACTIVE", "INACTIVE", "ALL")), "InvalidParameterException")
+    found = (
+        (family, family)
+        for family, revisions in plane.tables.definitions.items()
+        if family.startswith(request.family_prefix) and _family_is(wanted, revisions.values())
+    )
+    families, token = page(found, request.next_token, request.max_results)
+    return pb.ListTaskDefinitionFamiliesResponse(families=families, next_token=token or None)
+
+
+def _status(status: str) -> str:
+    wanted = status or "ACTIVE"
+    refuse(one_of("status", wanted, ("ACTIVE", "INACTIVE", "DELETE_IN_PROGRESS")), "InvalidParameterException")
+    return wanted
+
+
+def _family_is(wanted: str, revisions: Iterable[Definition]) -> bool:
+    """A family is ACTIVE while any revision of it is."""
+    active = any(definition.status == "ACTIVE" for definition in revisions)
+    return wanted == "ALL" or active == (wanted == "ACTIVE")

@@ -1,0 +1,150 @@
+"""Container instances and their attributes."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from shoal import arn
+from shoal.rpc import Identity
+from shoal.v1 import container_instance_pb2 as pb
+from shoal.v1 import resource_pb2
+
+from shoal_scheduler.api import convert
+from shoal_scheduler.api.fields import bounded, cluster_name, existing_cluster, refuse, required
+from shoal_scheduler.api.pages import page
+from shoal_scheduler.api.validate_names import attributes_problems, instance_state_problems
+from shoal_scheduler.api.validate_values import one_of
+from shoal_scheduler.control import inputs as i
+from shoal_scheduler.control.instances import look_up
+from shoal_scheduler.control_plane import ControlPlane
+from shoal_scheduler.model.instance import Instance
+from shoal_scheduler.model.refusal import Refused, invalid_field
+from shoal_scheduler.placement.expression import parse
+from shoal_scheduler.state.overlay import Overlay
+
+
+async def list_all(
+    plane: ControlPlane, request: pb.ListContainerInstancesRequest, _caller: Identity
+) -> pb.ListContainerInstancesResponse:
+    """All but deregistered ones, or of one status; `filter` is an expression of the cluster query language."""
+    cluster = existing_cluster(plane, request)
+    statuses = ("ACTIVE", "DRAINING", "REGISTERING", "DEREGISTERING", "REGISTRATION_FAILED")
+    refuse(one_of("status", request.status or None, statuses), "InvalidParameterException")
+    passes = _filter(request.filter)
+    found = (
+        (candidate.instance.id, arn.container_instance_arn(cluster.name, candidate.instance.id))
+        for candidate in plane.tables.candidates(cluster.name)
+        if request.status in ("", candidate.instance.status) and passes(candidate.facts)
+    )
+    arns, token = page(found, request.next_token, request.max_results)
+    return pb.ListContainerInstancesResponse(container_instance_arns=arns, next_token=token or None)
+
+
+def _filter(text: str) -> Any:
+    if not text:
+        return lambda facts: True
+    try:
+        return parse(text)
+    except Refused as refused:
+        raise invalid_field("filter", refused.message) from None
+
+
+async def describe(
+    plane: ControlPlane, request: pb.DescribeContainerInstancesRequest, _caller: Identity
+) -> pb.DescribeContainerInstancesResponse:
+    cluster = existing_cluster(plane, request)
+    response = pb.DescribeContainerInstancesResponse()
+    with_tags = "TAGS" in request.include
+    for name in bounded(request.container_instances, "containerInstances"):
+        instance = plane.tables.instances.get(arn.short(name))
+        if instance is None or instance.cluster != cluster.name:
+            response.failures.append(resource_pb2.Failure(arn=name, reason="MISSING"))
+        else:
+            candidate = plane.tables.candidate(instance)
+            response.container_instances.append(convert.instance_message(candidate, with_tags=with_tags))
+    return response
+
+
+async def update_state(
+    plane: ControlPlane, request: pb.UpdateContainerInstancesStateRequest, _caller: Identity
+) -> pb.UpdateContainerInstancesStateResponse:
+    cluster = cluster_name(request)
+    names = bounded(request.container_instances, "containerInstances")
+    refuse(instance_state_problems({"status": request.status}), "InvalidParameterException")
+    updated = await plane.engine.submit(i.UpdateInstances(cluster, tuple(names), request.status))
+    assert isinstance(updated, i.InstancesUpdated)
+    candidates = map(plane.tables.candidate, updated.instances)
+    return pb.UpdateContainerInstancesStateResponse(
+        container_instances=map(convert.instance_message, candidates),
+        failures=convert.failure_messages(updated.failures),
+    )
+
+
+async def deregister(
+    plane: ControlPlane, request: pb.DeregisterContainerInstanceRequest, _caller: Identity
+) -> pb.DeregisterContainerInstanceResponse:
+    name = required(request, "container_instance", "containerInstance")
+    change = i.DeregisterInstance(cluster_name(request), name, request.force)
+    instance = await plane.engine.submit(change)
+    assert isinstance(instance, Instance)
+    candidate = plane.tables.candidate(instance)
+    return pb.DeregisterContainerInstanceResponse(container_instance=convert.instance_message(candidate))
+
+
+async def put_attributes(
+    plane: ControlPlane, request: pb.PutAttributesRequest, _caller: Identity
+) -> pb.PutAttributesResponse:
+    return pb.PutAttributesResponse(attributes=await _change_attributes(plane, request, delete=False))
+
+
+async def delete_attributes(
+    plane: ControlPlane, request: pb.DeleteAttributesRequest, _caller: Identity
+) -> pb.DeleteAttributesResponse:
+    return pb.DeleteAttributesResponse(attributes=await _change_attributes(plane, request, delete=True))
+
+
+async def _change_attributes(plane: ControlPlane, request: Any, *, delete: bool) -> list[resource_pb2.Attribute]:
+    documents = [{"name": a.name, "value": a.value} if a.value else {"name": a.name} for a in request.attributes]
+    refuse(attributes_problems("attributes", documents), "InvalidParameterException")
+    changes = []
+    for number, attribute in enumerate(request.attributes):
+        if not attribute.target_id:
+            raise invalid_field(f"attributes[{number}].targetId", "is required: the id or ARN of an instance.")
+        changes.append((attribute.target_id, attribute.name, None if delete else attribute.value))
+    changed = await plane.engine.submit(i.ChangeAttributes(cluster_name(request), tuple(changes)))
+    assert isinstance(changed, tuple)
+    return [_attribute(*each) for each in changed]
+
+
+def _attribute(instance: str, name: str, value: str) -> resource_pb2.Attribute:
+    return resource_pb2.Attribute(name=name, value=value or None, target_type="container-instance", target_id=instance)
+
+
+async def list_attributes(
+    plane: ControlPlane, request: pb.ListAttributesRequest, _caller: Identity
+) -> pb.ListAttributesResponse:
+    cluster = existing_cluster(plane, request)
+    refuse(
+        one_of("targetType", request.target_type or "container-instance", ("container-instance",)),
+        "InvalidParameterException",
+    )
+    found = (
+        (f"{instance.id} {name}", _attribute(instance.id, name, value))
+        for instance, name, value in _attributes(plane, cluster.name)
+        if request.attribute_name in ("", name) and request.attribute_value in ("", value)
+    )
+    attributes, token = page(found, request.next_token, request.max_results)
+    return pb.ListAttributesResponse(attributes=attributes, next_token=token or None)
+
+
+def _attributes(plane: ControlPlane, cluster: str) -> Iterator[tuple[Instance, str, str]]:
+    for candidate in plane.tables.candidates(cluster):
+        for name, value in candidate.instance.attributes.items():
+            yield candidate.instance, name, value
+
+
+def instance_id(plane: ControlPlane, cluster: str, name: str) -> str:
+    """Of an id or ARN. Raises Refused."""
+    instance = look_up(Overlay(plane.tables), cluster, name)
+    if instance is None:
+        raise invalid_field("containerInstance", f"there is no instance {name!r} in cluster {cluster!r}.")
+    return instance.id

@@ -1,0 +1,66 @@
+"""Logs of a task: the agent of its instance opens a stream and sends them through here."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from shoal.rpc import Identity
+from shoal.v1 import agent_pb2, log_pb2
+
+from shoal_scheduler.api.fields import cluster_name, required
+from shoal_scheduler.control.tasks import find
+from shoal_scheduler.control_plane import ControlPlane
+from shoal_scheduler.engine import Unavailable
+from shoal_scheduler.model.refusal import Refused, invalid_field
+from shoal_scheduler.state.overlay import Overlay
+
+FIRST_ANSWER_SECONDS = 10.0
+
+
+async def read(
+    plane: ControlPlane, request: log_pb2.ReadLogsRequest, _caller: Identity
+) -> AsyncIterator[log_pb2.ReadLogsResponse]:
+    task = find(Overlay(plane.tables), cluster_name(request), required(request, "task", "task"))
+    names = [state.name for state in task.containers]
+    if request.container and request.container not in names:
+        raise invalid_field("container", f"the task has no container {request.container!r}: {', '.join(names)}.")
+    if task.instance not in plane.tables.sessions:
+        raise Unavailable("The instance of the task is not connected: its logs can be read when it is back.")
+    request_id, pipe = plane.logs.open()
+    wanted = log_pb2.ReadLogsRequest()
+    wanted.CopyFrom(request)
+    wanted.task = task.id
+    try:
+        plane.dispatch.ask_logs(task.instance, agent_pb2.LogRequest(request_id=request_id, request=wanted))
+        async with asyncio.timeout(FIRST_ANSWER_SECONDS):
+            chunk = await pipe.receive()
+        while chunk is not None:
+            yield _response(chunk)
+            chunk = await pipe.receive()
+    except TimeoutError:
+        raise Unavailable("The instance of the task did not answer: try again.") from None
+    finally:
+        plane.logs.close(request_id)
+
+
+def _response(chunk: object) -> log_pb2.ReadLogsResponse:
+    assert isinstance(chunk, agent_pb2.LogChunk)
+    if chunk.HasField("error"):
+        raise Refused("not_found", chunk.error.message)
+    return log_pb2.ReadLogsResponse(events=chunk.events)
+
+
+async def send(
+    plane: ControlPlane, chunks: AsyncIterator[agent_pb2.LogChunk], _caller: Identity
+) -> agent_pb2.SendLogsResponse:
+    """The agent's side. The id is unguessable and known only to the agent that was asked."""
+    pipe = None
+    async for chunk in chunks:
+        if pipe is None:
+            pipe = plane.logs.find(chunk.request_id)
+            if pipe is None:
+                raise Refused("not_found", "Nobody waits for these logs (any more).")
+        if not await pipe.send(chunk):
+            return agent_pb2.SendLogsResponse()
+    if pipe is not None:
+        await pipe.send(None)
+    return agent_pb2.SendLogsResponse()

@@ -1,0 +1,97 @@
+"""The gRPC server: every method of the contract with its handler and the role that may call it."""
+
+from collections.abc import Mapping
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1.health import aio as health_aio
+from grpc_reflection.v1alpha import reflection
+from shoal import rpc
+from shoal.v1 import agent_pb2, cluster_pb2
+
+from shoal_scheduler.api import (
+    agent_session,
+    clusters,
+    control_plane,
+    definitions,
+    instances,
+    logs,
+    tags,
+    tasks,
+    watch,
+)
+from shoal_scheduler.api.calls import Handler, handlers_of
+from shoal_scheduler.api.gate import Gate
+
+CLUSTER_METHODS: Mapping[str, Handler] = {
+    "RegisterTaskDefinition": definitions.register,
+    "DeregisterTaskDefinition": definitions.deregister,
+    "DeleteTaskDefinitions": definitions.delete,
+    "DescribeTaskDefinition": definitions.describe,
+    "ListTaskDefinitions": definitions.list_all,
+    "ListTaskDefinitionFamilies": definitions.list_families,
+    "RunTask": tasks.run,
+    "RunTasks": tasks.run_stream,
+    "StartTask": tasks.start,
+    "StopTask": tasks.stop,
+    "DescribeTasks": tasks.describe,
+    "ListTasks": tasks.list_all,
+    "CreateCluster": clusters.create,
+    "DescribeClusters": clusters.describe,
+    "ListClusters": clusters.list_all,
+    "UpdateCluster": clusters.update,
+    "UpdateClusterSettings": clusters.update_settings,
+    "DeleteCluster": clusters.delete,
+    "ListContainerInstances": instances.list_all,
+    "DescribeContainerInstances": instances.describe,
+    "UpdateContainerInstancesState": instances.update_state,
+    "DeregisterContainerInstance": instances.deregister,
+    "PutAttributes": instances.put_attributes,
+    "DeleteAttributes": instances.delete_attributes,
+    "ListAttributes": instances.list_attributes,
+    "TagResource": tags.tag,
+    "UntagResource": tags.untag,
+    "ListTagsForResource": tags.list_all,
+    "Watch": watch.watch,
+    "ListEvents": watch.list_all,
+    "ReadLogs": logs.read,
+    "DescribeControlPlane": control_plane.describe,
+}
+AGENT_METHODS: Mapping[str, Handler] = {
+    "Session": agent_session.session,
+    "SendLogs": logs.send,
+}
+
+CLUSTER = cluster_pb2.DESCRIPTOR.services_by_name["Cluster"]
+AGENT_SESSION = agent_pb2.DESCRIPTOR.services_by_name["AgentSession"]
+
+
+class Server:
+    """Listens from the start; answers UNAVAILABLE, and NOT_SERVING to health checks, while another leads."""
+
+    def __init__(self, listen: str, credentials: rpc.Credentials, gate: Gate) -> None:
+        self._server = grpc.aio.server(options=rpc.server_options())
+        self._health = health_aio.HealthServicer()
+        self._server.add_generic_rpc_handlers(
+            (
+                handlers_of(CLUSTER, gate, "operator", CLUSTER_METHODS),
+                handlers_of(AGENT_SESSION, gate, "agent", AGENT_METHODS),
+            )
+        )
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        names = (CLUSTER.full_name, AGENT_SESSION.full_name, "grpc.health.v1.Health", reflection.SERVICE_NAME)
+        reflection.enable_server_reflection(names, self._server)
+        self.port = self._server.add_secure_port(listen, rpc.server_credentials(credentials))
+
+    async def start(self) -> None:
+        await self.set_serving(False)
+        await self._server.start()
+
+    async def set_serving(self, serving: bool) -> None:
+        status = health_pb2.HealthCheckResponse
+        value = status.SERVING if serving else status.NOT_SERVING
+        for name in ("", CLUSTER.full_name, AGENT_SESSION.full_name):
+            await self._health.set(name, value)
+
+    async def stop(self, grace_seconds: float) -> None:
+        await self._server.stop(grace_seconds)

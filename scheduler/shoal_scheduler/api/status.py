@@ -1,0 +1,82 @@
+"""Refusals and faults as gRPC statuses with google.rpc details."""
+
+import logging
+from typing import NoReturn
+
+import grpc
+from google.protobuf.any_pb2 import Any
+from google.rpc import error_details_pb2, status_pb2
+
+from shoal_scheduler.engine import Unavailable
+from shoal_scheduler.model.refusal import Kind, Refused
+
+log = logging.getLogger(__name__)
+
+DETAILS_KEY = "grpc-status-details-bin"
+DOMAIN = "shoal"
+
+# HTTP/2 headers are bounded; a page of problems is enough to mend a file.
+PROBLEMS_MAX = 20
+MESSAGE_CHARACTERS_MAX = 1000
+
+_CODES: dict[Kind, grpc.StatusCode] = {
+    "invalid": grpc.StatusCode.INVALID_ARGUMENT,
+    "not_found": grpc.StatusCode.NOT_FOUND,
+    "conflict": grpc.StatusCode.ALREADY_EXISTS,
+    "failed_precondition": grpc.StatusCode.FAILED_PRECONDITION,
+    "exhausted": grpc.StatusCode.RESOURCE_EXHAUSTED,
+    "denied": grpc.StatusCode.PERMISSION_DENIED,
+    "out_of_range": grpc.StatusCode.OUT_OF_RANGE,
+}
+
+
+def status_of(error: Exception) -> status_pb2.Status:
+    """What the caller is told. A fault of this program says no more than that it is one."""
+    if isinstance(error, Refused):
+        return _refused(error)
+    if isinstance(error, Unavailable):
+        return _status(grpc.StatusCode.UNAVAILABLE, str(error), "ServerException")
+    log.error("a call failed", exc_info=error)
+    return _status(
+        grpc.StatusCode.INTERNAL,
+        "The scheduler failed on this request; its log says more. Nothing was stored.",
+        "ServerException",
+    )
+
+
+def code_of(status: status_pb2.Status) -> grpc.StatusCode:
+    return next(code for code in grpc.StatusCode if code.value[0] == status.code)
+
+
+async def abort(context: grpc.aio.ServicerContext, error: Exception) -> NoReturn:  # type: ignore[type-arg]
+    status = status_of(error)
+    metadata = ((DETAILS_KEY, status.SerializeToString()),)
+    await context.abort(code_of(status), status.message, metadata)
+
+
+def _refused(error: Refused) -> status_pb2.Status:
+    status = _status(_CODES[error.kind], error.message, error.reason)
+    if error.problems:
+        bad_request = error_details_pb2.BadRequest()
+        for problem in error.problems[:PROBLEMS_MAX]:
+            bad_request.field_violations.add(field=_bounded(problem.field), description=_bounded(problem.message))
+        status.details.append(_packed(bad_request))
+    return status
+
+
+def _status(code: grpc.StatusCode, message: str, reason: str) -> status_pb2.Status:
+    status = status_pb2.Status(code=code.value[0], message=_bounded(message))
+    status.details.append(_packed(error_details_pb2.ErrorInfo(reason=reason, domain=DOMAIN)))
+    return status
+
+
+def _packed(message: error_details_pb2.BadRequest | error_details_pb2.ErrorInfo) -> Any:
+    packed = Any()
+    packed.Pack(message)
+    return packed
+
+
+def _bounded(text: str) -> str:
+    """No longer than a header may be, and nothing a terminal would obey."""
+    clean = "".join(character if character.isprintable() else "\ufffd" for character in text)
+    return clean if len(clean) <= MESSAGE_CHARACTERS_MAX else clean[: MESSAGE_CHARACTERS_MAX - 1] + "…"

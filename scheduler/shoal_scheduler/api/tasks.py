@@ -1,0 +1,220 @@
+"""Tasks: run, start, stop, describe, list."""
+
+import asyncio
+import hashlib
+import json
+import time
+from collections.abc import AsyncIterator, Iterable
+from typing import Any
+
+from shoal import arn, awsjson
+from shoal.rpc import Identity
+from shoal.v1 import resource_pb2
+from shoal.v1 import task_pb2 as pb
+
+from shoal_scheduler.api import convert
+from shoal_scheduler.api.fields import bounded, cluster_name, existing_cluster, refuse, required, tags_of
+from shoal_scheduler.api.instances import instance_id
+from shoal_scheduler.api.pages import page
+from shoal_scheduler.api.status import status_of
+from shoal_scheduler.api.validate_run_task import run_task_problems
+from shoal_scheduler.api.validate_runnable import runnable_problems
+from shoal_scheduler.api.validate_values import one_of
+from shoal_scheduler.control import inputs as i
+from shoal_scheduler.control.definitions import find
+from shoal_scheduler.control_plane import ControlPlane
+from shoal_scheduler.model.ask import Strategy
+from shoal_scheduler.model.refusal import Refused, invalid_field
+from shoal_scheduler.model.task import Task, TaskKey
+from shoal_scheduler.placement.expression import parse
+from shoal_scheduler.state.overlay import Overlay
+from shoal_scheduler.state.tables import Tables
+from shoal_scheduler.traces import Span
+
+# Tasks described in the answer of RunTask; the others are named by their ids.
+TASKS_IN_ANSWER_MAX = 100
+RUN_TASKS_IN_FLIGHT_MAX = 1000
+
+
+async def run(plane: ControlPlane, request: pb.RunTaskRequest, _caller: Identity) -> pb.RunTaskResponse:
+    received = time.time_ns() // 1000
+    document = awsjson.to_document(request)
+    refuse(run_task_problems(document), "InvalidParameterException")
+    launched = await plane.engine.submit(_run_task(plane, request, document))
+    assert isinstance(launched, i.Launched)
+    _trace(plane, launched, received)
+    return _answer(plane.tables, launched)
+
+
+async def run_stream(
+    plane: ControlPlane, requests: AsyncIterator[pb.RunTasksRequest], caller: Identity
+) -> AsyncIterator[pb.RunTasksResponse]:
+    """Every submission on its own: a refused one is answered with its error and the stream goes on."""
+    answers: asyncio.Queue[pb.RunTasksResponse | None] = asyncio.Queue()
+    room = asyncio.Semaphore(RUN_TASKS_IN_FLIGHT_MAX)
+
+    async def one(request: pb.RunTasksRequest) -> None:
+        answer = pb.RunTasksResponse(sequence=request.sequence)
+        try:
+            answer.response.CopyFrom(await run(plane, request.request, caller))
+        except Exception as error:
+            answer.error.CopyFrom(status_of(error))
+        answers.put_nowait(answer)
+        room.release()
+
+    async def read() -> None:
+        try:
+            async with asyncio.TaskGroup() as running:
+                async for request in requests:
+                    await room.acquire()
+                    running.create_task(one(request))
+        finally:
+            answers.put_nowait(None)
+
+    reading = asyncio.create_task(read())
+    try:
+        while (answer := await answers.get()) is not None:
+            yield answer
+        await reading
+    finally:
+        reading.cancel()
+
+
+async def start(plane: ControlPlane, request: pb.StartTaskRequest, _caller: Identity) -> pb.StartTaskResponse:
+    """One task on each named instance: the caller is the scheduler."""
+    document = awsjson.to_document(request)
+    names = bounded(request.container_instances, "containerInstances", most=10)
+    refuse(run_task_problems(document), "InvalidParameterException")
+    launched = await plane.engine.submit(_run_task(plane, request, document, tuple(names)))
+    assert isinstance(launched, i.Launched)
+    answer = _answer(plane.tables, launched)
+    return pb.StartTaskResponse(tasks=answer.tasks, failures=answer.failures)
+
+
+def _run_task(
+    plane: ControlPlane,
+    request: pb.RunTaskRequest | pb.StartTaskRequest,
+    document: dict[str, Any],
+    instances: tuple[str, ...] = (),
+) -> i.RunTask:
+    definition = find(Overlay(plane.tables), required(request, "task_definition", "taskDefinition"))
+    overrides = document.get("overrides", {})
+    refuse(runnable_problems(definition.document), "ClientException")
+    _check_overrides(overrides, definition.containers)
+    constraints = document.get("placementConstraints", ())
+    expressions = tuple(c["expression"] for c in constraints if c["type"] == "memberOf")
+    for number, expression in enumerate(expressions):
+        _check_expression(number, expression)
+    token = document.pop("clientToken", "")
+    return i.RunTask(
+        cluster=cluster_name(request),
+        definition=request.task_definition,
+        count=document.get("count", 1),
+        group=request.group,
+        started_by=request.started_by,
+        launch_type=document.get("launchType", "EC2"),
+        overrides=overrides,
+        tags=tags_of(request.tags),
+        propagate_tags=request.propagate_tags == "TASK_DEFINITION",
+        expressions=expressions,
+        distinct_instance=any(c["type"] == "distinctInstance" for c in constraints),
+        strategies=tuple(Strategy(s["type"], s.get("field", "")) for s in document.get("placementStrategy", ())),
+        enable_execute_command=request.enable_execute_command,
+        client_token=token,
+        request_digest=_digest(document) if token else "",
+        instances=instances,
+    )
+
+
+def _check_expression(number: int, text: str) -> None:
+    try:
+        parse(text)
+    except Refused as refused:
+        raise invalid_field(f"placementConstraints[{number}].expression", refused.message) from None
+
+
+def _check_overrides(overrides: dict[str, Any], containers: list[dict[str, Any]]) -> None:
+    names = {container["name"] for container in containers}
+    for number, override in enumerate(overrides.get("containerOverrides", ())):
+        if override["name"] not in names:
+            raise invalid_field(
+                f"overrides.containerOverrides[{number}].name",
+                f"the task definition has no container {override['name']!r}; it has {', '.join(sorted(names))}.",
+            )
+
+
+def _digest(document: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def _answer(tables: Tables, launched: i.Launched) -> pb.RunTaskResponse:
+    first = launched.tasks[:TASKS_IN_ANSWER_MAX]
+    answer = pb.RunTaskResponse(
+        tasks=[convert.task_message(tables, tables.task(task.key) or task, with_tags=True) for task in first],
+        failures=convert.failure_messages(launched.failures),
+    )
+    if launched.launch is not None:
+        answer.task_id_ranges.add(prefix=launched.launch.id, first=0, last=launched.launch.count - 1)
+    return answer
+
+
+def _trace(plane: ControlPlane, launched: i.Launched, received_micros: int) -> None:
+    span = Span("scheduler.run_task", received_micros, time.time_ns() // 1000 - received_micros)
+    for task in launched.tasks[:TASKS_IN_ANSWER_MAX]:
+        plane.traces.add(task.key, [span])
+
+
+async def stop(plane: ControlPlane, request: pb.StopTaskRequest, _caller: Identity) -> pb.StopTaskResponse:
+    name = required(request, "task", "task")
+    if len(request.reason) > 1024:
+        raise invalid_field("reason", "has at most 1024 characters.")
+    task = await plane.engine.submit(i.StopTask(cluster_name(request), name, request.reason))
+    assert isinstance(task, Task)
+    return pb.StopTaskResponse(task=convert.task_message(plane.tables, task))
+
+
+async def describe(
+    plane: ControlPlane, request: pb.DescribeTasksRequest, _caller: Identity
+) -> pb.DescribeTasksResponse:
+    cluster = existing_cluster(plane, request)
+    response = pb.DescribeTasksResponse()
+    for name in bounded(request.tasks, "tasks"):
+        key = TaskKey.parse(arn.short(name))
+        task = plane.tables.task(key) if key else None
+        if key is None or task is None or task.launch.cluster != cluster.name:
+            response.failures.append(resource_pb2.Failure(arn=name, reason="MISSING"))
+            continue
+        trace = plane.traces.of(key) if "TRACE" in request.include else None
+        message = convert.task_message(plane.tables, task, with_tags="TAGS" in request.include, trace=trace)
+        response.tasks.append(message)
+    return response
+
+
+async def list_all(plane: ControlPlane, request: pb.ListTasksRequest, _caller: Identity) -> pb.ListTasksResponse:
+    """Oldest first. As in ECS, stopped tasks are listed only when asked for with desiredStatus STOPPED."""
+    cluster = existing_cluster(plane, request)
+    desired = request.desired_status or "RUNNING"
+    refuse(one_of("desiredStatus", desired, ("RUNNING", "PENDING", "STOPPED")), "InvalidParameterException")
+    instance = instance_id(plane, cluster.name, request.container_instance) if request.container_instance else ""
+    found = (
+        (f"{task.launch.created_at:014d}{task.id}", arn.task_arn(cluster.name, task.id))
+        for task in _tasks(plane.tables, cluster.name, request)
+        if task.desired_status == desired and instance in ("", task.instance)
+    )
+    arns, token = page(found, request.next_token, request.max_results)
+    return pb.ListTasksResponse(task_arns=arns, next_token=token or None)
+
+
+def _tasks(tables: Tables, cluster: str, request: pb.ListTasksRequest) -> Iterable[Task]:
+    for entry in tables.launches.values():
+        launch = entry.launch
+        if (
+            launch.cluster == cluster
+            and request.family in ("", launch.definition.rpartition(":")[0])
+            and request.started_by in ("", launch.started_by)
+            and request.group in ("", launch.group)
+            and request.launch_type in ("", launch.launch_type)
+            and not request.service_name
+            and not request.daemon_name
+        ):
+            yield from entry.tasks.values()
