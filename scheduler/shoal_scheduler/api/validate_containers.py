@@ -74,11 +74,10 @@ def _process_problems(path: str, container: Document, definition: Document) -> P
         for index, argument in enumerate(container.get(key, ())):
             yield from without_nul(f"{path}.{key}[{index}]", argument)
     user = container.get("user")
-    if user is not None and not windows and not _USER.fullmatch(user):
+    if user and not windows and not _USER.fullmatch(user):
         yield Problem(f"{path}.user", f"must be user, uid, user:group or uid:gid, not {quoted(user)}")
-    if container.get("workingDirectory") is not None:
-        directory = container["workingDirectory"]
-        yield from absolute_path(f"{path}.workingDirectory", directory, windows=windows)
+    if container.get("workingDirectory"):
+        yield from absolute_path(f"{path}.workingDirectory", container["workingDirectory"], windows=windows)
     fargate = "FARGATE" in definition.get("requiresCompatibilities", ())
     most, unit = (120, "seconds on FARGATE") if fargate else (TIMEOUT_SECONDS_MAX, "seconds")
     for key in ("startTimeout", "stopTimeout"):

@@ -28,7 +28,7 @@ def network_problems(path: str, container: Document, definition: Document) -> Pr
     mode = definition.get("networkMode", "bridge")
     yield from _mapping_list_problems(f"{path}.portMappings", container.get("portMappings", ()), mode)
     yield from _link_problems(f"{path}.links", container, definition, mode)
-    yield from host_name(f"{path}.hostname", container.get("hostname"))
+    yield from host_name(f"{path}.hostname", container.get("hostname") or None)
     for index, server in enumerate(container.get("dnsServers", ())):
         yield from ip_address(f"{path}.dnsServers[{index}]", server)
     for index, domain in enumerate(container.get("dnsSearchDomains", ())):

@@ -30,7 +30,7 @@ def _problems(document: Document) -> Problems:
             "containerDefinitions",
             f"has {len(containers)} containers; this version runs tasks of one container: register one for each",
         )
-    if "taskRoleArn" in document:
+    if document.get("taskRoleArn"):
         yield Problem("taskRoleArn", "roles are not given to tasks yet; register it without")
     if document.get("inferenceAccelerators"):
         yield Problem("inferenceAccelerators", "are not supported; register it without")

@@ -5,16 +5,17 @@ Nothing is ignored silently: whatever field has no effect is named, with what ha
 
 from collections.abc import Mapping
 
-from shoal.problems import Problem, quoted
+from shoal.problems import Problem, member, quoted
 
 from shoal_scheduler.api.validate_runnable import runnable_problems
 from shoal_scheduler.api.validate_values import Document, Problems, is_windows
 
-# What the engine gives every container anyway.
-_ENGINE_CAPABILITIES = (
-    *("AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "MKNOD", "NET_BIND_SERVICE"),
-    *("NET_RAW", "SETFCAP", "SETGID", "SETPCAP", "SETUID", "SYS_CHROOT"),
+# With one of these a container can take its instance; agents hand them out only if told to.
+_POWERFUL_CAPABILITIES = (
+    *("ALL", "BPF", "CHECKPOINT_RESTORE", "DAC_READ_SEARCH", "MAC_ADMIN", "MAC_OVERRIDE", "PERFMON"),
+    *("SYS_ADMIN", "SYS_BOOT", "SYS_MODULE", "SYS_PTRACE", "SYS_RAWIO", "SYS_TIME"),
 )
+_JSON_FILE_OPTIONS = ("compress", "env", "env-regex", "labels", "labels-regex", "max-file", "max-size", "tag")
 # Ports that instances commonly keep: ssh, the engine, the agent.
 _USUALLY_RESERVED = (22, 2375, 2376, 7600)
 _IF_ALLOWED = "runs only on instances whose agent allows it"
@@ -32,11 +33,7 @@ _CONTAINER_FIELDS = {
     "volumesFrom": "has no effect yet: mount the volume in each container",
     "dependsOn": "has no effect yet: tasks have one container",
     "startTimeout": "has no effect yet: the agent's own limit holds",
-    "healthCheck": "is not run yet: the health status stays UNKNOWN",
-}
-_LINUX_FIELDS = {
-    "maxSwap": "has no effect yet: the engine's own setting holds",
-    "swappiness": "has no effect yet: the engine's own setting holds",
+    "healthCheck": "does not affect the task yet: its health is not acted on",
 }
 
 
@@ -58,13 +55,11 @@ def _task_warnings(document: Document) -> Problems:
         )
     elif mode == "default":
         yield Problem("networkMode", "default is the bridge network")
-    elif mode == "host":
-        yield Problem("networkMode", f"host {_IF_ALLOWED}")
     for key in ("pidMode", "ipcMode"):
         if document.get(key) == "host":
             yield Problem(key, f"host {_IF_ALLOWED}")
-        elif key in document:
-            yield Problem(key, "has no effect yet: a container alone has namespaces of its own")
+        elif document.get(key) == "task":
+            yield Problem(key, "task has no effect yet: a container alone has namespaces of its own")
     for index, word in enumerate(document.get("requiresCompatibilities", ())):
         if word in ("FARGATE", "MANAGED_INSTANCES"):
             yield Problem(f"requiresCompatibilities[{index}]", f"{word} runs on this cluster's own instances")
@@ -78,9 +73,14 @@ def _volume_warnings(path: str, volume: Document) -> Problems:
     if volume.get("host", {}).get("sourcePath"):
         source = quoted(volume["host"]["sourcePath"])
         yield Problem(f"{path}.host.sourcePath", f"{source} {_IF_ALLOWED}")
-    if "device" in volume.get("dockerVolumeConfiguration", {}).get("driverOpts", {}):
-        # The local driver binds folders and devices of the instance by this option.
-        yield Problem(f"{path}.dockerVolumeConfiguration.driverOpts.device", _IF_ALLOWED)
+    docker = volume.get("dockerVolumeConfiguration", {})
+    for key in ("driver", "driverOpts"):
+        # The options of the local driver can bind any folder or device of the instance.
+        if docker.get(key, "local") != "local":
+            yield Problem(f"{path}.dockerVolumeConfiguration.{key}", _IF_ALLOWED)
+    if docker.get("scope") == "shared" and docker.get("autoprovision") is False:
+        field = f"{path}.dockerVolumeConfiguration.autoprovision"
+        yield Problem(field, "has no effect: a shared volume that does not exist is made")
 
 
 def _container_list_warnings(document: Document) -> Problems:
@@ -89,7 +89,9 @@ def _container_list_warnings(document: Document) -> Problems:
         path = f"containerDefinitions[{index}]"
         yield from _without_effect(path, container, _CONTAINER_FIELDS)
         yield from _container_warnings(path, container)
-        yield from _linux_warnings(f"{path}.linuxParameters", container.get("linuxParameters", {}))
+        yield from _environment_warnings(path, container)
+        yield from _network_warnings(path, container, mode)
+        yield from _linux_warnings(path, container, has_memory="memory" in document or "memory" in container)
         for number, mapping in enumerate(container.get("portMappings", ())):
             yield from _port_warnings(f"{path}.portMappings[{number}]", mapping, mode)
 
@@ -105,28 +107,48 @@ def _container_warnings(path: str, container: Document) -> Problems:
             f"{path}.logConfiguration",
             f"{log.get('logDriver')} is not used: logs are kept on the instance by the json-file driver",
         )
-    elif log.get("secretOptions"):
-        yield Problem(f"{path}.logConfiguration.secretOptions", "has no effect: json-file has no secrets")
+    else:
+        for key in log.get("options", {}):
+            if key not in _JSON_FILE_OPTIONS:
+                yield Problem(member(f"{path}.logConfiguration.options", key), "has no effect: json-file has no such")
+    if log.get("secretOptions"):
+        yield Problem(f"{path}.logConfiguration.secretOptions", "has no effect: logs are sent nowhere")
     if container.get("privileged"):
         yield Problem(f"{path}.privileged", _IF_ALLOWED)
     for index, option in enumerate(container.get("dockerSecurityOptions", ())):
         if not option.startswith("no-new-privileges"):
             yield Problem(f"{path}.dockerSecurityOptions[{index}]", f"{quoted(option)} {_IF_ALLOWED}")
+
+
+def _environment_warnings(path: str, container: Document) -> Problems:
     names: dict[str, str] = {}
     for index, variable in enumerate(container.get("environment", ())):
         field, name = f"{path}.environment[{index}].name", variable["name"]
         if name in names:
             yield Problem(field, f"{quoted(name)} is also set by {names[name]}; this one wins")
+        if name == "TASK_FENCE":
+            yield Problem(field, "is set by the agent: its value is the one the task sees")
         names[name] = field
 
 
-def _linux_warnings(path: str, parameters: Document) -> Problems:
-    yield from _without_effect(path, parameters, _LINUX_FIELDS)
+def _network_warnings(path: str, container: Document, mode: str) -> Problems:
+    if mode == "host" and "hostname" in container:
+        yield Problem(f"{path}.hostname", "has no effect with networkMode host: it is the instance's")
+    if container.get("disableNetworking") and container.get("portMappings"):
+        yield Problem(f"{path}.portMappings", "has no effect with disableNetworking")
+
+
+def _linux_warnings(path: str, container: Document, *, has_memory: bool) -> Problems:
+    parameters = container.get("linuxParameters", {})
+    if "maxSwap" in parameters and not has_memory:
+        yield Problem(f"{path}.linuxParameters.maxSwap", "has no effect without memory")
+    if "swappiness" in parameters and not (has_memory and "maxSwap" in parameters):
+        yield Problem(f"{path}.linuxParameters.swappiness", "has no effect without memory and maxSwap")
     if parameters.get("devices"):
-        yield Problem(f"{path}.devices", _IF_ALLOWED)
+        yield Problem(f"{path}.linuxParameters.devices", _IF_ALLOWED)
     for index, name in enumerate(parameters.get("capabilities", {}).get("add", ())):
-        if name not in _ENGINE_CAPABILITIES:
-            yield Problem(f"{path}.capabilities.add[{index}]", f"{name} {_IF_ALLOWED}")
+        if name in _POWERFUL_CAPABILITIES:
+            yield Problem(f"{path}.linuxParameters.capabilities.add[{index}]", f"{name} {_IF_ALLOWED}")
 
 
 def _port_warnings(path: str, mapping: Document, mode: str) -> Problems:
@@ -137,7 +159,7 @@ def _port_warnings(path: str, mapping: Document, mode: str) -> Problems:
     if mode != "awsvpc" and taken in _USUALLY_RESERVED:
         yield Problem(f"{path}.hostPort", f"{taken} is kept by most instances for themselves; few can run this")
     if "containerPortRange" in mapping:
-        yield Problem(f"{path}.containerPortRange", "has no effect yet: map single ports")
+        yield Problem(f"{path}.containerPortRange", "each port gets a dynamic host port of its own")
     for key in ("name", "appProtocol"):
         if key in mapping:
             yield Problem(f"{path}.{key}", "has no effect yet: nothing connects services by it")
@@ -145,5 +167,5 @@ def _port_warnings(path: str, mapping: Document, mode: str) -> Problems:
 
 def _without_effect(path: str, document: Document, fields: Mapping[str, str]) -> Problems:
     for key, message in fields.items():
-        if document.get(key) not in (None, False):
+        if document.get(key) not in (None, False, ""):
             yield Problem(f"{path}.{key}" if path else key, message)

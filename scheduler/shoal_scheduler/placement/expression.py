@@ -94,8 +94,7 @@ def parse(text: str) -> Test:
     try:
         tree = _parser().parse(text)
     except UnexpectedInput as error:
-        column = error.column if error.column > 0 else len(text) + 1
-        raise ExpressionError(_explanation(error), column) from None
+        raise ExpressionError(_explanation(error), _fault_column(error, text)) from None
     try:
         compiled: Test = _Compiler().transform(tree)
     except VisitError as error:
@@ -117,6 +116,12 @@ def _refuse_deep_nesting(text: str) -> None:
             raise ExpressionError(f"at most {NESTING_MAX} levels of nesting", column)
     if text.count("not ") > NESTING_MAX * 4:
         raise ExpressionError("too many negations", 1)
+
+
+def _fault_column(error: UnexpectedInput, text: str) -> int:
+    token = getattr(error, "token", None)
+    at_end = token is not None and token.type == "$END"
+    return len(text) + 1 if at_end or error.column < 1 else error.column
 
 
 def _explanation(error: UnexpectedInput) -> str:

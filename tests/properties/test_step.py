@@ -1,0 +1,134 @@
+"""What must hold after any sequence of requests, reports, crashes and time."""
+
+import asyncio
+from collections import Counter
+from random import Random
+from typing import Any
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from shoal import lifecycle
+from shoal_scheduler.control import inputs as i
+from shoal_scheduler.control import retention
+from shoal_scheduler.control.context import Limits
+from shoal_scheduler.model.ask import Strategy
+from shoal_scheduler.model.task import TaskKey
+from shoal_scheduler.state.tables import Tables
+
+from tests.unit.scheduler.plane import Plane, instance
+
+DOCUMENT: dict[str, Any] = {
+    "family": "web",
+    "containerDefinitions": [
+        {
+            "name": "app",
+            "image": "busybox",
+            "cpu": 200,
+            "memory": 300,
+            "portMappings": [{"containerPort": 80, "hostPort": 8080}],
+        }
+    ],
+}
+HOSTS = ("x", "y", "z")
+STRATEGIES = ((), (Strategy("binpack", "cpu"),), (Strategy("spread", "instanceId"),), (Strategy("random"),))
+
+moves = st.one_of(
+    st.tuples(st.just("run"), st.integers(1, 6), st.sampled_from(STRATEGIES)),
+    st.tuples(st.just("run without port"), st.integers(1, 6), st.sampled_from(STRATEGIES)),
+    st.tuples(st.just("stop"), st.integers(0, 30)),
+    st.tuples(st.just("report"), st.integers(0, 30), st.sampled_from(lifecycle.ORDER[1:])),
+    st.tuples(st.just("leave"), st.sampled_from(HOSTS)),
+    st.tuples(st.just("return"), st.sampled_from(HOSTS)),
+    st.tuples(st.just("drain"), st.sampled_from(HOSTS), st.sampled_from(("ACTIVE", "DRAINING"))),
+    st.tuples(st.just("deregister"), st.sampled_from(HOSTS)),
+    st.tuples(st.just("new leader")),
+    st.tuples(st.just("time"), st.integers(1, 100_000)),
+)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(history=st.lists(st.lists(moves, max_size=4), max_size=12), seed=st.integers(0, 2**32))
+def test_invariants(history: list[list[Any]], seed: int) -> None:
+    asyncio.run(_play(history, seed))
+
+
+async def _play(history: list[list[Any]], seed: int) -> None:
+    plane = Plane(seed, Limits(stopped_tasks_keep_seconds=100, stopped_tasks_max=10, client_tokens_keep_seconds=1))
+    await plane.prepare(*(instance(name, cpu=1000, memory_mib=2000) for name in HOSTS), document=DOCUMENT)
+    without_port = {**DOCUMENT, "family": "plain"}
+    without_port["containerDefinitions"] = [{"name": "app", "image": "busybox", "cpu": 200, "memory": 300}]
+    await plane.one(i.RegisterTaskDefinition(without_port, {}, "test"))
+    rng, incarnation = Random(seed), 1
+    seen: dict[TaskKey, str] = {}
+    for moves_of_step in history:
+        inputs: list[i.Input] = []
+        for move in moves_of_step:
+            incarnation += 1
+            if move[0] == "new leader":
+                sessions = plane.tables.sessions
+                plane.tables = await plane.reloaded()
+                assert_equal(plane.tables, await plane.reloaded())
+                inputs += [instance(name, 1000, 2000, incarnation=incarnation) for name in sessions]
+            elif move[0] == "time":
+                plane.now += move[1]
+            else:
+                inputs += _inputs(plane, move, rng, incarnation)
+        await plane.run(inputs, retention.expired(plane.tables, plane.context))
+        check(plane.tables, seen)
+    assert_equal(plane.tables, await plane.reloaded())
+
+
+def _inputs(plane: Plane, move: Any, rng: Random, incarnation: int) -> list[i.Input]:
+    tasks = list(plane.tables.tasks())
+    match move:
+        case ("run" | "run without port", count, strategies):
+            family = "web" if move[0] == "run" else "plain"
+            return [i.RunTask(cluster="default", definition=family, count=count, strategies=strategies)]
+        case ("stop", number) if tasks:
+            return [i.StopTask("default", tasks[number % len(tasks)].id, "")]
+        case ("report", number, status) if tasks:
+            task = tasks[number % len(tasks)]
+            speaker = task.instance if rng.random() < 0.9 else rng.choice(HOSTS)
+            return [i.TaskReport(instance=speaker, incarnation=1, task=task.id, last_status=status)]
+        case ("leave", name):
+            return [i.SessionClosed(name, plane.tables.sessions.get(name, 0))]
+        case ("return", name):
+            return [instance(name, 1000, 2000, incarnation=incarnation)]
+        case ("drain", name, status):
+            return [i.UpdateInstances("default", (name,), status)]
+        case ("deregister", name):
+            return [i.DeregisterInstance("default", name, force=rng.random() < 0.5)]
+    return []
+
+
+def check(tables: Tables, seen: dict[TaskKey, str]) -> None:
+    cpu: Counter[str] = Counter()
+    ports: Counter[tuple[str, int]] = Counter()
+    for task in tables.tasks():
+        before = seen.get(task.key, task.last_status)
+        assert before == task.last_status or lifecycle.may_move(before, task.last_status)
+        seen[task.key] = task.last_status
+        if task.is_stopped:
+            assert task.stopped_at
+            assert task.desired_status == "STOPPED"
+            continue
+        assert task.instance in tables.instances
+        assert task.fence
+        resources = tables.resources(task.launch.id)
+        cpu[task.instance] += resources.cpu
+        ports.update((task.instance, port.number) for port in resources.ports)
+    for name, used in tables.used.items():
+        assert used.cpu == cpu[name] <= tables.instances[name].cpu
+        assert used.running + used.pending == len(tables.live_tasks.get(name, ()))
+    assert all(count == 1 for count in ports.values())
+
+
+def assert_equal(applied: Tables, loaded: Tables) -> None:
+    """Applying the history and loading the store are the same."""
+    assert {task.key: task for task in applied.tasks()} == {task.key: task for task in loaded.tasks()}
+    assert applied.instances == loaded.instances
+    assert applied.definitions == loaded.definitions
+    assert applied.tokens == loaded.tokens
+    for name in applied.instances:
+        used, again = applied.used.get(name), loaded.used.get(name)
+        assert (used or Tables().candidate(applied.instances[name]).used).cpu == (again.cpu if again else 0)
