@@ -105,12 +105,8 @@ def nearest(word: str, words: Sequence[str]) -> str | None:
 
 @click.group(cls=LazyGroup, epilog=EPILOG, context_settings=CONTEXT_SETTINGS)
 @click.version_option(__version__, message="shoal %(version)s")
-@click.option(
-    "--context", metavar="NAME", callback=remember_context, expose_value=False, help="Which context to use."
-)
-@click.option(
-    "--cluster", metavar="NAME", callback=remember_cluster, expose_value=False, help="Which cluster to use."
-)
+@click.option("--context", metavar="NAME", callback=remember_context, expose_value=False, help="Which context to use.")
+@click.option("--cluster", metavar="NAME", callback=remember_cluster, expose_value=False, help="Which cluster to use.")
 def root() -> None:
     """Containers on your own machines, with the words and the JSON of Amazon ECS."""
 

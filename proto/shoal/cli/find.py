@@ -99,9 +99,7 @@ def choose(name: str, known: Sequence[str], kind: str, short: Callable[[str], st
         return arn.short(name)
     found = [each for each in known if text.matches(name, each)]
     if not found:
-        raise Failed(
-            f"There is no {kind} {name!r}.", "shoal ps -a" if kind == "task" else "shoal instances", NOT_FOUND
-        )
+        raise Failed(f"There is no {kind} {name!r}.", "shoal ps -a" if kind == "task" else "shoal instances", NOT_FOUND)
     if len(found) > 1:
         names = text.sentence_list(short(each) for each in found)
         raise Failed(f"{name!r} fits {len(found):,} {kind}s: {names}.", "give more of the id")

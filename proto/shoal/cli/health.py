@@ -36,8 +36,9 @@ class Health:
 
 async def probe(settings: "Settings", context: "Context", client: "Client") -> Health:
     engine, version = await asyncio.to_thread(_engine, settings.docker_host)
-    etcd = await _etcd(settings.etcd_client_port)
     scheduler = await serving(context)
+    # Where a leader serves, its store does; and etcd logs a complaint about whoever only knocks.
+    etcd = await _etcd(settings.etcd_client_port) if scheduler else ""
     instance = None if scheduler else await own_instance(client, settings)
     agent = "" if instance is not None else "the agent has not registered yet"
     return Health(engine, etcd, scheduler, agent, version, instance)

@@ -66,9 +66,9 @@ def container_name(image: str) -> str:
     ('web-app', 'nginx')
     """
     last = image.partition("@")[0].rpartition("/")[2].partition(":")[0]
-    return "".join(
-        letter if (letter.isascii() and letter.isalnum()) or letter in "-_" else "-" for letter in last
-    )[:200]
+    return "".join(letter if (letter.isascii() and letter.isalnum()) or letter in "-_" else "-" for letter in last)[
+        :200
+    ]
 
 
 def port_mapping(words: str) -> dict[str, Any]:
@@ -88,8 +88,8 @@ def port_mapping(words: str) -> dict[str, Any]:
 def looks_like_image(name: str) -> bool:
     """True for what cannot be FAMILY or FAMILY:REVISION.
 
-    >>> looks_like_image("nginx:latest"), looks_like_image("team/web"), looks_like_image("web:3"), looks_like_image("web")
-    (True, True, False, False)
+    >>> [looks_like_image(each) for each in ("nginx:latest", "team/web", "web:3", "web")]
+    [True, True, False, False]
     """
     family, colon, revision = name.partition(":")
     return "/" in name or "@" in name or "." in family or bool(colon and not revision.isdigit())

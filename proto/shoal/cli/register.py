@@ -1,3 +1,4 @@
+import sys
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -49,7 +50,7 @@ def read_document(file: Path) -> Any:
     """The JSON of a file or of standard input. Raises InvalidInput."""
     from shoal import awsjson
 
-    content = click.get_binary_stream("stdin").read() if str(file) == "-" else file.read_bytes()
+    content = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
     try:
         return awsjson.loads(content.decode("utf-8-sig"))
     except awsjson.BadDocument as error:

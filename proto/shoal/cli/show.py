@@ -72,9 +72,7 @@ def plain_lines(table: Table) -> list[str]:
     """Aligned by spaces, nothing cut: for pipes and for tests."""
     lines = [list(table.columns), *(list(row) for row in table.rows)]
     widths = [max(len(line[at]) for line in lines) for at in range(len(table.columns))]
-    return [
-        "   ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
-    ]
+    return ["   ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
 
 
 def styled(word: str) -> str:

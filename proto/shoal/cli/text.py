@@ -49,9 +49,7 @@ def could_be_id(name: str) -> bool:
     """True if it looks like an id, a prefix of one, or a task's short form."""
     submission, _, number = name.partition("-")
     digits = set("0123456789abcdef")
-    return (
-        0 < len(submission) <= ID_LENGTH and set(submission.lower()) <= digits and (not number or number.isdigit())
-    )
+    return 0 < len(submission) <= ID_LENGTH and set(submission.lower()) <= digits and (not number or number.isdigit())
 
 
 def age(then_millis: int, now_millis: int) -> str:

@@ -61,9 +61,7 @@ class Started:
     metavar="OPTION",
     help="For the dockerd that is started if no engine answers.",
 )
-@click.option(
-    "--foreground", is_flag=True, help="Stay, and stop everything when told to; for systemd and containers."
-)
+@click.option("--foreground", is_flag=True, help="Stay, and stop everything when told to; for systemd and containers.")
 @click.option(
     "--timeout", type=duration, default="60s", show_default=True, help="How long to wait until all is healthy."
 )
@@ -213,9 +211,7 @@ def _stay(layout: Layout, asked: "Asked", running: bool) -> int:
     if running:
         raise Failed("The cluster runs already, in the background.", "shoal down first")
     chosen, context = _begin(layout, asked)
-    click.echo(
-        f"Cluster {chosen.cluster} at {chosen.endpoint}, context {context.name}, state {layout.root}.", err=True
-    )
+    click.echo(f"Cluster {chosen.cluster} at {chosen.endpoint}, context {context.name}, state {layout.root}.", err=True)
     sys.stderr.flush()
     command = _supervisor_command(layout)
     os.execv(command[0], command)
@@ -243,9 +239,7 @@ def _give_up_if_hopeless(layout: Layout, lacking: str, too_late: bool) -> None:
     failing = [name for name, each in running.items() if each.restarts >= RESTARTS_MAX]
     supervised = lock.holder(layout.supervisor_lock) is not None
     if failing:
-        raise Failed(
-            f"{failing[0]} does not start.\n{_tail(layout, failing[0])}", f"less {layout.log(failing[0])}"
-        )
+        raise Failed(f"{failing[0]} does not start.\n{_tail(layout, failing[0])}", f"less {layout.log(failing[0])}")
     if too_late:
         culprit = (
             "supervisor"

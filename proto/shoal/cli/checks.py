@@ -1,0 +1,99 @@
+"""What `shoal doctor` looks at, each as a pure judgement of what was found."""
+
+from dataclasses import dataclass
+
+OK, WARN, FAIL = "ok", "warn", "fail"
+ENGINE_FLOOR = (27, 1, 1)
+# 3.5.0 to 3.5.5 can lose or corrupt data when killed under load.
+ETCD_FLOOR, ETCD_BAD_FROM, ETCD_GOOD_AGAIN = (3, 4, 22), (3, 5, 0), (3, 5, 6)
+PYTHON_FLOOR = (3, 11)
+SKEW_WARN_SECONDS, SKEW_FAIL_SECONDS = 2.0, 60.0
+SPACE_WARN_BYTES, SPACE_FAIL_BYTES = 5 * 1024**3, 512 * 1024**2
+LIFE_WARN = 1 / 3
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """mend: what to do about it, empty if nothing need be done."""
+
+    name: str
+    verdict: str
+    found: str
+    mend: str = ""
+
+
+def parse_version(words: str) -> tuple[int, ...]:
+    """
+    >>> parse_version("20.10.24+dfsg1"), parse_version("3.5.0-rc.1"), parse_version("?")
+    ((20, 10, 24), (3, 5, 0), ())
+    """
+    numbers: list[int] = []
+    for part in words.strip().removeprefix("v").split(".")[:3]:
+        digits = part[: next((at for at, letter in enumerate(part) if not letter.isdigit()), len(part))]
+        if not digits:
+            break
+        numbers.append(int(digits))
+    return tuple(numbers)
+
+
+def engine_version(words: str, docker_host: str) -> Check:
+    found = f"Docker {words} at {docker_host}"
+    if parse_version(words) < ENGINE_FLOOR:
+        mend = "works; for production take 27.1.1 or newer, older ones have known security holes"
+        return Check("engine", WARN, found, mend)
+    return Check("engine", OK, found)
+
+
+def etcd_version(words: str, path: str) -> Check:
+    number = parse_version(words)
+    found = f"etcd {words} ({path})"
+    if not number:
+        return Check("etcd", WARN, f"{path} does not tell its version", "etcd --version")
+    if ETCD_BAD_FROM <= number < ETCD_GOOD_AGAIN:
+        return Check("etcd", WARN, found, "3.5.0 to 3.5.5 can corrupt data when killed: take 3.5.6 or newer")
+    if number < ETCD_FLOOR:
+        return Check("etcd", WARN, found, "works; for production take 3.4.22 or newer")
+    return Check("etcd", OK, found)
+
+
+def python_version(number: tuple[int, ...]) -> Check:
+    found = ".".join(str(each) for each in number[:3])
+    if number < PYTHON_FLOOR:
+        return Check("python", FAIL, found, "use Python 3.11 or newer")
+    return Check("python", OK, found)
+
+
+def clock(ours_before_millis: int, theirs_millis: int, ours_after_millis: int) -> Check:
+    """Theirs lies somewhere between our two; what is beyond them is skew."""
+    beyond = max(ours_before_millis - theirs_millis, theirs_millis - ours_after_millis, 0) / 1000
+    found = f"{beyond:.1f} s from the scheduler's" if beyond else "agrees with the scheduler's"
+    if beyond > SKEW_FAIL_SECONDS:
+        return Check("clock", FAIL, found, "start a time service, as chrony: certificates depend on the time")
+    if beyond > SKEW_WARN_SECONDS:
+        return Check("clock", WARN, found, "start a time service, as chrony: time stamps are off")
+    return Check("clock", OK, found)
+
+
+def space(free_bytes: int, folder: str) -> Check:
+    found = f"{free_bytes / 1024**3:.1f} GiB free for {folder}"
+    if free_bytes < SPACE_FAIL_BYTES:
+        return Check("space", FAIL, found, "make room: etcd may grow to 2 GiB, and stops when the disk is full")
+    if free_bytes < SPACE_WARN_BYTES:
+        return Check("space", WARN, found, "etcd may grow to 2 GiB; logs and images need more")
+    return Check("space", OK, found)
+
+
+def certificate(name: str, life_left: float, days_left: int) -> Check:
+    found = f"{days_left} days left"
+    if life_left <= 0:
+        return Check(f"certificate {name}", FAIL, "expired", "shoal down, then shoal up: it is issued anew")
+    if life_left < LIFE_WARN:
+        return Check(f"certificate {name}", WARN, found, "shoal down, then shoal up: it is issued anew")
+    return Check(f"certificate {name}", OK, found)
+
+
+def port(name: str, number: int, free: bool, ours: bool) -> Check:
+    label = f"port {name}"
+    if free or ours:
+        return Check(label, OK, f"{number} is {'free' if free else 'ours'}")
+    return Check(label, FAIL, f"another program listens on {number}", "end it, or: shoal up --listen 127.0.0.1:0")

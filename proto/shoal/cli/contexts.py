@@ -1,0 +1,61 @@
+import click
+
+from shoal import context as store
+from shoal.cli import show
+from shoal.cli.options import connected, output_option, target
+
+
+@click.group(invoke_without_command=True)
+@click.pass_context
+def context(ctx: click.Context) -> None:
+    """List and choose the clusters you speak to."""
+    if ctx.invoked_subcommand is None:
+        ctx.invoke(list_contexts, output="table")
+
+
+@context.command("list")
+@output_option
+def list_contexts(output: str) -> None:
+    """List the contexts; the current one has a star."""
+    contexts = store.load()
+    ordered = [contexts.contexts[name] for name in sorted(contexts.contexts)]
+    rows = [
+        ("*" if each.name == contexts.current else "", each.name, each.cluster, ", ".join(each.endpoints))
+        for each in ordered
+    ]
+    show.emit(
+        output,
+        lambda: show.Table(("", "CONTEXT", "CLUSTER", "ENDPOINTS"), rows, f"No contexts in {contexts.path}."),
+        lambda: {"current": contexts.current, "contexts": {each.name: each.document() for each in ordered}},
+        [each.name for each in ordered],
+    )
+
+
+@context.command()
+@click.argument("name")
+def use(name: str) -> None:
+    """Make a context the current one."""
+    store.save(store.load().using(name))
+    click.echo(name)
+
+
+@context.command("show")
+@output_option
+@connected
+def show_context(output: str) -> None:
+    """Show the context that commands use here and now."""
+    chosen = store.load().choose(target().context)
+    if output in ("json", "yaml"):
+        show.print_document(output, chosen.document())
+    elif output == "name":
+        click.echo(chosen.name)
+    else:
+        fields = [
+            ("Cluster", chosen.cluster),
+            ("Endpoints", ", ".join(chosen.endpoints)),
+            ("Authority", str(chosen.authority)),
+            ("Certificate", str(chosen.certificate)),
+            ("Key", str(chosen.key)),
+            ("File", str(store.config_path())),
+        ]
+        show.print_fields(f"Context {chosen.name}", fields)

@@ -1,0 +1,148 @@
+import time
+from collections.abc import Sequence
+
+import click
+
+from shoal import arn
+from shoal.cli import find, show, text
+from shoal.cli.failures import FAILED
+from shoal.cli.options import connected, output_option
+from shoal.cli.session import Session, call
+from shoal.v1 import container_instance_pb2, resource_pb2
+from shoal.v1.container_instance_pb2 import ContainerInstance
+
+COLUMNS = ("INSTANCE", "STATUS", "AGENT", "TASKS", "CPU FREE", "MEMORY FREE", "ENGINE", "AGE")
+
+
+@click.group(invoke_without_command=True)
+@click.option("--status", metavar="STATUS", help="Only instances of this status, as ACTIVE or DRAINING.")
+@click.option("--filter", "expression", metavar="EXPRESSION", help="Only instances that match, as in memberOf.")
+@output_option
+@connected
+@click.pass_context
+def instances(ctx: click.Context, status: str | None, expression: str | None, output: str) -> None:
+    """List container instances, and what room they have."""
+    if ctx.invoked_subcommand is not None:
+        return
+
+    async def work(session: Session) -> container_instance_pb2.DescribeContainerInstancesResponse:
+        filters = {"status": status, "filter": expression}
+        arns = await find.instance_arns(session, **{key: value for key, value in filters.items() if value})
+        return await find.describe_instances(session, arns)
+
+    _emit(call(work), output, "No instances. Each host needs an agent; `shoal up` starts one here.")
+
+
+@instances.command("describe")
+@click.argument("names", metavar="INSTANCE...", nargs=-1, required=True)
+@output_option
+@connected
+@click.pass_context
+def describe_instances(ctx: click.Context, names: tuple[str, ...], output: str) -> None:
+    """Show all there is to know of instances."""
+    from shoal.cli.describe import describe
+
+    ctx.invoke(describe, names=names, trace=False, output=output)
+
+
+@instances.command("deregister")
+@click.argument("name", metavar="INSTANCE")
+@click.option("--force", is_flag=True, help="Also while tasks run on it.")
+@connected
+def deregister_instance(name: str, force: bool) -> None:
+    """Take an instance out of the cluster for good."""
+
+    async def work(session: Session) -> str:
+        (found,) = await find.instance_ids(session, [name])
+        await session.client.cluster.DeregisterContainerInstance(
+            container_instance_pb2.DeregisterContainerInstanceRequest(
+                cluster=session.cluster, container_instance=found, force=force
+            )
+        )
+        return found
+
+    click.echo(call(work))
+
+
+@click.command()
+@click.argument("names", metavar="INSTANCE...", nargs=-1, required=True)
+@connected
+def drain(names: tuple[str, ...]) -> int:
+    """Place no more tasks on instances; those that run there go on."""
+    return call(lambda session: _set_status(session, names, "DRAINING"))
+
+
+@click.command()
+@click.argument("names", metavar="INSTANCE...", nargs=-1, required=True)
+@connected
+def activate(names: tuple[str, ...]) -> int:
+    """Place tasks on drained instances again."""
+    return call(lambda session: _set_status(session, names, "ACTIVE"))
+
+
+async def _set_status(session: Session, names: Sequence[str], status: str) -> int:
+    ids = await find.instance_ids(session, names)
+    failures: list[resource_pb2.Failure] = []
+    for batch in find.batches(ids, 10):  # what the service takes at once
+        answer = await session.client.cluster.UpdateContainerInstancesState(
+            container_instance_pb2.UpdateContainerInstancesStateRequest(
+                cluster=session.cluster, container_instances=batch, status=status
+            )
+        )
+        failures += answer.failures
+        for instance in answer.container_instances:
+            click.echo(f"{arn.short(instance.container_instance_arn)} {instance.status}")
+    for failure in failures:
+        click.echo(f"{arn.short(failure.arn)}: {failure.reason} {failure.detail}".rstrip(), err=True)
+    return FAILED if failures else 0
+
+
+def _emit(answer: container_instance_pb2.DescribeContainerInstancesResponse, output: str, empty: str) -> None:
+    found = sorted(answer.container_instances, key=lambda each: (each.registered_at, each.container_instance_arn))
+
+    def document() -> object:
+        from shoal import awsjson
+
+        return {"containerInstances": [], **awsjson.to_document(answer)}
+
+    show.emit(
+        output,
+        lambda: _table(found, int(time.time() * 1000), output == "wide", empty),
+        document,
+        [arn.short(each.container_instance_arn) for each in found],
+    )
+
+
+def _table(found: Sequence[ContainerInstance], now_millis: int, wide: bool, empty: str) -> show.Table:
+    columns = (*COLUMNS, "AGENT VERSION", "ATTRIBUTES") if wide else COLUMNS
+    return show.Table(columns, [_row(each, now_millis, wide) for each in found], empty)
+
+
+def _row(instance: ContainerInstance, now_millis: int, wide: bool) -> Sequence[str]:
+    pending = f" +{instance.pending_tasks_count}" if instance.pending_tasks_count else ""
+    row = (
+        text.short_instance(arn.short(instance.container_instance_arn)),
+        instance.status,
+        "connected" if instance.agent_connected else "lost",
+        f"{instance.running_tasks_count}{pending}",
+        room(instance, "CPU"),
+        room(instance, "MEMORY"),
+        instance.version_info.docker_version.removeprefix("DockerVersion: ") or "-",
+        text.age(instance.registered_at, now_millis) if instance.registered_at else "",
+    )
+    if not wide:
+        return row
+    attributes = (f"{each.name}={each.value}" if each.value else each.name for each in instance.attributes)
+    return (*row, instance.version_info.agent_version, text.sentence_list(attributes, 8))
+
+
+def room(instance: ContainerInstance, name: str) -> str:
+    """`1792/2048`; memory in units people read."""
+
+    def amount(resources: Sequence[resource_pb2.Resource]) -> int | None:
+        return next((each.integer_value for each in resources if each.name == name), None)
+
+    free, whole = amount(instance.remaining_resources), amount(instance.registered_resources)
+    if free is None or whole is None:
+        return "-"
+    return f"{text.mebibytes(free)} of {text.mebibytes(whole)}" if name == "MEMORY" else f"{free} of {whole}"

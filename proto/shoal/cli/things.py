@@ -1,0 +1,75 @@
+"""What a name names: a task, an instance, a task definition or a cluster."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from shoal import arn, errors
+from shoal.cli import find, text
+from shoal.cli.failures import NOT_FOUND, Failed
+from shoal.cli.session import Session
+from shoal.v1 import cluster_pb2, task_definition_pb2
+
+TASK, INSTANCE, DEFINITION, CLUSTER = "task", "container-instance", "task-definition", "cluster"
+_ARN = re.compile(r"arn:[^:]*:[^:]*:[^:]*:[^:]*:([a-z-]+)/(.+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Thing:
+    """name: the id of a task or an instance, family:revision, or a cluster's name."""
+
+    kind: str
+    name: str
+
+    def arn(self, cluster: str) -> str:
+        if self.kind == TASK:
+            return arn.task_arn(cluster, self.name)
+        if self.kind == INSTANCE:
+            return arn.container_instance_arn(cluster, self.name)
+        if self.kind == CLUSTER:
+            return arn.cluster_arn(self.name)
+        family, _, revision = self.name.partition(":")
+        return arn.task_definition_arn(family, int(revision))
+
+
+async def locate(session: Session, name: str) -> Thing:
+    """By ARN; as family:revision; by an id's unique prefix; as a family; as a cluster. Raises Failed."""
+    named = _ARN.fullmatch(name)
+    if named:
+        return Thing(named[1], named[2] if named[1] in (DEFINITION, CLUSTER) else arn.short(name))
+    if ":" in name:
+        return Thing(DEFINITION, name)
+    found = await _by_id(session, name) if text.could_be_id(name) else []
+    if len(found) > 1:
+        shorts = (
+            f"{each.kind} {text.short_task(each.name) if each.kind == TASK else each.name[:12]}" for each in found
+        )
+        raise Failed(f"{name!r} fits {len(found):,} things: {text.sentence_list(shorts)}.", "give more of the id")
+    thing = next(iter(found), None) or await _definition(session, name) or await _cluster(session, name)
+    if thing is None:
+        raise Failed(f"Nothing is called {name!r}.", "shoal ps -a, shoal instances, shoal definitions", NOT_FOUND)
+    return thing
+
+
+async def _by_id(session: Session, name: str) -> Sequence[Thing]:
+    tasks = [arn.short(each) for each in await find.task_arns(session)]
+    instances = [arn.short(each) for each in await find.instance_arns(session)]
+    return [
+        *(Thing(TASK, each) for each in tasks if text.matches(name, each)),
+        *(Thing(INSTANCE, each) for each in instances if text.matches(name, each)),
+    ]
+
+
+async def _definition(session: Session, name: str) -> Thing | None:
+    try:
+        answer = await session.client.cluster.DescribeTaskDefinition(
+            task_definition_pb2.DescribeTaskDefinitionRequest(task_definition=name)
+        )
+    except errors.Refused:
+        return None
+    return Thing(DEFINITION, f"{answer.task_definition.family}:{answer.task_definition.revision}")
+
+
+async def _cluster(session: Session, name: str) -> Thing | None:
+    answer = await session.client.cluster.DescribeClusters(cluster_pb2.DescribeClustersRequest(clusters=[name]))
+    return Thing(CLUSTER, name) if answer.clusters else None

@@ -1,0 +1,445 @@
+"""The Cluster service from memory, over real gRPC and mutual TLS: enough of it to test clients against.
+
+Tasks are placed at once and then live as the test says (`advance`), or run to their end by themselves
+(`exits_with`). Synchronous, in threads of its own, so that commands with an event loop of their own can call it.
+"""
+
+import threading
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from concurrent import futures
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import grpc
+from google.protobuf import any_pb2
+from google.rpc import code_pb2, error_details_pb2, status_pb2
+from shoal import arn, certificates
+from shoal.context import Context
+from shoal.rpc import Credentials, Identity, server_credentials, server_options
+from shoal.v1 import (
+    cluster_pb2,
+    cluster_pb2_grpc,
+    container_instance_pb2,
+    event_pb2,
+    log_pb2,
+    resource_pb2,
+    task_definition_pb2,
+    task_pb2,
+)
+
+CLUSTER = "default"
+INSTANCE_ID = "1f" * 16
+LIFE = ("PENDING", "RUNNING", "STOPPED")
+
+
+def now_millis() -> int:
+    return int(time.time() * 1000)
+
+
+@dataclass
+class State:
+    """What tests look at, and what they set to have things go wrong."""
+
+    definitions: dict[str, list[task_definition_pb2.TaskDefinition]] = field(default_factory=dict)
+    tasks: dict[str, task_pb2.Task] = field(default_factory=dict)
+    events: list[event_pb2.Event] = field(default_factory=list)
+    instances: dict[str, container_instance_pb2.ContainerInstance] = field(default_factory=dict)
+    tags: dict[str, dict[str, str]] = field(default_factory=dict)
+    clusters: list[str] = field(default_factory=lambda: [CLUSTER])
+    attributes: list[resource_pb2.Attribute] = field(default_factory=list)
+    requests: list[Any] = field(default_factory=list)
+    logs: list[log_pb2.LogEvent] = field(default_factory=list)
+    failures: list[resource_pb2.Failure] = field(default_factory=list)
+    warnings: list[task_definition_pb2.Warning] = field(default_factory=list)
+    unavailable: int = 0  # how many calls are answered as a follower does
+    breaks: int = 0  # how many calls are done, and then answered as a broken connection is
+    delay_seconds: float = 0.0
+    exits_with: int | None = 0  # None: tasks stay RUNNING
+    page_size: int = 100
+
+
+class ClusterService(cluster_pb2_grpc.ClusterServicer):
+    def __init__(self) -> None:
+        self.state = State()
+        self.changed = threading.Condition()
+        self.state.instances[INSTANCE_ID] = _instance()
+
+    # Task definitions
+
+    def RegisterTaskDefinition(self, request: Any, context: Any) -> Any:
+        self._begin(request, context)
+        if not request.container_definitions:
+            refuse(context, "containerDefinitions must not be empty.", fields={"containerDefinitions": "is missing"})
+        revisions = self.state.definitions.setdefault(request.family, [])
+        definition = task_definition_pb2.TaskDefinition()
+        for descriptor, value in request.ListFields():
+            if descriptor.name in definition.DESCRIPTOR.fields_by_name:
+                _copy(definition, descriptor.name, value)
+        definition.revision = len(revisions) + 1
+        definition.task_definition_arn = arn.task_definition_arn(request.family, definition.revision)
+        definition.status, definition.registered_at = "ACTIVE", now_millis()
+        revisions.append(definition)
+        self._break(context)
+        return task_definition_pb2.RegisterTaskDefinitionResponse(
+            task_definition=definition, warnings=self.state.warnings
+        )
+
+    def DescribeTaskDefinition(self, request: Any, context: Any) -> Any:
+        self._begin(request, context)
+        return task_definition_pb2.DescribeTaskDefinitionResponse(
+            task_definition=self._definition(request.task_definition, context)
+        )
+
+    def DeregisterTaskDefinition(self, request: Any, context: Any) -> Any:
+        self._begin(request, context)
+        definition = self._definition(request.task_definition, context)
+        definition.status = "INACTIVE"
+        return task_definition_pb2.DeregisterTaskDefinitionResponse(task_definition=definition)
+
+    def ListTaskDefinitions(self, request: Any, context: Any) -> Any:
+        self._begin(request, context)
+        arns = [
+            each.task_definition_arn
+            for family, revisions in sorted(self.state.definitions.items())
+            for each in revisions
+            if each.status == request.status and request.family_prefix in ("", family)
+        ]
+        page, token = self._page(arns, request)
+        return task_definition_pb2.ListTaskDefinitionsResponse(task_definition_arns=page, next_token=token)
+
+    def ListTaskDefinitionFamilies(self, request: Any, context: Any) -> Any:
+        self._begin(request, context)
+        return task_definition_pb2.ListTaskDefinitionFamiliesResponse(families=sorted(self.state.definitions))
+
+    # Tasks
+
+    def RunTask(self, request: Any, context: Any) -> Any:
+        self._begin(request, context)
+        definition = self._definition(request.task_definition, context)
+        if self.state.failures:
+            return task_pb2.RunTaskResponse(failures=self.state.failures)
+        submission = uuid.uuid4().hex[:24]
+        count = request.count or 1
+        made = [self._place(f"{submission}{number:08x}", definition, request) for number in range(count)]
+        if self.state.exits_with is not None:
+            threading.Thread(target=self._live, args=([arn.short(each.task_arn) for each in made],)).start()
+        ids = task_pb2.TaskIdRange(prefix=submission, first=0, last=count - 1)
+        self._break(context)
+        return task_pb2.RunTaskResponse(tasks=made[:100], task_id_ranges=[ids])
+
+    def StopTask(self, request: Any, context: Any) -> Any:
+        self._begin(request, context)
+        task = self._task(request.task, context)
+        self.advance(arn.short(task.task_arn), "STOPPED", exit_code=143, reason=request.reason)
+        return task_pb2.StopTaskResponse(task=task)
+
+    def ListTasks(self, request: Any, context: Any) -> Any:
+        self._begin(request, context)
+        arns = [
+            task.task_arn
+            for task in self.state.tasks.values()
+            if task.desired_status == (request.desired_status or "RUNNING") and request.family in ("", _family(task))
+        ]
+        page, token = self._page(arns, request)
+        return task_pb2.ListTasksResponse(task_arns=page, next_token=token)
+
+    def DescribeTasks(self, request: Any, context: Any) -> Any:
+        self._begin(request, context)
+        known = self.state.tasks
+        with self.changed:
+            return task_pb2.DescribeTasksResponse(
+                tasks=[known[arn.short(name)] for name in request.tasks if arn.short(name) in known],
+                failures=[
+                    resource_pb2.Failure(arn=name, reason="MISSING")
+                    for name in request.tasks
+                    if arn.short(name) not in known
+                ],
+            )
+
+    # Events and logs
+
+    def Watch(self, request: Any, context: Any) -> Iterator[Any]:
+        self._begin(request, context)
+        wanted = {arn.short(name) for name in request.tasks}
+        at = request.after_revision if request.HasField("after_revision") else len(self.state.events)
+        yield event_pb2.WatchResponse(revision=at)
+        while context.is_active():
+            with self.changed:
+                self.changed.wait_for(lambda: len(self.state.events) > at, timeout=0.2)
+                fresh = self.state.events[at:]
+            at += len(fresh)
+            heard = [each for each in fresh if not wanted or arn.short(each.task.task_arn) in wanted]
+            if heard:
+                yield event_pb2.WatchResponse(events=heard, revision=at)
+
+    def ListEvents(self, request: Any, context: Any) -> Any:
+        self._begin(request, context)
+        wanted = {arn.short(name) for name in request.tasks}
+        heard = [each for each in self.state.events if not wanted or arn.short(each.task.task_arn) in wanted]
+        return event_pb2.ListEventsResponse(events=heard)
+
+    def ReadLogs(self, request: Any, context: Any) -> Iterator[Any]:
+        self._begin(request, context)
+        for event in self.state.logs:
+            if event.timestamp >= request.since:
+                yield log_pb2.ReadLogsResponse(events=[event])
+                self._break(context)
+
+    # Instances, attributes, clusters, tags
+
+    def ListContainerInstances(self, request: Any, context: Any) -> Any:
+        self._begin(request, context)
+        arns = [each.container_instance_arn for each in self.state.instances.values()]
+        return container_instance_pb2.ListContainerInstancesResponse(container_instance_arns=arns)
+
+    def DescribeContainerInstances(self, request: Any, context: Any) -> Any:
+        self._begin(request, context)
+        ids = [arn.short(name) for name in request.container_instances]
+        return container_instance_pb2.DescribeContainerInstancesResponse(
+            container_instances=[self.state.instances[each] for each in ids if each in self.state.instances],
+            failures=[
+                resource_pb2.Failure(arn=each, reason="MISSING") for each in ids if each not in self.state.instances
+            ],
+        )
+
+    def UpdateContainerInstancesState(self, request: Any, context: Any) -> Any:
+        self._begin(request, context)
+        found = [self.state.instances[arn.short(each)] for each in request.container_instances]
+        for instance in found:
+            instance.status = request.status
+        return container_instance_pb2.UpdateContainerInstancesStateResponse(container_instances=found)
+
+    def PutAttributes(self, request: Any, context: Any) -> Any:
+        self._begin(request, context)
+        self.state.attributes += request.attributes
+        return container_instance_pb2.PutAttributesResponse(attributes=request.attributes)
+
+    def DeleteAttributes(self, request: Any, context: Any) -> Any:
+        self._begin(request, context)
+        names = {each.name for each in request.attributes}
+        self.state.attributes = [each for each in self.state.attributes if each.name not in names]
+        return container_instance_pb2.DeleteAttributesResponse()
+
+    def ListAttributes(self, request: Any, context: Any) -> Any:
+        self._begin(request, context)
+        return container_instance_pb2.ListAttributesResponse(attributes=self.state.attributes)
+
+    def ListClusters(self, request: Any, context: Any) -> Any:
+        self._begin(request, context)
+        return cluster_pb2.ListClustersResponse(cluster_arns=[arn.cluster_arn(each) for each in self.state.clusters])
+
+    def DescribeClusters(self, request: Any, context: Any) -> Any:
+        self._begin(request, context)
+        names = [arn.short(each) for each in request.clusters]
+        return cluster_pb2.DescribeClustersResponse(
+            clusters=[_cluster(each) for each in names if each in self.state.clusters],
+            failures=[
+                resource_pb2.Failure(arn=each, reason="MISSING") for each in names if each not in self.state.clusters
+            ],
+        )
+
+    def CreateCluster(self, request: Any, context: Any) -> Any:
+        self._begin(request, context)
+        self.state.clusters.append(request.cluster_name)
+        return cluster_pb2.CreateClusterResponse(cluster=_cluster(request.cluster_name))
+
+    def TagResource(self, request: Any, context: Any) -> Any:
+        self._begin(request, context)
+        self.state.tags.setdefault(request.resource_arn, {}).update({each.key: each.value for each in request.tags})
+        return resource_pb2.TagResourceResponse()
+
+    def UntagResource(self, request: Any, context: Any) -> Any:
+        self._begin(request, context)
+        for key in request.tag_keys:
+            self.state.tags.get(request.resource_arn, {}).pop(key, None)
+        return resource_pb2.UntagResourceResponse()
+
+    def ListTagsForResource(self, request: Any, context: Any) -> Any:
+        self._begin(request, context)
+        tags = self.state.tags.get(request.resource_arn, {})
+        return resource_pb2.ListTagsForResourceResponse(
+            tags=[resource_pb2.Tag(key=key, value=value) for key, value in tags.items()]
+        )
+
+    def DescribeControlPlane(self, request: Any, context: Any) -> Any:
+        self._begin(request, context)
+        return cluster_pb2.DescribeControlPlaneResponse(
+            version="0.1.0", protocol_version=1, epoch=1, store_version="3.4.23", now_millis=now_millis()
+        )
+
+    # What tests call
+
+    def advance(self, task_id: str, status: str, exit_code: int | None = None, reason: str = "") -> None:
+        """Moves a task on, and tells every watcher."""
+        with self.changed:
+            task = self.state.tasks[task_id]
+            task.last_status, task.version = status, task.version + 1
+            container = task.containers[0]
+            container.last_status = status
+            if status == "RUNNING":
+                task.started_at = now_millis()
+            if status == "STOPPED":
+                task.desired_status, task.stopped_at = "STOPPED", now_millis()
+                task.stopped_reason = reason or "Essential container in task exited"
+                if exit_code is not None:
+                    container.exit_code = exit_code
+            self._tell(task)
+
+    def _live(self, task_ids: Sequence[str]) -> None:
+        for task_id in task_ids:
+            for status in LIFE[1:]:
+                self.advance(task_id, status, self.state.exits_with if status == "STOPPED" else None)
+
+    def _place(self, task_id: str, definition: Any, request: Any) -> task_pb2.Task:
+        containers = [
+            task_pb2.Container(name=each.name, image=each.image, last_status="PENDING")
+            for each in definition.container_definitions
+        ]
+        task = task_pb2.Task(
+            task_arn=arn.task_arn(CLUSTER, task_id),
+            cluster_arn=arn.cluster_arn(CLUSTER),
+            container_instance_arn=arn.container_instance_arn(CLUSTER, INSTANCE_ID),
+            task_definition_arn=definition.task_definition_arn,
+            containers=containers,
+            last_status="PENDING",
+            desired_status="RUNNING",
+            group=request.group or f"family:{definition.family}",
+            created_at=now_millis(),
+            version=1,
+            overrides=request.overrides,
+        )
+        with self.changed:
+            self.state.tasks[task_id] = task
+            self._tell(task)
+        return task
+
+    def _tell(self, task: task_pb2.Task) -> None:
+        event = event_pb2.Event(
+            revision=len(self.state.events) + 1,
+            time=now_millis(),
+            detail_type="ECS Task State Change",
+            cluster=CLUSTER,
+            message=f"{task.last_status}",
+            task=task,
+        )
+        self.state.events.append(event)
+        self.changed.notify_all()
+
+    def _begin(self, request: Any, context: Any) -> None:
+        self.state.requests.append(request)
+        if self.state.delay_seconds:
+            time.sleep(self.state.delay_seconds)
+        if self.state.unavailable:
+            self.state.unavailable -= 1
+            refuse(context, "not the leader", code=code_pb2.UNAVAILABLE, reason="ServerException")
+
+    def _break(self, context: Any) -> None:
+        if self.state.breaks:
+            self.state.breaks -= 1
+            context.abort(grpc.StatusCode.UNAVAILABLE, "Socket closed")
+
+    def _definition(self, name: str, context: Any) -> task_definition_pb2.TaskDefinition:
+        family, _, revision = arn.short(name).partition(":")
+        revisions = [each for each in self.state.definitions.get(family, []) if each.status == "ACTIVE" or revision]
+        found = [each for each in revisions if not revision or each.revision == int(revision)]
+        if not found:
+            refuse(context, "Unable to describe task definition.", code=code_pb2.NOT_FOUND)
+        return found[-1]
+
+    def _task(self, name: str, context: Any) -> task_pb2.Task:
+        if arn.short(name) not in self.state.tasks:
+            refuse(context, f"Task {name} was not found.", code=code_pb2.NOT_FOUND, reason="InvalidParameterException")
+        return self.state.tasks[arn.short(name)]
+
+    def _page(self, items: Sequence[str], request: Any) -> tuple[Sequence[str], str | None]:
+        begin = int(request.next_token or 0)
+        end = begin + self.state.page_size
+        return items[begin:end], str(end) if end < len(items) else None
+
+
+def refuse(
+    context: Any,
+    message: str,
+    code: int = code_pb2.INVALID_ARGUMENT,
+    reason: str = "ClientException",
+    fields: dict[str, str] | None = None,
+) -> None:
+    """Aborts as the scheduler does: a status with google.rpc details."""
+    details = [_packed(error_details_pb2.ErrorInfo(reason=reason, domain="shoal"))]
+    if fields:
+        bad = error_details_pb2.BadRequest()
+        for path, description in fields.items():
+            bad.field_violations.add(field=path, description=description)
+        details.append(_packed(bad))
+    status = status_pb2.Status(code=code, message=message, details=details)
+    context.set_trailing_metadata([("grpc-status-details-bin", status.SerializeToString())])
+    context.abort(next(each for each in grpc.StatusCode if each.value[0] == code), message)
+
+
+@dataclass
+class Running:
+    service: ClusterService
+    server: grpc.Server
+    context: Context
+
+
+def serve(folder: Path) -> Running:
+    """Starts it on a free port, with an authority and certificates of its own in `folder`."""
+    now = datetime.now(UTC)
+    authority = certificates.ensure_authority(folder, CLUSTER, now)
+    issued = [
+        certificates.ensure_certificate(authority, folder, role, Identity(CLUSTER, role, "test"), now)
+        for role in ("scheduler", "operator")
+    ]
+    service = ClusterService()
+    server = grpc.server(futures.ThreadPoolExecutor(16), options=server_options())
+    cluster_pb2_grpc.add_ClusterServicer_to_server(service, server)
+    credentials = Credentials.load(authority.path, issued[0].certificate, issued[0].key)
+    port = server.add_secure_port("127.0.0.1:0", server_credentials(credentials))
+    server.start()
+    endpoint = f"127.0.0.1:{port}"
+    context = Context(CLUSTER, (endpoint,), CLUSTER, authority.path, issued[1].certificate, issued[1].key)
+    return Running(service, server, context)
+
+
+def _packed(message: Any) -> any_pb2.Any:
+    packed = any_pb2.Any()
+    packed.Pack(message)
+    return packed
+
+
+def _copy(into: Any, name: str, value: Any) -> None:
+    if hasattr(value, "MergeFrom") and not hasattr(value, "CopyFrom"):
+        getattr(into, name).MergeFrom(value)
+    elif hasattr(value, "CopyFrom"):
+        getattr(into, name).CopyFrom(value)
+    elif isinstance(value, (str, int, float, bool, bytes)):
+        setattr(into, name, value)
+    else:
+        getattr(into, name).extend(value)
+
+
+def _family(task: task_pb2.Task) -> str:
+    return arn.short(task.task_definition_arn).partition(":")[0]
+
+
+def _cluster(name: str) -> cluster_pb2.ClusterDescription:
+    return cluster_pb2.ClusterDescription(cluster_name=name, cluster_arn=arn.cluster_arn(name), status="ACTIVE")
+
+
+def _instance() -> container_instance_pb2.ContainerInstance:
+    def resource(name: str, amount: int) -> resource_pb2.Resource:
+        return resource_pb2.Resource(name=name, type="INTEGER", integer_value=amount)
+
+    return container_instance_pb2.ContainerInstance(
+        container_instance_arn=arn.container_instance_arn(CLUSTER, INSTANCE_ID),
+        status="ACTIVE",
+        agent_connected=True,
+        registered_resources=[resource("CPU", 2048), resource("MEMORY", 4096)],
+        remaining_resources=[resource("CPU", 1024), resource("MEMORY", 512)],
+        registered_at=now_millis(),
+    )
