@@ -1,0 +1,163 @@
+"""The loop under a store that fails in every way a store can."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+
+import pytest
+from shoal_scheduler.control import inputs as i
+from shoal_scheduler.engine import Engine, Unavailable
+from shoal_scheduler.model.cluster import Cluster
+from shoal_scheduler.model.refusal import Refused
+from shoal_scheduler.state.memory import MemoryCluster, MemoryStore
+from shoal_scheduler.state.store import Deposed, NotStored, OutcomeUnknown, Stored, StoreFull, Write
+from shoal_scheduler.state.tables import Tables
+
+Commit = Callable[[Write], Awaitable[int]]
+
+
+@dataclass
+class FaultyStore:
+    """A memory store whose commits go through `fault` if there is one; `writes` are those that were tried."""
+
+    inner: MemoryStore
+    fault: Callable[[Write, Commit], Awaitable[int]] | None = None
+    writes: list[Write] = field(default_factory=list)
+
+    @property
+    def revision(self) -> int:
+        return self.inner.revision
+
+    def load(self) -> AsyncIterator[Stored]:
+        return self.inner.load()
+
+    async def commit(self, write: Write) -> int:
+        self.writes.append(write)
+        return await (self.fault(write, self.inner.commit) if self.fault else self.inner.commit(write))
+
+    async def settle(self, write: Write) -> int | None:
+        return await self.inner.settle(write)
+
+
+@dataclass
+class Ground:
+    engine: Engine
+    store: FaultyStore
+    tables: Tables
+    running: asyncio.Task[None]
+
+    async def create(self, name: str) -> Cluster:
+        reply = await self.engine.submit(i.PutClusterDocument(name, {}, create=True))
+        assert isinstance(reply, Cluster)
+        return reply
+
+
+@pytest.fixture
+async def ground() -> AsyncIterator[Ground]:
+    shared = MemoryCluster()
+    store = FaultyStore(MemoryStore(shared, shared.elect()))
+    assert [record async for record in store.load()] == []
+    tables = Tables()
+    engine = Engine(tables, store, lambda *_: None)
+    running = asyncio.create_task(engine.run())
+    yield Ground(engine, store, tables, running)
+    running.cancel()
+    with contextlib.suppress(asyncio.CancelledError, Deposed):
+        await running
+
+
+async def test_answers_after_the_commit(ground: Ground) -> None:
+    await ground.create("a")
+    assert ground.tables.clusters["a"].name == "a"
+    assert len(ground.store.writes) == 1
+
+
+async def test_what_arrives_during_a_commit_shares_the_next(ground: Ground) -> None:
+    started, gate = asyncio.Event(), asyncio.Event()
+
+    async def slow(write: Write, commit: Commit) -> int:
+        started.set()
+        await gate.wait()
+        return await commit(write)
+
+    ground.store.fault = slow
+    asking = [asyncio.create_task(ground.create("first"))]
+    await started.wait()
+    asking += [asyncio.create_task(ground.create(f"c{number}")) for number in range(50)]
+    await asyncio.sleep(0)
+    gate.set()
+    await asyncio.gather(*asking)
+    assert len(ground.store.writes) == 2
+
+
+async def test_an_answer_that_was_lost_is_read_back(ground: Ground) -> None:
+    async def stored_but_silent(write: Write, commit: Commit) -> int:
+        await commit(write)
+        raise OutcomeUnknown("deadline")
+
+    ground.store.fault = stored_but_silent
+    assert (await ground.create("a")).name == "a"
+    ground.store.fault = None
+    await ground.create("b")
+    assert set(ground.tables.clusters) == {"a", "b"}
+
+
+async def test_what_was_not_stored_is_not_true(ground: Ground) -> None:
+    async def lost(_write: Write, _commit: Commit) -> int:
+        raise OutcomeUnknown("connection reset")
+
+    ground.store.fault = lost
+    with pytest.raises(Unavailable):
+        await ground.create("a")
+    assert not ground.tables.clusters
+    ground.store.fault = None
+    await ground.create("b")
+    assert set(ground.tables.clusters) == {"b"}
+
+
+async def test_one_unstorable_input_does_not_take_the_others_along(ground: Ground) -> None:
+    async def picky(write: Write, commit: Commit) -> int:
+        if any(b"poison" in key for key in write.puts):
+            raise NotStored("request is too large")
+        return await commit(write)
+
+    ground.store.fault = picky
+    names = ["a", "poison", "b"]
+    answers = await asyncio.gather(*(ground.create(name) for name in names), return_exceptions=True)
+    assert isinstance(answers[1], Unavailable)
+    assert set(ground.tables.clusters) == {"a", "b"}
+
+
+async def test_a_full_store_says_so_and_recovers(ground: Ground) -> None:
+    async def full(_write: Write, _commit: Commit) -> int:
+        raise StoreFull("out of space")
+
+    ground.store.fault = full
+    with pytest.raises(Refused) as refused:
+        await ground.create("a")
+    assert refused.value.kind == "exhausted"
+    ground.store.fault = None
+    await ground.create("a")
+
+
+async def test_a_deposed_leader_answers_nobody_and_ends(ground: Ground) -> None:
+    async def deposed(_write: Write, _commit: Commit) -> int:
+        raise Deposed("another leader")
+
+    ground.store.fault = deposed
+    answers = await asyncio.gather(ground.create("a"), ground.create("b"), return_exceptions=True)
+    assert all(isinstance(answer, Unavailable) for answer in answers)
+    with pytest.raises(Deposed):
+        await ground.running
+    with pytest.raises(Unavailable):
+        await ground.create("c")
+    assert not ground.tables.clusters
+
+
+async def test_a_caller_that_left_disturbs_nothing(ground: Ground) -> None:
+    leaving = asyncio.create_task(ground.create("a"))
+    await asyncio.sleep(0)
+    leaving.cancel()
+    await ground.create("b")
+    assert set(ground.tables.clusters) == {"a", "b"}
