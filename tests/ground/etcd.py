@@ -1,0 +1,102 @@
+"""A real etcd server with certificates on both sides, killed and started at will on the same data."""
+
+import http.client
+import socket
+import ssl
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from shoal.rpc import Credentials
+from shoal.supervisor.binaries import find_etcd
+
+from tests.ground import daemon
+from tests.ground.certificates import Certificates
+from tests.ground.network import free_port
+
+ETCD_NAME = "etcd.shoal"
+
+
+@dataclass(slots=True)
+class EtcdServer:
+    """One member, listening on the loopback address only."""
+
+    folder: Path
+    certificates: Certificates
+    client_port: int = field(default_factory=free_port)
+    peer_port: int = field(default_factory=free_port)
+    _daemon: daemon.Daemon | None = field(default=None, repr=False)
+
+    @property
+    def endpoint(self) -> str:
+        return f"127.0.0.1:{self.client_port}"
+
+    @property
+    def credentials(self) -> Credentials:
+        """A scheduler's, as a client of etcd."""
+        return self.certificates.credentials("scheduler", "test")
+
+    @property
+    def pid(self) -> int:
+        assert self._daemon is not None, "etcd does not run"
+        return self._daemon.pid
+
+    def start(self) -> None:
+        """Returns when it answers."""
+        binary = find_etcd()
+        assert binary is not None, missing()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        options = {
+            "name": "test",
+            "data-dir": f"{self.folder}/data",
+            "listen-client-urls": f"https://{self.endpoint}",
+            "advertise-client-urls": f"https://{self.endpoint}",
+            "listen-peer-urls": f"https://127.0.0.1:{self.peer_port}",
+            "initial-advertise-peer-urls": f"https://127.0.0.1:{self.peer_port}",
+            "initial-cluster": f"test=https://127.0.0.1:{self.peer_port}",
+            **self._tls_options(),
+            "client-cert-auth": "true",
+            "peer-client-cert-auth": "true",
+            "enable-grpc-gateway": "false",
+            "logger": "zap",
+            "log-level": "warn",
+        }
+        command = [binary, *(f"--{name}={value}" for name, value in options.items())]
+        self._daemon = daemon.start(command, self.folder / "log")
+        daemon.await_ready(self._daemon, self.is_healthy)
+
+    def is_healthy(self) -> bool:
+        """Asks its health page with a client's certificate. Raises OSError while nobody listens."""
+        identity = self.certificates.files("scheduler", "test")
+        context = ssl.create_default_context(cafile=str(self.certificates.authority))
+        context.load_cert_chain(identity.certificate, identity.key)
+        plain = socket.create_connection(("127.0.0.1", self.client_port), timeout=5.0)
+        connection = http.client.HTTPConnection("127.0.0.1", self.client_port)
+        connection.sock = context.wrap_socket(plain, server_hostname=ETCD_NAME)
+        try:
+            connection.request("GET", "/health")
+            return b'"true"' in connection.getresponse().read()
+        finally:
+            connection.close()
+
+    def kill(self) -> None:
+        """kill -9; `start` goes on with the same data."""
+        assert self._daemon is not None, "etcd does not run"
+        self._daemon.kill()
+
+    def end(self) -> None:
+        if self._daemon is not None:
+            self._daemon.stop()
+
+    def _tls_options(self) -> dict[str, str]:
+        issued = self.certificates.files("etcd", "test")
+        files = {
+            "cert-file": str(issued.certificate),
+            "key-file": str(issued.key),
+            "trusted-ca-file": str(self.certificates.authority),
+        }
+        return {**files, **{f"peer-{name}": value for name, value in files.items()}}
+
+
+def missing() -> str:
+    """Why this machine cannot run etcd; empty if it can."""
+    return "" if find_etcd() else "etcd is not installed"

@@ -1,0 +1,36 @@
+"""Ends whatever a test run that was itself killed left in its folder: `python -m tests.ground.sweep FOLDER`."""
+
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from shoal.supervisor import processes
+
+from tests.ground import engine
+
+
+def sweep(folder: Path) -> None:
+    for settings in folder.glob("**/settings.json"):
+        command = [sys.executable, "-m", "shoal.cli", "down", "--purge", "--state", str(settings.parent)]
+        subprocess.run(command, env={"SHOAL_CONFIG": str(settings.parent.parent / "contexts.json")}, check=False)
+    for bridge in folder.glob("**/bridge"):
+        _end(bridge.parent / "pid")
+        engine.clean(bridge.parent, bridge.read_text())
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _end(pid_file: Path) -> None:
+    try:
+        process = processes.identify(int(pid_file.read_text()))
+        ours = process and str(pid_file).encode() in Path(f"/proc/{process.pid}/cmdline").read_bytes()
+    except (OSError, ValueError):
+        return
+    if process and ours:
+        processes.send(process, signal.SIGKILL)
+        processes.wait_end(process, 10.0)
+
+
+if __name__ == "__main__":
+    sweep(Path(sys.argv[1]))
