@@ -5,20 +5,10 @@ import re
 
 from shoal.problems import Problem, quoted
 
-from shoal_scheduler.api.validate_containers import (
-    CPU_UNITS_MAX,
-    MEMORY_MIB_MAX,
-    MEMORY_MIB_MIN,
-    resource_problems,
-)
+from shoal_scheduler.api.validate_containers import resource_problems
 from shoal_scheduler.api.validate_names import cluster_name_problems, tags_problems
 from shoal_scheduler.api.validate_runnable import runnable_problems
-from shoal_scheduler.api.validate_task_definition import (
-    COMPATIBILITIES,
-    CPU_UNITS_MIN,
-    constraint_problems,
-    size_problems,
-)
+from shoal_scheduler.api.validate_task_definition import COMPATIBILITIES, constraint_problems, task_size_problems
 from shoal_scheduler.api.validate_values import (
     Document,
     Problems,
@@ -30,7 +20,6 @@ from shoal_scheduler.api.validate_values import (
     unique,
     without_nul,
 )
-from shoal_scheduler.model.quantity import cpu_units, memory_mib
 
 __all__ = ["run_task_problems", "run_task_warnings", "runnable_problems", "start_task_problems"]
 
@@ -138,9 +127,7 @@ def _override_problems(overrides: Document, definition: Document | None) -> Prob
     if characters > OVERRIDES_CHARACTERS_MAX:
         yield Problem("overrides", f"have {characters} characters; at most {OVERRIDES_CHARACTERS_MAX} are allowed")
         return
-    cpu, memory = overrides.get("cpu"), overrides.get("memory")
-    yield from size_problems("overrides.cpu", cpu, cpu_units, CPU_UNITS_MIN, CPU_UNITS_MAX)
-    yield from size_problems("overrides.memory", memory, memory_mib, MEMORY_MIB_MIN, MEMORY_MIB_MAX)
+    yield from task_size_problems(overrides, "overrides")
     for key in ("taskRoleArn", "inferenceAcceleratorOverrides", "ephemeralStorage"):
         if overrides.get(key):
             yield Problem(f"overrides.{key}", "is not supported yet; leave it out")

@@ -9,10 +9,9 @@ namespaces) is accepted with a warning; the agent decides. What nothing could ev
 """
 
 import json
-from collections.abc import Callable
 from itertools import islice
 
-from shoal.problems import Problem, quoted
+from shoal.problems import Problem, member, quoted
 
 from shoal_scheduler.api.validate_containers import (
     CPU_UNITS_MAX,
@@ -73,10 +72,9 @@ def _problems(document: Document) -> Problems:
     for index, word in enumerate(document.get("requiresCompatibilities", ())):
         yield from one_of(f"requiresCompatibilities[{index}]", word, COMPATIBILITIES)
     yield from _platform_problems(document.get("runtimePlatform", {}))
-    yield from size_problems("cpu", document.get("cpu"), cpu_units, CPU_UNITS_MIN, CPU_UNITS_MAX)
-    yield from size_problems("memory", document.get("memory"), memory_mib, MEMORY_MIB_MIN, MEMORY_MIB_MAX)
+    yield from task_size_problems(document)
     yield from _container_list_problems(document, containers)
-    yield from _memory_problems(document, containers)
+    yield from _fit_problems(document, containers)
     yield from volumes_problems("volumes", document.get("volumes", ()), windows=is_windows(document))
     yield from constraint_problems(document, ("memberOf",))
     yield from tags_problems("tags", document.get("tags", ()))
@@ -85,16 +83,20 @@ def _problems(document: Document) -> Problems:
         yield from _fargate_problems(document, containers)
 
 
-def size_problems(field: str, text: str | None, parse: Callable[[str], int], low: int, high: int) -> Problems:
-    """Task-level cpu or memory."""
-    if text is None:
-        return
-    try:
-        amount = parse(text)
-    except ValueError as error:
-        yield Problem(field, f"{quoted(text)} is {error}")
-        return
-    yield from between(field, amount, low, high, "cpu units" if field == "cpu" else "MiB")
+def task_size_problems(document: Document, path: str = "") -> Problems:
+    """Task-level cpu and memory, of a definition or of overrides."""
+    sizes = (
+        ("cpu", cpu_units, CPU_UNITS_MIN, CPU_UNITS_MAX, "cpu units"),
+        ("memory", memory_mib, MEMORY_MIB_MIN, MEMORY_MIB_MAX, "MiB"),
+    )
+    for key, parse, low, high, unit in sizes:
+        text = document.get(key)
+        try:
+            amount = None if text is None else parse(text)
+        except ValueError as error:
+            yield Problem(member(path, key), f"{quoted(text)} is {error}")
+        else:
+            yield from between(member(path, key), amount, low, high, unit)
 
 
 def constraint_problems(document: Document, types: tuple[str, ...]) -> Problems:
@@ -140,13 +142,11 @@ def _container_list_problems(document: Document, containers: list[Document]) -> 
     yield from dependency_problems(containers)
 
 
-def _memory_problems(document: Document, containers: list[Document]) -> Problems:
+def _fit_problems(document: Document, containers: list[Document]) -> Problems:
     """Each container, or the task, has a size; and the containers fit into the task."""
-    try:
-        task_memory = memory_mib(document["memory"]) if "memory" in document else None
-        task_cpu = cpu_units(document["cpu"]) if "cpu" in document else None
-    except ValueError:
+    if any(task_size_problems(document)):
         return  # told already
+    task_memory = memory_mib(document["memory"]) if "memory" in document else None
     for index, container in enumerate(containers):
         memory = container.get("memory")
         field = f"containerDefinitions[{index}].memory"
@@ -154,12 +154,12 @@ def _memory_problems(document: Document, containers: list[Document]) -> Problems
             yield Problem(field, "is required: give memory, memoryReservation, or memory for the whole task")
         if task_memory is not None and memory is not None and memory > task_memory:
             yield Problem(field, f"{memory} MiB are more than the whole task's {task_memory} MiB; lower it")
-    reserved = sum(c.get("memoryReservation") or c.get("memory") or 0 for c in containers)
+    reserved = sum(container.get("memoryReservation") or container.get("memory") or 0 for container in containers)
     if task_memory is not None and reserved > task_memory:
         yield Problem("memory", f"{task_memory} MiB are less than the containers reserve, {reserved} MiB; raise it")
     shares = sum(container.get("cpu", 0) for container in containers)
-    if task_cpu is not None and shares > task_cpu:
-        yield Problem("cpu", f"{task_cpu} units are less than the containers reserve, {shares} units; raise it")
+    if "cpu" in document and shares > cpu_units(document["cpu"]):
+        yield Problem("cpu", f"is less than the {shares} units that the containers reserve; raise it")
 
 
 def _other_problems(document: Document, containers: list[Document]) -> Problems:
