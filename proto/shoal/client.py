@@ -81,7 +81,8 @@ class Client:
             request = event_pb2.WatchRequest(cluster=cluster, tasks=tasks, after_revision=after_revision)
             try:
                 async for answer in self.cluster.Watch(request):
-                    after_revision = answer.revision
+                    if answer.HasField("revision"):
+                        after_revision = answer.revision
                     delays = _delays()
                     yield answer
             except errors.Unreachable:

@@ -7,7 +7,7 @@ from shoal.rpc import Identity
 from shoal.v1 import task_definition_pb2 as pb
 
 from shoal_scheduler.api import convert
-from shoal_scheduler.api.fields import bounded, refuse, required, tags_of
+from shoal_scheduler.api.fields import bounded, check_expression, refuse, required, tags_of
 from shoal_scheduler.api.pages import page
 from shoal_scheduler.api.validate_task_definition import task_definition_problems, task_definition_warnings
 from shoal_scheduler.api.validate_values import one_of
@@ -15,8 +15,6 @@ from shoal_scheduler.control import inputs as i
 from shoal_scheduler.control.definitions import find
 from shoal_scheduler.control_plane import ControlPlane
 from shoal_scheduler.model.definition import Definition
-from shoal_scheduler.model.refusal import Refused
-from shoal_scheduler.placement.expression import parse
 from shoal_scheduler.state.overlay import Overlay
 
 _READ_ONLY = (
@@ -40,7 +38,7 @@ async def register(
     document = {key: value for key, value in awsjson.to_document(request).items() if key not in _READ_ONLY}
     refuse(task_definition_problems(document))
     for number, constraint in enumerate(document.get("placementConstraints", ())):
-        _check_expression(f"placementConstraints[{number}].expression", constraint["expression"])
+        check_expression(f"placementConstraints[{number}].expression", constraint["expression"])
     definition = await plane.engine.submit(i.RegisterTaskDefinition(document, tags, caller.uri))
     assert isinstance(definition, Definition)
     response = pb.RegisterTaskDefinitionResponse(
@@ -49,13 +47,6 @@ async def register(
     for warning in task_definition_warnings(document):
         response.warnings.add(field=warning.field, message=warning.message)
     return response
-
-
-def _check_expression(field: str, text: str) -> None:
-    try:
-        parse(text)
-    except Refused as refused:
-        raise Refused("invalid", f"{field}: {refused.message}", reason=refused.reason) from None
 
 
 async def deregister(

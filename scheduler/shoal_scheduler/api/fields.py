@@ -11,6 +11,7 @@ from shoal_scheduler.control.clusters import find
 from shoal_scheduler.control_plane import ControlPlane
 from shoal_scheduler.model.cluster import Cluster
 from shoal_scheduler.model.refusal import invalid, invalid_field
+from shoal_scheduler.placement.expression import ExpressionError, Test, parse
 from shoal_scheduler.state.overlay import Overlay
 
 DEFAULT_CLUSTER = "default"
@@ -57,3 +58,11 @@ def tags_of(tags: Any) -> dict[str, str]:
         "InvalidParameterException",
     )
     return {tag.key: tag.value for tag in tags}
+
+
+def check_expression(field: str, text: str) -> Test:
+    """An expression of the cluster query language as a test; refused with its field and the column."""
+    try:
+        return parse(text)
+    except ExpressionError as refused:
+        raise invalid_field(field, refused.message) from None

@@ -9,7 +9,7 @@ from shoal.v1 import container_instance_pb2 as pb
 from shoal.v1 import resource_pb2
 
 from shoal_scheduler.api import convert
-from shoal_scheduler.api.fields import bounded, cluster_name, existing_cluster, refuse, required
+from shoal_scheduler.api.fields import bounded, check_expression, cluster_name, existing_cluster, refuse, required
 from shoal_scheduler.api.pages import page
 from shoal_scheduler.api.validate_names import attributes_problems, instance_state_problems
 from shoal_scheduler.api.validate_values import one_of
@@ -17,8 +17,7 @@ from shoal_scheduler.control import inputs as i
 from shoal_scheduler.control.instances import look_up
 from shoal_scheduler.control_plane import ControlPlane
 from shoal_scheduler.model.instance import Instance
-from shoal_scheduler.model.refusal import Refused, invalid_field
-from shoal_scheduler.placement.expression import parse
+from shoal_scheduler.model.refusal import invalid_field
 from shoal_scheduler.state.overlay import Overlay
 
 
@@ -29,23 +28,14 @@ async def list_all(
     cluster = existing_cluster(plane, request)
     statuses = ("ACTIVE", "DRAINING", "REGISTERING", "DEREGISTERING", "REGISTRATION_FAILED")
     refuse(one_of("status", request.status or None, statuses), "InvalidParameterException")
-    passes = _filter(request.filter)
+    passes = check_expression("filter", request.filter) if request.filter else None
     found = (
         (candidate.instance.id, arn.container_instance_arn(cluster.name, candidate.instance.id))
         for candidate in plane.tables.candidates(cluster.name)
-        if request.status in ("", candidate.instance.status) and passes(candidate.facts)
+        if request.status in ("", candidate.instance.status) and (passes is None or passes(candidate.facts))
     )
     arns, token = page(found, request.next_token, request.max_results)
     return pb.ListContainerInstancesResponse(container_instance_arns=arns, next_token=token or None)
-
-
-def _filter(text: str) -> Any:
-    if not text:
-        return lambda facts: True
-    try:
-        return parse(text)
-    except Refused as refused:
-        raise invalid_field("filter", refused.message) from None
 
 
 async def describe(

@@ -13,7 +13,15 @@ from shoal.v1 import resource_pb2
 from shoal.v1 import task_pb2 as pb
 
 from shoal_scheduler.api import convert
-from shoal_scheduler.api.fields import bounded, cluster_name, existing_cluster, refuse, required, tags_of
+from shoal_scheduler.api.fields import (
+    bounded,
+    check_expression,
+    cluster_name,
+    existing_cluster,
+    refuse,
+    required,
+    tags_of,
+)
 from shoal_scheduler.api.instances import instance_id
 from shoal_scheduler.api.pages import page
 from shoal_scheduler.api.status import status_of
@@ -24,9 +32,8 @@ from shoal_scheduler.control import inputs as i
 from shoal_scheduler.control.definitions import find
 from shoal_scheduler.control_plane import ControlPlane
 from shoal_scheduler.model.ask import Strategy
-from shoal_scheduler.model.refusal import Refused, invalid_field
+from shoal_scheduler.model.refusal import invalid_field
 from shoal_scheduler.model.task import Task, TaskKey
-from shoal_scheduler.placement.expression import parse
 from shoal_scheduler.state.overlay import Overlay
 from shoal_scheduler.state.tables import Tables
 from shoal_scheduler.traces import Span
@@ -104,7 +111,7 @@ def _run_task(
     constraints = document.get("placementConstraints", ())
     expressions = tuple(c["expression"] for c in constraints if c["type"] == "memberOf")
     for number, expression in enumerate(expressions):
-        _check_expression(number, expression)
+        check_expression(f"placementConstraints[{number}].expression", expression)
     token = document.pop("clientToken", "")
     return i.RunTask(
         cluster=cluster_name(request),
@@ -124,13 +131,6 @@ def _run_task(
         request_digest=_digest(document) if token else "",
         instances=instances,
     )
-
-
-def _check_expression(number: int, text: str) -> None:
-    try:
-        parse(text)
-    except Refused as refused:
-        raise invalid_field(f"placementConstraints[{number}].expression", refused.message) from None
 
 
 def _check_overrides(overrides: dict[str, Any], containers: list[dict[str, Any]]) -> None:

@@ -10,7 +10,8 @@ from shoal_scheduler.model.task import Launch, Task, TaskKey
 from shoal_scheduler.placement.view import Candidate, Used
 from shoal_scheduler.state import changes as c
 from shoal_scheduler.state import keys
-from shoal_scheduler.state.tables import NOTHING_USED, Tables
+from shoal_scheduler.state.capacity import NOTHING_USED, recounted
+from shoal_scheduler.state.tables import Tables
 
 
 class Overlay:
@@ -142,13 +143,7 @@ class Overlay:
 
     def _put_task(self, task: Task) -> None:
         before = self.task(task.key)
-        resources = self.resources(task.launch)
-        if before is not None and before.instance and not before.is_stopped:
-            running = before.last_status == "RUNNING"
-            used = self._use(before.instance).minus(resources, before.launch.group, running=running)
-            self._used[before.instance] = used
-        if task.instance and not task.is_stopped:
-            running = task.last_status == "RUNNING"
-            used = self._use(task.instance).plus(resources, task.launch.group, running=running)
-            self._used[task.instance] = used
+        if task.instance:
+            used = self._use(task.instance)
+            self._used[task.instance] = recounted(used, self.resources(task.launch), before, task)
         self._tasks[task.key] = task

@@ -16,8 +16,7 @@ from shoal_scheduler.model.instance import Instance
 from shoal_scheduler.model.task import Launch, Task, TaskKey
 from shoal_scheduler.placement.view import Candidate, Used
 from shoal_scheduler.state import changes as c
-
-NOTHING_USED = Used()
+from shoal_scheduler.state.capacity import NOTHING_USED, holds, recounted
 
 
 @dataclass(slots=True)
@@ -144,20 +143,15 @@ class Tables:
         before = entry.tasks.get(task.index)
         entry.tasks[task.index] = task
         entry.live += (not task.is_stopped) - (before is not None and not before.is_stopped)
-        self._recount(entry.resources, before, task)
-
-    def _recount(self, resources: Resources, before: Task | None, after: Task) -> None:
-        """Capacity follows the tasks: what was subtracted for `before` is given back, `after` is subtracted."""
-        if before is not None and before.instance and not before.is_stopped:
-            self.live_tasks[before.instance].pop(before.key, None)
-            used = self.used[before.instance]
-            self.used[before.instance] = used.minus(
-                resources, before.launch.group, running=before.last_status == "RUNNING"
-            )
-        if after.instance and not after.is_stopped:
-            self.live_tasks.setdefault(after.instance, {})[after.key] = None
-            used = self.used.get(after.instance, NOTHING_USED)
-            self.used[after.instance] = used.plus(resources, after.launch.group, running=after.last_status == "RUNNING")
+        if not task.instance:
+            return
+        used = self.used.get(task.instance, NOTHING_USED)
+        self.used[task.instance] = recounted(used, entry.resources, before, task)
+        live = self.live_tasks.setdefault(task.instance, {})
+        if holds(task):
+            live[task.key] = None
+        else:
+            live.pop(task.key, None)
 
 
 def _fenced(task: Task, revision: int) -> Task:
