@@ -1,0 +1,16 @@
+"""The agent: one per host, runs what the scheduler assigns and tells what became of it.
+
+    session  <->  worker  ->  runner (one lane per task)  ->  engine
+                    ^              |  asks machine.next_action, a pure function
+                  watch            +->  journal, reporter
+
+Pure modules: task, machine, verdict, specification (and what it imports), labels, convert. Only docker.py imports
+aiodocker; only convert.py and session.py know the generated messages.
+"""
+
+from importlib import metadata
+
+try:
+    VERSION = metadata.version("shoal")
+except metadata.PackageNotFoundError:  # run from a checkout
+    VERSION = "0.0.0"

@@ -1,0 +1,102 @@
+"""All there is to know about one task, in one place that its lane alone changes."""
+
+import asyncio
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+from shoal_agent import labels
+from shoal_agent.configuration import Configuration
+from shoal_agent.engine import Engine
+from shoal_agent.journal import Journal
+from shoal_agent.labels import Owner
+from shoal_agent.reporter import Reporter
+from shoal_agent.slots import Pulls, Slots
+from shoal_agent.specification import Specification, specification
+from shoal_agent.task import ABSENT, Assignment, Failure, Report, Seen, Span, Task, View
+from shoal_agent.verdict import EngineStart
+
+TRACE_SPANS_MAX = 32
+
+
+@dataclass(slots=True)
+class Surroundings:
+    """What all lanes share. `owner` and `engine_start` change while the agent lives; `engine_trouble` is set by
+    whoever finds the engine silent."""
+
+    engine: Engine
+    journal: Journal
+    reporter: Reporter
+    rules: Configuration
+    owner: Owner
+    starts: Slots
+    pulls: Pulls
+    engine_trouble: asyncio.Event
+    engine_start: EngineStart
+
+
+class Case:
+    """`task` and `view` are what the machine decides on; `changed` wakes the lane."""
+
+    def __init__(self, task: Task, view: View, around: Surroundings) -> None:
+        self.task = task
+        self.view = view
+        self.around = around
+        self.changed = asyncio.Event()
+        self.wanted: Assignment | None = None
+        self.told: Report | None = None
+        self._specifications: dict[str, Specification] = {}
+
+    @property
+    def unwanted(self) -> bool:
+        return self.task.desired_status == "STOPPED" or self.task.forget
+
+    def container_name(self, name: str) -> str:
+        return labels.container_name(self.around.owner.cluster, self.task.id, name)
+
+    def handle(self, name: str) -> str:
+        """What the engine knows a container by: its id, or its name before anybody has seen it."""
+        seen = self.view.of(name)
+        known = seen.runtime_id if seen is not None and seen.status != ABSENT else None
+        return known or self.container_name(name)
+
+    def specification(self, name: str) -> Specification:
+        """Raises Refused. Only for what was assigned to this process."""
+        found = self._specifications.get(name)
+        if found is None:
+            assert self.wanted is not None, "the machine creates only what was assigned"
+            found = specification(self.wanted, name, self.around.owner, self.around.rules)
+            self._specifications[name] = found
+            if found.ports.open:
+                self.view = replace(self.view, ports_open=self.view.ports_open | {name})
+        return found
+
+    def see(self, name: str, seen: Seen) -> None:
+        self.view = replace(self.view, seen={**self.view.seen, name: seen})
+
+    def fail(self, name: str, reason: str) -> None:
+        self.task = replace(self.task, failure=Failure(name, reason))
+
+    def doubt(self, names: Iterable[str]) -> None:
+        self.view = replace(self.view, unclear=self.view.unclear | set(names))
+
+    def doubt_all(self) -> None:
+        """After a call whose outcome is unknown: whatever may exist is to be looked at."""
+        self.doubt(name for name, seen in self.view.seen.items() if seen.status != ABSENT)
+        self.doubt(self._specifications)
+
+    @contextmanager
+    def span(self, name: str) -> Iterator[None]:
+        """Measures a piece of work for the trace, until the task has been reported."""
+        start = time.time_ns() // 1000
+        try:
+            yield
+        finally:
+            if self.told is None and len(self.view.trace) < TRACE_SPANS_MAX:
+                span = Span(name, start, time.time_ns() // 1000 - start)
+                self.view = replace(self.view, trace=(*self.view.trace, span))
+
+
+def now_millis() -> int:
+    return time.time_ns() // 1_000_000

@@ -1,0 +1,159 @@
+"""What an operator may set about one host: a TOML file read once, at the start."""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+RESERVED_PORTS = (22, 2375, 2376)
+
+
+class BadConfiguration(ValueError):  # noqa: N818 - the name says what is wrong
+    """A key of the file is unknown or has a value that cannot be used. Names the key and says what to write."""
+
+    def __init__(self, key: str, problem: str) -> None:
+        super().__init__(f"{key}: {problem}")
+        self.key = key
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """Defaults are the safe ones: nothing of the host is given to tasks unless a line here says so."""
+
+    instance_type: str | None = None
+    availability_zone: str | None = None
+    attributes: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    tags: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+
+    # Kept from tasks, beyond RESERVED_PORTS; memory for the system and the agent; CPU units (1024 = one core).
+    reserved_ports: tuple[int, ...] = ()
+    reserved_ports_udp: tuple[int, ...] = ()
+    reserved_memory_mib: int = 0
+    reserved_cpu: int = 0
+
+    # GPU ids to offer; absent means those found.
+    gpus: tuple[str, ...] | None = None
+
+    # Real paths below which a task may mount; devices it may be given.
+    host_mounts: tuple[str, ...] = ()
+    devices: tuple[str, ...] = ()
+    allow_privileged: bool = False
+    allow_host_namespaces: bool = False
+
+    # "first-last" for host ports the task leaves open; absent means that the engine chooses.
+    dynamic_ports: str | None = None
+
+    concurrent_starts: int = 8
+    concurrent_pulls: int = 3
+    dead_container_keep_seconds: float = 3 * 3600.0
+    dead_containers_max: int = 200
+
+
+def load(path: Path | None) -> Configuration:
+    """Reads `path`; without one, the defaults. Raises BadConfiguration or OSError."""
+    if path is None:
+        return Configuration()
+    try:
+        document = tomllib.loads(path.read_text("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadConfiguration(str(path), f"not valid TOML: {error}") from None
+    return parse(document)
+
+
+def parse(document: Mapping[str, Any]) -> Configuration:
+    """A TOML document as a Configuration. Raises BadConfiguration, which names the key."""
+    known = {entry.name for entry in fields(Configuration)}
+    for key in document:
+        if key not in known:
+            raise BadConfiguration(key, f"unknown key; known are {', '.join(sorted(known))}")
+    values = {key: _READERS[key](key, value) for key, value in document.items()}
+    return Configuration(**values)
+
+
+def _text(key: str, value: object) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise BadConfiguration(key, "must be a text that is not empty")
+    return value
+
+
+def _flag(key: str, value: object) -> bool:
+    if not isinstance(value, bool):
+        raise BadConfiguration(key, "must be true or false")
+    return value
+
+
+def _count(key: str, value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise BadConfiguration(key, "must be a whole number, 0 or more")
+    return value
+
+
+def _positive(key: str, value: object) -> int:
+    if _count(key, value) == 0:
+        raise BadConfiguration(key, "must be 1 or more")
+    return _count(key, value)
+
+
+def _seconds(key: str, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e9:
+        raise BadConfiguration(key, "must be a number of seconds, 0 or more")
+    return float(value)
+
+
+def _texts(key: str, value: object) -> tuple[str, ...]:
+    if not isinstance(value, list):
+        raise BadConfiguration(key, "must be a list of texts")
+    return tuple(_text(f"{key}[{position}]", entry) for position, entry in enumerate(value))
+
+
+def _paths(key: str, value: object) -> tuple[str, ...]:
+    for position, path in enumerate(_texts(key, value)):
+        if not path.startswith("/"):
+            raise BadConfiguration(f"{key}[{position}]", "must be an absolute path")
+    return _texts(key, value)
+
+
+def _ports(key: str, value: object) -> tuple[int, ...]:
+    if not isinstance(value, list):
+        raise BadConfiguration(key, "must be a list of port numbers")
+    for position, port in enumerate(value):
+        if isinstance(port, bool) or not isinstance(port, int) or not 1 <= port <= 65535:
+            raise BadConfiguration(f"{key}[{position}]", "must be a port number, 1 to 65535")
+    return tuple(value)
+
+
+def _table(key: str, value: object) -> Mapping[str, str]:
+    if not isinstance(value, dict):
+        raise BadConfiguration(key, "must be a table of texts")
+    return MappingProxyType({name: _text(f"{key}.{name}", entry) for name, entry in value.items()})
+
+
+def _port_range(key: str, value: object) -> str:
+    first, _, last = _text(key, value).partition("-")
+    if not (first.isdigit() and last.isdigit() and 1 <= int(first) <= int(last) <= 65535):
+        raise BadConfiguration(key, 'must be "first-last", as in "20000-29999"')
+    return f"{int(first)}-{int(last)}"
+
+
+_READERS: Mapping[str, Any] = {
+    "instance_type": _text,
+    "availability_zone": _text,
+    "attributes": _table,
+    "tags": _table,
+    "reserved_ports": _ports,
+    "reserved_ports_udp": _ports,
+    "reserved_memory_mib": _count,
+    "reserved_cpu": _count,
+    "gpus": _texts,
+    "host_mounts": _paths,
+    "devices": _paths,
+    "allow_privileged": _flag,
+    "allow_host_namespaces": _flag,
+    "dynamic_ports": _port_range,
+    "concurrent_starts": _positive,
+    "concurrent_pulls": _positive,
+    "dead_container_keep_seconds": _seconds,
+    "dead_containers_max": _count,
+}

@@ -1,0 +1,270 @@
+"""The Docker Engine behind the port of engine.py: the only module that imports aiodocker.
+
+aiodocker has no deadlines of its own and allows a hundred connections, which as many open log streams would use
+up: each call here has a deadline, and there is no limit.
+"""
+
+import json
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+import aiodocker
+import aiohttp
+from aiodocker.exceptions import DockerError
+
+from shoal_agent import answers
+from shoal_agent.engine import (
+    CannotCreate,
+    CannotPull,
+    CannotStart,
+    ContainerGone,
+    EngineError,
+    EngineFacts,
+    EngineFault,
+    EngineTimeout,
+    EngineUnavailable,
+    Event,
+    ImageNotFound,
+    Inspected,
+    Listed,
+    LogLine,
+    NameConflict,
+)
+from shoal_agent.lines import LineReader
+
+PING_SECONDS = 5.0
+LOOK_SECONDS = 15.0
+LIST_SECONDS = 20.0
+CREATE_SECONDS = 240.0
+START_SECONDS = 180.0
+KILL_SECONDS = 20.0
+REMOVE_SECONDS = 60.0
+STOP_MARGIN_SECONDS = 15.0
+
+# A pull may take long, but not without a sign of life.
+PULL_SILENCE_SECONDS = 120.0
+CONNECT_SECONDS = 5.0
+
+# aiodocker's number for "no connection"; the engine's own are HTTP's.
+_NO_CONNECTION = 900
+
+
+class DockerEngine:
+    """`address` is unix:///path or tcp://host:port. Needs a running event loop."""
+
+    def __init__(self, address: str) -> None:
+        unix = address.startswith("unix://")
+        connector = (
+            aiohttp.UnixConnector(address.removeprefix("unix://"), limit=0) if unix else aiohttp.TCPConnector(limit=0)
+        )
+        # With a connector of ours aiodocker takes the address only for the host's name in its requests.
+        url = "unix://localhost" if unix else address.replace("tcp://", "http://", 1)
+        self._docker = aiodocker.Docker(url=url, connector=connector, timeout=_patience(LOOK_SECONDS))
+
+    async def close(self) -> None:
+        await self._docker.close()
+        await self._docker.connector.close()
+
+    async def ping(self) -> None:
+        async with self._answer("_ping", seconds=PING_SECONDS):
+            pass
+
+    async def facts(self) -> EngineFacts:
+        answer = await self._json("info", seconds=LOOK_SECONDS)
+        try:
+            bridge = await self._json("networks/bridge", seconds=LOOK_SECONDS)
+        except (EngineFault, ContainerGone):  # an engine without that network
+            bridge = None
+        return answers.facts(answer, bridge)
+
+    async def containers(self, labels: Mapping[str, str]) -> list[Listed]:
+        query = {"all": "true", "filters": json.dumps({"label": _label_filter(labels)})}
+        return [answers.listed(entry) for entry in await self._json("containers/json", LIST_SECONDS, params=query)]
+
+    async def create(self, name: str, body: Mapping[str, Any]) -> str:
+        answer = await self._json("containers/create", CREATE_SECONDS, "POST", {"name": name}, body, _CREATING)
+        return str(answer["Id"])
+
+    async def start(self, container: str) -> None:
+        await self._do(f"containers/{container}/start", START_SECONDS, refusals=_STARTING)
+
+    async def stop(self, container: str, grace_seconds: int) -> None:
+        params, patience_seconds = {"t": str(grace_seconds)}, grace_seconds + STOP_MARGIN_SECONDS
+        await self._do(f"containers/{container}/stop", patience_seconds, params=params)
+
+    async def kill(self, container: str) -> None:
+        with suppress(_Already):
+            await self._do(f"containers/{container}/kill", KILL_SECONDS)
+
+    async def remove(self, container: str) -> None:
+        params = {"force": "true", "v": "true"}
+        with suppress(_Already, ContainerGone):
+            await self._do(f"containers/{container}", REMOVE_SECONDS, "DELETE", params)
+
+    async def remove_volume(self, name: str) -> None:
+        with suppress(ContainerGone):
+            await self._do(f"volumes/{name}", REMOVE_SECONDS, "DELETE")
+
+    async def inspect(self, container: str) -> Inspected:
+        return answers.inspected(await self._json(f"containers/{container}/json", LOOK_SECONDS))
+
+    async def image_digest(self, image: str) -> str | None:
+        answer = await self._json(f"images/{image}/json", LOOK_SECONDS)
+        digests = [entry.partition("@")[2] for entry in answer.get("RepoDigests") or ()]
+        return digests[0] if digests else None
+
+    async def pull(self, image: str) -> None:
+        patience = aiohttp.ClientTimeout(sock_connect=CONNECT_SECONDS, sock_read=PULL_SILENCE_SECONDS)
+        params = answers.pull_reference(image)
+        async with self._answer("images/create", patience, "POST", params, refusals=_PULLING) as response:
+            async for raw in response.content:
+                progress = json.loads(raw)
+                if "error" in progress:
+                    raise CannotPull(str(progress["error"]))
+
+    async def events(self, labels: Mapping[str, str], since: float) -> AsyncIterator[Event]:
+        patience = aiohttp.ClientTimeout(sock_connect=CONNECT_SECONDS)
+        params = _event_query(labels, ("die", "destroy"), since)
+        async with self._answer("events", patience, params=params) as response:
+            async for raw in response.content:
+                yield answers.event(json.loads(raw))
+
+    async def kills(self, labels: Mapping[str, str], since: float, until: float) -> list[Event]:
+        params = _event_query(labels, ("kill",), since) | {"until": f"{until:.3f}"}
+        async with self._answer("events", LOOK_SECONDS, params=params) as response:
+            return [answers.event(json.loads(raw)) async for raw in response.content]
+
+    async def logs(
+        self, container: str, *, follow: bool, since: float | None, tail: int | None
+    ) -> AsyncIterator[LogLine]:
+        tty = (await self.inspect(container)).tty
+        newest, repeated = (time.time() * 1000 if tail == 0 else None), 0
+        async for found in self._log_stream(container, tty, follow, since, tail):
+            repeated = repeated + 1 if newest is not None and found.at <= newest else 1
+            newest = max(found.at, newest or 0)
+            yield found
+        if not follow:
+            return
+        # The engine ends a followed stream before it has flushed what the container wrote without a line end.
+        again = since if newest is None else newest / 1000
+        async for found in self._log_stream(container, tty, False, again, None):
+            if newest is not None and found.at <= newest and repeated > 0:
+                repeated -= 1
+                continue
+            yield found
+
+    async def _log_stream(
+        self, container: str, tty: bool, follow: bool, since: float | None, tail: int | None
+    ) -> AsyncIterator[LogLine]:
+        reader = LineReader(tty)
+        params = {"stdout": "true", "stderr": "true", "timestamps": "true", "follow": str(follow).lower()}
+        params |= {"since": f"{since:.3f}"} if since is not None else {}
+        params |= {"tail": str(tail)} if tail is not None else {}
+        patience = aiohttp.ClientTimeout(sock_connect=CONNECT_SECONDS)
+        async with self._answer(f"containers/{container}/logs", patience, params=params) as response:
+            async for chunk in response.content.iter_any():
+                for found in reader.feed(chunk):
+                    yield found
+            for found in reader.flush():
+                yield found
+
+    async def _do(
+        self,
+        path: str,
+        seconds: float,
+        method: str = "POST",
+        params: Mapping[str, str] | None = None,
+        refusals: "Refusals | None" = None,
+    ) -> None:
+        async with self._answer(path, seconds, method, params, refusals=refusals):
+            pass
+
+    async def _json(
+        self,
+        path: str,
+        seconds: float,
+        method: str = "GET",
+        params: Mapping[str, str] | None = None,
+        body: Mapping[str, Any] | None = None,
+        refusals: "Refusals | None" = None,
+    ) -> Any:
+        async with self._answer(path, seconds, method, params, body, refusals) as response:
+            return json.loads(await response.read())
+
+    @asynccontextmanager
+    async def _answer(
+        self,
+        path: str,
+        seconds: float | aiohttp.ClientTimeout,
+        method: str = "GET",
+        params: Mapping[str, str] | None = None,
+        body: Mapping[str, Any] | None = None,
+        refusals: "Refusals | None" = None,
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """The one door: every fault of the connection and every refusal leaves it as an EngineError."""
+        patience = _patience(seconds)
+        content = None if body is None else json.dumps(body)
+        try:
+            async with self._docker._query(
+                path, method, params=dict(params or {}), data=content, timeout=patience
+            ) as response:
+                try:
+                    yield response
+                finally:
+                    response.release()
+        except DockerError as error:
+            raise (refusals or _refused)(error) from None
+        except TimeoutError:
+            raise EngineTimeout(f"the engine did not answer {method} {path} in time") from None
+        except (aiohttp.ClientError, ConnectionError, ValueError) as error:
+            raise EngineUnavailable(f"the connection to the engine broke: {error}") from None
+
+
+def _patience(seconds: float | aiohttp.ClientTimeout) -> aiohttp.ClientTimeout:
+    if isinstance(seconds, aiohttp.ClientTimeout):
+        return seconds
+    return aiohttp.ClientTimeout(total=seconds, sock_connect=min(seconds, CONNECT_SECONDS))
+
+
+class _Already(EngineFault):
+    """The container is in the state that was asked for, or on its way there."""
+
+
+Refusals = Callable[[DockerError], EngineError]
+
+
+def _refused(error: DockerError) -> EngineError:
+    if error.status == _NO_CONNECTION:
+        return EngineUnavailable(error.message)
+    kinds: dict[int, type[EngineError]] = {404: ContainerGone, 409: _Already}
+    return kinds.get(error.status, EngineFault)(error.message)
+
+
+def _refused_as(kind: type[EngineError], known: Mapping[tuple[int, str], type[EngineError]]) -> Refusals:
+    """`known`: by status and the beginning of the engine's sentence; whatever else is a refusal of that `kind`."""
+
+    def refusal(error: DockerError) -> EngineError:
+        if error.status == _NO_CONNECTION:
+            return EngineUnavailable(error.message)
+        for (status, beginning), special in known.items():
+            if error.status == status and error.message.lower().startswith(beginning):
+                return special(error.message)
+        return kind(error.message)
+
+    return refusal
+
+
+_CREATING = _refused_as(CannotCreate, {(404, "no such image"): ImageNotFound, (409, "conflict"): NameConflict})
+_STARTING = _refused_as(CannotStart, {(404, "no such container"): ContainerGone})
+_PULLING = _refused_as(CannotPull, {})
+
+
+def _label_filter(labels: Mapping[str, str]) -> list[str]:
+    return [f"{name}={value}" for name, value in labels.items()]
+
+
+def _event_query(labels: Mapping[str, str], actions: tuple[str, ...], since: float) -> dict[str, str]:
+    filters = {"type": ["container"], "event": list(actions), "label": _label_filter(labels)}
+    return {"since": f"{since:.3f}", "filters": json.dumps(filters)}

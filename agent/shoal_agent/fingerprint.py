@@ -1,0 +1,95 @@
+"""What this host offers: resources and attributes as ECS names them."""
+
+import os
+import platform
+import shutil
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from shoal_agent.configuration import RESERVED_PORTS, Configuration
+
+CPU_UNITS_PER_CORE = 1024
+_ARCHITECTURES = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "arm64", "arm64": "arm64"}
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """cpu in units (1024 a core), memory in MiB; what is reserved is taken off already."""
+
+    cpu: int
+    memory_mib: int
+    ports: tuple[int, ...]
+    ports_udp: tuple[int, ...]
+    gpus: tuple[str, ...]
+    attributes: Mapping[str, str]
+    tags: Mapping[str, str]
+    hostname: str
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """The facts, as found."""
+
+    cores: int
+    memory_mib: int
+    disk_mib: int
+    gpus: tuple[str, ...]
+    system: str
+    machine: str
+    hostname: str
+
+
+def fingerprint(host: Host, rules: Configuration) -> Fingerprint:
+    """Pure. What the operator sets wins over what was found."""
+    attributes = {
+        "ecs.os-type": host.system.lower(),
+        "ecs.os-family": host.system.upper(),
+        "ecs.cpu-architecture": _ARCHITECTURES.get(host.machine, host.machine),
+        "shoal.disk-mib": str(host.disk_mib),
+    }
+    if rules.instance_type:
+        attributes["ecs.instance-type"] = rules.instance_type
+    if rules.availability_zone:
+        attributes["ecs.availability-zone"] = rules.availability_zone
+    return Fingerprint(
+        cpu=max(0, host.cores * CPU_UNITS_PER_CORE - rules.reserved_cpu),
+        memory_mib=max(0, host.memory_mib - rules.reserved_memory_mib),
+        ports=tuple(sorted({*RESERVED_PORTS, *rules.reserved_ports})),
+        ports_udp=tuple(sorted(rules.reserved_ports_udp)),
+        gpus=rules.gpus if rules.gpus is not None else host.gpus,
+        attributes=attributes | dict(rules.attributes),
+        tags=dict(rules.tags),
+        hostname=host.hostname,
+    )
+
+
+def look(disk: Path) -> Host:
+    """Reads /proc and the file system that `disk` lies on."""
+    return Host(
+        cores=os.cpu_count() or 1,
+        memory_mib=_memory_mib(Path("/proc/meminfo").read_text()),
+        disk_mib=shutil.disk_usage(disk).total // (1024 * 1024),
+        gpus=_gpus(Path("/proc/driver/nvidia/gpus")),
+        system=platform.system() or "Linux",
+        machine=platform.machine(),
+        hostname=socket.gethostname(),
+    )
+
+
+def _memory_mib(meminfo: str) -> int:
+    for row in meminfo.splitlines():
+        if row.startswith("MemTotal:"):
+            return int(row.split()[1]) // 1024
+    return 0
+
+
+def _gpus(folder: Path) -> tuple[str, ...]:
+    """UUIDs of the NVIDIA GPUs the driver knows: no program of the vendor needs to be there."""
+    ids = []
+    for card in sorted(folder.glob("*/information")) if folder.is_dir() else ():
+        for row in card.read_text().splitlines():
+            if row.startswith("GPU UUID:"):
+                ids.append(row.partition(":")[2].strip())
+    return tuple(ids)

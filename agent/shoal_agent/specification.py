@@ -1,0 +1,256 @@
+"""A container definition and its overrides as the body of the engine's create call. Pure.
+
+Where the words come from: field names of ECS's RegisterTaskDefinition on one side, of Docker Engine API 1.41 on
+the other. Log drivers other than json-file are mapped to it, so that logs can be read here; it is bounded (30 MiB
+a container) unless the definition says otherwise. Nothing is taken from the agent: no environment, no oom score.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from shoal_agent import labels
+from shoal_agent.configuration import Configuration
+from shoal_agent.labels import Owner
+from shoal_agent.mounts import mounts, task_volumes
+from shoal_agent.permissions import check_task, privileges
+from shoal_agent.ports import Published, published
+from shoal_agent.quantities import MIB, cpu_units, memory_mib
+from shoal_agent.refusal import Refused
+from shoal_agent.task import Assignment, ContainerPlan
+
+Document = Mapping[str, Any]
+
+STOP_TIMEOUT_SECONDS = 30
+CPU_SHARES_MIN = 2
+_LOG_LIMITS = {"max-size": "10m", "max-file": "3"}
+_LOG_OPTIONS = frozenset({"max-size", "max-file", "labels", "labels-regex", "env", "env-regex", "tag", "compress"})
+
+
+@dataclass(frozen=True, slots=True)
+class Specification:
+    """What one container of a task is made from. `volumes` are all that live as long as the task."""
+
+    name: str
+    image: str
+    body: Document
+    ports: Published
+    volumes: tuple[str, ...] = field(default=())
+
+
+def plans(definition: Document) -> tuple[ContainerPlan, ...]:
+    """The containers of a task definition, in order. `essential` is true unless it says false."""
+    containers = definition.get("containerDefinitions", ())
+    return tuple(ContainerPlan(entry["name"], entry.get("essential", True) is not False) for entry in containers)
+
+
+def specification(wanted: Assignment, container_name: str, owner: Owner, rules: Configuration) -> Specification:
+    """Raises Refused, with the path of the field, for what this instance does not do or may not give."""
+    definition = wanted.definition or {}
+    check_task(definition, rules)
+    position, container = _container(definition, container_name)
+    try:
+        return _specification(wanted, definition, container, owner, rules)
+    except Refused as refused:
+        if refused.path.startswith(("volumes[", "cpu", "memory")):
+            raise
+        raise Refused(f"containerDefinitions[{position}].{refused.path}", refused.reason) from None
+    except (KeyError, TypeError, AttributeError) as error:
+        raise Refused(f"containerDefinitions[{position}]", f"cannot be understood: {error!r}") from error
+
+
+def _container(definition: Document, name: str) -> tuple[int, Document]:
+    for position, container in enumerate(definition.get("containerDefinitions", ())):
+        if container.get("name") == name:
+            return position, container
+    raise Refused("containerDefinitions", f"no container is named {name!r}")
+
+
+def _specification(
+    wanted: Assignment, definition: Document, container: Document, owner: Owner, rules: Configuration
+) -> Specification:
+    name = container["name"]
+    override = _override(wanted.overrides, name)
+    network_mode = definition.get("networkMode") or "bridge"
+    if container.get("disableNetworking"):
+        network_mode = "none"
+    ports = published(container.get("portMappings", []), network_mode, rules.dynamic_ports)
+    volumes = tuple(
+        labels.volume_name(owner.cluster, wanted.task_id, volume)
+        for volume in task_volumes(definition.get("volumes", ()))
+    )
+    host = {
+        **_limits(definition, container, override, wanted.overrides),
+        **_network(container, network_mode, ports, wanted.task_id, owner),
+        **_files(definition, container, wanted.task_id, owner, rules),
+        **_kernel(definition, container, wanted.gpu_ids.get(name, ())),
+        **privileges(container, rules),
+        "LogConfig": _logs(container),
+        "RestartPolicy": {"Name": "no"},
+        "OomScoreAdj": 0,
+    }
+    body = {**_process(container, override, wanted.fence), "ExposedPorts": ports.exposed, "HostConfig": host}
+    if network_mode != "host" and container.get("hostname"):
+        body["Hostname"] = container["hostname"]
+    body["Labels"] = _labels(body, wanted, definition, container, owner, volumes)
+    return Specification(name, container["image"], body, ports, volumes)
+
+
+def _override(overrides: Document, name: str) -> Document:
+    for entry in overrides.get("containerOverrides", ()):
+        if entry.get("name") == name:
+            return dict(entry)
+    return {}
+
+
+def _process(container: Document, override: Document, fence: int) -> dict[str, Any]:
+    for field_name in ("secrets", "environmentFiles"):
+        if container.get(field_name):
+            raise Refused(field_name, "not supported; the task would start without them")
+    environment = {entry["name"]: entry.get("value", "") for entry in container.get("environment", ())}
+    environment |= {entry["name"]: entry.get("value", "") for entry in override.get("environment", ())}
+    environment["TASK_FENCE"] = str(fence)
+    body: dict[str, Any] = {
+        "Image": container["image"],
+        "Env": [f"{name}={value}" for name, value in environment.items()],
+        "Tty": bool(container.get("pseudoTerminal")),
+        "OpenStdin": bool(container.get("interactive")),
+        "StopTimeout": container.get("stopTimeout", STOP_TIMEOUT_SECONDS),
+        "Healthcheck": _health_check(container.get("healthCheck")),
+    }
+    optional = {
+        "Cmd": override.get("command") or container.get("command"),
+        "Entrypoint": container.get("entryPoint"),
+        "User": container.get("user"),
+        "WorkingDir": container.get("workingDirectory"),
+    }
+    return body | {key: value for key, value in optional.items() if value}
+
+
+def _health_check(check: Document | None) -> Document:
+    if not check:
+        return {"Test": ["NONE"]}  # one that the image brings is ignored, as in ECS
+    second = 1_000_000_000
+    return {
+        "Test": list(check.get("command", ())),
+        "Interval": check.get("interval", 30) * second,
+        "Timeout": check.get("timeout", 5) * second,
+        "Retries": check.get("retries", 3),
+        "StartPeriod": check.get("startPeriod", 0) * second,
+    }
+
+
+def _limits(definition: Document, container: Document, override: Document, overrides: Document) -> dict[str, Any]:
+    """cpu of a container is a share, of a task a cap; a container without a limit has its task's."""
+    limits: dict[str, Any] = {"CpuShares": max(CPU_SHARES_MIN, override.get("cpu", container.get("cpu", 0)))}
+    task_cpu = overrides.get("cpu") or definition.get("cpu")
+    if task_cpu:
+        limits["NanoCpus"] = cpu_units(task_cpu) * 1_000_000_000 // 1024
+    task_memory = overrides.get("memory") or definition.get("memory")
+    memory = override.get("memory", container.get("memory")) or (memory_mib(task_memory) if task_memory else 0)
+    reservation = override.get("memoryReservation", container.get("memoryReservation")) or 0
+    if memory:
+        limits["Memory"] = memory * MIB
+    if reservation and (not memory or reservation <= memory):
+        limits["MemoryReservation"] = reservation * MIB
+    linux = container.get("linuxParameters", {})
+    if memory and "maxSwap" in linux:
+        limits["MemorySwap"] = (memory + linux["maxSwap"]) * MIB
+        limits["MemorySwappiness"] = linux.get("swappiness", 60)
+    return limits
+
+
+def _network(container: Document, network_mode: str, ports: Published, task_id: str, owner: Owner) -> dict[str, Any]:
+    mode = network_mode if network_mode in ("host", "none") else "bridge"
+    hosts = [f"{entry['hostname']}:{entry['ipAddress']}" for entry in container.get("extraHosts", ())]
+    network: dict[str, Any] = {
+        "NetworkMode": mode,
+        "PortBindings": ports.bindings,
+        "Dns": list(container.get("dnsServers", ())),
+        "DnsSearch": list(container.get("dnsSearchDomains", ())),
+        "ExtraHosts": hosts,
+    }
+    if mode == "bridge" and container.get("links"):
+        network["Links"] = [_link(owner.cluster, task_id, link) for link in container["links"]]
+    return network
+
+
+def _link(cluster: str, task_id: str, link: str) -> str:
+    name, _, alias = link.partition(":")
+    return f"{labels.container_name(cluster, task_id, name)}:{alias or name}"
+
+
+def _files(
+    definition: Document, container: Document, task_id: str, owner: Owner, rules: Configuration
+) -> dict[str, Any]:
+    def name_of(volume: str) -> str:
+        return labels.volume_name(owner.cluster, task_id, volume)
+
+    linux = container.get("linuxParameters", {})
+    files: dict[str, Any] = {
+        "Mounts": mounts(container, definition.get("volumes", ()), name_of, rules),
+        "ReadonlyRootfs": bool(container.get("readonlyRootFilesystem")),
+        "Tmpfs": {entry["containerPath"]: _tmpfs(entry) for entry in linux.get("tmpfs", ())},
+        "VolumesFrom": [
+            labels.container_name(owner.cluster, task_id, entry["sourceContainer"])
+            + (":ro" if entry.get("readOnly") else "")
+            for entry in container.get("volumesFrom", ())
+        ],
+    }
+    if linux.get("sharedMemorySize"):
+        files["ShmSize"] = linux["sharedMemorySize"] * MIB
+    return files
+
+
+def _tmpfs(entry: Document) -> str:
+    return ",".join([*entry.get("mountOptions", ()), *([f"size={entry['size']}m"] if entry.get("size") else [])])
+
+
+def _kernel(definition: Document, container: Document, gpu_ids: tuple[str, ...]) -> dict[str, Any]:
+    limits = container.get("ulimits", ())
+    kernel: dict[str, Any] = {
+        "Ulimits": [
+            {"Name": entry["name"], "Soft": entry["softLimit"], "Hard": entry["hardLimit"]} for entry in limits
+        ],
+        "Sysctls": {entry["namespace"]: entry.get("value", "") for entry in container.get("systemControls", ())},
+        "Init": bool(container.get("linuxParameters", {}).get("initProcessEnabled")),
+        "PidMode": "host" if definition.get("pidMode") == "host" else "",
+        "IpcMode": definition["ipcMode"] if definition.get("ipcMode") in ("host", "none") else "private",
+    }
+    if gpu_ids:
+        kernel["DeviceRequests"] = [{"DeviceIDs": list(gpu_ids), "Capabilities": [["gpu"]]}]
+    return kernel
+
+
+def _logs(container: Document) -> Document:
+    wanted = container.get("logConfiguration", {})
+    options = wanted.get("options", {}) if wanted.get("logDriver") == "json-file" else {}
+    kept = {key: value for key, value in options.items() if key in _LOG_OPTIONS}
+    return {"Type": "json-file", "Config": _LOG_LIMITS | kept}
+
+
+def _labels(
+    body: Document,
+    wanted: Assignment,
+    definition: Document,
+    container: Document,
+    owner: Owner,
+    volumes: tuple[str, ...],
+) -> dict[str, str]:
+    """The user's labels and ours, which cannot be forged: theirs may not begin like them."""
+    given = container.get("dockerLabels", {})
+    own = {key: value for key, value in given.items() if not key.startswith(labels.PREFIX)}
+    digest = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+    return {
+        **own,
+        **owner.labels,
+        labels.TASK: wanted.task_id,
+        labels.CONTAINER: container["name"],
+        labels.CONTAINERS: labels.listed(plans(definition)),
+        labels.VOLUMES: ",".join(volumes),
+        labels.DEFINITION: wanted.definition_arn,
+        labels.EPOCH: str(owner.epoch),
+        labels.SPEC: digest[:16],
+    }

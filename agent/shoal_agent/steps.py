@@ -1,0 +1,193 @@
+"""The machine's actions, done: one function each. What they learn goes into the case; what is unclear is raised."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Iterable
+from dataclasses import replace
+from typing import Any
+
+from shoal_agent import labels, machine, record
+from shoal_agent.case import Case, now_millis
+from shoal_agent.engine import (
+    CannotCreate,
+    CannotPull,
+    CannotStart,
+    ContainerGone,
+    EngineError,
+    ImageNotFound,
+    Inspected,
+    NameConflict,
+)
+from shoal_agent.journal import JournalFault
+from shoal_agent.refusal import Refused
+from shoal_agent.specification import STOP_TIMEOUT_SECONDS
+from shoal_agent.task import ABSENT, CREATED, EXITED, RUNNING, Report, Seen
+from shoal_agent.verdict import exit_code_known
+
+log = logging.getLogger(__name__)
+
+_STATUSES = {"created": CREATED, "exited": EXITED, "dead": EXITED, "removing": EXITED}
+
+
+async def inspect(case: Case, name: str) -> None:
+    # First: an event that comes while the engine answers must make the answer unclear again.
+    case.view = replace(case.view, unclear=case.view.unclear - {name})
+    try:
+        with case.span("engine.inspect"):
+            found = await case.around.engine.inspect(case.handle(name))
+    except ContainerGone:
+        case.see(name, replace(case.view.of(name) or Seen(ABSENT), status=ABSENT))
+        return
+    except EngineError:
+        case.doubt([name])
+        raise
+    tag = labels.read(found.labels)
+    ours = case.around.owner.owns(found.labels) and tag is not None and tag.task_id == case.task.id
+    case.see(name, _seen(case, name, found) if ours else Seen(ABSENT))
+
+
+def _seen(case: Case, name: str, found: Inspected) -> Seen:
+    status = _STATUSES.get(found.state, RUNNING)
+    known = status != EXITED or exit_code_known(found, case.around.engine_start)
+    tag = labels.read(found.labels)
+    before = case.view.of(name)
+    timeout = found.stop_timeout_seconds
+    return Seen(
+        status=status,
+        runtime_id=found.container_id,
+        exit_code=found.exit_code if known else None,
+        oom_killed=found.oom_killed,
+        with_engine=not known,
+        started_at=found.started_at,
+        finished_at=found.finished_at if status == EXITED else None,
+        # An ended container has no ports any more; what was bound is still worth telling.
+        ports=found.ports or (before.ports if before is not None else None) or (),
+        volumes=tag.volumes if tag is not None else (),
+        stop_timeout_seconds=STOP_TIMEOUT_SECONDS if timeout is None else timeout,
+    )
+
+
+async def pull(case: Case, name: str) -> None:
+    image = case.specification(name).image
+    case.view = replace(case.view, pull_started_at=case.view.pull_started_at or now_millis())
+    work = asyncio.ensure_future(case.around.pulls.pull(image))
+    try:
+        with case.span("engine.pull"):
+            await _unless_unwanted(case, work)
+    except CannotPull as error:
+        case.fail(name, f"CannotPullContainerError: {image}: {error.message}")
+    else:
+        case.view = replace(case.view, pulled=case.view.pulled | {name}, pull_stopped_at=now_millis())
+    finally:
+        work.cancel()
+
+
+async def _unless_unwanted(case: Case, work: "asyncio.Future[None]") -> None:
+    """Waits for `work`, but no longer than the task is wanted."""
+    while not work.done():
+        change = asyncio.ensure_future(case.changed.wait())
+        both: set[asyncio.Future[Any]] = {work, change}
+        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+        change.cancel()
+        case.changed.clear()
+        if case.unwanted:
+            return
+    await work
+
+
+async def create(case: Case, name: str) -> None:
+    try:
+        wanted = case.specification(name)
+    except Refused as refused:
+        case.fail(name, f"CannotCreateContainerError: {refused}")
+        return
+    try:
+        async with case.around.starts.one():
+            if case.unwanted:
+                return
+            with case.span("engine.create"):
+                runtime_id = await case.around.engine.create(case.container_name(name), wanted.body)
+    except ImageNotFound as error:
+        if name in case.view.pulled:
+            case.fail(name, f"CannotPullContainerError: {wanted.image}: {error.message}")
+        case.view = replace(case.view, image_missing=case.view.image_missing | {name})
+    except NameConflict as error:
+        await _adopt(case, name, error)
+    except CannotCreate as error:
+        case.fail(name, f"CannotCreateContainerError: {error.message}")
+    else:
+        timeout = wanted.body["StopTimeout"]
+        case.see(name, Seen(CREATED, runtime_id, volumes=wanted.volumes, stop_timeout_seconds=timeout))
+
+
+async def _adopt(case: Case, name: str, conflict: NameConflict) -> None:
+    """The name is taken: by this very container, made by a call whose answer got lost, or by a stranger's."""
+    await inspect(case, name)
+    seen = case.view.of(name)
+    if seen is None or seen.status == ABSENT:
+        case.fail(name, f"CannotCreateContainerError: {conflict.message}")
+
+
+async def start(case: Case, name: str) -> None:
+    seen = case.view.seen[name]
+    if name not in case.task.launched:
+        with case.span("journal"):
+            await case.around.journal.append(record.launched(case.task.id, name))
+        case.task = replace(case.task, launched=case.task.launched | {name})
+    try:
+        async with case.around.starts.one():
+            if case.unwanted:
+                return
+            with case.span("engine.start"):
+                await case.around.engine.start(case.handle(name))
+    except ContainerGone:
+        case.see(name, replace(seen, status=ABSENT))
+    except CannotStart as error:
+        case.fail(name, f"CannotStartContainerError: {error.message}")
+    else:
+        fixed = case.specification(name).ports.fixed
+        ports = None if name in case.view.ports_open else fixed
+        case.see(name, replace(seen, status=RUNNING, started_at=now_millis(), ports=ports))
+
+
+async def stop(case: Case, names: tuple[str, ...]) -> None:
+    case.view = replace(case.view, stop_sent=case.view.stop_sent | set(names))
+    engine = case.around.engine
+    await _all(case, names, (engine.stop(case.handle(it), _grace(case, it)) for it in names))
+
+
+def _grace(case: Case, name: str) -> int:
+    seen = case.view.of(name)
+    return seen.stop_timeout_seconds if seen is not None else STOP_TIMEOUT_SECONDS
+
+
+async def kill(case: Case, names: tuple[str, ...]) -> None:
+    await _all(case, names, (case.around.engine.kill(case.handle(name)) for name in names))
+
+
+async def _all(case: Case, names: tuple[str, ...], calls: Iterable[Awaitable[None]]) -> None:
+    """All at once; whatever the engine says, what became of them is then looked at."""
+    results = await asyncio.gather(*calls, return_exceptions=True)
+    case.doubt(names)
+    for result in results:
+        if isinstance(result, BaseException) and not isinstance(result, ContainerGone):
+            raise result
+
+
+async def finish(case: Case, outcome: Report) -> None:
+    try:
+        await case.around.journal.append(record.outcome(outcome))
+    except JournalFault as fault:  # told all the same: a restart would find it out again from the container
+        log.error("outcome not on disk task=%s error=%s", case.task.id, fault)
+    case.task = replace(case.task, outcome=outcome)
+    log.info("stopped task=%s code=%s reason=%s", case.task.id, outcome.stop_code, outcome.stopped_reason)
+
+
+async def remove(case: Case, names: tuple[str, ...]) -> None:
+    volumes = {volume for name in names for volume in case.view.seen[name].volumes}
+    for name in names:
+        await case.around.engine.remove(case.handle(name))
+        case.see(name, replace(case.view.seen[name], status=ABSENT))
+    if not machine.holds_containers(case.task, case.view):
+        for volume in sorted(volumes):
+            await case.around.engine.remove_volume(volume)

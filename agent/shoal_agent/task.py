@@ -1,0 +1,153 @@
+"""The values of the agent: what it knows of a task, what it sees of its containers, what it tells of both."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+from shoal_agent.engine import Port
+
+ABSENT, CREATED, RUNNING, EXITED = "ABSENT", "CREATED", "RUNNING", "EXITED"
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerPlan:
+    """One container of a task. An essential one takes the task with it when it ends."""
+
+    name: str
+    essential: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a container cannot be had: the reason begins with ECS's word, as CannotPullContainerError."""
+
+    container: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerReport:
+    name: str
+    last_status: str
+    runtime_id: str | None = None
+    exit_code: int | None = None
+    reason: str | None = None
+    image_digest: str | None = None
+    ports: tuple[Port, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """One measured piece of work; microseconds of the wall clock."""
+
+    name: str
+    start_micros: int
+    duration_micros: int
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The newest status of one task. Times are milliseconds since the epoch."""
+
+    task_id: str
+    last_status: str
+    containers: tuple[ContainerReport, ...] = ()
+    pull_started_at: int | None = None
+    pull_stopped_at: int | None = None
+    started_at: int | None = None
+    execution_stopped_at: int | None = None
+    stop_code: str | None = None
+    stopped_reason: str | None = None
+    trace: tuple[Span, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What the agent was told and durably knows of one task.
+
+    launched      containers whose start was issued; written to disk before the call, so that none starts twice
+    last_status   what the scheduler had recorded when it sent the assignment
+    assigned      the scheduler named it to this process: its definition is at hand
+    outcome       its final report; never changes again
+    acknowledged  the scheduler has stored the outcome
+    forget        the scheduler does not want to hear of it again: end it, clean up, drop it
+    """
+
+    id: str
+    containers: tuple[ContainerPlan, ...] = ()
+    desired_status: str = "RUNNING"
+    last_status: str = "PENDING"
+    assigned: bool = False
+    stop_code: str | None = None
+    stopped_reason: str | None = None
+    launched: frozenset[str] = frozenset()
+    failure: Failure | None = None
+    outcome: Report | None = None
+    acknowledged: bool = False
+    forget: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the engine said of one container when it was last asked. Times are milliseconds since the epoch.
+
+    with_engine is true if it ended while the engine was away or coming back, so that its exit code is nobody's
+    word: exit_code is None then.
+    """
+
+    status: str
+    runtime_id: str | None = None
+    exit_code: int | None = None
+    oom_killed: bool = False
+    with_engine: bool = False
+    started_at: int | None = None
+    finished_at: int | None = None
+    ports: tuple[Port, ...] | None = None
+    volumes: tuple[str, ...] = ()
+    stop_timeout_seconds: int = 30
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What is observed of a task now.
+
+    seen          by container name; no entry means that nobody has looked
+    unclear       containers of which an event or a listing says that they are not as they were seen
+    image_missing / pulled    containers whose create found no image / whose image was then pulled
+    ports_open    containers with host ports that the engine chooses: to be looked up once they run
+    stop_sent     containers that were asked to stop
+    evict         dead containers are too many: this task's go first
+    """
+
+    engine_up: bool = True
+    seen: Mapping[str, Seen] = field(default_factory=lambda: MappingProxyType({}))
+    unclear: frozenset[str] = frozenset()
+    image_missing: frozenset[str] = frozenset()
+    pulled: frozenset[str] = frozenset()
+    ports_open: frozenset[str] = frozenset()
+    stop_sent: frozenset[str] = frozenset()
+    evict: bool = False
+    pull_started_at: int | None = None
+    pull_stopped_at: int | None = None
+    trace: tuple[Span, ...] = ()
+
+    def of(self, name: str) -> Seen | None:
+        return self.seen.get(name)
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """One entry of what the scheduler wants. `definition` and `overrides` are AWS-style JSON documents."""
+
+    task_id: str
+    desired_status: str = "RUNNING"
+    last_status: str = "PENDING"
+    definition: Mapping[str, Any] | None = None
+    definition_arn: str = ""
+    overrides: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    fence: int = 0
+    stop_code: str | None = None
+    stopped_reason: str | None = None
+    gpu_ids: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    forget: bool = False

@@ -1,0 +1,126 @@
+"""Keeps the worker's picture of the engine true: its health, its containers, and when it came back from where.
+
+A listing every half minute is the truth; the event stream makes it quick. A stream that broke may mean that the
+engine was started anew, so then everything is asked again. The engine being away never ends anything here.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+
+from shoal_agent.case import Surroundings
+from shoal_agent.engine import EngineError, EngineUnavailable
+from shoal_agent.verdict import EngineStart
+from shoal_agent.worker import Worker
+
+log = logging.getLogger(__name__)
+
+PING_PERIOD_SECONDS = 10.0
+LISTING_PERIOD_SECONDS = 30.0
+RETRY_SECONDS = 0.5
+SILENT_PINGS_MAX = 2
+
+
+class Watch:
+    """`status` is OK or IMPAIRED, as heartbeats say it; `changed` is set when it changes."""
+
+    def __init__(self, around: Surroundings, worker: Worker, learned_epoch: Callable[[int], None]) -> None:
+        self._around = around
+        self._worker = worker
+        self._learned_epoch = learned_epoch
+        self._up = asyncio.Event()
+        self._silent_pings = 0
+        self._came_back = False  # this process saw the engine go away before
+        self._listed_at = 0.0
+        self.changed = asyncio.Event()
+
+    @property
+    def status(self) -> str:
+        return "OK" if self._up.is_set() else "IMPAIRED"
+
+    async def wait_up(self, seconds: float) -> bool:
+        """True if the engine has answered and been listed within the time."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._up.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    async def run(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._check())
+            group.create_task(self._follow_events())
+
+    async def _check(self) -> None:
+        trouble = self._around.engine_trouble
+        while True:
+            asked_for = trouble.is_set()
+            trouble.clear()
+            try:
+                await self._look(asked_for)
+                self._silent_pings = 0
+            except EngineError as error:
+                self._note_silence(error)
+            seconds = PING_PERIOD_SECONDS if self._up.is_set() and not self._silent_pings else RETRY_SECONDS
+            try:
+                async with asyncio.timeout(seconds):
+                    await (trouble.wait() if self._up.is_set() else asyncio.sleep(seconds))
+            except TimeoutError:
+                continue
+
+    async def _look(self, thoroughly: bool) -> None:
+        await self._around.engine.ping()
+        due = time.monotonic() - self._listed_at >= LISTING_PERIOD_SECONDS
+        if thoroughly or not self._up.is_set():
+            await self._learn_start()
+        elif not due:
+            return
+        listing = await self._around.engine.containers(self._around.owner.labels)
+        self._listed_at = time.monotonic()
+        self._learned_epoch(self._worker.observe(listing))
+        if not self._up.is_set():
+            log.info("engine up containers=%d", len(listing))
+            self._up.set()
+            self.changed.set()
+
+    async def _learn_start(self) -> None:
+        """When the engine that answers was ready, and what it ended on its way there."""
+        facts = await self._around.engine.facts()
+        made_at, ready_at = facts.set_up_at, facts.set_up_at
+        ended: frozenset[str] = frozenset()
+        if made_at is not None:
+            kills = await self._around.engine.kills(self._around.owner.labels, 1.0, made_at / 1000)
+            ended = frozenset(event.container_id for event in kills)
+        if self._came_back:
+            ready_at = max(ready_at or 0, time.time_ns() // 1_000_000)
+            self._came_back = False
+        before = self._around.engine_start
+        if before.ready_at is not None and ready_at is not None:
+            ready_at = max(before.ready_at, ready_at)
+        self._around.engine_start = EngineStart(ready_at, frozenset(before.ended) | ended)
+
+    def _note_silence(self, error: EngineError) -> None:
+        """A refused connection is an engine that is away; one that does not answer may be only slow."""
+        self._silent_pings += 1
+        if isinstance(error, EngineUnavailable):
+            self._came_back = True
+        if self._up.is_set() and (isinstance(error, EngineUnavailable) or self._silent_pings >= SILENT_PINGS_MAX):
+            log.error("engine down error=%s", error)
+            self._up.clear()
+            self._worker.engine_down()
+            self.changed.set()
+
+    async def _follow_events(self) -> None:
+        engine, since = self._around.engine, time.time()
+        while True:
+            await self._up.wait()
+            try:
+                async for event in engine.events(self._around.owner.labels, since):
+                    since = event.at / 1e9
+                    self._worker.hint(event)
+            except EngineError as error:
+                log.info("event stream broke error=%s", error)
+            self._around.engine_trouble.set()
+            await asyncio.sleep(RETRY_SECONDS)

@@ -1,0 +1,166 @@
+"""All tasks of this instance: takes assignments and what the engine shows, and hands them to the lanes."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Iterable, Sequence
+
+from shoal_agent import labels
+from shoal_agent.case import Surroundings
+from shoal_agent.engine import Event, Listed
+from shoal_agent.runner import Lane
+from shoal_agent.specification import plans
+from shoal_agent.task import ABSENT, CREATED, EXITED, RUNNING, Assignment, Report, Seen, Span, Task, View
+
+log = logging.getLogger(__name__)
+
+# A lane that stumbles over a fault of ours is set going again, but not in a tight loop.
+STUMBLE_SECONDS = 5.0
+
+_STATES_OF = {CREATED: ("created",), RUNNING: ("running", "paused", "restarting"), EXITED: ("exited", "dead")}
+
+
+class Worker:
+    def __init__(self, around: Surroundings, remembered: Iterable[Task]) -> None:
+        """`remembered`: what the journal knows. Needs a running event loop; `close` ends the lanes."""
+        self._around = around
+        self._lanes: dict[str, Lane] = {}
+        self._running: dict[str, asyncio.Task[None]] = {}
+        self._engine_up = False
+        self._assigned: frozenset[str] | None = None  # once the scheduler has told the complete set
+        for task in remembered:
+            self._open(task)
+
+    def lane(self, task_id: str) -> Lane | None:
+        return self._lanes.get(task_id)
+
+    def __len__(self) -> int:
+        return len(self._lanes)
+
+    # From the scheduler.
+
+    def apply(self, full: bool, assignments: Sequence[Assignment], received_micros: int) -> None:
+        """`full`: whatever is known beyond these is to be ended and forgotten."""
+        for wanted in assignments:
+            lane = self._lanes.get(wanted.task_id)
+            if lane is None and wanted.forget:
+                continue
+            if lane is None:
+                containers = plans(wanted.definition) if wanted.definition else ()
+                trace = (Span("agent.received", received_micros, 0),)
+                lane = self._open(Task(wanted.task_id, containers), trace)
+            lane.assign(wanted)
+        named = frozenset(wanted.task_id for wanted in assignments if not wanted.forget)
+        if full:
+            self._assigned = named
+            for task_id in self._lanes.keys() - named:
+                self._lanes[task_id].forget()
+        elif self._assigned is not None:
+            self._assigned |= named
+
+    def acknowledged(self, task_ids: Iterable[str]) -> None:
+        """The scheduler has stored that these are over."""
+        for task_id in task_ids:
+            lane = self._lanes.get(task_id)
+            if lane is not None:
+                lane.acknowledge()
+
+    def inventory(self) -> list[Report]:
+        """Everything the scheduler may not know yet."""
+        lanes = self._lanes.values()
+        return [lane.report() for lane in lanes if not (lane.task.acknowledged or lane.task.forget)]
+
+    # From the engine.
+
+    def observe(self, listing: Sequence[Listed]) -> int:
+        """What the engine has now. Unknown containers of ours are adopted; differences are looked at. Returns the
+        highest epoch that a label names."""
+        present: set[tuple[str, str]] = set()
+        epoch = 0
+        for entry in listing:
+            tag = labels.read(entry.labels)
+            if tag is None:
+                continue
+            present.add((tag.task_id, tag.container))
+            epoch = max(epoch, tag.epoch)
+            lane = self._lanes.get(tag.task_id) or self._adopt(tag)
+            if not _agrees(lane.seen(tag.container), entry.state):
+                lane.doubt(tag.container)
+        for task_id, lane in self._lanes.items():
+            for name, seen in lane.all_seen().items():
+                if seen.status != ABSENT and (task_id, name) not in present:
+                    lane.doubt(name)
+        self._engine_up = True
+        for lane in self._lanes.values():
+            lane.engine_up(True)
+        self._evict()
+        return epoch
+
+    def engine_down(self) -> None:
+        self._engine_up = False
+        for lane in self._lanes.values():
+            lane.engine_up(False)
+
+    def hint(self, event: Event) -> None:
+        """Something happened to a container of ours; the listing would show it within half a minute anyway."""
+        tag = labels.read(event.labels)
+        lane = self._lanes.get(tag.task_id) if tag is not None else None
+        if lane is not None and tag is not None:
+            lane.doubt(tag.container)
+
+    async def settled(self) -> None:
+        """Returns when every container that was found has been looked at once."""
+        for lane in list(self._lanes.values()):
+            while not lane.over and any(lane.seen(name) is None for name in lane.task.launched):
+                await lane.stepped()
+
+    # Lanes.
+
+    def _open(self, task: Task, trace: tuple[Span, ...] = ()) -> Lane:
+        lane = Lane(task, View(engine_up=self._engine_up, trace=trace), self._around)
+        self._lanes[task.id] = lane
+        self._running[task.id] = asyncio.create_task(self._run(task.id, lane), name=f"lane {task.id}")
+        return lane
+
+    def _adopt(self, tag: labels.Tag) -> Lane:
+        log.info("adopted task=%s container=%s", tag.task_id, tag.container)
+        lane = self._open(Task(tag.task_id, tag.containers))
+        if self._assigned is not None and tag.task_id not in self._assigned:
+            lane.forget()
+        return lane
+
+    async def _run(self, task_id: str, lane: Lane) -> None:
+        while not lane.over:
+            try:
+                await lane.run()
+            except Exception:
+                log.exception("lane stumbled task=%s", task_id)
+                await asyncio.sleep(STUMBLE_SECONDS)
+        if self._lanes.get(task_id) is lane:
+            del self._lanes[task_id], self._running[task_id]
+
+    def _evict(self) -> None:
+        """Keeps the number of dead containers bounded: the oldest go before their time."""
+        dead = []
+        for lane in self._lanes.values():
+            ends = [seen.finished_at or 0 for seen in lane.all_seen().values() if seen.status == EXITED]
+            if ends and lane.task.outcome is not None:
+                dead.append((max(ends), lane))
+        dead.sort(key=lambda entry: entry[0], reverse=True)
+        for _, lane in dead[self._around.rules.dead_containers_max :]:
+            lane.evict()
+
+    async def close(self) -> None:
+        """Ends the lanes; containers go on."""
+        running = list(self._running.values())
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
+
+def _agrees(seen: Seen | None, state: str) -> bool:
+    return seen is not None and state in _STATES_OF.get(seen.status, ())
+
+
+def now_micros() -> int:
+    return time.time_ns() // 1000
