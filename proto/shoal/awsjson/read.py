@@ -147,9 +147,7 @@ def _read_map(value: Any, target: Any, field: FieldPlan, path: _Path, findings: 
         if item is None:
             continue
         if not isinstance(key, str) or not encodes(key):
-            findings.error(
-                (path, str(key)), "holds half of a surrogate pair in its name; write the character itself"
-            )
+            findings.error((path, str(key)), "holds half of a surrogate pair in its name; write the character itself")
         elif field.kind == "message":
             _read_message(item, target[key], field.fields(), (path, key), findings)
         else:

@@ -1,11 +1,14 @@
 """Message to document."""
 
 import base64
-from typing import Any
+from typing import Any, Final
 
 from google.protobuf.message import Message
 
 from shoal.awsjson.plan import FieldPlan, Kind, MessagePlan, plan_of
+
+# Of all other kinds the value itself is what JSON has.
+_CONVERTED: Final[frozenset[Kind]] = frozenset({"message", "time", "bytes"})
 
 
 def to_document(message: Message) -> dict[str, Any]:
@@ -23,7 +26,8 @@ def _document(message: Message, plan: MessagePlan) -> dict[str, Any]:
         if field is None or field.read_only:
             continue
         if field.shape == "list":
-            document[field.json_name] = [_value(field, item) for item in value]
+            plain = field.kind not in _CONVERTED
+            document[field.json_name] = list(value) if plain else [_value(field, item) for item in value]
         elif field.shape == "map":
             document[field.json_name] = {key: _value(field, value[key]) for key in sorted(value)}
         else:
@@ -32,7 +36,7 @@ def _document(message: Message, plan: MessagePlan) -> dict[str, Any]:
 
 
 def _value(field: FieldPlan, value: Any) -> Any:
-    kind: Kind = field.kind
+    kind = field.kind
     if kind == "message":
         return _document(value, field.fields())
     if kind == "time":

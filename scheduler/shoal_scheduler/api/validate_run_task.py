@@ -23,6 +23,7 @@ from shoal_scheduler.api.validate_values import (
 
 __all__ = ["run_task_problems", "run_task_warnings", "runnable_problems", "start_task_problems"]
 
+REQUEST_BYTES_MAX = 256 * 1024  # tags, constraints and overrides at their longest stay below
 COUNT_MAX = 10_000
 STRATEGIES_MAX = 5
 INSTANCES_MAX = 10

@@ -32,6 +32,7 @@ from shoal_scheduler.api.validate_values import (
     no_longer_than,
     one_of,
     required,
+    size_problems,
     unique,
 )
 from shoal_scheduler.api.validate_volumes import volumes_problems
@@ -58,8 +59,7 @@ def task_definition_problems(document: Document) -> list[Problem]:
     """Everything that keeps the document from being registered (the first 50 of it)."""
     size_bytes = len(json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace"))
     if size_bytes > DOCUMENT_BYTES_MAX:
-        limit = f"at most {DOCUMENT_BYTES_MAX // 1024} KiB are allowed; move long texts into the image or a volume"
-        return [Problem("", f"the task definition has {size_bytes} bytes; {limit}")]
+        return list(size_problems(size_bytes, DOCUMENT_BYTES_MAX))
     return list(islice(_problems(document), _PROBLEMS_MAX))
 
 

@@ -39,6 +39,12 @@ def between(field: str, value: int | None, low: int, high: int, unit: str = "") 
         yield Problem(field, f"must be between {low} and {high}{unit and ' ' + unit}, not {quoted(value)}")
 
 
+def size_problems(size_bytes: int, most: int) -> Problems:
+    """Of a request, before it is read: its JSON is no shorter than the message that carries it."""
+    if size_bytes > most:
+        yield Problem("", f"the request has {size_bytes} bytes; at most {most // 1024} KiB are allowed")
+
+
 def at_most(field: str, values: Collection[Any], most: int) -> Problems:
     if len(values) > most:
         yield Problem(field, f"has {len(values)} entries; at most {most} are allowed")
