@@ -29,6 +29,16 @@ def _demand(lacking: str) -> None:
     pytest.skip(lacking)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks what needs an engine or etcd by the fixtures it asks for."""
+    for item in items:
+        names = getattr(item, "fixturenames", ())
+        if "engine_factory" in names:
+            item.add_marker("engine")
+        if "etcd_factory" in names or "cluster_factory" in names:
+            item.add_marker("etcd")
+
+
 @pytest.fixture(scope="session")
 def ground() -> Iterator[Path]:
     """This run's folder. A short path: sockets lie in it, and theirs may have 107 characters."""
