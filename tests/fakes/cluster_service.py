@@ -4,22 +4,18 @@ Tasks are placed at once and then live as the test says (`advance`), or run to t
 (`exits_with`). Synchronous, in threads of its own, so that commands with an event loop of their own can call it.
 """
 
+# ruff: noqa: N802 - the methods' names are the contract's
 import threading
 import time
 import uuid
-from collections.abc import Iterator, Sequence
-from concurrent import futures
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import grpc
-from google.protobuf import any_pb2
-from google.rpc import code_pb2, error_details_pb2, status_pb2
-from shoal import arn, certificates
-from shoal.context import Context
-from shoal.rpc import Credentials, Identity, server_credentials, server_options
+from google.rpc import code_pb2
+from shoal import arn
 from shoal.v1 import (
     cluster_pb2,
     cluster_pb2_grpc,
@@ -31,7 +27,8 @@ from shoal.v1 import (
     task_pb2,
 )
 
-CLUSTER = "default"
+from tests.fakes.serving import CLUSTER, refuse
+
 INSTANCE_ID = "1f" * 16
 LIFE = ("PENDING", "RUNNING", "STOPPED")
 
@@ -153,11 +150,7 @@ class ClusterService(cluster_pb2_grpc.ClusterServicer):
         with self.changed:
             return task_pb2.DescribeTasksResponse(
                 tasks=[known[arn.short(name)] for name in request.tasks if arn.short(name) in known],
-                failures=[
-                    resource_pb2.Failure(arn=name, reason="MISSING")
-                    for name in request.tasks
-                    if arn.short(name) not in known
-                ],
+                failures=_missing([arn.short(name) for name in request.tasks], known),
             )
 
     # Events and logs
@@ -169,7 +162,7 @@ class ClusterService(cluster_pb2_grpc.ClusterServicer):
         yield event_pb2.WatchResponse(revision=at)
         while context.is_active():
             with self.changed:
-                self.changed.wait_for(lambda: len(self.state.events) > at, timeout=0.2)
+                self.changed.wait_for(partial(self._has_news, at), timeout=0.2)
                 fresh = self.state.events[at:]
             at += len(fresh)
             heard = [each for each in fresh if not wanted or arn.short(each.task.task_arn) in wanted]
@@ -289,6 +282,9 @@ class ClusterService(cluster_pb2_grpc.ClusterServicer):
                     container.exit_code = exit_code
             self._tell(task)
 
+    def _has_news(self, after: int) -> bool:
+        return len(self.state.events) > after
+
     def _live(self, task_ids: Sequence[str]) -> None:
         for task_id in task_ids:
             for status in LIFE[1:]:
@@ -361,57 +357,6 @@ class ClusterService(cluster_pb2_grpc.ClusterServicer):
         return items[begin:end], str(end) if end < len(items) else None
 
 
-def refuse(
-    context: Any,
-    message: str,
-    code: int = code_pb2.INVALID_ARGUMENT,
-    reason: str = "ClientException",
-    fields: dict[str, str] | None = None,
-) -> None:
-    """Aborts as the scheduler does: a status with google.rpc details."""
-    details = [_packed(error_details_pb2.ErrorInfo(reason=reason, domain="shoal"))]
-    if fields:
-        bad = error_details_pb2.BadRequest()
-        for path, description in fields.items():
-            bad.field_violations.add(field=path, description=description)
-        details.append(_packed(bad))
-    status = status_pb2.Status(code=code, message=message, details=details)
-    context.set_trailing_metadata([("grpc-status-details-bin", status.SerializeToString())])
-    context.abort(next(each for each in grpc.StatusCode if each.value[0] == code), message)
-
-
-@dataclass
-class Running:
-    service: ClusterService
-    server: grpc.Server
-    context: Context
-
-
-def serve(folder: Path) -> Running:
-    """Starts it on a free port, with an authority and certificates of its own in `folder`."""
-    now = datetime.now(UTC)
-    authority = certificates.ensure_authority(folder, CLUSTER, now)
-    issued = [
-        certificates.ensure_certificate(authority, folder, role, Identity(CLUSTER, role, "test"), now)
-        for role in ("scheduler", "operator")
-    ]
-    service = ClusterService()
-    server = grpc.server(futures.ThreadPoolExecutor(16), options=server_options())
-    cluster_pb2_grpc.add_ClusterServicer_to_server(service, server)
-    credentials = Credentials.load(authority.path, issued[0].certificate, issued[0].key)
-    port = server.add_secure_port("127.0.0.1:0", server_credentials(credentials))
-    server.start()
-    endpoint = f"127.0.0.1:{port}"
-    context = Context(CLUSTER, (endpoint,), CLUSTER, authority.path, issued[1].certificate, issued[1].key)
-    return Running(service, server, context)
-
-
-def _packed(message: Any) -> any_pb2.Any:
-    packed = any_pb2.Any()
-    packed.Pack(message)
-    return packed
-
-
 def _copy(into: Any, name: str, value: Any) -> None:
     if hasattr(value, "MergeFrom") and not hasattr(value, "CopyFrom"):
         getattr(into, name).MergeFrom(value)
@@ -421,6 +366,10 @@ def _copy(into: Any, name: str, value: Any) -> None:
         setattr(into, name, value)
     else:
         getattr(into, name).extend(value)
+
+
+def _missing(names: Sequence[str], known: Container[str]) -> list[resource_pb2.Failure]:
+    return [resource_pb2.Failure(arn=each, reason="MISSING") for each in names if each not in known]
 
 
 def _family(task: task_pb2.Task) -> str:

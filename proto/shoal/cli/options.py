@@ -73,9 +73,9 @@ def duration(value: str) -> float:
     """A click type: `90`, `90s`, `10m`, `1h30m`, `2d` as a number of seconds."""
     import re
 
-    parts = re.findall(r"(\d+(?:\.\d+)?)(ms|[smhd])", value)
+    parts = re.findall(r"([0-9]+(?:\.[0-9]+)?)(ms|[smhd])", value)
     if parts and "".join(number + unit for number, unit in parts) == value:
         return sum(float(number) * _SECONDS[unit] for number, unit in parts)
-    if re.fullmatch(r"\d+(\.\d+)?", value):
+    if re.fullmatch(r"[0-9]+(\.[0-9]+)?", value):
         return float(value)
     raise click.BadParameter(f"{value!r} is not a duration such as 90s, 10m or 1h30m")

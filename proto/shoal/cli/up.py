@@ -6,15 +6,15 @@ import re
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from shoal.cli import engine_http
 from shoal.cli.failures import USAGE, Failed
 from shoal.cli.options import duration
+from shoal.cli.up_report import Started, report
 from shoal.supervisor import binaries, lock, processes, settings
 from shoal.supervisor.layout import Layout, default_root
 
@@ -27,14 +27,6 @@ if TYPE_CHECKING:
 POLL_SECONDS = 0.1
 # A program that was started again this often while we wait will not come up by waiting on.
 RESTARTS_MAX = 6
-
-
-@dataclass(frozen=True, slots=True)
-class Started:
-    settings: "Settings"
-    context: "Context"
-    health: "Health"
-    was_up: bool
 
 
 @click.command()
@@ -93,7 +85,7 @@ def up(
     if not running:
         _start_supervisor(layout)
     health = asyncio.run(_wait_until_healthy(layout, chosen, context, timeout))
-    _report(output, layout, Started(chosen, context, health, running))
+    report(output, layout, Started(chosen, context, health, running))
     return None
 
 
@@ -151,22 +143,29 @@ def _begin(layout: Layout, asked: "Asked") -> tuple["Settings", "Context"]:
 
 
 def _remember(layout: Layout, asked: "Asked", owns_engine: bool) -> tuple["Settings", "Context"]:
+    """Writes the settings, the certificates and the context; nothing at all if the context's name is taken."""
     from shoal import context
     from shoal.supervisor.prepare import prepare
 
     try:
+        kept = settings.load(layout.settings)
+        name = kept.cluster if kept else asked.cluster or "default"
+        _demand_own_context(context.load().contexts.get(name), layout)
         chosen, made = prepare(layout, asked, owns_engine)
     except ValueError as error:
         raise Failed(f"Cannot start: {error}.") from None
-    contexts = context.load()
-    other = contexts.contexts.get(made.name)
-    if other is not None and other.certificate != made.certificate and other.certificate.exists():
-        raise Failed(
-            f"Context {made.name!r} in {contexts.path} belongs to another cluster ({other.certificate.parent}).",
-            "give this one another --name, or another context file by $SHOAL_CONFIG",
-        )
-    context.save(contexts.with_context(made))
+    context.save(context.load().with_context(made))
     return chosen, made
+
+
+def _demand_own_context(taken: "Context | None", layout: Layout) -> None:
+    """A context of that name may be there from before, but not lead to another cluster."""
+    if taken is None or taken.certificate.parent == layout.certificates or not taken.certificate.exists():
+        return
+    raise Failed(
+        f"Context {taken.name!r} belongs to another cluster ({taken.certificate.parent}).",
+        "give this one another --name, or another context file by $SHOAL_CONFIG",
+    )
 
 
 def _must_own_engine(layout: Layout, docker_host: str) -> bool:
@@ -255,54 +254,3 @@ def _tail(layout: Layout, name: str, count: int = 5) -> str:
     except OSError:
         return "  (it wrote nothing)"
     return "\n".join(f"  {name}: {line[:300]}" for line in lines)
-
-
-def _report(output: str, layout: Layout, started: Started) -> None:
-    if output == "json":
-        from shoal.cli.show import print_document
-
-        print_document("json", _document(layout, started))
-        return
-    from shoal.cli.show import Table, print_table
-
-    click.echo(f"Cluster {started.settings.cluster} is up{' already' if started.was_up else ''}.")
-    running = processes.load(layout.processes)
-    rows = [
-        (name, where, f"pid {running[name].pid}" if name in running else "")
-        for name, where in _places(layout, started).items()
-    ]
-    print_table(Table(("PART", "WHERE", "PROCESS"), rows))
-    if not started.was_up:
-        click.echo("\nNext:  shoal run busybox -- echo hello    shoal ps -a    shoal down")
-
-
-def _places(layout: Layout, started: Started) -> dict[str, str]:
-    chosen = started.settings
-    engine = "dockerd" if chosen.owns_engine else "engine"
-    return {
-        "scheduler": chosen.endpoint,
-        "etcd": f"127.0.0.1:{chosen.etcd_client_port}",
-        "agent": f"instance {chosen.instance_id[:8]}",
-        engine: f"{chosen.docker_host} (Docker {started.health.engine_version})",
-        "state": str(layout.root),
-        "context": started.context.name,
-    }
-
-
-def _document(layout: Layout, started: Started) -> dict[str, Any]:
-    running = processes.load(layout.processes)
-    chosen = started.settings
-    return {
-        "cluster": chosen.cluster,
-        "endpoint": chosen.endpoint,
-        "etcdEndpoint": f"127.0.0.1:{chosen.etcd_client_port}",
-        "instanceId": chosen.instance_id,
-        "dockerHost": chosen.docker_host,
-        "ownsEngine": chosen.owns_engine,
-        "engineVersion": started.health.engine_version,
-        "state": str(layout.root),
-        "context": started.context.document(),
-        "supervisorPid": lock.holder(layout.supervisor_lock),
-        "pids": {name: each.pid for name, each in running.items()},
-        "wasUp": started.was_up,
-    }

@@ -14,7 +14,8 @@ from shoal import arn
 from shoal.rpc import Credentials, server_credentials, server_options
 from shoal.v1 import cluster_pb2_grpc
 
-from tests.fakes.cluster_service import CLUSTER, ClusterService
+from tests.fakes.cluster_service import ClusterService
+from tests.fakes.serving import CLUSTER
 
 parser = argparse.ArgumentParser()
 for name in ("--listen", "--etcd", "--authority", "--certificate", "--key"):
@@ -26,7 +27,7 @@ host, _, port = arguments.etcd.rpartition(":")
 while socket.socket().connect_ex((host, int(port))):
     time.sleep(0.02)
 
-service = ClusterService()
+service = ClusterService()  # type: ignore[abstract]
 instance = next(iter(service.state.instances.values()))
 told = Path("../agent/instance_id")
 while not told.exists():

@@ -1,0 +1,70 @@
+"""What `shoal up` says when all is healthy: what runs where."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from shoal.cli.show import Table, print_document, print_table
+from shoal.supervisor import lock, processes
+from shoal.supervisor.layout import Layout
+
+if TYPE_CHECKING:
+    from shoal.cli.health import Health
+    from shoal.context import Context
+    from shoal.supervisor.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    settings: "Settings"
+    context: "Context"
+    health: "Health"
+    was_up: bool
+
+
+def report(output: str, layout: Layout, started: Started) -> None:
+    if output == "json":
+        print_document("json", _document(layout, started))
+        return
+    click.echo(f"Cluster {started.settings.cluster} is up{' already' if started.was_up else ''}.")
+    running = processes.load(layout.processes)
+    rows = [
+        (name, where, f"pid {running[name].pid}" if name in running else "")
+        for name, where in _places(layout, started).items()
+    ]
+    print_table(Table(("PART", "WHERE", "PROCESS"), rows))
+    if not started.was_up:
+        click.echo("\nNext:  shoal run busybox -- echo hello    shoal ps -a    shoal down")
+
+
+def _places(layout: Layout, started: Started) -> dict[str, str]:
+    chosen = started.settings
+    engine = "dockerd" if chosen.owns_engine else "engine"
+    return {
+        "scheduler": chosen.endpoint,
+        "etcd": f"127.0.0.1:{chosen.etcd_client_port}",
+        "agent": f"instance {chosen.instance_id[:8]}",
+        engine: f"{chosen.docker_host} (Docker {started.health.engine_version})",
+        "state": str(layout.root),
+        "context": started.context.name,
+    }
+
+
+def _document(layout: Layout, started: Started) -> dict[str, Any]:
+    running = processes.load(layout.processes)
+    chosen = started.settings
+    return {
+        "cluster": chosen.cluster,
+        "endpoint": chosen.endpoint,
+        "etcdEndpoint": f"127.0.0.1:{chosen.etcd_client_port}",
+        "instanceId": chosen.instance_id,
+        "dockerHost": chosen.docker_host,
+        "ownsEngine": chosen.owns_engine,
+        "engineVersion": started.health.engine_version,
+        "state": str(layout.root),
+        "context": started.context.document(),
+        "supervisorPid": lock.holder(layout.supervisor_lock),
+        "pids": {name: each.pid for name, each in running.items()},
+        "wasUp": started.was_up,
+    }

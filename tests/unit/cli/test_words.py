@@ -1,0 +1,120 @@
+"""The pure parts: words in, values out, and back."""
+
+import pytest
+from shoal import certificates, rpc
+from shoal.cli import checks, image, options, placement, show, tasks, text
+from shoal.supervisor import programs
+from shoal.v1 import resource_pb2, task_pb2
+
+
+@pytest.mark.parametrize(
+    ("words", "seconds"), [("90", 90), ("90s", 90), ("10m", 600), ("1h30m", 5400), ("2d", 172800), ("250ms", 0.25)]
+)
+def test_durations(words: str, seconds: float) -> None:
+    assert options.duration(words) == seconds
+
+
+@pytest.mark.parametrize("words", ["", "m", "1x", "-1s", "1h 2m", "１s"])
+def test_what_is_no_duration(words: str) -> None:
+    with pytest.raises(Exception, match="not a duration"):
+        options.duration(words)
+
+
+def test_exit_code_of_a_task_is_the_first_that_is_not_zero() -> None:
+    def task(*codes: int | None) -> task_pb2.Task:
+        return task_pb2.Task(containers=[task_pb2.Container(exit_code=code) for code in codes])
+
+    assert tasks.exit_code(task(0, 0)) == 0
+    assert tasks.exit_code(task(0, 3, 4)) == 3
+    assert tasks.exit_code(task(None)) == 125
+    assert tasks.exit_code(task()) == 125
+
+
+def test_ids_of_ranges() -> None:
+    ranges = [task_pb2.TaskIdRange(prefix="a" * 24, first=15, last=17)]
+    assert tasks.expand(ranges) == [f"{'a' * 24}0000000{digit}" for digit in "f"] + [
+        f"{'a' * 24}00000010",
+        f"{'a' * 24}00000011",
+    ]
+
+
+def test_every_short_form_names_its_task() -> None:
+    for number in (0, 1, 255, 2**32 - 1):
+        task_id = f"{'5e1f90ab' * 3}{number:08x}"
+        assert text.matches(text.short_task(task_id), task_id)
+        assert text.could_be_id(text.short_task(task_id))
+    assert not text.could_be_id("web")
+    assert not text.could_be_id("")
+
+
+@pytest.mark.parametrize("words", ["nonsense", "memberOf", "memberOf(x", "distinctinstance"])
+def test_what_is_no_constraint(words: str) -> None:
+    with pytest.raises(ValueError, match="neither"):
+        placement.constraint(words)
+
+
+def test_failures_without_an_instance_are_counted() -> None:
+    failure = resource_pb2.Failure(reason="No Container Instances were found in your cluster.")
+    assert placement.failure_lines([failure, failure]) == [f"{failure.reason} (2 times)"]
+
+
+def test_a_family_of_its_own_for_images_that_are_run() -> None:
+    document = image.document(image.ImageRun("a/b:1", publish=("53/udp",), environment={"A": "1"}, network="host"))
+    assert document == {
+        "family": "run-b",
+        "networkMode": "host",
+        "containerDefinitions": [
+            {
+                "name": "b",
+                "image": "a/b:1",
+                "essential": True,
+                "memoryReservation": 64,
+                "portMappings": [{"containerPort": 53, "protocol": "udp"}],
+                "environment": [{"name": "A", "value": "1"}],
+            }
+        ],
+    }
+
+
+@pytest.mark.parametrize(
+    ("version", "verdict"),
+    [
+        ("3.4.21", "warn"),
+        ("3.4.23", "ok"),
+        ("3.5.0", "warn"),
+        ("3.5.5", "warn"),
+        ("3.5.6", "ok"),
+        ("3.6.1", "ok"),
+        ("?", "warn"),
+    ],
+)
+def test_etcd_versions(version: str, verdict: str) -> None:
+    assert checks.etcd_version(version, "etcd").verdict == verdict
+
+
+@pytest.mark.parametrize(("version", "verdict"), [("20.10.24+dfsg1", "warn"), ("27.1.1", "ok"), ("28.0.1", "ok")])
+def test_engine_versions(version: str, verdict: str) -> None:
+    assert checks.engine_version(version, "unix:///x").verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("theirs", "verdict"), [(1000, "ok"), (1500, "ok"), (5000, "warn"), (-4000, "warn"), (10**6, "fail")]
+)
+def test_clock_skew(theirs: int, verdict: str) -> None:
+    assert checks.clock(1000, theirs, 1800).verdict == verdict
+
+
+def test_other_judgements() -> None:
+    assert checks.python_version((3, 10, 1)).verdict == "fail"
+    assert [checks.space(free, "/").verdict for free in (0, 2**30, 2**40)] == ["fail", "warn", "ok"]
+    assert [checks.certificate("x", life, 1).verdict for life in (-1.0, 0.2, 0.9)] == ["fail", "warn", "ok"]
+    assert checks.port("x", 1, free=False, ours=False).verdict == "fail"
+
+
+def test_a_table_for_pipes_is_aligned_and_cuts_nothing() -> None:
+    lines = show.plain_lines(show.Table(("A", "BB"), [("long" * 20, "x"), ("", "y")]))
+    assert {line.index(last) for line, last in zip(lines, ("BB", "x", "y"), strict=True)} == {83}
+
+
+def test_the_supervisor_knows_the_servers_names_without_loading_their_modules() -> None:
+    assert (programs.SCHEDULER_NAME, programs.ETCD_NAME) == (rpc.SERVER_NAME, certificates.ETCD_NAME)

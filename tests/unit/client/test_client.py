@@ -1,0 +1,153 @@
+import asyncio
+import socket
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from shoal import errors
+from shoal.client import Client, with_client_token
+from shoal.problems import Problem
+from shoal.v1 import cluster_pb2, task_definition_pb2, task_pb2
+
+from tests.fakes.cluster_service import ClusterService
+from tests.fakes.serving import Running, serve
+
+
+@pytest.fixture
+def service() -> ClusterService:
+    return ClusterService()  # type: ignore[abstract]
+
+
+@pytest.fixture
+def running(service: ClusterService, tmp_path: Path) -> Iterator[Running]:
+    running = serve(service, tmp_path)
+    yield running
+    running.server.stop(None)
+
+
+def definition(family: str = "web") -> task_definition_pb2.RegisterTaskDefinitionRequest:
+    container = task_definition_pb2.ContainerDefinition(name="c", image="i")
+    return task_definition_pb2.RegisterTaskDefinitionRequest(family=family, container_definitions=[container])
+
+
+def closed_port() -> str:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return f"127.0.0.1:{probe.getsockname()[1]}"
+
+
+async def test_a_call_waits_for_the_leader(service: ClusterService, running: Running) -> None:
+    service.state.unavailable = 3
+    async with Client(running.context) as client:
+        await client.cluster.ListTasks(task_pb2.ListTasksRequest())
+    assert len(service.state.requests) == 4
+
+
+async def test_a_call_finds_the_leader_among_the_endpoints(service: ClusterService, running: Running) -> None:
+    context = replace(running.context, endpoints=(closed_port(), closed_port(), *running.context.endpoints))
+    async with Client(context) as client:
+        await client.cluster.ListTasks(task_pb2.ListTasksRequest())
+        await client.cluster.ListTasks(task_pb2.ListTasksRequest())
+    assert len(service.state.requests) == 2
+
+
+async def test_nobody_there(running: Running) -> None:
+    context = replace(running.context, endpoints=(closed_port(),))
+    async with Client(context, timeout_seconds=0.3) as client:
+        with pytest.raises(errors.Unreachable) as caught:
+            await client.cluster.ListTasks(task_pb2.ListTasksRequest())
+    assert context.endpoints[0] in caught.value.message
+    assert "shoal up" in caught.value.hint
+
+
+async def test_no_answer_until_the_deadline(service: ClusterService, running: Running) -> None:
+    service.state.delay_seconds = 0.4
+    async with Client(running.context) as client:
+        with pytest.raises(errors.TimedOut, match=r"ListTasks within 0\.1 s"):
+            await client.cluster.ListTasks(task_pb2.ListTasksRequest(), timeout=0.1)
+
+
+async def test_an_error_carries_what_its_details_say(running: Running) -> None:
+    async with Client(running.context) as client:
+        with pytest.raises(errors.InvalidInput) as caught:
+            await client.cluster.RegisterTaskDefinition(task_definition_pb2.RegisterTaskDefinitionRequest(family="x"))
+        assert caught.value.code == "INVALID_ARGUMENT"
+        assert caught.value.reason == "ClientException"
+        assert caught.value.problems == (Problem("containerDefinitions", "is missing"),)
+        with pytest.raises(errors.NotFound):
+            await client.cluster.StopTask(task_pb2.StopTaskRequest(task="x"))
+
+
+async def test_a_broken_call_is_repeated_with_the_same_client_token(service: ClusterService, running: Running) -> None:
+    async with Client(running.context) as client:
+        await client.cluster.RegisterTaskDefinition(definition())
+        service.state.breaks = 1
+        request = task_pb2.RunTaskRequest(task_definition="web")
+        await client.cluster.RunTask(request)
+    assert not request.HasField("client_token"), "the caller's message is the caller's"
+    tokens = [each.client_token for each in service.state.requests if isinstance(each, task_pb2.RunTaskRequest)]
+    assert len(tokens) == 2
+    assert len(set(tokens)) == 1
+    assert tokens[0]
+
+
+async def test_what_may_not_be_done_twice_is_not_repeated(service: ClusterService, running: Running) -> None:
+    service.state.breaks = 1
+    async with Client(running.context) as client:
+        with pytest.raises(errors.Unreachable, match="connection broke"):
+            await client.cluster.RegisterTaskDefinition(definition())
+    assert len(service.state.definitions["web"]) == 1
+
+
+async def test_what_a_follower_refused_was_surely_not_done(service: ClusterService, running: Running) -> None:
+    service.state.unavailable = 2
+    async with Client(running.context) as client:
+        answer = await client.cluster.RegisterTaskDefinition(definition())
+    assert answer.task_definition.revision == 1
+
+
+def test_a_client_token_given_is_kept() -> None:
+    given = task_pb2.RunTaskRequest(client_token="mine")
+    assert with_client_token(given).client_token == "mine"
+    without = cluster_pb2.ListClustersRequest()
+    assert with_client_token(without) is without
+
+
+async def test_a_watch_goes_on_where_it_was_when_the_leader_changes(service: ClusterService, tmp_path: Path) -> None:
+    first, second = serve(service, tmp_path), serve(service, tmp_path)
+    context = replace(first.context, endpoints=(*first.context.endpoints, *second.context.endpoints))
+    seen: list[int] = []
+    async with Client(context) as client:
+        await client.cluster.RegisterTaskDefinition(definition())
+        async for answer in client.watch("default"):
+            seen += [event.revision for event in answer.events]
+            if not answer.events and not seen:
+                await client.cluster.RunTask(task_pb2.RunTaskRequest(task_definition="web"))
+            elif len(seen) == 3:
+                await asyncio.to_thread(first.server.stop(None).wait)
+                await client.cluster.RunTask(task_pb2.RunTaskRequest(task_definition="web"))
+            if len(seen) == 6:
+                break
+    second.server.stop(None)
+    assert seen == [1, 2, 3, 4, 5, 6]
+
+
+async def test_a_certificate_of_another_authority_is_refused(running: Running, tmp_path: Path) -> None:
+    stranger = serve(ClusterService(), tmp_path / "other")  # type: ignore[abstract]
+    context = replace(stranger.context, endpoints=running.context.endpoints, authority=running.context.authority)
+    async with Client(context, timeout_seconds=0.3) as client:
+        with pytest.raises(errors.Unreachable):
+            await client.cluster.ListTasks(task_pb2.ListTasksRequest())
+    stranger.server.stop(None)
+
+
+def test_a_missing_certificate_is_said_in_words(running: Running, tmp_path: Path) -> None:
+    with pytest.raises(errors.NoContext, match="cannot be read"):
+        Client(replace(running.context, key=tmp_path / "nothing"))
+
+
+def test_an_unknown_method_is_an_attribute_error(running: Running) -> None:
+    client = Client(running.context)
+    with pytest.raises(AttributeError):
+        client.cluster.Nonsense  # type: ignore[attr-defined]  # noqa: B018

@@ -1,0 +1,82 @@
+import json
+from pathlib import Path
+
+import pytest
+from shoal.supervisor import lock, settings
+from shoal.supervisor.keep import BACKOFF_FIRST_SECONDS, BACKOFF_MAX_SECONDS, next_delay_seconds
+from shoal.supervisor.layout import Layout
+from shoal.supervisor.prepare import Asked, prepare
+from shoal.supervisor.programs import programs
+from shoal.supervisor.settings import Settings
+
+CHOSEN = Settings("default", "0.0.0.0:7600", "unix:///d.sock", 1, 2, "1f" * 16)
+
+
+def test_the_delay_grows_to_its_bound_and_begins_again_after_a_long_life() -> None:
+    delays, delay = [], 0.0
+    for _ in range(10):
+        delay = next_delay_seconds(delay, lived_seconds=0.0)
+        delays.append(delay)
+    assert delays[0] == BACKOFF_FIRST_SECONDS
+    assert delays == sorted(delays)
+    assert delays[-1] == BACKOFF_MAX_SECONDS
+    assert next_delay_seconds(delays[-1], lived_seconds=60.0) == BACKOFF_FIRST_SECONDS
+
+
+def test_a_wildcard_address_is_not_dialled() -> None:
+    assert CHOSEN.endpoint == "127.0.0.1:7600"
+
+
+def test_every_port_speaks_tls_with_certificates_both_ways(tmp_path: Path) -> None:
+    etcd, scheduler, agent = programs(CHOSEN, Layout(tmp_path), "etcd", "dockerd")
+    line = " ".join(etcd.arguments)
+    assert "http://" not in line
+    for option in ("client-cert-auth", "peer-client-cert-auth"):
+        assert f"--{option}=true" in line
+    assert "--client-cert-allowed-hostname=scheduler.shoal" in line
+    for program in (scheduler, agent):
+        assert {"--authority", "--certificate", "--key"} <= set(program.arguments)
+
+
+def test_an_engine_of_ours_survives_and_restores(tmp_path: Path) -> None:
+    owned = Settings("default", "127.0.0.1:1", "unix:///d.sock", 1, 2, "1f" * 16, True, ("--debug",))
+    dockerd = programs(owned, Layout(tmp_path), "etcd", "/sbin/dockerd")[0]
+    assert dockerd.survives
+    assert list(dockerd.arguments) == ["/sbin/dockerd", "--live-restore", "--host", "unix:///d.sock", "--debug"]
+
+
+def test_a_free_port_is_chosen_once(tmp_path: Path) -> None:
+    layout = Layout(tmp_path)
+    first, context = prepare(layout, Asked(listen="127.0.0.1:0"), owns_engine=False)
+    second, _ = prepare(layout, Asked(listen="127.0.0.1:0"), owns_engine=False)
+    third, _ = prepare(layout, Asked(), owns_engine=False)
+    assert first.listen == second.listen == third.listen == context.endpoints[0]
+    assert not first.listen.endswith(":0")
+    assert settings.load(layout.settings) == third
+    moved, _ = prepare(layout, Asked(listen="127.0.0.1:7601"), owns_engine=False)
+    assert (moved.listen, moved.instance_id) == ("127.0.0.1:7601", first.instance_id)
+
+
+def test_a_lock_is_held_by_one(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    assert lock.holder(path) is None
+    lock.acquire(path)
+    assert lock.holder(path) is not None
+    with pytest.raises(lock.Busy):
+        lock.acquire(path)
+
+
+@pytest.mark.parametrize("text", ["[]", "{}", '{"cluster": 1}', "{"])
+def test_broken_settings_are_an_error(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "settings.json"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=r"settings file|Expecting"):
+        settings.load(path)
+
+
+def test_settings_of_a_newer_version_with_more_fields_are_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "settings.json"
+    settings.save(path, CHOSEN)
+    path.write_text(json.dumps({**json.loads(path.read_text()), "colour": "red"}))
+    with pytest.raises(ValueError, match="colour"):
+        settings.load(path)
