@@ -87,9 +87,6 @@ def _memory_mib(meminfo: str) -> int:
 
 def _gpus(folder: Path) -> tuple[str, ...]:
     """UUIDs of the NVIDIA GPUs the driver knows: no program of the vendor needs to be there."""
-    ids = []
-    for card in sorted(folder.glob("*/information")) if folder.is_dir() else ():
-        for row in card.read_text().splitlines():
-            if row.startswith("GPU UUID:"):
-                ids.append(row.partition(":")[2].strip())
-    return tuple(ids)
+    cards = sorted(folder.glob("*/information")) if folder.is_dir() else []
+    rows = [row for card in cards for row in card.read_text().splitlines()]
+    return tuple(row.partition(":")[2].strip() for row in rows if row.startswith("GPU UUID:"))

@@ -12,6 +12,7 @@ from shoal_agent import machine, record, steps
 from shoal_agent.case import Case, Surroundings, now_millis
 from shoal_agent.engine import EngineError, EngineTimeout, EngineUnavailable
 from shoal_agent.journal import JournalFault
+from shoal_agent.pause import either
 from shoal_agent.specification import plans
 from shoal_agent.task import Assignment, Report, Seen, Task, View
 from shoal_agent.verdict import report_of
@@ -44,6 +45,12 @@ class Lane:
 
     def report(self) -> Report:
         return report_of(self._case.task, self._case.view)
+
+    @property
+    def settled(self) -> bool:
+        """True if nothing that was found or remembered still has to be looked at."""
+        unseen = [name for name in self.task.launched if self.seen(name) is None]
+        return not unseen and not self._case.view.unclear
 
     async def stepped(self) -> None:
         """Returns after the lane's next step."""
@@ -150,7 +157,7 @@ class Lane:
         if case.task.acknowledged and not self._noted_acknowledged:
             await case.around.journal.append(record.acknowledged(case.task.id))
             self._noted_acknowledged = True
-        await _either(case.changed, None if until is None else max(0.0, (until - now_millis()) / 1000))
+        await either(case.changed, None if until is None else max(0.0, (until - now_millis()) / 1000))
 
     async def _kill(self, names: tuple[str, ...]) -> None:
         if self._tried_to_kill:  # it does not die at once: not in a tight loop
@@ -169,7 +176,7 @@ class Lane:
                 await self._pause()
 
     async def _pause(self) -> None:
-        await _either(self._case.changed, self._pause_seconds)
+        await either(self._case.changed, self._pause_seconds)
         self._pause_seconds = min(2 * self._pause_seconds, PAUSE_SECONDS_MAX)
 
     def _tell(self) -> None:
@@ -181,12 +188,3 @@ class Lane:
         if report.last_status != "PENDING" and report != case.told:
             case.told = report
             case.around.reporter.offer(report)
-
-
-async def _either(event: asyncio.Event, seconds: float | None) -> None:
-    """Until the event or the time, whichever comes first."""
-    try:
-        async with asyncio.timeout(seconds):
-            await event.wait()
-    except TimeoutError:
-        return

@@ -19,11 +19,10 @@ from shoal_agent.permissions import check_task, privileges
 from shoal_agent.ports import Published, published
 from shoal_agent.quantities import MIB, cpu_units, memory_mib
 from shoal_agent.refusal import Refused
-from shoal_agent.task import Assignment, ContainerPlan
+from shoal_agent.task import STOP_TIMEOUT_SECONDS, Assignment, ContainerPlan
 
 Document = Mapping[str, Any]
 
-STOP_TIMEOUT_SECONDS = 30
 CPU_SHARES_MIN = 2
 _LOG_LIMITS = {"max-size": "10m", "max-file": "3"}
 _LOG_OPTIONS = frozenset({"max-size", "max-file", "labels", "labels-regex", "env", "env-regex", "tag", "compress"})

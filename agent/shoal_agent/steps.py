@@ -20,8 +20,7 @@ from shoal_agent.engine import (
 )
 from shoal_agent.journal import JournalFault
 from shoal_agent.refusal import Refused
-from shoal_agent.specification import STOP_TIMEOUT_SECONDS
-from shoal_agent.task import ABSENT, CREATED, EXITED, RUNNING, Report, Seen
+from shoal_agent.task import ABSENT, CREATED, EXITED, RUNNING, STOP_TIMEOUT_SECONDS, Report, Seen
 from shoal_agent.verdict import exit_code_known
 
 log = logging.getLogger(__name__)
@@ -43,7 +42,10 @@ async def inspect(case: Case, name: str) -> None:
         raise
     tag = labels.read(found.labels)
     ours = case.around.owner.owns(found.labels) and tag is not None and tag.task_id == case.task.id
-    case.see(name, _seen(case, name, found) if ours else Seen(ABSENT))
+    seen = _seen(case, name, found) if ours else Seen(ABSENT)
+    case.see(name, seen)
+    if seen.status in (RUNNING, EXITED):
+        await _note_launched(case, name)
 
 
 def _seen(case: Case, name: str, found: Inspected) -> Seen:
@@ -130,10 +132,7 @@ async def _adopt(case: Case, name: str, conflict: NameConflict) -> None:
 
 async def start(case: Case, name: str) -> None:
     seen = case.view.seen[name]
-    if name not in case.task.launched:
-        with case.span("journal"):
-            await case.around.journal.append(record.launched(case.task.id, name))
-        case.task = replace(case.task, launched=case.task.launched | {name})
+    await _note_launched(case, name)
     try:
         async with case.around.starts.one():
             if case.unwanted:
@@ -148,6 +147,14 @@ async def start(case: Case, name: str) -> None:
         fixed = case.specification(name).ports.fixed
         ports = None if name in case.view.ports_open else fixed
         case.see(name, replace(seen, status=RUNNING, started_at=now_millis(), ports=ports))
+
+
+async def _note_launched(case: Case, name: str) -> None:
+    """On disk before the start is issued, and again for what is found running by an agent that forgot."""
+    if name not in case.task.launched:
+        with case.span("journal"):
+            await case.around.journal.append(record.launched(case.task.id, name))
+        case.task = replace(case.task, launched=case.task.launched | {name})
 
 
 async def stop(case: Case, names: tuple[str, ...]) -> None:

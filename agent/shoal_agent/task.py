@@ -7,6 +7,9 @@ from typing import Any
 
 from shoal_agent.engine import Port
 
+# ECS's, for a container whose definition names none.
+STOP_TIMEOUT_SECONDS = 30
+
 ABSENT, CREATED, RUNNING, EXITED = "ABSENT", "CREATED", "RUNNING", "EXITED"
 
 
@@ -105,7 +108,7 @@ class Seen:
     finished_at: int | None = None
     ports: tuple[Port, ...] | None = None
     volumes: tuple[str, ...] = ()
-    stop_timeout_seconds: int = 30
+    stop_timeout_seconds: int = STOP_TIMEOUT_SECONDS
 
 
 @dataclass(frozen=True, slots=True)

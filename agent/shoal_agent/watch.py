@@ -7,10 +7,11 @@ engine was started anew, so then everything is asked again. The engine being awa
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from dataclasses import replace
 
 from shoal_agent.case import Surroundings
-from shoal_agent.engine import EngineError, EngineUnavailable
+from shoal_agent.engine import EngineError, EngineTimeout, EngineUnavailable
+from shoal_agent.pause import either
 from shoal_agent.verdict import EngineStart
 from shoal_agent.worker import Worker
 
@@ -25,28 +26,29 @@ SILENT_PINGS_MAX = 2
 class Watch:
     """`status` is OK or IMPAIRED, as heartbeats say it; `changed` is set when it changes."""
 
-    def __init__(self, around: Surroundings, worker: Worker, learned_epoch: Callable[[int], None]) -> None:
+    def __init__(self, around: Surroundings, worker: Worker) -> None:
         self._around = around
         self._worker = worker
-        self._learned_epoch = learned_epoch
         self._up = asyncio.Event()
         self._silent_pings = 0
         self._came_back = False  # this process saw the engine go away before
         self._listed_at = 0.0
+        self._version = ""
+        self._slow = False  # it answers a ping, but not a listing
         self.changed = asyncio.Event()
 
     @property
     def status(self) -> str:
-        return "OK" if self._up.is_set() else "IMPAIRED"
+        return "OK" if self._up.is_set() and not self._slow else "IMPAIRED"
 
-    async def wait_up(self, seconds: float) -> bool:
-        """True if the engine has answered and been listed within the time."""
-        try:
-            async with asyncio.timeout(seconds):
-                await self._up.wait()
-        except TimeoutError:
-            return False
-        return True
+    async def wait_up(self) -> None:
+        """Returns when the engine has answered and been listed."""
+        await self._up.wait()
+
+    @property
+    def engine_version(self) -> str:
+        """Empty before the engine has answered once."""
+        return self._version
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as group:
@@ -59,35 +61,43 @@ class Watch:
             asked_for = trouble.is_set()
             trouble.clear()
             try:
-                await self._look(asked_for)
+                await self._around.engine.ping()
                 self._silent_pings = 0
+                await self._look(asked_for)
             except EngineError as error:
                 self._note_silence(error)
-            seconds = PING_PERIOD_SECONDS if self._up.is_set() and not self._silent_pings else RETRY_SECONDS
-            try:
-                async with asyncio.timeout(seconds):
-                    await (trouble.wait() if self._up.is_set() else asyncio.sleep(seconds))
-            except TimeoutError:
-                continue
+            await asyncio.sleep(RETRY_SECONDS)
+            if self._up.is_set() and not self._silent_pings:
+                await either(trouble, PING_PERIOD_SECONDS)
 
     async def _look(self, thoroughly: bool) -> None:
-        await self._around.engine.ping()
         due = time.monotonic() - self._listed_at >= LISTING_PERIOD_SECONDS
         if thoroughly or not self._up.is_set():
             await self._learn_start()
         elif not due:
             return
-        listing = await self._around.engine.containers(self._around.owner.labels)
+        try:
+            listing = await self._around.engine.containers(self._around.owner.labels)
+        except EngineTimeout:
+            self._note_slow(True)
+            raise
+        self._note_slow(False)
         self._listed_at = time.monotonic()
-        self._learned_epoch(self._worker.observe(listing))
+        self._learn_epoch(self._worker.observe(listing))
         if not self._up.is_set():
             log.info("engine up containers=%d", len(listing))
             self._up.set()
             self.changed.set()
 
+    def _learn_epoch(self, epoch: int) -> None:
+        """A journal that was lost forgot the highest epoch; containers still name the one they were made under."""
+        if epoch > self._around.owner.epoch:
+            self._around.owner = replace(self._around.owner, epoch=epoch)
+
     async def _learn_start(self) -> None:
         """When the engine that answers was ready, and what it ended on its way there."""
         facts = await self._around.engine.facts()
+        self._version = facts.version
         made_at, ready_at = facts.set_up_at, facts.set_up_at
         ended: frozenset[str] = frozenset()
         if made_at is not None:
@@ -100,6 +110,12 @@ class Watch:
         if before.ready_at is not None and ready_at is not None:
             ready_at = max(before.ready_at, ready_at)
         self._around.engine_start = EngineStart(ready_at, frozenset(before.ended) | ended)
+
+    def _note_slow(self, slow: bool) -> None:
+        """An engine that lists nothing gets no new work; what it does for single containers goes on."""
+        if slow != self._slow:
+            self._slow = slow
+            self.changed.set()
 
     def _note_silence(self, error: EngineError) -> None:
         """A refused connection is an engine that is away; one that does not answer may be only slow."""

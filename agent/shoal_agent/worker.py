@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import time
 from collections.abc import Iterable, Sequence
 
 from shoal_agent import labels
@@ -111,7 +110,7 @@ class Worker:
     async def settled(self) -> None:
         """Returns when every container that was found has been looked at once."""
         for lane in list(self._lanes.values()):
-            while not lane.over and any(lane.seen(name) is None for name in lane.task.launched):
+            while not lane.over and not lane.settled:
                 await lane.stepped()
 
     # Lanes.
@@ -160,7 +159,3 @@ class Worker:
 
 def _agrees(seen: Seen | None, state: str) -> bool:
     return seen is not None and state in _STATES_OF.get(seen.status, ())
-
-
-def now_micros() -> int:
-    return time.time_ns() // 1000

@@ -1,0 +1,146 @@
+"""`python -m shoal_agent`: starts the agent and keeps it until SIGTERM, which leaves every container running."""
+
+import argparse
+import asyncio
+import gc
+import logging
+import signal
+import sys
+import time
+from pathlib import Path
+
+from shoal.rpc import Credentials, Identity
+
+from shoal_agent import VERSION, record
+from shoal_agent.case import Surroundings
+from shoal_agent.configuration import BadConfiguration, Configuration, load
+from shoal_agent.docker import DockerEngine
+from shoal_agent.fingerprint import fingerprint, look
+from shoal_agent.identity import NotAnAgent, identity_of
+from shoal_agent.journal import Journal, StateInUse
+from shoal_agent.labels import Owner
+from shoal_agent.reporter import Reporter
+from shoal_agent.session import Caller, Session
+from shoal_agent.slots import Pulls, Slots
+from shoal_agent.verdict import EngineStart
+from shoal_agent.watch import Watch
+from shoal_agent.worker import Worker
+
+log = logging.getLogger("shoal_agent")
+
+# How long the first session waits for the engine to show what it has.
+ENGINE_SECONDS = 5.0
+OOM_SCORE = -900
+
+
+def main() -> int:
+    arguments = _parser().parse_args()
+    level = logging.DEBUG if arguments.verbose else logging.INFO
+    logging.basicConfig(level=level, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s")
+    try:
+        rules = load(arguments.config)
+        credentials = Credentials.load(arguments.authority, arguments.certificate, arguments.key)
+        identity = identity_of(credentials.certificate)
+        journal = Journal(arguments.state)
+    except (BadConfiguration, NotAnAgent, StateInUse, OSError) as error:
+        log.error("cannot start reason=%s", error)
+        return 2
+    _protect()
+    import uvloop
+
+    try:
+        uvloop.run(_serve(arguments, rules, credentials, identity, journal))
+    finally:
+        journal.close()
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("shoal_agent", description="Runs the tasks that a scheduler assigns to this host.")
+    parser.add_argument("--scheduler", required=True, metavar="HOST:PORT[,...]", help="schedulers, any order")
+    parser.add_argument("--state", required=True, type=Path, help="a folder of this agent's own")
+    parser.add_argument("--authority", required=True, type=Path, help="the cluster's authority (PEM)")
+    parser.add_argument("--certificate", required=True, type=Path, help="this agent's certificate (PEM)")
+    parser.add_argument("--key", required=True, type=Path, help="its key (PEM)")
+    parser.add_argument("--docker-host", default="unix:///var/run/docker.sock", help="the engine's address")
+    parser.add_argument("--config", type=Path, help="what this host gives to tasks (TOML)")
+    parser.add_argument("--verbose", action="store_true")
+    parser.add_argument("--version", action="version", version=VERSION)
+    return parser
+
+
+async def _serve(
+    arguments: argparse.Namespace,
+    rules: Configuration,
+    credentials: Credentials,
+    identity: Identity,
+    journal: Journal,
+) -> None:
+    ending = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, ending.set)
+    incarnation = max(journal.memory.incarnation + 1, time.time_ns() // 1_000_000)
+    await journal.append(record.incarnation(incarnation))
+    around = _surroundings(arguments.docker_host, rules, identity, journal)
+    remembered = [task.as_task(task_id) for task_id, task in journal.memory.tasks.items()]
+    worker = Worker(around, remembered)
+    watch = Watch(around, worker)
+    caller = Caller(credentials, incarnation, fingerprint(look(arguments.state), rules))
+    session = Session(arguments.scheduler.split(","), caller, around, worker, watch)
+    log.info("agent began instance=%s version=%s tasks=%d", identity.name, VERSION, len(remembered))
+    work = asyncio.create_task(_work(watch, worker, session))
+    end = asyncio.create_task(ending.wait())
+    await asyncio.wait({work, end}, return_when=asyncio.FIRST_COMPLETED)
+    for task in (work, end):
+        task.cancel()
+    await asyncio.wait({work, end})
+    await worker.close()
+    await around.pulls.close()
+    await around.engine.close()
+    log.info("agent ended")
+    if not work.cancelled():
+        work.result()
+
+
+async def _work(watch: Watch, worker: Worker, session: Session) -> None:
+    async with asyncio.TaskGroup() as group:
+        group.create_task(watch.run())
+        # The first inventory should be whole, but an engine that is down must not keep the agent silent.
+        try:
+            async with asyncio.timeout(ENGINE_SECONDS):
+                await watch.wait_up()
+                await worker.settled()
+        except TimeoutError:
+            log.warning("engine not seen yet")
+        # What was imported lives as long as the process: not to be walked through by every collection.
+        gc.collect()
+        gc.freeze()
+        group.create_task(session.run())
+
+
+def _surroundings(docker_host: str, rules: Configuration, identity: Identity, journal: Journal) -> Surroundings:
+    engine = DockerEngine(docker_host)
+    return Surroundings(
+        engine=engine,
+        journal=journal,
+        reporter=Reporter(),
+        rules=rules,
+        owner=Owner(identity.cluster, identity.name, journal.memory.epoch),
+        starts=Slots(rules.concurrent_starts),
+        pulls=Pulls(engine, rules.concurrent_pulls),
+        engine_trouble=asyncio.Event(),
+        engine_start=EngineStart(),
+    )
+
+
+def _protect() -> None:
+    """When memory runs out, the kernel should choose a task rather than the agent. Containers are the engine's
+    children and inherit nothing from here; without the right to do it, nothing is done."""
+    try:
+        Path("/proc/self/oom_score_adj").write_text(str(OOM_SCORE))
+    except OSError as error:
+        log.debug("not protected reason=%s", error)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,189 @@
+"""The one stream to the scheduler: dials out, says who it is and what it has, then reports, and obeys.
+
+    agent                       scheduler
+    Hello, Inventory  ------->
+                      <-------  Welcome (epoch, pace), Assignments (full)
+    Reports, Heartbeat ------>
+                      <-------  ReportsAck, Assignments (increments), LogRequest
+
+A session of a leader older than one obeyed before is left at once: the highest epoch is on disk before anything it
+says is done. A stream that is silent where an answer is due, or dead without saying so, is given up.
+"""
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import grpc
+from shoal.rpc import Credentials, open_channel
+from shoal.v1 import agent_pb2, agent_pb2_grpc
+
+from shoal_agent import convert, record
+from shoal_agent.case import Surroundings
+from shoal_agent.fingerprint import Fingerprint
+from shoal_agent.logs import Logs
+from shoal_agent.pause import either, retry_seconds
+from shoal_agent.watch import Watch
+from shoal_agent.worker import Worker
+
+log = logging.getLogger(__name__)
+
+WELCOME_SECONDS = 10.0
+SETTLED_SECONDS = 5.0
+GOODBYE_SECONDS = 1.0
+
+_Call = grpc.aio.StreamStreamCall[agent_pb2.AgentMessage, agent_pb2.SchedulerMessage]
+
+
+class SessionOver(Exception):  # noqa: N818 - reads as what it says
+    """Why this session is left; another is tried."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """What this agent says of itself in every session."""
+
+    credentials: Credentials
+    incarnation: int
+    host: Fingerprint
+
+
+class Session:
+    def __init__(
+        self, endpoints: Sequence[str], caller: Caller, around: Surroundings, worker: Worker, watch: Watch
+    ) -> None:
+        self._endpoints = endpoints
+        self._caller = caller
+        self._around = around
+        self._worker = worker
+        self._watch = watch
+        self._logs = Logs(around, worker)
+        self._writing = asyncio.Lock()
+        self._unanswered_since: float | None = None
+
+    async def run(self) -> None:
+        """For ever: one session after another, through the list of schedulers."""
+        tries, outage_since = 0, time.monotonic()
+        while True:
+            endpoint = self._endpoints[tries % len(self._endpoints)]
+            began = time.monotonic()
+            try:
+                await self._serve(endpoint)
+            except* (SessionOver, grpc.aio.AioRpcError) as group:
+                log.warning("session ended scheduler=%s reason=%s", endpoint, _told(group))
+            ended = time.monotonic()
+            if ended - began > SETTLED_SECONDS:
+                tries, outage_since = 0, ended
+            else:
+                tries += 1
+            await asyncio.sleep(retry_seconds(ended - outage_since, random.random()))  # jitter needs no secret
+
+    async def _serve(self, endpoint: str) -> None:
+        async with open_channel(endpoint, self._caller.credentials) as channel:
+            stub = agent_pb2_grpc.AgentSessionStub(channel)
+            call = stub.Session()
+            try:
+                welcome = await self._introduce(call)
+                log.info("session began scheduler=%s epoch=%d", endpoint, welcome.epoch)
+                self._around.reporter.rewind()
+                self._unanswered_since = None
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(self._read(call, stub, group))
+                    group.create_task(self._report(call))
+                    group.create_task(self._beat(call, welcome))
+            finally:
+                call.cancel()
+
+    async def _introduce(self, call: "_Call") -> agent_pb2.Welcome:
+        try:
+            async with asyncio.timeout(WELCOME_SECONDS):
+                version = self._watch.engine_version
+                caller, owner = self._caller, self._around.owner
+                await call.write(convert.hello(owner.cluster, caller.incarnation, caller.host, version))
+                await call.write(convert.inventory(self._worker.inventory()))
+                first = await call.read()
+        except TimeoutError:
+            raise SessionOver("no welcome in time") from None
+        if not isinstance(first, agent_pb2.SchedulerMessage):
+            raise SessionOver(await _ending(call))
+        if first.WhichOneof("kind") != "welcome":
+            raise SessionOver("it does not begin with a welcome")
+        await self._obey(first.welcome.epoch)
+        return first.welcome
+
+    async def _obey(self, epoch: int) -> None:
+        """From here on nothing of an older leader is obeyed, also after a crash."""
+        highest = self._around.owner.epoch
+        if epoch < highest:
+            raise SessionOver(f"its epoch {epoch} is over: {highest} has been seen")
+        if epoch > highest:
+            await self._around.journal.append(record.epoch(epoch))
+            self._around.owner = replace(self._around.owner, epoch=epoch)
+
+    async def _read(self, call: "_Call", stub: "agent_pb2_grpc.AgentSessionAsyncStub", group: asyncio.TaskGroup) -> None:
+        while True:
+            message = await call.read()
+            if not isinstance(message, agent_pb2.SchedulerMessage):
+                raise SessionOver(await _ending(call))
+            match message.WhichOneof("kind"):
+                case "assignments":
+                    received_micros = time.time_ns() // 1000
+                    wanted = convert.assignments(message.assignments)
+                    self._worker.apply(message.assignments.full, wanted, received_micros)
+                case "reports_ack":
+                    self._worker.acknowledged(self._around.reporter.acknowledge(message.reports_ack.sequence))
+                    self._unanswered_since = time.monotonic() if self._around.reporter.unacknowledged else None
+                case "log_request":
+                    group.create_task(self._logs.send(stub, message.log_request))
+                case kind:
+                    log.warning("message not understood kind=%s", kind)
+
+    async def _report(self, call: "_Call") -> None:
+        while True:
+            batch = self._around.reporter.take()
+            if batch is None:
+                await self._around.reporter.changed.wait()
+                continue
+            if self._unanswered_since is None:
+                self._unanswered_since = time.monotonic()
+            await self._write(call, convert.reports(batch.sequence, batch.reports))
+
+    async def _beat(self, call: "_Call", welcome: agent_pb2.Welcome) -> None:
+        """At the scheduler's pace, and at once when the engine's health changes."""
+        period_seconds = max(welcome.heartbeat_period_millis, 100) / 1000
+        deadline_seconds = max(welcome.session_deadline_millis / 1000, 2 * period_seconds)
+        while True:
+            self._watch.changed.clear()
+            await self._write(call, convert.heartbeat(self._watch.status))
+            await either(self._watch.changed, period_seconds)
+            since = self._unanswered_since
+            if since is not None and time.monotonic() - since > deadline_seconds:
+                raise SessionOver("reports are not acknowledged")
+
+    async def _write(self, call: "_Call", message: agent_pb2.AgentMessage) -> None:
+        async with self._writing:
+            await call.write(message)
+
+
+async def _ending(call: "_Call") -> str:
+    """What the other end said when it ended the stream."""
+    try:
+        async with asyncio.timeout(GOODBYE_SECONDS):
+            return f"{(await call.code()).name}: {await call.details()}"
+    except TimeoutError:
+        return "the stream ended"
+
+
+def _told(group: BaseExceptionGroup[BaseException]) -> str:
+    reasons = []
+    for error in group.exceptions:
+        if isinstance(error, grpc.aio.AioRpcError):
+            reasons.append(f"{error.code().name}: {error.details()}")
+        elif isinstance(error, BaseExceptionGroup):
+            reasons.append(_told(error))
+        else:
+            reasons.append(str(error))
+    return "; ".join(reasons)
