@@ -15,7 +15,7 @@ from shoal_scheduler.api.validate_task_definition import (
     task_definition_problems,
     task_definition_warnings,
 )
-from shoal_scheduler.model.quantity import cpu_units, memory_mib
+from shoal.quantity import cpu_units, memory_mib
 
 from tests.properties.documents import documents
 from tests.unit.api.definitions import CONTAINER

@@ -3,6 +3,7 @@
 import base64
 import binascii
 import math
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TypeVar
@@ -19,6 +20,7 @@ M = TypeVar("M", bound=Message)
 _PROBLEMS_MAX: Final = 50
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _SECONDS_MAX: Final = 253_402_300_799  # the end of the year 9999
+_WHOLE: Final = re.compile(r"-?[0-9]{1,19}")
 _REGISTER_REQUEST: Final = "shoal.v1.RegisterTaskDefinitionRequest"
 
 # A path while reading: the parent's and one step. It becomes text only if there is something to say.
@@ -156,7 +158,13 @@ def _read_map(value: Any, target: Any, field: FieldPlan, path: _Path, findings: 
 
 
 def _scalars(value: Any, field: FieldPlan, path: _Path, findings: _Findings) -> Iterator[Any]:
-    """The value as its field takes it; nothing if it is wrong, which is noted."""
+    """The value as its field takes it; nothing if it is wrong, which is noted.
+
+    Published files write whole numbers as strings now and then: they are read as meant, and it is said so.
+    """
+    if not findings.strict and field.kind == "integer" and isinstance(value, str) and _WHOLE.fullmatch(value):
+        findings.warnings.append(Problem(_text(path), f"is the string {quoted(value)}; it is read as a number"))
+        value = int(value)
     try:
         yield _SCALARS[field.kind](value, field)
     except _WrongError as wrong:

@@ -1199,6 +1199,7 @@ class RunTaskResponse(_message.Message):
     TASKS_FIELD_NUMBER: _builtins.int
     FAILURES_FIELD_NUMBER: _builtins.int
     TASK_ID_RANGES_FIELD_NUMBER: _builtins.int
+    WARNINGS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def tasks(self) -> _containers.RepeatedCompositeFieldContainer[Global___Task]:
         """The first 100 of the tasks that were placed; the rest by their ids."""
@@ -1209,16 +1210,21 @@ class RunTaskResponse(_message.Message):
     def task_id_ranges(self) -> _containers.RepeatedCompositeFieldContainer[Global___TaskIdRange]:
         """Every task of this answer."""
 
+    @_builtins.property
+    def warnings(self) -> _containers.RepeatedCompositeFieldContainer[_task_definition_pb2.Warning]:
+        """What was accepted but does nothing here."""
+
     def __init__(
         self,
         *,
         tasks: _abc.Iterable[Global___Task] | None = ...,
         failures: _abc.Iterable[_resource_pb2.Failure] | None = ...,
         task_id_ranges: _abc.Iterable[Global___TaskIdRange] | None = ...,
+        warnings: _abc.Iterable[_task_definition_pb2.Warning] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["failures", b"failures", "task_id_ranges", b"task_id_ranges", "tasks", b"tasks"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["failures", b"failures", "task_id_ranges", b"task_id_ranges", "tasks", b"tasks", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1426,19 +1432,25 @@ class StartTaskResponse(_message.Message):
 
     TASKS_FIELD_NUMBER: _builtins.int
     FAILURES_FIELD_NUMBER: _builtins.int
+    WARNINGS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def tasks(self) -> _containers.RepeatedCompositeFieldContainer[Global___Task]: ...
     @_builtins.property
     def failures(self) -> _containers.RepeatedCompositeFieldContainer[_resource_pb2.Failure]: ...
+    @_builtins.property
+    def warnings(self) -> _containers.RepeatedCompositeFieldContainer[_task_definition_pb2.Warning]:
+        """What was accepted but does nothing here."""
+
     def __init__(
         self,
         *,
         tasks: _abc.Iterable[Global___Task] | None = ...,
         failures: _abc.Iterable[_resource_pb2.Failure] | None = ...,
+        warnings: _abc.Iterable[_task_definition_pb2.Warning] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["failures", b"failures", "tasks", b"tasks"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["failures", b"failures", "tasks", b"tasks", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

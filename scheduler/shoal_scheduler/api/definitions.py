@@ -9,8 +9,12 @@ from shoal.v1 import task_definition_pb2 as pb
 from shoal_scheduler.api import convert
 from shoal_scheduler.api.fields import bounded, check_expression, refuse, required, tags_of
 from shoal_scheduler.api.pages import page
-from shoal_scheduler.api.validate_task_definition import task_definition_problems, task_definition_warnings
-from shoal_scheduler.api.validate_values import one_of
+from shoal_scheduler.api.validate_task_definition import (
+    DOCUMENT_BYTES_MAX,
+    task_definition_problems,
+    task_definition_warnings,
+)
+from shoal_scheduler.api.validate_values import one_of, size_problems
 from shoal_scheduler.control import inputs as i
 from shoal_scheduler.control.definitions import find
 from shoal_scheduler.control_plane import ControlPlane
@@ -34,6 +38,7 @@ _READ_ONLY = (
 async def register(
     plane: ControlPlane, request: pb.RegisterTaskDefinitionRequest, caller: Identity
 ) -> pb.RegisterTaskDefinitionResponse:
+    refuse(size_problems(request.ByteSize(), DOCUMENT_BYTES_MAX))
     tags = tags_of(request.tags)
     document = {key: value for key, value in awsjson.to_document(request).items() if key not in _READ_ONLY}
     refuse(task_definition_problems(document))

@@ -25,9 +25,14 @@ from shoal_scheduler.api.fields import (
 from shoal_scheduler.api.instances import instance_id
 from shoal_scheduler.api.pages import page
 from shoal_scheduler.api.status import status_of
-from shoal_scheduler.api.validate_run_task import run_task_problems
-from shoal_scheduler.api.validate_runnable import runnable_problems
-from shoal_scheduler.api.validate_values import one_of
+from shoal_scheduler.api.validate_run_task import (
+    REQUEST_BYTES_MAX,
+    run_task_problems,
+    run_task_warnings,
+    runnable_problems,
+    start_task_problems,
+)
+from shoal_scheduler.api.validate_values import one_of, size_problems
 from shoal_scheduler.control import inputs as i
 from shoal_scheduler.control.definitions import find
 from shoal_scheduler.control_plane import ControlPlane
@@ -45,12 +50,13 @@ RUN_TASKS_IN_FLIGHT_MAX = 1000
 
 async def run(plane: ControlPlane, request: pb.RunTaskRequest, _caller: Identity) -> pb.RunTaskResponse:
     received = time.time_ns() // 1000
+    refuse(size_problems(request.ByteSize(), REQUEST_BYTES_MAX), "InvalidParameterException")
     document = awsjson.to_document(request)
-    refuse(run_task_problems(document), "InvalidParameterException")
-    launched = await plane.engine.submit(_run_task(plane, request, document))
+    refuse(run_task_problems(document, _definition(plane, request, document)), "InvalidParameterException")
+    launched = await plane.engine.submit(_run_task(request, document))
     assert isinstance(launched, i.Launched)
     _trace(plane, launched, received)
-    return _answer(plane.tables, launched)
+    return _answer(plane.tables, launched, document)
 
 
 async def run_stream(
@@ -89,30 +95,36 @@ async def run_stream(
 
 async def start(plane: ControlPlane, request: pb.StartTaskRequest, _caller: Identity) -> pb.StartTaskResponse:
     """One task on each named instance: the caller is the scheduler."""
+    refuse(size_problems(request.ByteSize(), REQUEST_BYTES_MAX), "InvalidParameterException")
     document = awsjson.to_document(request)
-    names = bounded(request.container_instances, "containerInstances", most=10)
-    refuse(run_task_problems(document), "InvalidParameterException")
-    launched = await plane.engine.submit(_run_task(plane, request, document, tuple(names)))
+    refuse(start_task_problems(document, _definition(plane, request, document)), "InvalidParameterException")
+    launched = await plane.engine.submit(_run_task(request, document, tuple(request.container_instances)))
     assert isinstance(launched, i.Launched)
-    answer = _answer(plane.tables, launched)
-    return pb.StartTaskResponse(tasks=answer.tasks, failures=answer.failures)
+    answer = _answer(plane.tables, launched, document)
+    return pb.StartTaskResponse(tasks=answer.tasks, failures=answer.failures, warnings=answer.warnings)
+
+
+def _definition(
+    plane: ControlPlane, request: pb.RunTaskRequest | pb.StartTaskRequest, document: dict[str, Any]
+) -> dict[str, Any] | None:
+    """The definition that would run, which must be runnable. None for a repeated request: whatever has become of
+    its definition since, it gets the answer it got."""
+    name = required(request, "task_definition", "taskDefinition")
+    if plane.tables.launch_by_token(cluster_name(request), document.get("clientToken", "")):
+        return None
+    definition = find(Overlay(plane.tables), name)
+    refuse(runnable_problems(definition.document))
+    return definition.document
 
 
 def _run_task(
-    plane: ControlPlane,
-    request: pb.RunTaskRequest | pb.StartTaskRequest,
-    document: dict[str, Any],
-    instances: tuple[str, ...] = (),
+    request: pb.RunTaskRequest | pb.StartTaskRequest, document: dict[str, Any], instances: tuple[str, ...] = ()
 ) -> i.RunTask:
-    definition = find(Overlay(plane.tables), required(request, "task_definition", "taskDefinition"))
-    overrides = document.get("overrides", {})
-    refuse(runnable_problems(definition.document), "ClientException")
-    _check_overrides(overrides, definition.containers)
     constraints = document.get("placementConstraints", ())
-    expressions = tuple(c["expression"] for c in constraints if c["type"] == "memberOf")
-    for number, expression in enumerate(expressions):
-        check_expression(f"placementConstraints[{number}].expression", expression)
-    token = document.pop("clientToken", "")
+    for number, constraint in enumerate(constraints):
+        if constraint["type"] == "memberOf":
+            check_expression(f"placementConstraints[{number}].expression", constraint["expression"])
+    token = document.get("clientToken", "")
     return i.RunTask(
         cluster=cluster_name(request),
         definition=request.task_definition,
@@ -120,10 +132,10 @@ def _run_task(
         group=request.group,
         started_by=request.started_by,
         launch_type=document.get("launchType", "EC2"),
-        overrides=overrides,
+        overrides=document.get("overrides", {}),
         tags=tags_of(request.tags),
         propagate_tags=request.propagate_tags == "TASK_DEFINITION",
-        expressions=expressions,
+        expressions=tuple(c["expression"] for c in constraints if c["type"] == "memberOf"),
         distinct_instance=any(c["type"] == "distinctInstance" for c in constraints),
         strategies=tuple(Strategy(s["type"], s.get("field", "")) for s in document.get("placementStrategy", ())),
         enable_execute_command=request.enable_execute_command,
@@ -133,21 +145,13 @@ def _run_task(
     )
 
 
-def _check_overrides(overrides: dict[str, Any], containers: list[dict[str, Any]]) -> None:
-    names = {container["name"] for container in containers}
-    for number, override in enumerate(overrides.get("containerOverrides", ())):
-        if override["name"] not in names:
-            raise invalid_field(
-                f"overrides.containerOverrides[{number}].name",
-                f"the task definition has no container {override['name']!r}; it has {', '.join(sorted(names))}.",
-            )
-
-
 def _digest(document: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()[:32]
+    """Of what is asked for, whatever the token."""
+    asked = {name: value for name, value in document.items() if name != "clientToken"}
+    return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:32]
 
 
-def _answer(tables: Tables, launched: i.Launched) -> pb.RunTaskResponse:
+def _answer(tables: Tables, launched: i.Launched, document: dict[str, Any]) -> pb.RunTaskResponse:
     first = launched.tasks[:TASKS_IN_ANSWER_MAX]
     answer = pb.RunTaskResponse(
         tasks=[convert.task_message(tables, tables.task(task.key) or task, with_tags=True) for task in first],
@@ -155,6 +159,8 @@ def _answer(tables: Tables, launched: i.Launched) -> pb.RunTaskResponse:
     )
     if launched.launch is not None:
         answer.task_id_ranges.add(prefix=launched.launch.id, first=0, last=launched.launch.count - 1)
+    for warning in run_task_warnings(document):
+        answer.warnings.add(field=warning.field, message=warning.message)
     return answer
 
 

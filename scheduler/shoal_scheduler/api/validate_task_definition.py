@@ -12,6 +12,7 @@ import json
 from itertools import islice
 
 from shoal.problems import Problem, member, quoted
+from shoal.quantity import cpu_units, memory_mib
 
 from shoal_scheduler.api.validate_containers import (
     CPU_UNITS_MAX,
@@ -37,7 +38,6 @@ from shoal_scheduler.api.validate_values import (
 )
 from shoal_scheduler.api.validate_volumes import volumes_problems
 from shoal_scheduler.api.validate_warnings import task_definition_warnings
-from shoal_scheduler.model.quantity import cpu_units, memory_mib
 
 __all__ = ["runnable_problems", "task_definition_problems", "task_definition_warnings"]
 

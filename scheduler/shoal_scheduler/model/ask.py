@@ -2,8 +2,9 @@
 
 from typing import Any, NamedTuple
 
+from shoal.quantity import cpu_units, memory_mib
+
 from shoal_scheduler.model.definition import Definition
-from shoal_scheduler.model.quantity import cpu_units, memory_mib
 
 
 class Port(NamedTuple):

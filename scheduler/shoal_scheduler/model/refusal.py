@@ -28,7 +28,7 @@ def invalid(problems: Sequence[Problem], reason: str = "ClientException") -> Ref
     """Bad input: the first problem is the sentence, all of them are listed with their paths."""
     first = problems[0]
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-    return Refused("invalid", f"{first.field}: {first.message}{more}", reason=reason, problems=problems)
+    return Refused("invalid", f"{first}{more}", reason=reason, problems=problems)
 
 
 def invalid_field(field: str, message: str) -> Refused:

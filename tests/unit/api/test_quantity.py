@@ -1,5 +1,5 @@
 import pytest
-from shoal_scheduler.model.quantity import cpu_units, memory_mib
+from shoal.quantity import cpu_units, memory_mib
 
 
 @pytest.mark.parametrize(

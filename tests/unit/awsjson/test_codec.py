@@ -98,7 +98,8 @@ WRONG_TYPES = [
     ({"containerDefinitions": {}}, "containerDefinitions", "must be a list [...]"),
     ({"containerDefinitions": [7]}, "containerDefinitions[0]", "must be an object"),
     ({"containerDefinitions": [None]}, "containerDefinitions[0]", "null inside a list"),
-    ({"containerDefinitions": [{"memory": "80"}]}, "containerDefinitions[0].memory", "write 80 without quotes"),
+    ({"containerDefinitions": [{"memory": "８0"}]}, "containerDefinitions[0].memory", "whole number"),
+    ({"containerDefinitions": [{"memory": "1e3"}]}, "containerDefinitions[0].memory", "whole number"),
     ({"containerDefinitions": [{"memory": 80.0}]}, "containerDefinitions[0].memory", "write 80"),
     ({"containerDefinitions": [{"memory": 80.5}]}, "containerDefinitions[0].memory", "whole number"),
     ({"containerDefinitions": [{"memory": True}]}, "containerDefinitions[0].memory", "whole number, not true"),
@@ -126,7 +127,7 @@ def test_all_errors_are_collected() -> None:
     found = problems(
         {
             "family": 1,
-            "containerDefinitions": [{"cpu": "x", "portMappings": [{"hostPort": "80"}]}, {"essential": "no"}],
+            "containerDefinitions": [{"cpu": "x", "portMappings": [{"hostPort": "http"}]}, {"essential": "no"}],
         }
     )
     assert list(found) == [
@@ -234,3 +235,15 @@ def test_other_kinds() -> None:
 def test_every_message_of_the_contract_has_a_form() -> None:
     for message_type in (Task, TaskDefinition, ContainerInstance, Event, RunTasksResponse):
         assert to_document(message_type()) == {}
+
+
+def test_a_whole_number_in_quotes_is_read_as_meant_and_said_so() -> None:
+    document = {"containerDefinitions": [{"memory": "80", "portMappings": [{"hostPort": "8080"}]}]}
+    message, warnings = register(document)
+    assert message.container_definitions[0].memory == 80
+    assert message.container_definitions[0].port_mappings[0].host_port == 8080
+    assert [warning.field for warning in warnings] == [
+        "containerDefinitions[0].memory",
+        "containerDefinitions[0].portMappings[0].hostPort",
+    ]
+    assert problems(document, strict=True)["containerDefinitions[0].memory"].endswith("write 80 without quotes")
