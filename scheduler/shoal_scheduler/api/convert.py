@@ -7,10 +7,10 @@ from shoal import arn, awsjson
 from shoal.v1 import cluster_pb2, container_instance_pb2, event_pb2, resource_pb2, task_definition_pb2, task_pb2
 
 from shoal_scheduler.events import EventRecord
+from shoal_scheduler.model.candidate import Candidate
 from shoal_scheduler.model.cluster import Cluster
 from shoal_scheduler.model.definition import Definition
 from shoal_scheduler.model.task import ContainerState, Failure, Launch, Task
-from shoal_scheduler.placement.view import Candidate
 from shoal_scheduler.state.tables import Tables
 from shoal_scheduler.traces import Span
 

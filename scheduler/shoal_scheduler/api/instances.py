@@ -18,6 +18,7 @@ from shoal_scheduler.control.instances import look_up
 from shoal_scheduler.control_plane import ControlPlane
 from shoal_scheduler.model.instance import Instance
 from shoal_scheduler.model.refusal import invalid_field
+from shoal_scheduler.placement.expression import facts_of
 from shoal_scheduler.state.overlay import Overlay
 
 
@@ -32,7 +33,7 @@ async def list_all(
     found = (
         (candidate.instance.id, arn.container_instance_arn(cluster.name, candidate.instance.id))
         for candidate in plane.tables.candidates(cluster.name)
-        if request.status in ("", candidate.instance.status) and (passes is None or passes(candidate.facts))
+        if request.status in ("", candidate.instance.status) and (passes is None or passes(facts_of(candidate)))
     )
     arns, token = page(found, request.next_token, request.max_results)
     return pb.ListContainerInstancesResponse(container_instance_arns=arns, next_token=token or None)

@@ -16,6 +16,7 @@ import re2
 from lark import Lark, Token, Transformer, UnexpectedInput, v_args
 from lark.exceptions import VisitError
 
+from shoal_scheduler.model.candidate import Candidate
 from shoal_scheduler.model.refusal import Refused
 
 LENGTH_MAX = 2000
@@ -75,6 +76,19 @@ class Facts(NamedTuple):
 
 
 Test = Callable[[Facts], bool]
+
+
+def facts_of(candidate: Candidate) -> Facts:
+    instance, used = candidate.instance, candidate.used
+    return Facts(
+        attributes=instance.attributes,
+        ec2_instance_id=instance.hostname,
+        agent_connected=candidate.connected,
+        agent_version=instance.agent_version,
+        registered_at=instance.registered_at,
+        running_tasks_count=used.running,
+        task_groups=frozenset(used.groups),
+    )
 
 
 class ExpressionError(Refused):

@@ -7,8 +7,8 @@ counts. `reasons` of an ask that fits nowhere is the tally over all instances.
 from collections.abc import Callable
 
 from shoal_scheduler.model.ask import Ask
-from shoal_scheduler.placement.expression import parse
-from shoal_scheduler.placement.view import Candidate
+from shoal_scheduler.model.candidate import Candidate
+from shoal_scheduler.placement.expression import facts_of, parse
 
 Filter = Callable[[Ask, Candidate], str | None]
 
@@ -30,7 +30,7 @@ def attribute(ask: Ask, candidate: Candidate) -> str | None:
 def member_of(ask: Ask, candidate: Candidate) -> str | None:
     if not ask.expressions:
         return None
-    facts = candidate.facts
+    facts = facts_of(candidate)
     return None if all(parse(expression)(facts) for expression in ask.expressions) else "MEMBEROF"
 
 

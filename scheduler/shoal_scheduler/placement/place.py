@@ -10,9 +10,9 @@ from random import Random
 from typing import NamedTuple
 
 from shoal_scheduler.model.ask import Ask
+from shoal_scheduler.model.candidate import Candidate
 from shoal_scheduler.placement.filters import DYNAMIC, STATIC, Filter
 from shoal_scheduler.placement.strategies import ranks
-from shoal_scheduler.placement.view import Candidate
 
 
 class Unplaceable(NamedTuple):

@@ -6,7 +6,7 @@ A strategy ranks a candidate: the lowest rank is best, and the next strategy dec
 from collections.abc import Callable
 
 from shoal_scheduler.model.ask import Ask, Strategy
-from shoal_scheduler.placement.view import Candidate
+from shoal_scheduler.model.candidate import Candidate
 
 # binpack fields -> what would be left on the instance; the least remaining that still fits wins.
 _REMAINING: dict[str, Callable[[Ask, Candidate], int]] = {

@@ -1,8 +1,8 @@
 """What a task's change does to what is used of its instance. The one place where capacity is taken and given back."""
 
 from shoal_scheduler.model.ask import Resources
+from shoal_scheduler.model.candidate import Used
 from shoal_scheduler.model.task import Task
-from shoal_scheduler.placement.view import Used
 
 NOTHING_USED = Used()
 

@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 import msgspec
 
 from shoal_scheduler.model.ask import Resources, resources_of
+from shoal_scheduler.model.candidate import Candidate, Used
 from shoal_scheduler.model.cluster import Cluster
 from shoal_scheduler.model.definition import Definition
 from shoal_scheduler.model.instance import Instance
 from shoal_scheduler.model.task import Launch, Task, TaskKey
-from shoal_scheduler.placement.view import Candidate, Used
 from shoal_scheduler.state import changes as c
 from shoal_scheduler.state.capacity import NOTHING_USED, holds, recounted
 

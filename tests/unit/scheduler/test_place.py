@@ -4,9 +4,9 @@ from collections import Counter
 from random import Random
 
 from shoal_scheduler.model.ask import Ask, Port, Resources, Strategy
+from shoal_scheduler.model.candidate import Candidate, Used
 from shoal_scheduler.model.instance import Instance
 from shoal_scheduler.placement.place import place
-from shoal_scheduler.placement.view import Candidate, Used
 
 
 def candidate(name: str, *, cpu: int = 1024, memory: int = 1024, connected: bool = True, **more: object) -> Candidate:

@@ -1,11 +1,10 @@
-"""What placement sees of one instance, and what is left on it."""
+"""An instance as placement sees it: what its tasks take, and what is left."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
 
 from shoal_scheduler.model.ask import Port, Resources
 from shoal_scheduler.model.instance import Instance
-from shoal_scheduler.placement.expression import Facts
 
 
 class Used(NamedTuple):
@@ -63,18 +62,6 @@ class Candidate(NamedTuple):
     @property
     def free_gpus(self) -> int:
         return len(self.instance.gpu_ids) - self.used.gpus
-
-    @property
-    def facts(self) -> Facts:
-        return Facts(
-            attributes=self.instance.attributes,
-            ec2_instance_id=self.instance.hostname,
-            agent_connected=self.connected,
-            agent_version=self.instance.agent_version,
-            registered_at=self.instance.registered_at,
-            running_tasks_count=self.used.running,
-            task_groups=frozenset(self.used.groups),
-        )
 
     def port_is_taken(self, port: Port) -> bool:
         reserved = self.instance.reserved_udp if port.protocol == "udp" else self.instance.reserved_tcp
