@@ -6,11 +6,22 @@ news is never sent.
 
 import asyncio
 from collections.abc import Sequence
-
-from shoal.v1 import agent_pb2
+from dataclasses import dataclass
 
 from shoal_scheduler.model.task import Task, TaskKey
 from shoal_scheduler.state import changes as c
+
+
+@dataclass(frozen=True, slots=True)
+class LogsWanted:
+    """The agent is to open a stream with this id and send the logs of the task. `since` in milliseconds."""
+
+    request_id: str
+    task: str
+    container: str = ""
+    follow: bool = False
+    since: int | None = None
+    tail: int | None = None
 
 
 class Outbox:
@@ -18,7 +29,7 @@ class Outbox:
 
     def __init__(self) -> None:
         self._keys: dict[TaskKey, None] = {}
-        self._log_requests: list[agent_pb2.LogRequest] = []
+        self._log_requests: list[LogsWanted] = []
         self._ready = asyncio.Event()
         self.closed = False
 
@@ -26,11 +37,11 @@ class Outbox:
         self._keys[key] = None
         self._ready.set()
 
-    def ask_logs(self, request: agent_pb2.LogRequest) -> None:
+    def ask_logs(self, request: LogsWanted) -> None:
         self._log_requests.append(request)
         self._ready.set()
 
-    def take_log_requests(self) -> list[agent_pb2.LogRequest]:
+    def take_log_requests(self) -> list[LogsWanted]:
         requests, self._log_requests = self._log_requests, []
         return requests
 
@@ -65,7 +76,7 @@ class Dispatch:
         if earlier := self._outboxes.pop(instance, None):
             earlier.close()
 
-    def ask_logs(self, instance: str, request: agent_pb2.LogRequest) -> None:
+    def ask_logs(self, instance: str, request: LogsWanted) -> None:
         """Of a connected instance."""
         if outbox := self._outboxes.get(instance):
             outbox.ask_logs(request)

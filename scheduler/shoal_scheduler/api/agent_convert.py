@@ -4,12 +4,13 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from shoal import arn
 from shoal.v1 import agent_pb2 as pb
-from shoal.v1 import task_pb2
+from shoal.v1 import log_pb2, task_pb2
 
 from shoal_scheduler.api.convert import definition_message, overrides_message
 from shoal_scheduler.api.fields import refuse
 from shoal_scheduler.api.validate_names import attribute_problems
 from shoal_scheduler.control import inputs as i
+from shoal_scheduler.dispatch import LogsWanted
 from shoal_scheduler.model.refusal import invalid_field
 from shoal_scheduler.model.task import Binding, ContainerState, Task, TaskKey
 from shoal_scheduler.state.tables import Tables
@@ -154,3 +155,14 @@ def forget_message(task_ids: Iterable[str]) -> pb.SchedulerMessage:
             assignments=[pb.Assignment(task_id=task_id, desired_status="STOPPED", forget=True) for task_id in task_ids],
         )
     )
+
+
+def log_request_message(wanted: LogsWanted) -> pb.SchedulerMessage:
+    request = log_pb2.ReadLogsRequest(
+        task=wanted.task,
+        container=wanted.container or None,
+        follow=wanted.follow,
+        since=wanted.since,
+        tail=wanted.tail,
+    )
+    return pb.SchedulerMessage(log_request=pb.LogRequest(request_id=wanted.request_id, request=request))

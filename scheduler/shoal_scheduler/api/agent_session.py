@@ -141,8 +141,8 @@ async def _write(open_session: _Session) -> None:
         keys = await outbox.take()
         if outbox.closed:
             return
-        for request in outbox.take_log_requests():
-            await open_session.out.put(pb.SchedulerMessage(log_request=request))
+        for wanted in outbox.take_log_requests():
+            await open_session.out.put(convert.log_request_message(wanted))
         for message in convert.assignment_messages(open_session.plane.tables, keys, full=False):
             await open_session.out.put(message)
 

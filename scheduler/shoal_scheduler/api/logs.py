@@ -9,6 +9,7 @@ from shoal.v1 import agent_pb2, log_pb2
 from shoal_scheduler.api.fields import cluster_name, required
 from shoal_scheduler.control.tasks import find
 from shoal_scheduler.control_plane import ControlPlane
+from shoal_scheduler.dispatch import LogsWanted
 from shoal_scheduler.engine import Unavailable
 from shoal_scheduler.model.refusal import Refused, invalid_field
 from shoal_scheduler.state.overlay import Overlay
@@ -26,11 +27,16 @@ async def read(
     if task.instance not in plane.tables.sessions:
         raise Unavailable("The instance of the task is not connected: its logs can be read when it is back.")
     request_id, pipe = plane.logs.open()
-    wanted = log_pb2.ReadLogsRequest()
-    wanted.CopyFrom(request)
-    wanted.task = task.id
+    wanted = LogsWanted(
+        request_id,
+        task.id,
+        container=request.container,
+        follow=request.follow,
+        since=request.since if request.HasField("since") else None,
+        tail=request.tail if request.HasField("tail") else None,
+    )
     try:
-        plane.dispatch.ask_logs(task.instance, agent_pb2.LogRequest(request_id=request_id, request=wanted))
+        plane.dispatch.ask_logs(task.instance, wanted)
         async with asyncio.timeout(FIRST_ANSWER_SECONDS):
             chunk = await pipe.receive()
         while chunk is not None:
