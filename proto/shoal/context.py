@@ -103,9 +103,7 @@ def load(path: Path | None = None) -> Contexts:
     except FileNotFoundError:
         return Contexts(path)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise NoContext(
-            f"{path} is not a context file: {error}", "Mend it, or remove it and run `shoal up`."
-        ) from None
+        raise NoContext(f"{path} is not a context file: {error}", "Mend it, or remove it and run `shoal up`.") from None
     return Contexts(path, document.get("current"), contexts)
 
 

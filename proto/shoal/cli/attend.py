@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import sys
+from collections import Counter
 from collections.abc import Sequence
 
 import click
@@ -16,6 +17,8 @@ from shoal.v1 import log_pb2, task_pb2
 
 # What a container wrote last may come a moment after the word that it has ended.
 LAST_LINES_SECONDS = 10.0
+# Of many tasks that failed, this many are explained; they tend to have failed alike.
+EXPLAINED_MAX = 10
 
 
 async def attend(session: Session, task_ids: Sequence[str], shows_logs: bool) -> int:
@@ -44,19 +47,23 @@ async def _interrupted(session: Session, task_ids: Sequence[str], watching: "asy
 
 async def _watch(session: Session, task_ids: Sequence[str], shows_logs: bool) -> int:
     latest: dict[str, task_pb2.Task] = {}
+    statuses: Counter[str] = Counter()
     output: asyncio.Task[None] | None = None
     async for task in follow.changes(session, task_ids):
-        latest[tasks.task_id(task)] = task
-        session.progress.say(_line(latest, len(task_ids)))
+        task_id = tasks.task_id(task)
+        if task_id in latest:
+            statuses[latest[task_id].last_status] -= 1
+        latest[task_id] = task
+        statuses[task.last_status] += 1
+        session.progress.say(_line(task) if len(task_ids) == 1 else _summary(statuses, len(task_ids)))
         if shows_logs and output is None and _has_output(task):
             session.progress.end()
-            output = asyncio.create_task(_copy(session, tasks.task_id(task)))
+            output = asyncio.create_task(_copy(session, task_id))
     if output is not None:
         await _finish(output)
     session.progress.end()
+    _explain([latest[each] for each in task_ids], shows_logs)
     codes = [tasks.exit_code(latest[each]) for each in task_ids]
-    for each in task_ids:
-        _explain(latest[each], shows_logs)
     return next((code for code in codes if code != 0), 0)
 
 
@@ -82,22 +89,30 @@ def _has_output(task: task_pb2.Task) -> bool:
     return has_started(task.last_status)
 
 
-def _line(latest: dict[str, task_pb2.Task], count: int) -> str:
-    if count == 1:
-        (task,) = latest.values()
-        where = text.short_instance(arn.short(task.container_instance_arn))
-        return f"{text.short_task(tasks.task_id(task))} {task.last_status}{f' on {where}' if where else ''}"
-    stopped = sum(task.last_status == "STOPPED" for task in latest.values())
-    running = sum(task.last_status == "RUNNING" for task in latest.values())
-    return f"{running:,} running, {stopped:,} of {count:,} stopped"
+def _line(task: task_pb2.Task) -> str:
+    where = text.short_instance(arn.short(task.container_instance_arn))
+    return f"{text.short_task(tasks.task_id(task))} {task.last_status}{f' on {where}' if where else ''}"
 
 
-def _explain(task: task_pb2.Task, briefly: bool) -> None:
+def _summary(statuses: Counter[str], count: int) -> str:
+    return f"{statuses['RUNNING']:,} running, {statuses['STOPPED']:,} of {count:,} stopped"
+
+
+def _explain(ended: Sequence[task_pb2.Task], shows_logs: bool) -> None:
     """A task that ended well, with its output shown, speaks for itself; any other is explained."""
+    sys.stdout.flush()
+    if len(ended) == 1:
+        if tasks.exit_code(ended[0]) != 0 or not shows_logs:
+            _explain_one(ended[0])
+        return
+    failed = [task for task in ended if tasks.exit_code(task) != 0]
+    for task in failed[:EXPLAINED_MAX]:
+        _explain_one(task)
+    click.echo(f"{text.plural(len(ended), 'task')} stopped, {len(failed):,} not with exit code 0.", err=True)
+
+
+def _explain_one(task: task_pb2.Task) -> None:
     code = tasks.exit_code(task)
     name = text.short_task(tasks.task_id(task))
-    if code == 0 and briefly:
-        return
-    sys.stdout.flush()
     said = "no exit code" if code == NO_EXIT_CODE else f"exit code {code}"
     click.echo(f"{name} STOPPED, {said}. {tasks.why(task)}".rstrip(), err=True)

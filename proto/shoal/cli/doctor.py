@@ -149,7 +149,7 @@ async def _ask(session: "Session", chosen: "Settings | None") -> list[Check]:
     before = int(time.time() * 1000)
     answer = await session.client.cluster.DescribeControlPlane(cluster_pb2.DescribeControlPlaneRequest())
     after = int(time.time() * 1000)
-    store = f", etcd {answer.store_version}" if answer.store_version else ""
+    store = f", {answer.store_version}" if answer.store_version else ""
     found = [
         Check("scheduler", OK, f"version {answer.version}, epoch {answer.epoch}{store}"),
         checks.clock(before, answer.now_millis, after),

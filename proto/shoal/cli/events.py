@@ -1,4 +1,5 @@
 import json
+import time
 from collections.abc import AsyncIterator, Sequence
 
 import click
@@ -59,14 +60,14 @@ def _print(event: event_pb2.Event, output: str) -> None:
     elif output == "name":
         click.echo(_subject(event)[1])
     else:
-        kind, name, status = _subject(event)
+        kind, name = _subject(event)
         short = text.short_task(name) if kind == "task" else text.short_instance(name)
-        click.echo(f"{text.clock(event.time)}   {kind:<8}   {short:<12}   {status:<14} {event.message}".rstrip())
+        when = text.stamp(event.time, int(time.time() * 1000))
+        click.echo(f"{when}   {kind:<8}   {short:<12}   {event.message}".rstrip())
 
 
-def _subject(event: event_pb2.Event) -> tuple[str, str, str]:
-    """(task or instance, its id, its status)"""
+def _subject(event: event_pb2.Event) -> tuple[str, str]:
+    """(task or instance, its id)"""
     if event.WhichOneof("detail") == "container_instance":
-        instance = event.container_instance
-        return "instance", arn.short(instance.container_instance_arn), instance.status
-    return "task", arn.short(event.task.task_arn), event.task.last_status
+        return "instance", arn.short(event.container_instance.container_instance_arn)
+    return "task", arn.short(event.task.task_arn)

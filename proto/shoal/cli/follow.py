@@ -19,15 +19,17 @@ async def changes(session: Session, task_ids: Sequence[str]) -> AsyncIterator[ta
     Raises NotFound for a task that does not exist.
     """
     seen: dict[str, task_pb2.Task] = {}
-    wanted = set(task_ids)
-    while True:
+    wanted, living = set(task_ids), set(task_ids)
+    while living:
         try:
             async for task in _watched(session, task_ids):
                 name = arn.short(task.task_arn)
                 if name in wanted and _is_newer(seen.get(name), task):
                     seen[name] = task
                     yield task
-                if len(seen) == len(wanted) and all(each.last_status == "STOPPED" for each in seen.values()):
+                if task.last_status == "STOPPED":
+                    living.discard(name)
+                if not living:
                     return
         except errors.HistoryLost:
             continue  # fell behind what is kept: look at all of them again

@@ -11,7 +11,7 @@ from shoal.cli.session import Session, call
 from shoal.v1 import container_instance_pb2, resource_pb2
 from shoal.v1.container_instance_pb2 import ContainerInstance
 
-COLUMNS = ("INSTANCE", "STATUS", "AGENT", "TASKS", "CPU FREE", "MEMORY FREE", "ENGINE", "AGE")
+COLUMNS = ("INSTANCE", "HOST", "STATUS", "AGENT", "TASKS", "CPU FREE", "MEMORY FREE", "ENGINE", "AGE")
 
 
 @click.group(invoke_without_command=True)
@@ -122,6 +122,7 @@ def _row(instance: ContainerInstance, now_millis: int, wide: bool) -> Sequence[s
     pending = f" +{instance.pending_tasks_count}" if instance.pending_tasks_count else ""
     row = (
         text.short_instance(arn.short(instance.container_instance_arn)),
+        instance.ec2_instance_id or "-",
         instance.status,
         "connected" if instance.agent_connected else "lost",
         f"{instance.running_tasks_count}{pending}",

@@ -40,8 +40,8 @@ async def _read(
     statuses = {} if every else {"desired_status": "RUNNING"}
     arns = await find.task_arns(session, **filters, **statuses)
     answer = await find.describe_tasks(session, arns)
-    answer.ClearField("failures")  # what ended between the list and the look is no news here
-    return answer
+    # What ended for good between the list and the look is no news here.
+    return task_pb2.DescribeTasksResponse(tasks=tasks.newest_first(answer.tasks))
 
 
 def _document(answer: task_pb2.DescribeTasksResponse) -> object:

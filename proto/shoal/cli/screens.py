@@ -68,6 +68,7 @@ def show_instance(instance: container_instance_pb2.ContainerInstance, now_millis
     ]
     fields = [
         ("Id", instance_id),
+        ("Host", instance.ec2_instance_id),
         ("Status", instance.status),
         ("Why", instance.status_reason),
         ("Agent", f"{'connected' if instance.agent_connected else 'not connected'}"),

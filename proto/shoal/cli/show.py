@@ -28,6 +28,10 @@ _COLOURS = {
 }
 
 
+# Narrower than this, a last column that is folded cannot be read.
+LAST_COLUMN_MIN = 40
+
+
 @dataclass(frozen=True, slots=True)
 class Table:
     """`empty` is said when there are no rows."""
@@ -104,4 +108,10 @@ def _print_for_terminal(table: Table) -> None:
         drawn.add_column(column, no_wrap=not last, overflow="fold" if last else "ellipsis")
     for row in table.rows:
         drawn.add_row(*(Text.from_ansi(styled(cell)) for cell in row))
-    Console(width=shutil.get_terminal_size().columns, highlight=False).print(drawn)
+    Console(width=_width(table), highlight=False).print(drawn)
+
+
+def _width(table: Table) -> int:
+    """The terminal's; or more, and the terminal wraps, where the last column would be squeezed to a thread."""
+    *fixed, last = (max(len(column), *(len(row[at]) for row in table.rows)) for at, column in enumerate(table.columns))
+    return max(shutil.get_terminal_size().columns, sum(fixed) + 3 * len(fixed) + min(last, LAST_COLUMN_MIN))

@@ -13,10 +13,12 @@ WIDE_COLUMNS = (*COLUMNS, "GROUP", "STARTED BY", "IMAGE", "WHY")
 
 
 def table(tasks: Iterable[task_pb2.Task], now_millis: int, wide: bool = False, empty: str = "") -> Table:
-    """Newest first."""
-    ordered = sorted(tasks, key=lambda task: (-task.created_at, task.task_arn))
     columns = WIDE_COLUMNS if wide else COLUMNS
-    return Table(columns, [_row(task, now_millis, wide) for task in ordered], empty)
+    return Table(columns, [_row(task, now_millis, wide) for task in tasks], empty)
+
+
+def newest_first(tasks: Iterable[task_pb2.Task]) -> list[task_pb2.Task]:
+    return sorted(tasks, key=lambda task: (-task.created_at, task.task_arn))
 
 
 def task_id(task: task_pb2.Task) -> str:

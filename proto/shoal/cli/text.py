@@ -88,6 +88,12 @@ def clock(millis: int) -> str:
     return f"{when:%H:%M:%S}.{millis % 1000:03d}"
 
 
+def stamp(millis: int, now_millis: int) -> str:
+    """The time of day, with the date if that was not today."""
+    day = moment(millis)[:10]
+    return clock(millis) if moment(now_millis).startswith(day) else f"{day} {clock(millis)}"
+
+
 def mebibytes(mib: float) -> str:
     """
     >>> mebibytes(512), mebibytes(24576)

@@ -51,12 +51,15 @@ def wait(names: tuple[str, ...], wanted: str, timeout: float | None, output: str
 async def until(session: Session, ids: Sequence[str], wanted: str) -> list[task_pb2.Task]:
     """The tasks, in the order given, once each has the wanted status or one after it."""
     found: dict[str, task_pb2.Task] = {}
+    missing = set(ids)
     async for task in follow.changes(session, ids):
-        found[tasks.task_id(task)] = task
-        there = sum(RANK[each.last_status] >= RANK[wanted] for each in found.values())
-        if there == len(set(ids)):
+        task_id = tasks.task_id(task)
+        found[task_id] = task
+        if RANK[task.last_status] >= RANK[wanted]:
+            missing.discard(task_id)
+        if not missing:
             break
-        session.progress.say(f"Waiting for {wanted}: {there} of {len(ids)}")
+        session.progress.say(f"Waiting for {wanted}: {len(missing)} of {len(ids)} are not yet")
     return [found[each] for each in ids]
 
 

@@ -77,7 +77,7 @@ def test_the_context_and_the_cluster_may_be_named_before_or_after_the_verb(
 
 def test_instances(shoal: Shoal, cluster: ClusterService) -> None:
     (line,) = shoal("instances").out.splitlines()[1:]
-    assert line.split()[:3] == [INSTANCE_ID[:8], "ACTIVE", "connected"]
+    assert line.split()[:4] == [INSTANCE_ID[:8], "-", "ACTIVE", "connected"]
     assert "1024 of 2048" in line
     assert "512 MiB of 4 GiB" in line
     assert shoal("instances", "describe", INSTANCE_ID[:4]).out.startswith(f"Instance {INSTANCE_ID[:8]}\n")
