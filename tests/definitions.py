@@ -15,9 +15,13 @@ def own_files() -> list[Path]:
 
 def all_files() -> Sequence[object]:
     """Parameters for pytest: one for each file; one skipped line if there are no published ones."""
+    return [*(pytest.param(path, id=path.stem) for path in own_files()), *published_files()]
+
+
+def published_files() -> Sequence[object]:
+    """The same, of the published ones only."""
     published = sorted(PUBLISHED.glob("*.json")) if PUBLISHED.is_dir() else []
-    found = [pytest.param(path, id=path.stem) for path in [*own_files(), *published]]
     if not published:
         reason = "no published task definitions beside the repository (../shared/data/ecs)"
-        found.append(pytest.param(None, id="published", marks=pytest.mark.skip(reason=reason)))
-    return found
+        return [pytest.param(None, id="published", marks=pytest.mark.skip(reason=reason))]
+    return [pytest.param(path, id=path.stem) for path in published]
