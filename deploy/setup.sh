@@ -43,7 +43,8 @@ demand_python() {
   [ -n "$PYTHON" ] || die "needs Python 3.11 or newer with venv: apt-get install python3-venv"
 }
 
-# make_environment LOCK: .venv holds exactly what LOCK says (or more, of another lock), and this project.
+# make_environment LOCK: .venv holds what LOCK says and this project (and more, if another lock was installed, too:
+# what two locks name, they name in the same version).
 # A second call takes no time: what is there is known by the hash of what it was made from.
 make_environment() {
   local lock=$1 stamp wanted
@@ -57,7 +58,6 @@ make_environment() {
     "$PYTHON" -m venv .venv
   fi
   say "Installing Python packages into .venv, as $lock says"
-  rm -f .venv/.made-from-*
   install_locked "$lock"
   printf '%s\n' "$wanted" >"$stamp"
 }
