@@ -140,7 +140,7 @@ class Lane:
             case machine.Start(name):
                 await steps.start(case, name)
             case machine.Stop(names):
-                self._tell()
+                self._tell(("STOPPING",))
                 await steps.stop(case, names)
             case machine.Kill(names):
                 await self._kill(names)
@@ -179,12 +179,13 @@ class Lane:
         await either(self._case.changed, self._pause_seconds)
         self._pause_seconds = min(2 * self._pause_seconds, PAUSE_SECONDS_MAX)
 
-    def _tell(self) -> None:
+    def _tell(self, statuses: tuple[str, ...] = ("RUNNING", "STOPPED")) -> None:
+        """What is news: not that a task waits, and that it ends only if that takes a while."""
         case = self._case
         self._stepped.set()
         if case.task.forget or case.task.acknowledged:
             return
         report = report_of(case.task, case.view)
-        if report.last_status != "PENDING" and report != case.told:
+        if report.last_status in statuses and report != case.told:
             case.told = report
             case.around.reporter.offer(report)

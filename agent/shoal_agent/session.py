@@ -123,7 +123,9 @@ class Session:
             await self._around.journal.append(record.epoch(epoch))
             self._around.owner = replace(self._around.owner, epoch=epoch)
 
-    async def _read(self, call: "_Call", stub: "agent_pb2_grpc.AgentSessionAsyncStub", group: asyncio.TaskGroup) -> None:
+    async def _read(
+        self, call: "_Call", stub: "agent_pb2_grpc.AgentSessionAsyncStub", group: asyncio.TaskGroup
+    ) -> None:
         while True:
             message = await call.read()
             if not isinstance(message, agent_pb2.SchedulerMessage):

@@ -3,7 +3,7 @@
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
 from typing import Any
 
@@ -178,7 +178,7 @@ async def test_an_end_is_an_event(runtime: Engine, labels: dict[str, str], name:
     assert labels.items() <= event.labels.items()
 
 
-async def _events(runtime: Engine, labels: dict[str, str]) -> AsyncIterator[Event]:
+async def _events(runtime: Engine, labels: dict[str, str]) -> AsyncGenerator[Event, None]:
     async for event in runtime.events(labels, time.time() - 1):
         yield event
 

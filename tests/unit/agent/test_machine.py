@@ -1,6 +1,7 @@
 """The machine by tables: one line is one situation and the one right step."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from shoal_agent.machine import (
@@ -45,7 +46,7 @@ def view(**seen: Seen) -> View:
     return View(seen=seen)
 
 
-def seen(status: str, **more: object) -> Seen:
+def seen(status: str, **more: Any) -> Seen:
     return replace(Seen(status, "id", finished_at=NOW - 10 if status == EXITED else None), **more)
 
 

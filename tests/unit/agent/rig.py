@@ -1,0 +1,122 @@
+"""An agent without a scheduler: worker, watch and journal over an engine in memory, to be crashed at will."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from shoal_agent import watch as watching
+from shoal_agent.case import Surroundings
+from shoal_agent.configuration import Configuration
+from shoal_agent.journal import Journal
+from shoal_agent.labels import Owner, container_name
+from shoal_agent.reporter import Reporter
+from shoal_agent.slots import Pulls, Slots
+from shoal_agent.task import Assignment, Report
+from shoal_agent.verdict import EngineStart
+from shoal_agent.watch import Watch
+from shoal_agent.worker import Worker
+
+from tests.fakes.memory_engine import Box, MemoryEngine
+
+CLUSTER, INSTANCE = "default", "i" * 32
+PATIENCE_SECONDS = 10.0
+SLEEP = ["sleep", "1000"]
+
+
+def definition(command: list[str] | None = None, **more: Any) -> dict[str, Any]:
+    container = {"name": "web", "image": "image", "memory": 6, "command": command or SLEEP, **more}
+    return {"family": "t", "networkMode": "bridge", "containerDefinitions": [container]}
+
+
+def assignment(task_id: str, command: list[str] | None = None, **more: Any) -> Assignment:
+    wanted = {"definition": definition(command), "definition_arn": "t:1", "fence": 7, **more}
+    return Assignment(task_id, **wanted)
+
+
+class Rig:
+    """`reports` keeps every report in the order in which they were offered. Quick: it looks every few milliseconds."""
+
+    def __init__(self, folder: Path, engine: MemoryEngine, rules: Configuration) -> None:
+        self.folder = folder
+        self.engine = engine
+        self.rules = rules
+        self.reports: list[Report] = []
+        self.epoch = 1
+        self.collects = True  # false if a session takes the reports
+
+    async def start(self) -> None:
+        self.journal = Journal(self.folder)
+        self.around = Surroundings(
+            engine=self.engine,
+            journal=self.journal,
+            reporter=Reporter(),
+            rules=self.rules,
+            owner=Owner(CLUSTER, INSTANCE, self.epoch),
+            starts=Slots(self.rules.concurrent_starts),
+            pulls=Pulls(self.engine, self.rules.concurrent_pulls),
+            engine_trouble=asyncio.Event(),
+            engine_start=EngineStart(),
+        )
+        remembered = [task.as_task(task_id) for task_id, task in self.journal.memory.tasks.items()]
+        self.worker = Worker(self.around, remembered)
+        self.watch = Watch(self.around, self.worker)
+        self._running = [asyncio.create_task(self.watch.run())]
+        if self.collects:
+            self._running.append(asyncio.create_task(self._collect()))
+        if self.engine.up:
+            await self.watch.wait_up()
+            await self.worker.settled()
+
+    async def crash(self) -> None:
+        """Everything in memory is gone; the disk and the engine are as they are."""
+        for task in self._running:
+            task.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
+        await self.worker.close()
+        await self.around.pulls.close()
+        self.engine.hang_up()
+        self.journal.close()
+
+    async def _collect(self) -> None:
+        reporter = self.around.reporter
+        while True:
+            batch = reporter.take()
+            if batch is None:
+                await reporter.changed.wait()
+                continue
+            self.reports += batch.reports
+            self.worker.acknowledged(reporter.acknowledge(batch.sequence))
+
+    def assign(self, *assignments: Assignment, full: bool = False) -> None:
+        self.worker.apply(full, assignments, 0)
+
+    def ask_to_stop(self, task_id: str) -> None:
+        wanted = assignment(task_id, desired_status="STOPPED", last_status="RUNNING")
+        self.assign(replace(wanted, stop_code="UserInitiated", stopped_reason="enough"))
+
+    def box(self, task_id: str) -> Box:
+        return self.engine.box(self.name(task_id))
+
+    def name(self, task_id: str) -> str:
+        return container_name(CLUSTER, task_id, "web")
+
+    def told(self, task_id: str, status: str) -> list[Report]:
+        return [report for report in self.reports if (report.task_id, report.last_status) == (task_id, status)]
+
+    async def report(self, task_id: str, status: str) -> Report:
+        await self.until(lambda: self.told(task_id, status))
+        return self.told(task_id, status)[-1]
+
+    async def until(self, true: Callable[[], Any]) -> None:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while not true():  # noqa: ASYNC110 - the engine in memory changes without telling
+                await asyncio.sleep(0.002)
+
+
+def quick(monkeypatch: Any) -> None:
+    """The watch's patience, shortened."""
+    monkeypatch.setattr(watching, "PING_PERIOD_SECONDS", 0.02)
+    monkeypatch.setattr(watching, "LISTING_PERIOD_SECONDS", 0.05)
+    monkeypatch.setattr(watching, "RETRY_SECONDS", 0.01)

@@ -1,0 +1,238 @@
+"""The session against a scheduler of the test's own, over real gRPC with TLS both ways."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from shoal.certificates import Authority, ensure_authority, ensure_certificate
+from shoal.rpc import Credentials, Identity
+from shoal.v1 import agent_pb2, log_pb2
+from shoal_agent import record, session
+from shoal_agent.configuration import Configuration
+from shoal_agent.fingerprint import Host, fingerprint
+from shoal_agent.logs import CHUNK_BYTES_MAX
+from shoal_agent.session import Caller, Session
+
+from tests.fakes.memory_engine import MemoryEngine
+from tests.unit.agent.rig import CLUSTER, INSTANCE, SLEEP, Rig, quick
+from tests.unit.agent.rig import definition as document
+from tests.unit.agent.scheduler import FakeScheduler, definition
+
+HOST = Host(4, 8192, 100_000, ("GPU-1",), "Linux", "aarch64", "somewhere")
+ARN = "arn:shoal:ecs:local:000000000000:task-definition/t:1"
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Authority:
+    return ensure_authority(tmp_path / "authority", CLUSTER, datetime.now(UTC))
+
+
+def credentials(authority: Authority, folder: Path, role: str, name: str) -> Credentials:
+    issued = ensure_certificate(authority, folder, role, Identity(CLUSTER, role, name), datetime.now(UTC))
+    return Credentials.load(authority.path, issued.certificate, issued.key)
+
+
+@pytest.fixture
+async def scheduler(authority: Authority, tmp_path: Path) -> AsyncIterator[FakeScheduler]:
+    made = FakeScheduler(credentials(authority, tmp_path, "scheduler", "one"))
+    await made.start()
+    yield made
+    await made.stop()
+
+
+@pytest.fixture
+async def rig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Rig]:
+    quick(monkeypatch)
+    made = Rig(tmp_path / "state", MemoryEngine(), Configuration())
+    made.collects = False
+    await made.start()
+    yield made
+    await made.crash()
+
+
+Connect = Callable[..., Awaitable[asyncio.Task[None]]]
+
+
+@pytest.fixture
+async def connect(rig: Rig, scheduler: FakeScheduler, authority: Authority, tmp_path: Path) -> AsyncIterator[Connect]:
+    running: list[asyncio.Task[None]] = []
+
+    async def begin(*endpoints: str) -> asyncio.Task[None]:
+        mine = credentials(authority, tmp_path, "agent", INSTANCE)
+        caller = Caller(mine, 77, fingerprint(HOST, Configuration()))
+        made = Session(endpoints or (scheduler.endpoint,), caller, rig.around, rig.worker, rig.watch)
+        running.append(asyncio.create_task(made.run()))
+        return running[-1]
+
+    yield begin
+    for task in running:
+        task.cancel()
+    await asyncio.gather(*running, return_exceptions=True)
+
+
+def wanted(task_id: str, **more: str) -> agent_pb2.Assignment:
+    entry = agent_pb2.Assignment(task_id=task_id, task_definition_arn=ARN, desired_status="RUNNING", fence=7)
+    entry.last_status = more.get("last_status", "PENDING")
+    return entry
+
+
+async def run(scheduler: FakeScheduler, task_id: str, command: list[str] | None = None) -> None:
+    await scheduler.say(wanted(task_id), definitions=[definition(document(command or SLEEP), ARN)])
+
+
+async def test_it_says_who_it_is_and_what_it_offers(connect: Connect, scheduler: FakeScheduler) -> None:
+    await connect()
+    await scheduler.until(lambda: scheduler.sessions)
+    hello = scheduler.sessions[0].hello
+    assert (hello.protocol_version, hello.cluster, hello.incarnation) == (1, CLUSTER, 77)
+    assert hello.version_info.docker_version == "0" and hello.hostname == "somewhere"
+    resources = {it.name: it.integer_value or list(it.string_set_value) for it in hello.resources}
+    assert resources["CPU"] == 4096 and resources["MEMORY"] == 8192
+    assert resources["PORTS"] == ["22", "2375", "2376"] and resources["GPU"] == ["GPU-1"]
+    attributes = {it.name: it.value for it in hello.attributes}
+    assert attributes["ecs.cpu-architecture"] == "arm64" and attributes["ecs.os-type"] == "linux"
+    assert scheduler.identities == [Identity(CLUSTER, "agent", INSTANCE)]
+
+
+async def test_a_task_from_assignment_to_acknowledged_end(connect: Connect, scheduler: FakeScheduler, rig: Rig) -> None:
+    await connect()
+    await scheduler.until(lambda: scheduler.sessions)
+    await run(scheduler, "t1")
+    running = await scheduler.report("t1", "RUNNING")
+    assert running.containers[0].runtime_id and running.trace[0].name == "agent.received"
+    assert "TASK_FENCE=7" in rig.box("t1").body["Env"]
+    rig.engine.end(rig.name("t1"), 3)
+    stopped = await scheduler.report("t1", "STOPPED")
+    assert stopped.containers[0].exit_code == 3 and stopped.stop_code == "EssentialContainerExited"
+    await rig.until(lambda: rig.journal.memory.tasks["t1"].acknowledged)
+    assert [sequence for sequence, _, _ in scheduler.sessions[0].history] == [1, 2]
+
+
+async def test_what_was_not_acknowledged_is_sent_again(connect: Connect, scheduler: FakeScheduler, rig: Rig) -> None:
+    scheduler.acknowledges = False
+    scheduler.deadline_millis = 60_000
+    await connect()
+    await scheduler.until(lambda: scheduler.sessions)
+    await run(scheduler, "t1", ["sh", "-c", "exit 5"])
+    await scheduler.report("t1", "STOPPED")
+    scheduler.acknowledges = True
+    scheduler.full = None
+    await scheduler.hang_up()
+    await scheduler.until(lambda: len(scheduler.sessions) == 2)
+    again = await scheduler.report("t1", "STOPPED")
+    assert again.containers[0].exit_code == 5
+    assert [it.last_status for it in scheduler.sessions[1].inventory.tasks] == ["STOPPED"]
+
+
+async def test_a_session_without_acknowledgements_is_given_up(connect: Connect, scheduler: FakeScheduler) -> None:
+    scheduler.acknowledges = False
+    scheduler.deadline_millis = 300
+    scheduler.heartbeat_millis = 100
+    await connect()
+    await scheduler.until(lambda: scheduler.sessions)
+    await run(scheduler, "t1")
+    await scheduler.until(lambda: len(scheduler.sessions) >= 2)
+    assert "t1" in [it.task_id for it in scheduler.sessions[1].inventory.tasks]
+
+
+async def test_a_scheduler_that_does_not_welcome_is_left(
+    connect: Connect, scheduler: FakeScheduler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "WELCOME_SECONDS", 0.3)
+    scheduler.welcomes = False
+    await connect()
+    await scheduler.until(lambda: len(scheduler.sessions) >= 2)
+
+
+async def test_an_older_leader_is_not_obeyed(connect: Connect, scheduler: FakeScheduler, rig: Rig) -> None:
+    await rig.journal.append(record.epoch(11))
+    await rig.crash()
+    rig.epoch = 11
+    await rig.start()
+    scheduler.epoch = 10
+    scheduler.full = agent_pb2.Assignments(
+        full=True, assignments=[wanted("t1")], task_definitions=[definition(document(SLEEP), ARN)]
+    )
+    await connect()
+    await scheduler.until(lambda: len(scheduler.sessions) >= 2)
+    assert rig.worker.lane("t1") is None
+    scheduler.epoch = 12
+    await scheduler.report("t1", "RUNNING")
+    assert rig.journal.memory.epoch == 12
+    assert rig.box("t1").body["Labels"]["shoal.epoch"] == "12"
+
+
+async def test_a_restarted_scheduler_is_found_within_two_seconds(connect: Connect, scheduler: FakeScheduler) -> None:
+    await connect()
+    await scheduler.until(lambda: scheduler.sessions)
+    await scheduler.stop()
+    await asyncio.sleep(1.0)  # it is away for a while: that is the subject
+    await scheduler.start()
+    await scheduler.until(lambda: len(scheduler.sessions) >= 2, seconds=2.0)
+
+
+async def test_the_next_scheduler_of_the_list_is_tried(connect: Connect, scheduler: FakeScheduler) -> None:
+    await connect("127.0.0.1:1", scheduler.endpoint)
+    await scheduler.until(lambda: scheduler.sessions)
+
+
+async def test_a_strangers_authority_is_not_trusted(connect: Connect, scheduler: FakeScheduler, tmp_path: Path) -> None:
+    await scheduler.stop()
+    stranger = ensure_authority(tmp_path / "stranger", CLUSTER, datetime.now(UTC))
+    scheduler.credentials = credentials(stranger, tmp_path / "stranger", "scheduler", "two")
+    await scheduler.start()
+    await connect()
+    await asyncio.sleep(1.0)  # long enough for several tries
+    assert scheduler.sessions == []
+
+
+async def test_trouble_with_the_engine_is_told_at_once(connect: Connect, scheduler: FakeScheduler, rig: Rig) -> None:
+    scheduler.heartbeat_millis = 60_000
+    await connect()
+    await scheduler.until(lambda: scheduler.sessions and scheduler.sessions[0].heartbeats == ["OK"])
+    rig.engine.go_down()
+    await scheduler.until(lambda: scheduler.sessions[0].heartbeats[-1] == "IMPAIRED")
+    rig.engine.restart(live_restore=True)
+    await scheduler.until(lambda: scheduler.sessions[0].heartbeats[-1] == "OK")
+
+
+async def test_logs_in_messages_of_bounded_size(connect: Connect, scheduler: FakeScheduler, rig: Rig) -> None:
+    await connect()
+    await scheduler.until(lambda: scheduler.sessions)
+    lines = ["x" * 1000 + str(number) for number in range(300)]
+    await run(scheduler, "t1", ["sh", "-c", ";".join(f"echo {line}" for line in lines)])
+    await scheduler.report("t1", "STOPPED")
+    await scheduler.ask_for_logs("a", log_pb2.ReadLogsRequest(task=f"arn:shoal:ecs:local:0:task/{CLUSTER}/t1"))
+    await scheduler.until(lambda: "a" in scheduler.logs_ended)
+    chunks = scheduler.logs["a"]
+    assert chunks[0].request_id == "a" and not any(chunk.HasField("error") for chunk in chunks)
+    assert [event.message.decode() for chunk in chunks for event in chunk.events] == lines
+    assert all(chunk.ByteSize() <= CHUNK_BYTES_MAX for chunk in chunks) and len(chunks) > 4
+
+
+async def test_logs_may_be_asked_for_before_there_are_any(connect: Connect, scheduler: FakeScheduler, rig: Rig) -> None:
+    await connect()
+    await scheduler.until(lambda: scheduler.sessions)
+    rig.engine.images.clear()
+    rig.engine.stuck.add("image")
+    await run(scheduler, "t1", ["sh", "-c", "echo hello"])
+    await rig.until(lambda: ("pull", "image") in rig.engine.calls)
+    await scheduler.ask_for_logs("a", log_pb2.ReadLogsRequest(task="t1", follow=True))
+    await scheduler.ask_for_logs("b", log_pb2.ReadLogsRequest(task="t1"))
+    await scheduler.until(lambda: "b" in scheduler.logs_ended)
+    assert scheduler.logs["b"][-1].error.code == 5
+    stop = wanted("t1")
+    stop.desired_status = "STOPPED"
+    await scheduler.say(stop)
+    await scheduler.until(lambda: "a" in scheduler.logs_ended)
+    assert "has not made it" in scheduler.logs["a"][-1].error.message
+
+
+async def test_logs_of_an_unknown_task(connect: Connect, scheduler: FakeScheduler) -> None:
+    await connect()
+    await scheduler.until(lambda: scheduler.sessions)
+    await scheduler.ask_for_logs("a", log_pb2.ReadLogsRequest(task="nobody"))
+    await scheduler.until(lambda: "a" in scheduler.logs_ended)
+    assert scheduler.logs["a"][-1].error.code == 5
