@@ -12,7 +12,6 @@ from shoal import arn, errors
 from shoal.cli import follow, logs, tasks, text
 from shoal.cli.failures import INTERRUPTED, NO_EXIT_CODE, warn
 from shoal.cli.session import Session
-from shoal.lifecycle import has_started
 from shoal.v1 import log_pb2, task_pb2
 
 # What a container wrote last may come a moment after the word that it has ended.
@@ -83,10 +82,8 @@ async def _finish(output: "asyncio.Task[None]") -> None:
 
 
 def _has_output(task: task_pb2.Task) -> bool:
-    """A task that goes straight to STOPPED had output if a container of it came to an end of its own."""
-    if task.last_status == "STOPPED":
-        return any(each.HasField("exit_code") for each in task.containers)
-    return has_started(task.last_status)
+    """True once a container ran; a task may well be STOPPING without one that ever did."""
+    return bool(task.started_at) or any(each.HasField("exit_code") for each in task.containers)
 
 
 def _line(task: task_pb2.Task) -> str:

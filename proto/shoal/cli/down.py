@@ -71,8 +71,7 @@ def _stop_programs(layout: Layout) -> list[str]:
 
 def _wait_for(layout: Layout, supervisor: processes.Process) -> None:
     if not processes.wait_end(supervisor, SUPERVISOR_GRACE_SECONDS):
-        processes.send(supervisor, signal.SIGKILL)
-        processes.wait_end(supervisor, 10.0)
+        processes.kill(supervisor)
     deadline = time.monotonic() + 5.0
     while lock.holder(layout.supervisor_lock) is not None and time.monotonic() < deadline:
         time.sleep(0.02)

@@ -56,8 +56,9 @@ def ports(task: task_pb2.Task) -> str:
 
 def why(task: task_pb2.Task) -> str:
     """Why it stopped, or what its containers complain of."""
-    reasons = [task.stopped_reason, *(f"{each.name}: {each.reason}" for each in task.containers if each.reason)]
-    return "; ".join(dict.fromkeys(reason for reason in reasons if reason))
+    said = task.stopped_reason
+    more = (f"{each.name}: {each.reason}" for each in task.containers if each.reason and each.reason not in said)
+    return "; ".join(reason for reason in (said, *more) if reason)
 
 
 def images(task: task_pb2.Task) -> str:

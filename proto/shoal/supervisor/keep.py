@@ -60,8 +60,7 @@ def end_leftovers(registry: Registry, programs: list[Program]) -> None:
         left = registry.find(program.name)
         if left is not None and left.is_alive and not program.survives:
             log.warning("ends a leftover name=%s pid=%d", program.name, left.pid)
-            processes.send(left, signal.SIGKILL)
-            processes.wait_end(left, 10.0)
+            processes.kill(left)
 
 
 async def keep(program: Program, layout: Layout, registry: Registry) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from shoal import certificates
 from shoal.context import Context
 from shoal.rpc import Identity
-from shoal.supervisor import lock, settings
+from shoal.supervisor import settings
 from shoal.supervisor.layout import Layout
 from shoal.supervisor.settings import Settings
 
@@ -27,14 +27,15 @@ class Asked:
 
 
 def prepare(layout: Layout, asked: Asked, owns_engine: bool) -> tuple[Settings, Context]:
-    """Raises ValueError, in words for people, if what is asked contradicts what is there."""
-    layout.root.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with lock.hold(layout.setup_lock):
-        kept = settings.load(layout.settings)
-        chosen = replace(_choose(kept, asked), owns_engine=owns_engine)
-        if chosen != kept:
-            settings.save(layout.settings, chosen)
-        return chosen, _issue(layout, chosen)
+    """Raises ValueError, in words for people, if what is asked contradicts what is there.
+
+    The caller holds the setup lock, and no supervisor runs: ports that are taken are another program's.
+    """
+    kept = settings.load(layout.settings)
+    chosen = replace(_choose(kept, asked), owns_engine=owns_engine)
+    if chosen != kept:
+        settings.save(layout.settings, chosen)
+    return chosen, issue_all(layout, chosen)
 
 
 def _choose(kept: Settings | None, asked: Asked) -> Settings:
@@ -81,7 +82,8 @@ def _first(asked: Asked) -> Settings:
     )
 
 
-def _issue(layout: Layout, chosen: Settings) -> Context:
+def issue_all(layout: Layout, chosen: Settings) -> Context:
+    """The authority and every certificate, where they are not there or not good any more; the operator's context."""
     now = datetime.now(UTC)
     authority = certificates.ensure_authority(layout.authority, chosen.cluster, now)
 

@@ -12,6 +12,9 @@ from pathlib import Path
 
 from shoal.supervisor.settings import write_json
 
+# A killed process is gone at once, unless the kernel holds it in the middle of something.
+KILL_TIMEOUT_SECONDS = 10.0
+
 
 @dataclass(frozen=True, slots=True)
 class Process:
@@ -42,15 +45,23 @@ def identify(pid: int, restarts: int = 0) -> Process | None:
 
 
 def load(path: Path) -> dict[str, Process]:
-    """By program. Empty if the file is not there or was cut off."""
+    """By program. Empty if the file is not there, or is of before the machine was last started."""
     try:
-        return {name: Process(**each) for name, each in json.loads(path.read_text()).items()}
-    except (OSError, ValueError, TypeError, AttributeError):
+        document = json.loads(path.read_text())
+        if document["boot"] != _boot():
+            return {}
+        return {name: Process(**each) for name, each in document["processes"].items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}
 
 
 def save(path: Path, processes: Mapping[str, Process]) -> None:
-    write_json(path, {name: asdict(process) for name, process in processes.items()})
+    write_json(path, {"boot": _boot(), "processes": {name: asdict(each) for name, each in processes.items()}})
+
+
+def _boot() -> str:
+    """Start times count from it: those of another boot mean nothing."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
 def send(process: Process, number: signal.Signals) -> bool:
@@ -74,8 +85,13 @@ def send(process: Process, number: signal.Signals) -> bool:
 def stop(process: Process, grace_seconds: float) -> None:
     """SIGTERM, then SIGKILL when the grace is over; returns when it has ended. Blocks."""
     if send(process, signal.SIGTERM) and not wait_end(process, grace_seconds):
-        send(process, signal.SIGKILL)
-        wait_end(process, 10.0)
+        kill(process)
+
+
+def kill(process: Process) -> None:
+    """SIGKILL; returns when it has ended. Nothing if it has already. Blocks."""
+    if send(process, signal.SIGKILL):
+        wait_end(process, KILL_TIMEOUT_SECONDS)
 
 
 def wait_end(process: Process, timeout_seconds: float) -> bool:

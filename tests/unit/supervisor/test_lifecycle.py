@@ -134,6 +134,28 @@ def test_up_refuses_what_contradicts_what_runs(machine: Machine) -> None:
     assert "other" in machine.shoal("up", "--name", "other").stderr
 
 
+def test_a_lost_context_file_is_written_again(machine: Machine) -> None:
+    first = machine.up()
+    (machine.folder / "contexts.json").unlink()
+    second = machine.up()
+    assert second["wasUp"]
+    assert second["context"] == first["context"]
+    assert machine.shoal("ps").returncode == 0
+
+
+def test_two_at_once_start_one_cluster(machine: Machine) -> None:
+    command = [sys.executable, "-m", "shoal.cli", "up", "--listen", "127.0.0.1:0", "-o", "json"]
+    both = [
+        subprocess.Popen(command, env=machine.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    said = [process.communicate(timeout=90) for process in both]
+    assert [process.returncode for process in both] == [0, 0], said
+    first, second = (json.loads(out) for out, _ in said)
+    assert first["supervisorPid"] == second["supervisorPid"]
+    assert sorted([first["wasUp"], second["wasUp"]]) == [False, True]
+
+
 def test_a_second_state_folder_needs_another_name(machine: Machine) -> None:
     machine.up()
     other = str(machine.folder / "second")
