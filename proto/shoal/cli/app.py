@@ -105,8 +105,20 @@ def nearest(word: str, words: Sequence[str]) -> str | None:
 
 @click.group(cls=LazyGroup, epilog=EPILOG, context_settings=CONTEXT_SETTINGS)
 @click.version_option(__version__, message="shoal %(version)s")
-@click.option("--context", metavar="NAME", callback=remember_context, expose_value=False, help="Which context to use.")
-@click.option("--cluster", metavar="NAME", callback=remember_cluster, expose_value=False, help="Which cluster to use.")
+@click.option(
+    "--context",
+    metavar="NAME",
+    callback=remember_context,
+    expose_value=False,
+    help="Which context to use.  [$SHOAL_CONTEXT]",
+)
+@click.option(
+    "--cluster",
+    metavar="NAME",
+    callback=remember_cluster,
+    expose_value=False,
+    help="Which cluster to use.  [$SHOAL_CLUSTER]",
+)
 def root() -> None:
     """Containers on your own machines, with the words and the JSON of Amazon ECS."""
 
@@ -125,12 +137,15 @@ def run(arguments: Sequence[str] | None = None) -> None:
 def execute(arguments: Sequence[str] | None = None) -> int:
     from shoal.cli.failures import present
 
+    # What the transport has to say of lost connections, our own errors say in words.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     try:
         result = root.main(
             args=None if arguments is None else list(arguments),
             prog_name="shoal",
             standalone_mode=False,
             obj=Target(),
+            color=False if os.environ.get("NO_COLOR") else None,
         )
         return result if isinstance(result, int) else 0
     except BaseException as error:

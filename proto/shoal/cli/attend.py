@@ -112,4 +112,4 @@ def _explain_one(task: task_pb2.Task) -> None:
     code = tasks.exit_code(task)
     name = text.short_task(tasks.task_id(task))
     said = "no exit code" if code == NO_EXIT_CODE else f"exit code {code}"
-    click.echo(f"{name} STOPPED, {said}. {tasks.why(task)}".rstrip(), err=True)
+    click.echo(f"{name} STOPPED, {said}. {text.printable(tasks.why(task))}".rstrip(), err=True)

@@ -63,7 +63,7 @@ def _print(event: event_pb2.Event, output: str) -> None:
         kind, name = _subject(event)
         short = text.short_task(name) if kind == "task" else text.short_instance(name)
         when = text.stamp(event.time, int(time.time() * 1000))
-        click.echo(f"{when}   {kind:<8}   {short:<12}   {event.message}".rstrip())
+        click.echo(f"{when}   {kind:<8}   {short:<12}   {text.printable(event.message)}".rstrip())
 
 
 def _subject(event: event_pb2.Event) -> tuple[str, str]:

@@ -5,6 +5,7 @@ import sys
 import click
 
 from shoal import errors
+from shoal.cli.text import printable
 
 OK, FAILED, USAGE, NOT_FOUND, UNREACHABLE, TIMED_OUT, INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
 NO_EXIT_CODE = 125  # a container that never had one; what `docker run` says then
@@ -60,7 +61,7 @@ def exit_code(error: errors.ShoalError) -> int:
 
 
 def warn(message: str) -> None:
-    click.echo(f"{click.style('Warning:', fg='yellow', bold=True)} {message}", err=True)
+    click.echo(f"{click.style('Warning:', fg='yellow', bold=True)} {printable(message)}", err=True)
 
 
 def _headline(error: errors.ShoalError) -> str:
@@ -73,8 +74,11 @@ def _path(field: str) -> str:
 
 def _block(headline: str, lines: list[str] | None = None, hint: str = "") -> None:
     sys.stdout.flush()
-    click.echo(f"{click.style('Error:', fg='red', bold=True)} {headline}", err=True)
+    first, *more = headline.splitlines() or [""]
+    click.echo(f"{click.style('Error:', fg='red', bold=True)} {printable(first)}", err=True)
+    for line in more:
+        click.echo(printable(line), err=True)
     for line in lines or []:
-        click.echo(f"  {line}", err=True)
+        click.echo(f"  {printable(line)}", err=True)
     if hint:
         click.echo(f"{click.style('Try:', bold=True)} {hint}", err=True)

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from shoal import errors
-from shoal.cli import image, placement, show, tasks
+from shoal.cli import image, placement, show, tasks, text
 from shoal.cli.attend import attend
 from shoal.cli.failures import FAILED
 from shoal.cli.options import connected, output_option, parse_pairs
@@ -236,7 +236,7 @@ def _say_failures(ask: Ask, answer: task_pb2.RunTaskResponse, placed: int) -> No
     sys.stdout.flush()
     click.echo(f"{click.style('Error:', fg='red', bold=True)} {headline}", err=True)
     for line in placement.failure_lines(answer.failures):
-        click.echo(f"  {line}", err=True)
+        click.echo(f"  {text.printable(line)}", err=True)
     click.echo(f"{click.style('Try:', bold=True)} shoal instances, to see what room there is", err=True)
 
 

@@ -9,6 +9,8 @@ from typing import Any
 
 import click
 
+from shoal.cli.text import printable
+
 _COLOURS = {
     "RUNNING": "green",
     "ACTIVE": "green",
@@ -74,7 +76,7 @@ def print_table(table: Table) -> None:
 
 def plain_lines(table: Table) -> list[str]:
     """Aligned by spaces, nothing cut: for pipes and for tests."""
-    lines = [list(table.columns), *(list(row) for row in table.rows)]
+    lines = [list(table.columns), *([printable(cell) for cell in row] for row in table.rows)]
     widths = [max(len(line[at]) for line in lines) for at in range(len(table.columns))]
     return ["   ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
 
@@ -91,7 +93,7 @@ def print_fields(title: str, fields: Sequence[tuple[str, str]]) -> None:
     shown = [(name, value) for name, value in fields if value]
     width = max((len(name) for name, _ in shown), default=0)
     for name, value in shown:
-        first, *more = value.splitlines()
+        first, *more = (printable(line) for line in value.splitlines())
         click.echo(f"  {name.ljust(width)}   {styled(first)}")
         for line in more:
             click.echo(f"  {' ' * width}   {line}")
@@ -107,7 +109,7 @@ def _print_for_terminal(table: Table) -> None:
         last = at == len(table.columns) - 1
         drawn.add_column(column, no_wrap=not last, overflow="fold" if last else "ellipsis")
     for row in table.rows:
-        drawn.add_row(*(Text.from_ansi(styled(cell)) for cell in row))
+        drawn.add_row(*(Text.from_ansi(styled(printable(cell))) for cell in row))
     Console(width=_width(table), highlight=False).print(drawn)
 
 

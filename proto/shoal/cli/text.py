@@ -102,6 +102,17 @@ def mebibytes(mib: float) -> str:
     return f"{mib / 1024:.3g} GiB" if mib >= 1024 else f"{mib:g} MiB"
 
 
+def printable(words: str) -> str:
+    r"""What others wrote, without what would move the cursor, colour the screen or break the line.
+
+    >>> printable("red \x1b[31m\nalert")
+    'red ?[31m alert'
+    """
+    if words.isprintable():
+        return words
+    return "".join(letter if letter.isprintable() else " " if letter.isspace() else "?" for letter in words)
+
+
 def plural(count: int, noun: str) -> str:
     """
     >>> plural(1, "task"), plural(1200, "task")
