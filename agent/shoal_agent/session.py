@@ -16,6 +16,7 @@ import random
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 import grpc
 from shoal.rpc import Credentials, open_channel
@@ -35,6 +36,7 @@ WELCOME_SECONDS = 10.0
 SETTLED_SECONDS = 5.0
 GOODBYE_SECONDS = 1.0
 
+_Stub: TypeAlias = "agent_pb2_grpc.AgentSessionAsyncStub"
 _Call = grpc.aio.StreamStreamCall[agent_pb2.AgentMessage, agent_pb2.SchedulerMessage]
 
 

@@ -1,4 +1,4 @@
-"""An agent without a scheduler: worker, watch and journal over an engine in memory, to be crashed at will."""
+"""An agent without a scheduler: worker, watch and journal over an engine, to be crashed at will."""
 
 import asyncio
 from collections.abc import Callable
@@ -21,7 +21,7 @@ from shoal_agent.worker import Worker
 from tests.fakes.memory_engine import Box, MemoryEngine
 
 CLUSTER, INSTANCE = "default", "i" * 32
-PATIENCE_SECONDS = 10.0
+PATIENCE_SECONDS = 60.0
 SLEEP = ["sleep", "1000"]
 
 
@@ -38,7 +38,7 @@ def assignment(task_id: str, command: list[str] | None = None, **more: Any) -> A
 class Rig:
     """`reports` keeps every report in the order in which they were offered. Quick: it looks every few milliseconds."""
 
-    def __init__(self, folder: Path, engine: MemoryEngine, rules: Configuration) -> None:
+    def __init__(self, folder: Path, engine: Any, rules: Configuration) -> None:
         self.folder = folder
         self.engine = engine
         self.rules = rules
@@ -65,7 +65,7 @@ class Rig:
         self._running = [asyncio.create_task(self.watch.run())]
         if self.collects:
             self._running.append(asyncio.create_task(self._collect()))
-        if self.engine.up:
+        if getattr(self.engine, "up", True):
             await self.watch.wait_up()
             await self.worker.settled()
 
@@ -76,7 +76,8 @@ class Rig:
         await asyncio.gather(*self._running, return_exceptions=True)
         await self.worker.close()
         await self.around.pulls.close()
-        self.engine.hang_up()
+        if isinstance(self.engine, MemoryEngine):
+            self.engine.hang_up()
         self.journal.close()
 
     async def _collect(self) -> None:
@@ -97,7 +98,9 @@ class Rig:
         self.assign(replace(wanted, stop_code="UserInitiated", stopped_reason="enough"))
 
     def box(self, task_id: str) -> Box:
-        return self.engine.box(self.name(task_id))
+        """Of an engine in memory."""
+        found: Box = self.engine.box(self.name(task_id))
+        return found
 
     def name(self, task_id: str) -> str:
         return container_name(CLUSTER, task_id, "web")

@@ -1,0 +1,91 @@
+"""The agent's worker on a real engine that is killed: what ran is adopted, or told as ended once, no code made up."""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from shoal_agent.configuration import Configuration
+from shoal_agent.docker import DockerEngine
+
+from tests.conftest import EngineFactory
+from tests.ground.engine import Engine
+from tests.ground.images import BUSYBOX, import_busybox
+from tests.unit.agent.rig import Rig, assignment, definition
+
+pytestmark = pytest.mark.engine
+
+STAYS = ["sleep", "1000"]
+# A polite program: it answers the signal that an engine sends as it comes up with a code of its own.
+POLITE = ["sh", "-c", "trap 'exit 9' TERM; while true; do sleep 0.1; done"]
+ENDS_LATER = ["sh", "-c", "sleep 3; exit 4"]
+
+
+@asynccontextmanager
+async def agent(folder: Path, engine: Engine) -> AsyncIterator[Rig]:
+    runtime = DockerEngine(engine.host)
+    rig = Rig(folder / uuid.uuid4().hex, runtime, Configuration())
+    await rig.start()
+    try:
+        yield rig
+    finally:
+        await rig.crash()
+        await runtime.close()
+
+
+async def launch(rig: Rig, **commands: list[str]) -> dict[str, str]:
+    """Task ids by the names of the commands; all run."""
+    ids = {name: f"{name}{uuid.uuid4().hex}" for name in commands}
+    for name, command in commands.items():
+        rig.assign(assignment(ids[name], definition=definition(command, image=BUSYBOX, stopTimeout=1)))
+    for task_id in ids.values():
+        await rig.report(task_id, "RUNNING")
+    return ids
+
+
+async def kill_and_restart(rig: Rig, engine: Engine, live_restore: bool) -> None:
+    """Away for long enough that a program ends by itself meanwhile."""
+    engine.kill()
+    await rig.until(lambda: rig.watch.status == "IMPAIRED")
+    await asyncio.sleep(4.0)
+    engine.start(live_restore)  # not in a thread: the engine ends with the thread that started it
+
+
+async def test_with_live_restore_nothing_is_lost(engine_factory: EngineFactory, tmp_path: Path) -> None:
+    engine = engine_factory()
+    engine.start(live_restore=True)
+    import_busybox(engine)
+    async with agent(tmp_path, engine) as rig:
+        ids = await launch(rig, stays=STAYS, polite=POLITE, ends=ENDS_LATER)
+        await kill_and_restart(rig, engine, live_restore=True)
+        ended = await rig.report(ids["ends"], "STOPPED")
+        assert (ended.stop_code, ended.containers[0].exit_code) == ("EssentialContainerExited", 4)
+        await rig.until(lambda: rig.watch.status == "OK")
+        rig.ask_to_stop(ids["polite"])
+        assert (await rig.report(ids["polite"], "STOPPED")).containers[0].exit_code == 9
+        assert not rig.told(ids["stays"], "STOPPED")
+
+
+async def test_without_it_each_is_told_once_and_no_code_is_made_up(
+    engine_factory: EngineFactory, tmp_path: Path
+) -> None:
+    engine = engine_factory()
+    engine.start()
+    import_busybox(engine)
+    async with agent(tmp_path, engine) as rig:
+        ids = await launch(rig, stays=STAYS, polite=POLITE, ends=ENDS_LATER)
+        await kill_and_restart(rig, engine, live_restore=False)
+        for name in ("stays", "polite"):
+            ended = await rig.report(ids[name], "STOPPED")
+            assert ended.containers[0].exit_code is None
+            assert ended.stop_code == "InfrastructureHealth"
+            assert ended.stopped_reason is not None and "engine went away" in ended.stopped_reason
+        by_itself = await rig.report(ids["ends"], "STOPPED")
+        assert (by_itself.stop_code, by_itself.containers[0].exit_code) == ("EssentialContainerExited", 4)
+        again = await launch(rig, next=["sh", "-c", "exit 137"])
+        # The engine is back: what ends now ends under its eyes, whatever its code.
+        assert (await rig.report(again["next"], "STOPPED")).containers[0].exit_code == 137
+        for task_id in ids.values():
+            assert len(rig.told(task_id, "STOPPED")) == 1
