@@ -1,5 +1,8 @@
 """The pure parts: words in, values out, and back."""
 
+import doctest
+from types import ModuleType
+
 import pytest
 from shoal import certificates, rpc
 from shoal.cli import checks, image, options, placement, show, tasks, text
@@ -36,6 +39,18 @@ def test_ids_of_ranges() -> None:
         f"{'a' * 24}00000010",
         f"{'a' * 24}00000011",
     ]
+
+
+@pytest.mark.parametrize("module", [text, image, checks])
+def test_what_the_docstrings_show(module: ModuleType) -> None:
+    result = doctest.testmod(module)
+    assert result.attempted > 0
+    assert result.failed == 0
+
+
+def test_what_others_wrote_cannot_write_on_the_terminal() -> None:
+    (_, line) = show.plain_lines(show.Table(("WHY",), [("\x1b[2J\x07 done\n\u202eevil",)]))
+    assert line == "?[2J? done ?evil"
 
 
 def test_every_short_form_names_its_task() -> None:
