@@ -49,6 +49,12 @@ def ground() -> Iterator[Path]:
     sweep.sweep(folder)
 
 
+@pytest.fixture
+def short_folder(ground: Path) -> Path:
+    """A new folder with a short path, where sockets may lie."""
+    return Path(tempfile.mkdtemp(dir=ground))
+
+
 @pytest.fixture(scope="session")
 def engine_factory(ground: Path) -> Iterator[EngineFactory]:
     """Makes engines that do not run yet: start them with or without live-restore, kill them, start them again."""

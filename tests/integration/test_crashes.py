@@ -25,12 +25,24 @@ async def submit_many(client: Client, definition: str, acknowledged: list[str]) 
 
 @pytest.mark.parametrize("part", PARTS)
 async def test_a_part_is_killed_while_tasks_are_submitted(cluster: Cluster, engine: Engine, part: str) -> None:
+    await kill_in_the_middle(cluster, engine, part, after=SUBMISSIONS // 3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("after", range(SUBMISSIONS))
+@pytest.mark.parametrize("part", PARTS)
+async def test_a_part_is_killed_at_any_moment(cluster: Cluster, engine: Engine, part: str, after: int) -> None:
+    await kill_in_the_middle(cluster, engine, part, after)
+
+
+async def kill_in_the_middle(cluster: Cluster, engine: Engine, part: str, after: int) -> None:
+    """Kills the part when that many submissions are acknowledged and more are on their way."""
     async with cluster.client() as client:
         sleepers = await work.run(client, await work.register(client, SLEEPER), count=3)
         before = work.docker_ids(await work.until_all(client, sleepers, "RUNNING"))
         quick, acknowledged = await work.register(client, QUICK), list[str]()
         submitting = asyncio.create_task(submit_many(client, quick, acknowledged))
-        await wait_until(lambda: len(acknowledged) >= SUBMISSIONS // 3)
+        await wait_until(lambda: len(acknowledged) >= after)
         old = cluster.kill(part)
         if part == "supervisor":
             cluster.up()
@@ -38,9 +50,9 @@ async def test_a_part_is_killed_while_tasks_are_submitted(cluster: Cluster, engi
         await submitting
         done = await work.until_all(client, acknowledged, "STOPPED", 60.0)
         assert set(work.exit_codes(done).values()) == {7}
-        after = await work.until_all(client, sleepers, "RUNNING")
-        assert work.docker_ids(after) == before
-        assert containers_of_tasks_seen_twice(engine) == []
+        still = await work.until_all(client, sleepers, "RUNNING")
+        assert work.docker_ids(still) == before
+        assert tasks_with_two_containers(engine) == []
         await work.stop(client, sleepers)
         await work.until_all(client, sleepers, "STOPPED")
 
@@ -49,7 +61,7 @@ def is_back(cluster: Cluster, part: str, old_pid: int) -> bool:
     return cluster.pid(part) != old_pid if part == "supervisor" else cluster.has_restarted(part, old_pid)
 
 
-def containers_of_tasks_seen_twice(engine: Engine) -> list[str]:
+def tasks_with_two_containers(engine: Engine) -> list[str]:
     listed = engine.docker("ps", "--all", "--format", '{{.Label "shoal.task"}} {{.Label "shoal.container"}}')
     names = [line for line in listed.splitlines() if line.strip()]
     return sorted({name for name in names if names.count(name) > 1})

@@ -1,0 +1,76 @@
+"""Every command in the README does what it is there for."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.ground.engine import Engine
+from tests.ground.home import ROOT, Home
+
+README = (ROOT / "README.md").read_text()
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+
+
+def commands(block: str) -> list[str]:
+    """Without what is said about them."""
+    lines = (re.sub(r"\s+# .*", "", line).strip() for line in block.splitlines())
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+SHELL_BLOCKS = [commands(block) for block in blocks("sh")]
+
+
+@pytest.fixture
+def home(engine: Engine, short_folder: Path) -> Iterator[Home]:
+    made = Home(short_folder, engine.host)
+    made.settle()
+    yield made
+    made.end()
+
+
+def test_the_first_minutes(home: Home) -> None:
+    home.types("deploy/hello-image")
+    first = SHELL_BLOCKS[0]
+    assert first[0] == "shoal up"
+    for line in first:
+        home.types(line)
+
+
+def test_operating(home: Home, engine: Engine) -> None:
+    home.types("shoal up")
+    instance = json.loads(home.types("shoal up -o json"))["instanceId"]
+    for line in SHELL_BLOCKS[1]:
+        # Where the README says what an administrator would: here the same of our own.
+        home.types(
+            line.replace("/var/lib/shoal", str(home.folder / ".local/state/shoal"))
+            .replace("--listen 0.0.0.0:7600", "--listen 127.0.0.1:0")
+            .replace("unix:///run/docker.sock", engine.host)
+            .replace("INSTANCE", instance)
+        )
+
+
+def test_no_block_of_commands_is_left_out() -> None:
+    assert len(SHELL_BLOCKS) == 2
+    assert len(blocks("python")) == 1
+
+
+def test_the_client_in_ten_lines(home: Home, tmp_path: Path) -> None:
+    (program,) = blocks("python")
+    lines = [line for line in program.splitlines() if line.strip()]
+    assert len(lines) <= 12, "ten lines, and the import that names them"
+    (tmp_path / "client.py").write_text(program)
+    home.types("shoal up")
+    said = home.types(f"python {tmp_path}/client.py deploy/examples/hello.json")
+    assert re.fullmatch(r"arn:shoal:ecs:local:\d+:task-definition/hello:\d+", said.strip())
+
+
+def test_the_two_commands_of_the_first_screen() -> None:
+    for command in ("./deploy/quickstart", "./deploy/test"):
+        assert command in README
+        assert (ROOT / command).stat().st_mode & 0o111
