@@ -116,9 +116,11 @@ class _Leader:
 
     def unreachable(self, cause: grpc.aio.AioRpcError | None) -> errors.Unreachable:
         asked = ", ".join(self._endpoints)
-        why = f": {cause.details()}" if cause is not None and cause.details() else ""
+        why = (cause.details() or "") if cause is not None else ""
+        if cause is not None and errors.packed_status(cause) is not None:
+            return errors.Unreachable(f"{why} (asked: {asked})", "Try again soon.", code="UNAVAILABLE")
         return errors.Unreachable(
-            f"No leader answered at {asked}{why}",
+            f"No scheduler answered at {asked}{': ' if why else ''}{why}",
             "Is it up? `shoal up` starts a cluster on this machine, `shoal doctor` says what is wrong.",
             code="UNAVAILABLE",
         )

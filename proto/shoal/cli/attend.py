@@ -35,6 +35,8 @@ async def _interrupted(session: Session, task_ids: Sequence[str], watching: "asy
         current.uncancel()
     what = "the task" if len(task_ids) == 1 else f"{len(task_ids):,} tasks"
     click.echo(f"\nStopping {what}; press Ctrl-C again to leave without waiting.", err=True)
+    session.progress.begin()
+    session.progress.say(f"Stopping {what}")
     for task_id in task_ids:
         with contextlib.suppress(errors.Refused):
             await session.client.cluster.StopTask(
@@ -56,7 +58,6 @@ async def _watch(session: Session, task_ids: Sequence[str], shows_logs: bool) ->
         statuses[task.last_status] += 1
         session.progress.say(_line(task) if len(task_ids) == 1 else _summary(statuses, len(task_ids)))
         if shows_logs and output is None and _has_output(task):
-            session.progress.end()
             output = asyncio.create_task(_copy(session, task_id))
     if output is not None:
         await _finish(output)

@@ -40,7 +40,7 @@ def logs(
         request.task = (await find.task_ids(session, [task]))[0]
         if following:
             await _until_started(session, request.task)
-        session.progress.end()
+        session.progress.say("Waiting for output")
         await copy(session, request, timestamps)
 
     call(work)
@@ -49,6 +49,7 @@ def logs(
 async def copy(session: Session, request: log_pb2.ReadLogsRequest, timestamps: bool = False) -> None:
     """Writes a container's output to ours, stdout to stdout and stderr to stderr, as it was written."""
     async for event in _events(session, request):
+        session.progress.end()
         output = sys.stderr.buffer if event.stream == "stderr" else sys.stdout.buffer
         mark = f"{text.clock(event.timestamp)} ".encode() if timestamps else b""
         output.write(mark + event.message + b"\n")
