@@ -61,6 +61,7 @@ class Logs:
             name, container = await self._find(wanted.request)
             async for batch in _batches(self._lines(container, wanted.request)):
                 yield agent_pb2.LogChunk(events=[_event(name, line) for line in batch])
+            yield agent_pb2.LogChunk(last=True)
         except Unreadable as reason:
             yield agent_pb2.LogChunk(error=reason.status)
         except EngineError as error:

@@ -2,7 +2,10 @@
 
 import asyncio
 import secrets
+from collections import deque
 from typing import Generic, TypeVar
+
+from shoal_scheduler.engine import Unavailable
 
 Chunk = TypeVar("Chunk")
 
@@ -11,29 +14,47 @@ CHUNKS_WAITING_MAX = 16
 
 
 class Pipe(Generic[Chunk]):
-    """One reading. The sender waits when the reader is slow; `None` ends it."""
+    """One reading. The sender waits when the reader is slow."""
 
     def __init__(self) -> None:
-        self._queue: asyncio.Queue[Chunk | None] = asyncio.Queue(CHUNKS_WAITING_MAX)
-        self.abandoned = asyncio.Event()
+        self._waiting: deque[Chunk] = deque()
+        self._changed = asyncio.Event()
+        self._broken: str | None = None
+        self._is_ended = self._is_abandoned = False
 
-    async def send(self, chunk: Chunk | None) -> bool:
+    async def send(self, chunk: Chunk) -> bool:
         """False once nobody reads any more."""
-        put = asyncio.ensure_future(self._queue.put(chunk))
-        gone = asyncio.ensure_future(self.abandoned.wait())
-        done, pending = await asyncio.wait({put, gone}, return_when=asyncio.FIRST_COMPLETED)
-        for task in pending:
-            task.cancel()
-        return gone not in done
+        while len(self._waiting) >= CHUNKS_WAITING_MAX and not self._is_abandoned:
+            await self._changed.wait()
+        self._waiting.append(chunk)
+        self._notify()
+        return not self._is_abandoned
 
     async def receive(self) -> Chunk | None:
-        return await self._queue.get()
+        """None at the end. Raises Unavailable if there would have been more."""
+        while not self._waiting and not self._is_ended:
+            await self._changed.wait()
+        if self._waiting:
+            self._notify()
+            return self._waiting.popleft()
+        if self._broken:
+            raise Unavailable(self._broken)
+        return None
 
-    def end(self) -> None:
-        """Whatever waits is dropped: the reader is told that there is no more."""
-        while not self._queue.empty():
-            self._queue.get_nowait()
-        self._queue.put_nowait(None)
+    def end(self, broken: str | None = None) -> None:
+        """Nothing more is sent; `broken` says why, if there would have been more. The first end counts."""
+        if not self._is_ended:
+            self._is_ended, self._broken = True, broken
+            self._notify()
+
+    def abandon(self) -> None:
+        """Nobody reads any more."""
+        self._is_abandoned = True
+        self._notify()
+
+    def _notify(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
 
 
 class LogRelay:
@@ -51,9 +72,9 @@ class LogRelay:
 
     def close(self, request_id: str) -> None:
         if pipe := self._pipes.pop(request_id, None):
-            pipe.abandoned.set()
+            pipe.abandon()
 
     def close_all(self) -> None:
         for request_id, pipe in list(self._pipes.items()):
-            pipe.end()
+            pipe.end("this scheduler does not lead any more: read again")
             self.close(request_id)

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from shoal_scheduler.model.task import TaskKey
 
 TASKS_MAX = 5_000
+SPANS_PER_TASK_MAX = 100
 
 
 class Span(NamedTuple):
@@ -24,7 +25,9 @@ class Traces:
         if not spans:
             return
         known = self._spans.setdefault(key, {})
-        known.update({span.name: span for span in spans})
+        for span in spans:
+            if span.name in known or len(known) < SPANS_PER_TASK_MAX:
+                known[span.name] = span
         while len(self._spans) > TASKS_MAX:
             self._spans.popitem(last=False)
 

@@ -10,7 +10,7 @@ from shoal import rpc
 from shoal.v1 import cluster_pb2_grpc
 from shoal_scheduler.api.gate import Gate
 from shoal_scheduler.api.server import Server
-from shoal_scheduler.control.inputs import PutClusterDocument
+from shoal_scheduler.control.inputs import PutClusterDocument, SessionClosed
 from shoal_scheduler.control_plane import ControlPlane
 from shoal_scheduler.state.memory import MemoryCluster, MemoryStore
 from shoal_scheduler.state.tables import Tables
@@ -27,7 +27,8 @@ class Scheduler:
         self.certificates = certificates
         self.memory = MemoryCluster()
         epoch = self.memory.elect()
-        self.plane = ControlPlane(Tables(), MemoryStore(self.memory, epoch), epoch, "memory")
+        tables = Tables(revision=self.memory.revision)
+        self.plane = ControlPlane(tables, MemoryStore(self.memory, epoch), epoch, "memory")
         self.gate = Gate()
         self._channels: list[grpc.aio.Channel] = []
         self._stopped = False
@@ -72,6 +73,12 @@ class Scheduler:
     def keep(self, channel: grpc.aio.Channel) -> grpc.aio.Channel:
         self._channels.append(channel)
         return channel
+
+    async def until_disconnected(self, instance: str) -> None:
+        """Until the instance has no session; every turn of the engine is looked at."""
+        async with asyncio.timeout(10):
+            while instance in self.plane.tables.sessions:
+                await self.plane.engine.submit(SessionClosed("nobody", 1))
 
     def stored(self) -> tuple[int, dict[bytes, bytes]]:
         """Everything durable: equal before and after means that nothing was stored."""

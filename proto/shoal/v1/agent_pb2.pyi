@@ -602,8 +602,13 @@ class LogChunk(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     EVENTS_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
+    LAST_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """In the first message of the stream."""
+    last: _builtins.bool
+    """Set in the last message. A stream that ends without it, or without an
+    error, was broken off: there would have been more.
+    """
     @_builtins.property
     def events(self) -> _containers.RepeatedCompositeFieldContainer[_log_pb2.LogEvent]: ...
     @_builtins.property
@@ -616,13 +621,19 @@ class LogChunk(_message.Message):
         request_id: _builtins.str | None = ...,
         events: _abc.Iterable[_log_pb2.LogEvent] | None = ...,
         error: _status_pb2.Status | None = ...,
+        last: _builtins.bool | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_request_id", b"_request_id", "error", b"error", "request_id", b"request_id"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_last", b"_last", "_request_id", b"_request_id", "error", b"error", "last", b"last", "request_id", b"request_id"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_request_id", b"_request_id", "error", b"error", "events", b"events", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_last", b"_last", "_request_id", b"_request_id", "error", b"error", "events", b"events", "last", b"last", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__last: _TypeAlias = _typing.Literal["last"]  # noqa: Y015
+    _WhichOneofArgType__last: _TypeAlias = _typing.Literal["_last", b"_last"]  # noqa: Y015
     _WhichOneofReturnType__request_id: _TypeAlias = _typing.Literal["request_id"]  # noqa: Y015
     _WhichOneofArgType__request_id: _TypeAlias = _typing.Literal["_request_id", b"_request_id"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__last) -> _WhichOneofReturnType__last | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__request_id) -> _WhichOneofReturnType__request_id | None: ...
 
 Global___LogChunk: _TypeAlias = LogChunk  # noqa: Y015

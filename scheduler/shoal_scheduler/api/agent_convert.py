@@ -1,35 +1,28 @@
 """Messages of an agent's session to inputs, and records to assignments."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 
 from shoal import arn
 from shoal.v1 import agent_pb2 as pb
 from shoal.v1 import log_pb2, task_pb2
 
+from shoal_scheduler.api.agent_checks import text
 from shoal_scheduler.api.convert import definition_message, overrides_message
-from shoal_scheduler.api.fields import refuse
-from shoal_scheduler.api.validate_names import attribute_problems
 from shoal_scheduler.control import inputs as i
 from shoal_scheduler.dispatch import LogsWanted
-from shoal_scheduler.model.refusal import invalid_field
 from shoal_scheduler.model.task import Binding, ContainerState, Task, TaskKey
 from shoal_scheduler.state.tables import Tables
 from shoal_scheduler.traces import Span
 
 ASSIGNMENTS_PER_MESSAGE = 200
 DEFINITION_BYTES_PER_MESSAGE = 1024 * 1024
-AGENT_STATUSES = ("PENDING", "ACTIVATING", "RUNNING", "DEACTIVATING", "STOPPING", "DEPROVISIONING", "STOPPED")
 
-
-def check_hello(hello: pb.Hello) -> None:
-    if hello.incarnation <= 0:
-        raise invalid_field("hello.incarnation", "must be above 0.")
-    for resource in hello.resources:
-        if resource.integer_value < 0:
-            raise invalid_field(f"hello.resources.{resource.name}", "must not be negative.")
-    for number, attribute in enumerate(hello.attributes):
-        document = {"name": attribute.name} | ({"value": attribute.value} if attribute.value else {})
-        refuse(attribute_problems(f"hello.attributes[{number}]", document), "InvalidParameterException")
+# Docker puts the whole output of a failed hook into an error; the reason is what begins it.
+REASON_CHARACTERS_MAX = 255
+STOPPED_REASON_CHARACTERS_MAX = 1024
+NAME_CHARACTERS_MAX = 253
+SPANS_MAX = 50
 
 
 def hello_input(hello: pb.Hello, instance: str) -> i.AgentHello:
@@ -45,22 +38,20 @@ def hello_input(hello: pb.Hello, instance: str) -> i.AgentHello:
         cluster=hello.cluster,
         instance=instance,
         incarnation=hello.incarnation,
-        hostname=hello.hostname[:253],
+        hostname=text(hello.hostname, NAME_CHARACTERS_MAX),
         cpu=number("CPU"),
         memory_mib=number("MEMORY"),
         gpu_ids=tuple(texts("GPU")),
-        reserved_tcp=tuple(int(port) for port in texts("PORTS") if port.isdigit()),
-        reserved_udp=tuple(int(port) for port in texts("PORTS_UDP") if port.isdigit()),
-        agent_version=hello.version_info.agent_version,
-        docker_version=hello.version_info.docker_version,
+        reserved_tcp=tuple(int(port) for port in texts("PORTS")),
+        reserved_udp=tuple(int(port) for port in texts("PORTS_UDP")),
+        agent_version=text(hello.version_info.agent_version, NAME_CHARACTERS_MAX),
+        docker_version=text(hello.version_info.docker_version, NAME_CHARACTERS_MAX),
         attributes={attribute.name: attribute.value for attribute in hello.attributes},
         tags={tag.key: tag.value for tag in hello.tags},
     )
 
 
 def report_input(report: pb.TaskReport, instance: str, incarnation: int) -> i.TaskReport:
-    if report.last_status not in AGENT_STATUSES:
-        raise invalid_field("reports.tasks.lastStatus", f"{report.last_status!r} is not a status of a task.")
     return i.TaskReport(
         instance=instance,
         incarnation=incarnation,
@@ -72,7 +63,7 @@ def report_input(report: pb.TaskReport, instance: str, incarnation: int) -> i.Ta
         started_at=report.started_at,
         execution_stopped_at=report.execution_stopped_at,
         stop_code=report.stop_code,
-        stopped_reason=report.stopped_reason,
+        stopped_reason=text(report.stopped_reason, STOPPED_REASON_CHARACTERS_MAX),
     )
 
 
@@ -82,7 +73,7 @@ def _container(message: task_pb2.Container) -> ContainerState:
         last_status=message.last_status,
         runtime_id=message.runtime_id,
         exit_code=message.exit_code if message.HasField("exit_code") else None,
-        reason=message.reason,
+        reason=text(message.reason, REASON_CHARACTERS_MAX),
         image_digest=message.image_digest,
         health_status=message.health_status,
         bindings=tuple(
@@ -93,7 +84,7 @@ def _container(message: task_pb2.Container) -> ContainerState:
 
 
 def spans(messages: Iterable[task_pb2.Span]) -> list[Span]:
-    return [Span(m.name, m.start_micros, m.duration_micros) for m in messages]
+    return [Span(text(m.name, 64), m.start_micros, m.duration_micros) for m in islice(messages, SPANS_MAX)]
 
 
 def assignment_messages(tables: Tables, keys: Sequence[TaskKey], *, full: bool) -> Iterator[pb.SchedulerMessage]:

@@ -65,7 +65,7 @@ async def list_all(plane: ControlPlane, request: pb.ListClustersRequest, _caller
         for cluster in plane.tables.clusters.values()
         if cluster.status == "ACTIVE"
     )
-    arns, token = page(found, request.next_token, request.max_results)
+    arns, token = page(found, request)
     return pb.ListClustersResponse(cluster_arns=arns, next_token=token or None)
 
 

@@ -92,16 +92,13 @@ async def list_all(
     refuse(one_of("sort", request.sort or None, ("ASC", "DESC")), "InvalidParameterException")
     families = [request.family_prefix] if request.family_prefix else list(plane.tables.definitions)
     wanted = _status(request.status)
-    found = [
-        (definition.family, definition.revision)
+    found = (
+        (f"{definition.family} {definition.revision:09d}", arn.task_definition_arn(family, definition.revision))
         for family in families
         for definition in plane.tables.revisions(family).values()
         if definition.status == wanted
-    ]
-    # A sort key that falls as the name rises keeps one page rule for both directions.
-    order = sorted(found, reverse=request.sort == "DESC")
-    keyed = ((f"{position:08d}", arn.task_definition_arn(*name)) for position, name in enumerate(order))
-    arns, token = page(keyed, request.next_token, request.max_results)
+    )
+    arns, token = page(found, request, descending=request.sort == "DESC")
     return pb.ListTaskDefinitionsResponse(task_definition_arns=arns, next_token=token or None)
 
 
@@ -115,7 +112,7 @@ async def list_families(
         for family, revisions in plane.tables.definitions.items()
         if family.startswith(request.family_prefix) and _family_is(wanted, revisions.values())
     )
-    families, token = page(found, request.next_token, request.max_results)
+    families, token = page(found, request)
     return pb.ListTaskDefinitionFamiliesResponse(families=families, next_token=token or None)
 
 

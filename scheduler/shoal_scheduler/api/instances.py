@@ -35,7 +35,7 @@ async def list_all(
         for candidate in plane.tables.candidates(cluster.name)
         if request.status in ("", candidate.instance.status) and (passes is None or passes(facts_of(candidate)))
     )
-    arns, token = page(found, request.next_token, request.max_results)
+    arns, token = page(found, request)
     return pb.ListContainerInstancesResponse(container_instance_arns=arns, next_token=token or None)
 
 
@@ -123,7 +123,7 @@ async def list_attributes(
         for instance, name, value in _attributes(plane, cluster.name)
         if request.attribute_name in ("", name) and request.attribute_value in ("", value)
     )
-    attributes, token = page(found, request.next_token, request.max_results)
+    attributes, token = page(found, request)
     return pb.ListAttributesResponse(attributes=attributes, next_token=token or None)
 
 

@@ -1,8 +1,10 @@
 """Logs of a task: the agent of its instance opens a stream and sends them through here."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 
+import grpc
+from google.rpc import status_pb2
 from shoal.rpc import Identity
 from shoal.v1 import agent_pb2, log_pb2
 
@@ -19,7 +21,10 @@ FIRST_ANSWER_SECONDS = 10.0
 
 async def read(
     plane: ControlPlane, request: log_pb2.ReadLogsRequest, _caller: Identity
-) -> AsyncIterator[log_pb2.ReadLogsResponse]:
+) -> AsyncGenerator[log_pb2.ReadLogsResponse]:
+    for name in ("since", "tail"):
+        if getattr(request, name) < 0:
+            raise invalid_field(name, "must not be negative.")
     task = find(Overlay(plane.tables), cluster_name(request), required(request, "task", "task"))
     names = [state.name for state in task.containers]
     if request.container and request.container not in names:
@@ -51,22 +56,31 @@ async def read(
 def _response(chunk: object) -> log_pb2.ReadLogsResponse:
     assert isinstance(chunk, agent_pb2.LogChunk)
     if chunk.HasField("error"):
-        raise Refused("not_found", chunk.error.message)
+        raise _why_not(chunk.error)
     return log_pb2.ReadLogsResponse(events=chunk.events)
+
+
+def _why_not(error: status_pb2.Status) -> Exception:
+    if error.code == grpc.StatusCode.NOT_FOUND.value[0]:
+        return Refused("not_found", error.message or "The logs are not there any more.")
+    return Unavailable(error.message or "The instance of the task gives no logs now: try again.")
 
 
 async def send(
     plane: ControlPlane, chunks: AsyncIterator[agent_pb2.LogChunk], _caller: Identity
 ) -> agent_pb2.SendLogsResponse:
     """The agent's side. The id is unguessable and known only to the agent that was asked."""
-    pipe = None
-    async for chunk in chunks:
-        if pipe is None:
-            pipe = plane.logs.find(chunk.request_id)
+    pipe, whole = None, False
+    try:
+        async for chunk in chunks:
+            pipe = pipe or plane.logs.find(chunk.request_id)
             if pipe is None:
                 raise Refused("not_found", "Nobody waits for these logs (any more).")
-        if not await pipe.send(chunk):
-            return agent_pb2.SendLogsResponse()
-    if pipe is not None:
-        await pipe.send(None)
+            if whole or not await pipe.send(chunk):
+                break
+            whole = chunk.last or chunk.HasField("error")
+    finally:
+        # A stream that is cancelled ends here like one that is complete: only its last chunk tells.
+        if pipe is not None:
+            pipe.end(None if whole else "The instance of the task broke off in the middle of its logs: try again.")
     return agent_pb2.SendLogsResponse()

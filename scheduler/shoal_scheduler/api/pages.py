@@ -4,7 +4,7 @@ import base64
 import binascii
 from collections.abc import Iterable
 from itertools import islice
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -15,16 +15,25 @@ RESULTS_DEFAULT = 100
 RESULTS_MAX = 1000
 
 
-def page(items: Iterable[tuple[str, Item]], token: str, results_max: int) -> tuple[list[Item], str]:
-    """Items after the token, in the order of their sort keys; items that came or went meanwhile do no harm."""
-    if not 0 <= results_max <= RESULTS_MAX:
-        raise invalid_field("maxResults", f"is {results_max}, must be 1 to {RESULTS_MAX}.")
-    size = results_max or RESULTS_DEFAULT
-    after = _last_key(token)
-    rest = sorted((item for item in items if item[0] > after), key=lambda item: item[0])
+def page(items: Iterable[tuple[str, Item]], request: Any, *, descending: bool = False) -> tuple[list[Item], str]:
+    """Items after the request's token, in the order of their sort keys, and the token for the next page, "" after
+    the last. Items that came or went meanwhile do no harm."""
+    size = request.max_results if request.HasField("max_results") else RESULTS_DEFAULT
+    if not 1 <= size <= RESULTS_MAX:
+        raise invalid_field("maxResults", f"is {size}, must be 1 to {RESULTS_MAX}.")
+    after = _last_key(request.next_token)
+    rest = sorted((item for item in items if _follows(item[0], after, descending)), key=_key, reverse=descending)
     taken = list(islice(rest, size))
     more = len(rest) > size
     return [item for _, item in taken], _token(taken[-1][0]) if more else ""
+
+
+def _key(item: tuple[str, Any]) -> str:
+    return item[0]
+
+
+def _follows(key: str, after: str, descending: bool) -> bool:
+    return not after or (key < after if descending else key > after)
 
 
 def _token(key: str) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 import grpc
+from google.protobuf.message import Message
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import aio as health_aio
 from grpc_reflection.v1alpha import reflection
@@ -22,6 +23,7 @@ from shoal_scheduler.api import (
 )
 from shoal_scheduler.api.calls import Handler, handlers_of
 from shoal_scheduler.api.gate import Gate
+from shoal_scheduler.api.sizes import check_elements
 
 CLUSTER_METHODS: Mapping[str, Handler] = {
     "RegisterTaskDefinition": definitions.register,
@@ -66,6 +68,10 @@ CLUSTER = cluster_pb2.DESCRIPTOR.services_by_name["Cluster"]
 AGENT_SESSION = agent_pb2.DESCRIPTOR.services_by_name["AgentSession"]
 
 
+def bounded_by_their_handlers(_message: Message) -> None:
+    """Thousands of reports in a message of an agent are well; how much each may hold, its handler says."""
+
+
 class Server:
     """Listens from the start; answers UNAVAILABLE, and NOT_SERVING to health checks, while another leads."""
 
@@ -74,8 +80,8 @@ class Server:
         self._health = health_aio.HealthServicer()
         self._server.add_generic_rpc_handlers(
             (
-                handlers_of(CLUSTER, gate, "operator", CLUSTER_METHODS),
-                handlers_of(AGENT_SESSION, gate, "agent", AGENT_METHODS),
+                handlers_of(CLUSTER, gate, "operator", CLUSTER_METHODS, check_elements),
+                handlers_of(AGENT_SESSION, gate, "agent", AGENT_METHODS, bounded_by_their_handlers),
             )
         )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)

@@ -15,9 +15,11 @@ log = logging.getLogger(__name__)
 DETAILS_KEY = "grpc-status-details-bin"
 DOMAIN = "shoal"
 
-# HTTP/2 headers are bounded; a page of problems is enough to mend a file.
-PROBLEMS_MAX = 20
-MESSAGE_CHARACTERS_MAX = 1000
+# A status travels in HTTP/2 headers, of which clients take 8 KiB: the message once percent-encoded, and once more in
+# the details. A few problems are enough to mend a file.
+TEXT_BYTES_MAX = 1000
+DETAILS_BYTES_MAX = 3000
+PROBLEM_OVERHEAD_BYTES = 10
 
 _CODES: dict[Kind, grpc.StatusCode] = {
     "invalid": grpc.StatusCode.INVALID_ARGUMENT,
@@ -56,10 +58,15 @@ async def abort(context: grpc.aio.ServicerContext, error: Exception) -> NoReturn
 
 def _refused(error: Refused) -> status_pb2.Status:
     status = _status(_CODES[error.kind], error.message, error.reason)
+    room_bytes = DETAILS_BYTES_MAX - status.ByteSize()
+    bad_request = error_details_pb2.BadRequest()
+    for problem in error.problems:
+        field, description = _bounded(problem.field), _bounded(problem.message)
+        room_bytes -= len(field.encode()) + len(description.encode()) + PROBLEM_OVERHEAD_BYTES
+        if room_bytes < 0 and bad_request.field_violations:
+            break
+        bad_request.field_violations.add(field=field, description=description)
     if error.problems:
-        bad_request = error_details_pb2.BadRequest()
-        for problem in error.problems[:PROBLEMS_MAX]:
-            bad_request.field_violations.add(field=_bounded(problem.field), description=_bounded(problem.message))
         status.details.append(_packed(bad_request))
     return status
 
@@ -78,5 +85,8 @@ def _packed(message: error_details_pb2.BadRequest | error_details_pb2.ErrorInfo)
 
 def _bounded(text: str) -> str:
     """No longer than a header may be, and nothing a terminal would obey."""
-    clean = "".join(character if character.isprintable() else "\ufffd" for character in text)
-    return clean if len(clean) <= MESSAGE_CHARACTERS_MAX else clean[: MESSAGE_CHARACTERS_MAX - 1] + "…"
+    head = text[:TEXT_BYTES_MAX]
+    clean = "".join(character if character.isprintable() else "\ufffd" for character in head).encode()
+    if len(text) <= TEXT_BYTES_MAX and len(clean) <= TEXT_BYTES_MAX:
+        return clean.decode()
+    return clean[: TEXT_BYTES_MAX - 3].decode("utf-8", "ignore") + "..."

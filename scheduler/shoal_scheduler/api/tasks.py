@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import json
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from typing import Any
 
 from shoal import arn, awsjson
@@ -24,6 +24,7 @@ from shoal_scheduler.api.fields import (
 )
 from shoal_scheduler.api.instances import instance_id
 from shoal_scheduler.api.pages import page
+from shoal_scheduler.api.sizes import check_answer, parts
 from shoal_scheduler.api.status import status_of
 from shoal_scheduler.api.validate_run_task import (
     REQUEST_BYTES_MAX,
@@ -45,6 +46,7 @@ from shoal_scheduler.traces import Span
 
 # Tasks described in the answer of RunTask; the others are named by their ids.
 TASKS_IN_ANSWER_MAX = 100
+BYTES_IN_ANSWER_MAX = 1024 * 1024
 RUN_TASKS_IN_FLIGHT_MAX = 1000
 
 
@@ -61,36 +63,42 @@ async def run(plane: ControlPlane, request: pb.RunTaskRequest, _caller: Identity
 
 async def run_stream(
     plane: ControlPlane, requests: AsyncIterator[pb.RunTasksRequest], caller: Identity
-) -> AsyncIterator[pb.RunTasksResponse]:
-    """Every submission on its own: a refused one is answered with its error and the stream goes on."""
+) -> AsyncGenerator[pb.RunTasksResponse]:
+    """Every submission on its own: a refused one is answered with its error and the stream goes on. Who does not
+    read the answers is not listened to either."""
     answers: asyncio.Queue[pb.RunTasksResponse | None] = asyncio.Queue()
     room = asyncio.Semaphore(RUN_TASKS_IN_FLIGHT_MAX)
+    running: set[asyncio.Task[None]] = set()
 
     async def one(request: pb.RunTasksRequest) -> None:
         answer = pb.RunTasksResponse(sequence=request.sequence)
         try:
-            answer.response.CopyFrom(await run(plane, request.request, caller))
+            answer.response.CopyFrom(check_answer(await run(plane, request.request, caller)))
         except Exception as error:
             answer.error.CopyFrom(status_of(error))
         answers.put_nowait(answer)
-        room.release()
 
     async def read() -> None:
         try:
-            async with asyncio.TaskGroup() as running:
-                async for request in requests:
-                    await room.acquire()
-                    running.create_task(one(request))
+            async for request in requests:
+                await room.acquire()
+                submission = asyncio.create_task(one(request))
+                running.add(submission)
+                submission.add_done_callback(running.discard)
         finally:
+            if running:
+                await asyncio.wait(running)
             answers.put_nowait(None)
 
     reading = asyncio.create_task(read())
     try:
         while (answer := await answers.get()) is not None:
             yield answer
+            room.release()
         await reading
     finally:
-        reading.cancel()
+        for task in (reading, *running):
+            task.cancel()
 
 
 async def start(plane: ControlPlane, request: pb.StartTaskRequest, _caller: Identity) -> pb.StartTaskResponse:
@@ -152,9 +160,10 @@ def _digest(document: dict[str, Any]) -> str:
 
 
 def _answer(tables: Tables, launched: i.Launched, document: dict[str, Any]) -> pb.RunTaskResponse:
-    first = launched.tasks[:TASKS_IN_ANSWER_MAX]
+    newest = (tables.task(task.key) or task for task in launched.tasks)
+    described = (convert.task_message(tables, task, with_tags=True) for task in newest)
     answer = pb.RunTaskResponse(
-        tasks=[convert.task_message(tables, tables.task(task.key) or task, with_tags=True) for task in first],
+        tasks=next(parts(described, TASKS_IN_ANSWER_MAX, BYTES_IN_ANSWER_MAX), ()),
         failures=convert.failure_messages(launched.failures),
     )
     if launched.launch is not None:
@@ -207,7 +216,7 @@ async def list_all(plane: ControlPlane, request: pb.ListTasksRequest, _caller: I
         for task in _tasks(plane.tables, cluster.name, request)
         if task.desired_status == desired and instance in ("", task.instance)
     )
-    arns, token = page(found, request.next_token, request.max_results)
+    arns, token = page(found, request)
     return pb.ListTasksResponse(task_arns=arns, next_token=token or None)
 
 

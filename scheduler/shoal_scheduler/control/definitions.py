@@ -2,11 +2,12 @@
 
 import msgspec
 from shoal import arn
+from shoal.problems import quoted
 
 from shoal_scheduler.control import inputs as i
 from shoal_scheduler.control.context import Context, Outcome
 from shoal_scheduler.model.definition import Definition
-from shoal_scheduler.model.refusal import Refused
+from shoal_scheduler.model.refusal import Refused, invalid_field
 from shoal_scheduler.model.task import Failure
 from shoal_scheduler.state import changes as c
 from shoal_scheduler.state.overlay import Overlay
@@ -59,9 +60,9 @@ def find(view: Overlay, name: str, *, revision_required: bool = False) -> Defini
     """`family`, `family:revision` or the ARN. Without a revision: the latest ACTIVE one. Raises Refused."""
     family, _, number = arn.short(name).partition(":")
     if number and not (number.isascii() and number.isdigit() and len(number) < 10):
-        raise Refused("invalid", f"taskDefinition: {name!r} is not family, family:revision or an ARN.")
+        raise invalid_field("taskDefinition", f"{quoted(name)} is not family, family:revision or an ARN.")
     if not number and revision_required:
-        raise Refused("invalid", f"taskDefinition: name the revision as well, as in {family}:1.")
+        raise invalid_field("taskDefinition", f"name the revision as well, as in {family}:1.")
     revisions = view.revisions(family)
     if number:
         found = revisions.get(int(number))

@@ -4,13 +4,14 @@ from typing import Any
 
 import msgspec
 from shoal import arn
+from shoal.problems import quoted
 
 from shoal_scheduler.control import clusters, definitions, instances, tasks
 from shoal_scheduler.control import inputs as i
 from shoal_scheduler.control.context import Context, Outcome
 from shoal_scheduler.model.cluster import Cluster
 from shoal_scheduler.model.definition import Definition
-from shoal_scheduler.model.refusal import Refused
+from shoal_scheduler.model.refusal import invalid_field
 from shoal_scheduler.model.task import Task
 from shoal_scheduler.state import changes as c
 from shoal_scheduler.state.overlay import Overlay
@@ -23,7 +24,7 @@ def change(view: Overlay, request: i.ChangeTags, _context: Context) -> Outcome:
     merged: dict[str, str | None] = {**tags_of(record), **request.tags}
     tags = {key: value for key, value in merged.items() if value is not None}
     if len(tags) > TAGS_MAX:
-        raise Refused("invalid", f"tags: a resource has at most {TAGS_MAX} tags, this would make {len(tags)}.")
+        raise invalid_field("tags", f"a resource has at most {TAGS_MAX} tags, this would make {len(tags)}.")
     return Outcome(tags, [_put(msgspec.structs.replace(record, tags=tags))])
 
 
@@ -31,7 +32,7 @@ def resolve(view: Overlay, name: str) -> Any:
     """The record an ARN names. Raises Refused."""
     kind = name.removeprefix(arn.PREFIX).partition("/")[0]
     if not name.startswith(arn.PREFIX):
-        raise Refused("invalid", f"resourceArn: {name!r} is not an ARN of this cluster.")
+        raise invalid_field("resourceArn", f"{quoted(name)} is not an ARN of this cluster.")
     match kind:
         case "cluster":
             return clusters.find(view, arn.short(name))
@@ -42,7 +43,7 @@ def resolve(view: Overlay, name: str) -> Any:
         case "container-instance":
             return instances.find(view, arn.cluster_of(name) or "", name)
         case _:
-            raise Refused("invalid", f"resourceArn: {kind!r} has no tags.")
+            raise invalid_field("resourceArn", f"{quoted(kind)} has no tags.")
 
 
 def tags_of(record: Any) -> dict[str, str]:

@@ -7,6 +7,7 @@ subject, an operator and mostly an argument. Regular expressions run in linear t
 stall the scheduler.
 """
 
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -21,6 +22,12 @@ from shoal_scheduler.model.refusal import Refused
 
 LENGTH_MAX = 2000
 NESTING_MAX = 50
+
+# Of memory for a compiled pattern; RE2 refuses those that would need more.
+PATTERN_BYTES_MAX = 256 * 1024
+
+# Quoted texts, which may hold anything, and what nests.
+_NESTING = re.compile(r"""'[^']*'|"[^"]*"|[()]|!(?![=~])|\bnot\b""")
 
 _GRAMMAR = r"""
     start: expression
@@ -122,14 +129,17 @@ def _parser() -> Lark:
 
 
 def _refuse_deep_nesting(text: str) -> None:
-    depth = run_of_nots = 0
-    for column, character in enumerate(text, 1):
-        depth += (character == "(") - (character == ")")
-        run_of_nots = run_of_nots + 1 if character == "!" else 0
-        if max(depth, run_of_nots) > NESTING_MAX:
-            raise ExpressionError(f"at most {NESTING_MAX} levels of nesting", column)
-    if text.count("not ") > NESTING_MAX * 4:
-        raise ExpressionError("too many negations", 1)
+    """Reading an expression recurses as deep as its parentheses and negations nest."""
+    depth = negations = 0
+    for found in _NESTING.finditer(text):
+        if found[0] in "()":
+            depth += 1 if found[0] == "(" else -1
+        elif found[0][0] in "n!":
+            negations += 1
+        if max(depth, negations) > NESTING_MAX:
+            raise ExpressionError(
+                f"at most {NESTING_MAX} levels of parentheses and {NESTING_MAX} negations", found.start() + 1
+            )
 
 
 def _fault_column(error: UnexpectedInput, text: str) -> int:
@@ -231,10 +241,17 @@ def _membership(subject: Token, values: list[Token]) -> Test:
 def _pattern(value: Token) -> Any:
     options = re2.Options()
     options.log_errors = False
+    options.max_mem = PATTERN_BYTES_MAX
     try:
         return re2.compile(_plain(value), options=options)
     except re2.error as error:
-        raise ExpressionError(f"not a regular expression: {error}", _column(value)) from None
+        raise ExpressionError(f"not a regular expression: {_reason(error)}", _column(value)) from None
+
+
+def _reason(error: Exception) -> str:
+    """RE2 says it in bytes."""
+    said = error.args[0] if error.args else ""
+    return said.decode("utf-8", "replace") if isinstance(said, bytes) else str(said)
 
 
 def _ordered(subject: Token, symbol: str, value: Token) -> Test:

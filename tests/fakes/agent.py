@@ -1,0 +1,201 @@
+"""An agent without an engine: the real session protocol, tasks that live as the test says.
+
+A task walks through `life` as soon as it is assigned, each status in a report of its own, and is STOPPED when the
+scheduler wishes so. Many of them fit into one process, for load.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Iterable, Sequence
+from types import TracebackType
+from typing import Any, Self
+
+import grpc
+from google.rpc import status_pb2
+from shoal import PROTOCOL_VERSION
+from shoal.v1 import agent_pb2 as pb
+from shoal.v1 import agent_pb2_grpc, container_instance_pb2, log_pb2, resource_pb2, task_pb2
+
+REPORTS_PER_MESSAGE = 1000
+
+Life = Callable[[pb.Assignment], Sequence[pb.TaskReport]]
+
+
+def now_millis() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def runs(assignment: pb.Assignment) -> Sequence[pb.TaskReport]:
+    """Until it is told to stop."""
+    return [pb.TaskReport(task_id=assignment.task_id, last_status="RUNNING", started_at=now_millis())]
+
+
+def exits_with(code: int, container: str = "app") -> Life:
+    """Runs, and is over at once with this exit code."""
+
+    def life(assignment: pb.Assignment) -> Sequence[pb.TaskReport]:
+        ended = task_pb2.Container(name=container, last_status="STOPPED", exit_code=code)
+        last = pb.TaskReport(
+            task_id=assignment.task_id,
+            last_status="STOPPED",
+            containers=[ended],
+            stop_code="EssentialContainerExited",
+            stopped_reason="Essential container in task exited",
+        )
+        return [*runs(assignment), last]
+
+    return life
+
+
+def never_starts(_assignment: pb.Assignment) -> Sequence[pb.TaskReport]:
+    """Stays PENDING."""
+    return []
+
+
+def hello(
+    instance: str,
+    cluster: str = "default",
+    *,
+    incarnation: int = 1,
+    cpu: int = 4096,
+    memory_mib: int = 16384,
+    attributes: dict[str, str] | None = None,
+) -> pb.AgentMessage:
+    """The first message of a session; whoever wants another one changes what is in it."""
+    return pb.AgentMessage(
+        hello=pb.Hello(
+            protocol_version=PROTOCOL_VERSION,
+            cluster=cluster,
+            incarnation=incarnation,
+            version_info=container_instance_pb2.VersionInfo(agent_version="0.1.0", docker_version="20.10.24"),
+            resources=[
+                resource_pb2.Resource(name="CPU", type="INTEGER", integer_value=cpu),
+                resource_pb2.Resource(name="MEMORY", type="INTEGER", integer_value=memory_mib),
+            ],
+            attributes=[resource_pb2.Attribute(name=k, value=v) for k, v in (attributes or {}).items()],
+            hostname=f"host-{instance[:8]}",
+        )
+    )
+
+
+class SimulatedAgent:
+    """`async with SimulatedAgent(channel, instance)`: connected and reporting. The channel is the caller's."""
+
+    def __init__(self, channel: grpc.aio.Channel, instance: str, *, life: Life = runs, **said: Any) -> None:
+        self.instance = instance
+        self.life = life
+        self.logs: Iterable[log_pb2.LogEvent] = ()
+        self.log_error: status_pb2.Status | None = None
+
+        # The newest status of each task it was ever assigned, and what it was assigned.
+        self.tasks: dict[str, str] = {}
+        self.assignments: dict[str, pb.Assignment] = {}
+        self.forgotten: set[str] = set()
+        self.log_requests: list[pb.LogRequest] = []
+        self.acknowledged = 0
+        self.welcome = pb.Welcome()
+        self._hello = hello(instance, **said)
+        self._stub = agent_pb2_grpc.AgentSessionStub(channel)
+        self._pending: list[pb.TaskReport] = []
+        self._changed = asyncio.Condition()
+        self._sequence = 0
+        self._running: list[asyncio.Task[None]] = []
+
+    async def __aenter__(self) -> Self:
+        self.call = self._stub.Session()
+        await self.call.write(self._hello)
+        first = await self.call.read()  # raises what the scheduler has to say against it
+        assert isinstance(first, pb.SchedulerMessage)
+        self.welcome = first.welcome
+        await self.call.write(pb.AgentMessage(inventory=pb.Inventory(tasks=self._inventory())))
+        self._running = [asyncio.create_task(each()) for each in (self._read, self._report, self._beat)]
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.call.cancel()
+        for each in self._running:
+            each.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
+
+    async def until(self, condition: Callable[[], bool], timeout_seconds: float = 10.0) -> None:
+        """Until the condition, looked at after every message, is true."""
+        async with asyncio.timeout(timeout_seconds), self._changed:
+            await self._changed.wait_for(condition)
+
+    async def report(self, *reports: pb.TaskReport) -> None:
+        """Say this of tasks, whatever was said before."""
+        async with self._changed:
+            self._pending.extend(reports)
+            self._changed.notify_all()
+
+    @property
+    def sequence(self) -> int:
+        return self._sequence
+
+    def _inventory(self) -> list[pb.TaskReport]:
+        return [pb.TaskReport(task_id=task_id, last_status=status) for task_id, status in self.tasks.items()]
+
+    async def _read(self) -> None:
+        while isinstance(message := await self.call.read(), pb.SchedulerMessage):
+            async with self._changed:
+                self._take(message)
+                self._changed.notify_all()
+
+    def _take(self, message: pb.SchedulerMessage) -> None:
+        match message.WhichOneof("kind"):
+            case "assignments":
+                for assignment in message.assignments.assignments:
+                    self._assign(assignment)
+            case "reports_ack":
+                self.acknowledged = message.reports_ack.sequence
+            case "log_request":
+                self.log_requests.append(message.log_request)
+                self._running.append(asyncio.create_task(self._send_logs(message.log_request)))
+
+    def _assign(self, assignment: pb.Assignment) -> None:
+        if assignment.forget:
+            self.forgotten.add(assignment.task_id)
+            return
+        is_new = assignment.task_id not in self.assignments
+        self.assignments[assignment.task_id] = assignment
+        if assignment.desired_status == "STOPPED":
+            self._pending.append(pb.TaskReport(task_id=assignment.task_id, last_status="STOPPED"))
+        elif is_new:
+            self._pending.extend(self.life(assignment))
+
+    async def _report(self) -> None:
+        while True:
+            async with self._changed:
+                await self._changed.wait_for(lambda: bool(self._pending))
+                batch = self._one_for_each_task()
+            self._sequence += 1
+            await self.call.write(pb.AgentMessage(reports=pb.Reports(sequence=self._sequence, tasks=batch)))
+            self.tasks.update({report.task_id: report.last_status for report in batch})
+
+    def _one_for_each_task(self) -> list[pb.TaskReport]:
+        """The oldest reports, at most one of each task, so that every status is seen on its own."""
+        batch: dict[str, pb.TaskReport] = {}
+        rest = []
+        for report in self._pending:
+            if report.task_id in batch or len(batch) == REPORTS_PER_MESSAGE:
+                rest.append(report)
+            else:
+                batch[report.task_id] = report
+        self._pending = rest
+        return list(batch.values())
+
+    async def _beat(self) -> None:
+        while True:
+            await asyncio.sleep(self.welcome.heartbeat_period_millis / 1000)
+            await self.call.write(pb.AgentMessage(heartbeat=pb.Heartbeat(engine_status="OK")))
+
+    async def _send_logs(self, request: pb.LogRequest) -> None:
+        call = self._stub.SendLogs()
+        with contextlib.suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
+            await call.write(pb.LogChunk(request_id=request.request_id, events=self.logs))
+            await call.write(pb.LogChunk(last=self.log_error is None, error=self.log_error))
+            await call.done_writing()
+            await call
