@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from shoal.v1.cluster_pb2_grpc import ClusterAsyncStub
 
 CALL_TIMEOUT_SECONDS = 30.0
+# A scheduler that is started again listens long before this, leader or not: a call need not use up its deadline.
+NOBODY_TIMEOUT_SECONDS = 10.0
 _BACKOFF_FIRST_SECONDS = 0.05
 _BACKOFF_MAX_SECONDS = 1.0
 # Doing these twice is not the same as doing them once, and they carry no client token.
@@ -152,7 +154,7 @@ async def _unary(
     seconds = default_seconds if timeout is None else timeout
     deadline = time.monotonic() + seconds
     request = with_client_token(request)
-    delays, last = _delays(), None
+    delays, last, nobody_since = _delays(), None, None
     while (left := deadline - time.monotonic()) > 0:
         endpoint = leader.endpoint
         try:
@@ -163,6 +165,9 @@ async def _unary(
             if method in _NOT_IDEMPOTENT and not _surely_not_done(error):
                 raise _outcome_unknown(method, error) from None
             last = error
+        nobody_since = (nobody_since or time.monotonic()) if _nobody_there(last) else None
+        if nobody_since is not None and time.monotonic() - nobody_since > NOBODY_TIMEOUT_SECONDS:
+            break
         leader.failed(endpoint)
         await asyncio.sleep(min(next(delays), max(0.0, deadline - time.monotonic())))
     raise leader.unreachable(last)
@@ -196,7 +201,11 @@ def with_client_token(request: Any) -> Any:
 
 def _surely_not_done(error: grpc.aio.AioRpcError) -> bool:
     """True if a server said so itself, or none was reached."""
-    return errors.packed_status(error) is not None or "failed to connect" in (error.details() or "")
+    return errors.packed_status(error) is not None or _nobody_there(error)
+
+
+def _nobody_there(error: grpc.aio.AioRpcError) -> bool:
+    return "failed to connect" in (error.details() or "")
 
 
 def _outcome_unknown(method: str, error: grpc.aio.AioRpcError) -> errors.Unreachable:
