@@ -5,7 +5,7 @@ import re
 from shoal_agent.refusal import Refused
 
 MIB = 1024 * 1024
-_QUANTITY = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([a-z]*)")
+_QUANTITY = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)\s*([a-z]*)")
 
 
 def cpu_units(text: str) -> int:
@@ -27,7 +27,7 @@ def memory_mib(text: str) -> int:
 
 
 def _scaled(field: str, text: str, scales: dict[str, float]) -> int:
-    found = _QUANTITY.fullmatch(text.strip().lower().replace(" .", " 0.").removeprefix("+"))
+    found = _QUANTITY.fullmatch(text.strip().lower())
     scale = scales.get(found.group(2)) if found else None
     if found is None or scale is None:
         raise Refused(field, f"{text!r} is not a quantity; write it as in ECS")
