@@ -85,7 +85,8 @@ class Client:
                 async for answer in self.cluster.Watch(request):
                     if answer.HasField("revision"):
                         after_revision = answer.revision
-                    delays = _delays()
+                    if answer.events:
+                        delays = _delays()
                     yield answer
             except errors.Unreachable:
                 pass

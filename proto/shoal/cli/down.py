@@ -10,8 +10,9 @@ import click
 
 from shoal.cli import engine_http
 from shoal.cli.failures import Failed, warn
-from shoal.supervisor import lock, processes, settings
+from shoal.supervisor import binaries, keep, lock, processes, settings
 from shoal.supervisor.layout import Layout, default_root
+from shoal.supervisor.programs import programs
 
 if TYPE_CHECKING:
     from shoal.supervisor.settings import Settings
@@ -42,7 +43,7 @@ def down(state: Path | None, stop_tasks: bool, purge: bool) -> None:
         _stop_tasks(chosen)
     stopped = _stop_programs(layout)
     if purge:
-        _remove_containers(chosen)
+        _remove_containers(layout, chosen)
     stopped += _stop_engine(layout)
     if purge:
         _forget(layout, chosen)
@@ -88,8 +89,9 @@ def _stop_engine(layout: Layout) -> list[str]:
     return ["dockerd"]
 
 
-def _remove_containers(chosen: "Settings") -> None:
+def _remove_containers(layout: Layout, chosen: "Settings") -> None:
     try:
+        _demand_engine(layout, chosen)
         found = engine_http.containers_of(chosen.docker_host, chosen.cluster, chosen.instance_id)
         for container_id in found:
             engine_http.remove_container(chosen.docker_host, container_id)
@@ -98,6 +100,28 @@ def _remove_containers(chosen: "Settings") -> None:
         return
     if found:
         click.echo(f"Removed {len(found)} container{'' if len(found) == 1 else 's'}.")
+
+
+def _demand_engine(layout: Layout, chosen: "Settings") -> None:
+    """Starts an engine of ours that an earlier `down` has stopped: its containers run on without it."""
+    dockerd = binaries.find_dockerd()
+    if not chosen.owns_engine or dockerd is None or _answers(chosen.docker_host):
+        return
+    program = next(each for each in programs(chosen, layout, "etcd", dockerd) if each.name == "dockerd")
+    started = processes.identify(keep.spawn(program, layout).pid)
+    if started is not None:
+        processes.save(layout.processes, {"dockerd": started})
+    give_up = time.monotonic() + ENGINE_GRACE_SECONDS
+    while not _answers(chosen.docker_host) and time.monotonic() < give_up:
+        time.sleep(0.1)
+
+
+def _answers(docker_host: str) -> bool:
+    try:
+        engine_http.version(docker_host)
+    except engine_http.EngineError:
+        return False
+    return True
 
 
 def _forget(layout: Layout, chosen: "Settings") -> None:

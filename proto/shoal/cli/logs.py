@@ -81,5 +81,6 @@ async def _events(session: Session, request: log_pb2.ReadLogsRequest) -> AsyncIt
         except errors.Unreachable:
             if time.monotonic() > give_up:
                 raise
-        request.ClearField("tail")
+        if at_last:  # the last lines were counted from the end as it was
+            request.ClearField("tail")
         await asyncio.sleep(RESUME_DELAY_SECONDS)

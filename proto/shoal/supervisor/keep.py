@@ -72,7 +72,7 @@ async def keep(program: Program, layout: Layout, registry: Registry) -> None:
         if taken_over is not None and taken_over.is_alive:
             process = taken_over
         else:
-            child = _spawn(program, layout)
+            child = spawn(program, layout)
             process = processes.identify(child.pid, restarts) or Process(child.pid, 0, restarts)
             registry.put(program.name, process)
         log.info("runs name=%s pid=%d restarts=%d", program.name, process.pid, restarts)
@@ -114,7 +114,8 @@ def _collect(pid: int) -> None:
         os.waitpid(pid, os.WNOHANG)
 
 
-def _spawn(program: Program, layout: Layout) -> "subprocess.Popen[bytes]":
+def spawn(program: Program, layout: Layout) -> "subprocess.Popen[bytes]":
+    """Starts it in its folder, with its log; it dies with us unless it is meant to survive."""
     folder, path = layout.work(program.name), layout.log(program.name)
     folder.mkdir(mode=0o700, exist_ok=True)
     path.parent.mkdir(mode=0o700, exist_ok=True)

@@ -17,7 +17,7 @@ from shoal.supervisor import binaries, processes
 
 from tests.fakes.engine import FakeEngine
 
-pytestmark = pytest.mark.skipif(binaries.find_etcd() is None, reason="needs etcd")
+pytestmark = [pytest.mark.etcd, pytest.mark.skipif(binaries.find_etcd() is None, reason="needs etcd")]
 ROOT = Path(__file__).parents[3]
 PATIENCE_SECONDS = 30.0
 
