@@ -79,9 +79,19 @@ install_packages() {
   has apt-get || die "not found on this machine: $* (names of Debian's packages); install them and run this again"
   may_be_root || die "needs root or passwordless sudo for: $line"
   say "Installing from the distribution: $*"
-  apt_get install "$@" >/dev/null 2>&1 || {
-    apt_get update >/dev/null || die "apt-get update failed; see above"
-    apt_get install "$@" >/dev/null || die "failed: $line"
+  # The first may fail for want of a package list, and then nobody wants to read why.
+  silently apt_get install "$@" 2>/dev/null || {
+    silently apt_get update || die "failed: apt-get update"
+    silently apt_get install "$@" || die "failed: $line"
+  }
+}
+
+# Shows what a command wrote only if it fails.
+silently() {
+  local output
+  output=$("$@" 2>&1) || {
+    printf '%s\n' "$output" >&2
+    return 1
   }
 }
 
