@@ -22,7 +22,7 @@ import aiodocker
 from shoal import arn, awsjson
 from shoal.client import Client
 from shoal.v1 import task_definition_pb2, task_pb2
-from tests.ground.cluster import Cluster, make_cluster
+from tests.ground.cluster import Cluster
 from tests.ground.engine import make_engine
 from tests.ground.images import BUSYBOX, import_busybox
 from tests.load.report import arguments, show, store, summary
@@ -64,12 +64,12 @@ async def _ground() -> AsyncIterator[tuple[Cluster, Client, aiodocker.Docker]]:
         engine.start()
         try:
             import_busybox(engine)
-            cluster = make_cluster(Path(folder) / "cluster", engine.host)
+            cluster = Cluster(Path(folder) / "cluster", engine.host, engine)
             cluster.up()
             try:
                 async with (
                     aiodocker.Docker(url=engine.host) as docker,
-                    Client.connect(cluster.context) as client,
+                    cluster.client() as client,
                 ):
                     yield cluster, client, docker
             finally:
@@ -101,10 +101,7 @@ async def _our_rate(client: Client, count: int) -> float:
     ids = await _run(client, count)
     tasks = await _running(client, ids)
     ended = max(
-        span.start_micros + span.duration_micros
-        for task in tasks
-        for span in task.trace
-        if span.name == "engine.start"
+        span.start_micros + span.duration_micros for task in tasks for span in task.trace if span.name == "engine.start"
     )
     await _stop(client, ids)
     return count / ((ended - began) / 1e6)
