@@ -57,7 +57,8 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
     }
     made = Machine(folder, engine, environment)
     yield made
-    made.shoal("down")
+    if (folder / "state").exists():
+        made.shoal("down")
     engine.close()
 
 
@@ -179,6 +180,48 @@ def test_a_program_that_never_comes_up_is_named_with_its_last_words(machine: Mac
     assert result.returncode == 1
     assert "agent does not start." in result.stderr
     assert "no can do" in result.stderr
+
+
+@pytest.fixture
+def without_engine(machine: Machine) -> Machine:
+    """No engine answers, but there is a program called dockerd."""
+    binary = machine.folder / "bin" / "dockerd"
+    binary.parent.mkdir()
+    fake = ROOT / "tests" / "fakes" / "programs" / "dockerd.py"
+    binary.write_text(f'#!/bin/sh\nexec {sys.executable} {fake} "$@"\n')
+    binary.chmod(0o755)
+    machine.environment["PATH"] = f"{binary.parent}:{machine.environment['PATH']}"
+    machine.environment["DOCKER_HOST"] = f"unix://{machine.folder}/own.sock"
+    return machine
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="an engine of one's own needs root")
+def test_an_engine_of_its_own_outlives_the_supervisor_and_is_stopped_in_the_end(without_engine: Machine) -> None:
+    machine = without_engine
+    first = machine.up()
+    assert first["ownsEngine"]
+    dockerd = machine.running["dockerd"]
+    os.kill(first["supervisorPid"], signal.SIGKILL)
+    until(lambda: not machine.running["agent"].is_alive)
+    assert dockerd.is_alive
+    assert machine.up()["pids"]["dockerd"] == dockerd.pid
+    os.kill(dockerd.pid, signal.SIGKILL)
+    until(lambda: machine.running["dockerd"].pid != dockerd.pid and machine.running["dockerd"].is_alive)
+    again = machine.running["dockerd"]
+    assert machine.shoal("down").stdout == "Stopped etcd, scheduler, agent, dockerd.\n"
+    assert not again.is_alive
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="an engine of one's own needs root")
+def test_purge_asks_an_engine_of_its_own_that_was_stopped_before(without_engine: Machine) -> None:
+    machine = without_engine
+    machine.up()
+    machine.shoal("down")
+    result = machine.shoal("down", "--purge")
+    assert result.returncode == 0
+    assert result.stderr == ""
+    assert result.stdout.startswith("Stopped dockerd.\n")
+    assert not (machine.folder / "state").exists()
 
 
 @pytest.mark.parametrize(
