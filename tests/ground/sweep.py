@@ -1,5 +1,6 @@
 """Ends whatever a test run that was itself killed left in its folder: `python -m tests.ground.sweep FOLDER`."""
 
+import os
 import shutil
 import signal
 import subprocess
@@ -12,13 +13,18 @@ from tests.ground import engine
 
 
 def sweep(folder: Path) -> None:
-    for settings in folder.glob("**/settings.json"):
+    for settings in found(folder, "settings.json"):
         command = [sys.executable, "-m", "shoal.cli", "down", "--purge", "--state", str(settings.parent)]
         subprocess.run(command, env={"SHOAL_CONFIG": str(settings.parent.parent / "contexts.json")}, check=False)
-    for bridge in folder.glob("**/bridge"):
+    for bridge in found(folder, "bridge"):
         _end(bridge.parent / "pid")
         engine.clean(bridge.parent, bridge.read_text())
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def found(folder: Path, name: str) -> list[Path]:
+    """Every file of that name, in a folder that programs may still be writing to."""
+    return [Path(at) / name for at, _, files in os.walk(folder) if name in files]
 
 
 def _end(pid_file: Path) -> None:
