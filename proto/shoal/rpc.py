@@ -16,6 +16,10 @@ import grpc
 SERVER_NAME = "scheduler.shoal"
 MESSAGE_BYTES_MAX = 4 * 1024 * 1024
 
+# Of one connection at a time; more wait on the caller's side.
+STREAMS_MAX = 1000
+HANDSHAKE_SECONDS = 10
+
 _KEEPALIVE: Sequence[tuple[str, int]] = (
     ("grpc.keepalive_time_ms", 10_000),
     ("grpc.keepalive_timeout_ms", 5_000),
@@ -38,6 +42,8 @@ _SERVER: Sequence[tuple[str, int]] = (
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
     ("grpc.http2.max_ping_strikes", 0),
     ("grpc.so_reuseport", 0),
+    ("grpc.max_concurrent_streams", STREAMS_MAX),
+    ("grpc.server_handshake_timeout_ms", HANDSHAKE_SECONDS * 1000),
 )
 
 

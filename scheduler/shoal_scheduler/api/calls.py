@@ -27,6 +27,10 @@ ServerStream = Callable[[ControlPlane, Any, Identity], AsyncGenerator[Message]]
 Handler = Unary | ServerStream
 
 
+class _CallerGoneError(Exception):
+    pass
+
+
 def handlers_of(
     service: ServiceDescriptor, gate: Gate, role: str, table: Mapping[str, Handler], check: Check
 ) -> grpc.GenericRpcHandler:
@@ -51,9 +55,9 @@ def _handler(method: MethodDescriptor, gate: Gate, role: str, handler: Any, chec
     if method.client_streaming and not method.server_streaming:
         return grpc.stream_unary_rpc_method_handler(_unary(gate, role, handler, parse), None, serialize)
     if method.client_streaming:
-        return grpc.stream_stream_rpc_method_handler(_stream(gate, role, handler, parse), None, serialize)
+        return grpc.stream_stream_rpc_method_handler(_stream(gate, role, handler, parse), None, None)
     if method.server_streaming:
-        return grpc.unary_stream_rpc_method_handler(_stream(gate, role, handler, parse), None, serialize)
+        return grpc.unary_stream_rpc_method_handler(_stream(gate, role, handler, parse), None, None)
     return grpc.unary_unary_rpc_method_handler(_unary(gate, role, handler, parse), None, serialize)
 
 
@@ -76,11 +80,20 @@ def _stream(gate: Gate, role: str, handler: ServerStream, parse: Parse) -> Calla
             caller = authorised(context, role)
             async with contextlib.aclosing(handler(gate.plane, parse(request), caller)) as answers:
                 async for answer in answers:
-                    await context.write(check_answer(answer))
+                    await _write(context, check_answer(answer).SerializeToString())
+        except _CallerGoneError:
+            return
         except Exception as error:
             await abort(context, error)
 
     return call
+
+
+async def _write(context: Context, answer: bytes) -> None:
+    try:
+        await context.write(answer)
+    except Exception as error:  # the transport's own, of several types: there is nobody to tell
+        raise _CallerGoneError from error
 
 
 def authorised(context: Context, role: str) -> Identity:
