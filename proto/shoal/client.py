@@ -9,10 +9,11 @@ changes something gets a client token if its message has room for one, so that s
 """
 
 import asyncio
+import contextlib
 import random
 import time
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, cast
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 CALL_TIMEOUT_SECONDS = 30.0
 # A scheduler that is started again listens long before this, leader or not: a call need not use up its deadline.
 NOBODY_TIMEOUT_SECONDS = 10.0
+# A watch that nobody serves for so long is given up; a leader that died is replaced long before.
+WATCH_PATIENCE_SECONDS = 120.0
 _BACKOFF_FIRST_SECONDS = 0.05
 _BACKOFF_MAX_SECONDS = 1.0
 # Doing these twice is not the same as doing them once, and they carry no client token.
@@ -76,20 +79,24 @@ class Client:
     ) -> AsyncGenerator[event_pb2.WatchResponse, None]:
         """The events from now on (or after a store revision), over changes of leader, without a gap.
 
-        The first answer tells where the stream starts. Raises HistoryLost if it fell behind what is kept.
+        The first answer tells where the stream starts. Raises HistoryLost if it fell behind what is kept, and
+        Unreachable after two minutes without a leader.
         """
-        delays = _delays()
+        delays, heard = _delays(), time.monotonic()
         while True:
             request = event_pb2.WatchRequest(cluster=cluster, tasks=tasks, after_revision=after_revision)
             try:
-                async for answer in self.cluster.Watch(request):
-                    if answer.HasField("revision"):
-                        after_revision = answer.revision
-                    if answer.events:
-                        delays = _delays()
-                    yield answer
+                async with contextlib.aclosing(_stream(self._leader, "Watch", request)) as answers:
+                    async for answer in answers:
+                        if answer.HasField("revision"):
+                            after_revision = answer.revision
+                        if answer.events:
+                            delays = _delays()
+                        yield answer
+                        heard = time.monotonic()
             except errors.Unreachable:
-                pass
+                if time.monotonic() - heard > WATCH_PATIENCE_SECONDS:
+                    raise
             await asyncio.sleep(next(delays))
 
 
@@ -174,7 +181,9 @@ async def _unary(
     raise leader.unreachable(last)
 
 
-async def _stream(leader: _Leader, method: str, request: Any, timeout: float | None = None) -> AsyncIterator[Any]:
+async def _stream(
+    leader: _Leader, method: str, request: Any, timeout: float | None = None
+) -> AsyncGenerator[Any, None]:
     """One attempt: who can resume knows where to. Raises Unreachable if it breaks."""
     endpoint = leader.endpoint
     call = getattr(leader.stub(), method)(request, timeout=timeout)
