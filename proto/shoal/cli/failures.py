@@ -46,7 +46,9 @@ def present(error: BaseException) -> int:
             _block(error.message, hint=error.hint)
             return error.exit_code
         case errors.ShoalError():
-            _block(_headline(error), [f"{_path(each.field)}{each.message}" for each in error.problems], error.hint)
+            lines = [f"{_path(each.field)}{each.message}" for each in error.problems]
+            # A single problem is often the headline itself.
+            _block(_headline(error), [line for line in lines if line not in error.message], error.hint)
             return exit_code(error)
         case BrokenPipeError():
             return FAILED

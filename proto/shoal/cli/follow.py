@@ -54,7 +54,7 @@ async def _look(session: Session, task_ids: Sequence[str]) -> Sequence[task_pb2.
     answer = await describe_tasks(session, task_ids)
     if answer.failures:
         missing = ", ".join(arn.short(failure.arn) for failure in answer.failures[:5])
-        raise errors.NotFound(f"There is no task {missing}.", "It may have stopped too long ago: shoal ps -a")
+        raise errors.NotFound(f"There is no task {missing}.", "shoal ps -a; tasks that stopped long ago are forgotten")
     return answer.tasks
 
 

@@ -12,15 +12,14 @@ _REASONS = {
     "RESOURCE:MEMORY": "not enough memory",
     "RESOURCE:GPU": "not enough GPUs",
     "RESOURCE:PORTS": "a host port is taken",
-    "RESOURCE:ENI": "no network interface left",
+    "MEMBEROF": "the memberOf constraint does not hold",
+    "DISTINCT_INSTANCE": "a task of this group is there already, and distinctInstance forbids a second",
+    "INSTANCE:NONE": "the cluster has no instances",
+    "INSTANCE:DRAINING": "instances are draining",
     "AGENT": "the agent is not connected",
     "ATTRIBUTE": "an attribute the definition requires is missing",
-    "LOCATION": "not in the location asked for",
     "INACTIVE": "not active",
     "MISSING": "does not exist",
-    "DRAINING": "is draining",
-    "distinctInstance": "runs a task of this group already",
-    "memberOf": "does not match the constraint",
 }
 
 
@@ -48,9 +47,10 @@ def failure_lines(failures: Iterable[resource_pb2.Failure]) -> Sequence[str]:
 
 
 def _line(reason: str, detail: str, arns: Sequence[str]) -> str:
-    words = _REASONS.get(reason, "")
+    """`not enough memory: RESOURCE:MEMORY on 3 instances (284 times)`"""
     places = sorted({text.short_instance(arn.short(each)) for each in arns if each})
     where = f" on {text.plural(len(places), 'instance')} ({text.sentence_list(places)})" if places else ""
-    times = f" ({len(arns)} times)" if not places and len(arns) > 1 else ""
-    said = " - ".join(part for part in (words, detail) if part)
-    return f"{reason}{where}{times}{': ' + said if said else ''}"
+    times = f" ({len(arns):,} times)" if not places and len(arns) > 1 else ""
+    said = detail or f"{reason}{where}"
+    words = _REASONS.get(reason)
+    return f"{words}: {said}{times}" if words else f"{said}{times}"

@@ -62,10 +62,7 @@ def show_task(task: task_pb2.Task, now_millis: int) -> None:
 def show_instance(instance: container_instance_pb2.ContainerInstance, now_millis: int) -> None:
     instance_id = arn.short(instance.container_instance_arn)
     left = {each.name: each for each in instance.remaining_resources}
-    resources = [
-        f"{each.name.lower()} {_amount(left[each.name]) if each.name in left else '?'} of {_amount(each)} free"
-        for each in instance.registered_resources
-    ]
+    resources = [_room(each, left.get(each.name)) for each in instance.registered_resources]
     fields = [
         ("Id", instance_id),
         ("Host", instance.ec2_instance_id),
@@ -174,6 +171,14 @@ def _moments(*named: tuple[str, int]) -> list[tuple[str, str]]:
 
 def _tags(tags: Iterable[resource_pb2.Tag]) -> str:
     return ", ".join(f"{each.key}={each.value}" for each in tags)
+
+
+def _room(whole: resource_pb2.Resource, left: resource_pb2.Resource | None) -> str:
+    """Of ports, ECS lists those that are taken; of all else, what is free."""
+    name = whole.name.lower().replace("_", " ")
+    if whole.type == "STRINGSET":
+        return f"{name} {_amount(left or whole)} taken"
+    return f"{name} {_amount(left) if left else '?'} of {_amount(whole)} free"
 
 
 def _amount(resource: resource_pb2.Resource) -> str:

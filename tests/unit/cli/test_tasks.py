@@ -114,7 +114,7 @@ def test_run_says_why_tasks_were_not_placed(shoal: Shoal, web: ClusterService) -
     result = shoal("run", "web", "--count", 2)
     assert result.code == 1
     assert "0 of 2 tasks were placed" in result.err
-    assert "RESOURCE:MEMORY on 3 instances (0f, 1f, 2f): not enough memory" in result.err
+    assert "  not enough memory: RESOURCE:MEMORY on 3 instances (0f, 1f, 2f)\n" in result.err
 
 
 @pytest.mark.parametrize("code", [0, 7, 137])
