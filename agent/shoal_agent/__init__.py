@@ -8,9 +8,6 @@ Pure modules: task, machine, verdict, specification (and what it imports), label
 aiodocker; only convert.py and session.py know the generated messages.
 """
 
-from importlib import metadata
+import shoal
 
-try:
-    VERSION = metadata.version("shoal")
-except metadata.PackageNotFoundError:  # run from a checkout
-    VERSION = "0.0.0"
+VERSION = shoal.__version__

@@ -7,15 +7,20 @@ shoal.volumes                   volumes that go with the task
 shoal.definition shoal.epoch shoal.spec    what it was made from, under which leader, a hash of the body
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from shoal_agent.engine import Port
 from shoal_agent.task import ContainerPlan
+
+_PORT = re.compile(r"[0-9]{1,5}/(tcp|udp|sctp)")
+_NUMBER = re.compile(r"[0-9]{1,18}")
 
 PREFIX = "shoal."
 CLUSTER, INSTANCE = "shoal.cluster", "shoal.instance"
 TASK, CONTAINER = "shoal.task", "shoal.container"
-CONTAINERS, VOLUMES = "shoal.containers", "shoal.volumes"
+CONTAINERS, VOLUMES, PORTS = "shoal.containers", "shoal.volumes", "shoal.ports"
 DEFINITION, EPOCH, SPEC = "shoal.definition", "shoal.epoch", "shoal.spec"
 
 
@@ -43,6 +48,7 @@ class Tag:
     container: str
     containers: tuple[ContainerPlan, ...]
     volumes: tuple[str, ...]
+    ports: tuple[Port, ...]
     epoch: int
 
 
@@ -56,7 +62,8 @@ def read(labels: Mapping[str, str]) -> Tag | None:
         plans = (*plans, ContainerPlan(container))
     epoch = labels.get(EPOCH, "")
     volumes = tuple(word for word in labels.get(VOLUMES, "").split(",") if word)
-    return Tag(task_id, container, plans, volumes, int(epoch) if epoch.isdigit() else 0)
+    ports = tuple(_port(word) for word in labels.get(PORTS, "").split(",") if _PORT.fullmatch(word))
+    return Tag(task_id, container, plans, volumes, ports, int(epoch) if _NUMBER.fullmatch(epoch) else 0)
 
 
 def listed(plans: Sequence[ContainerPlan]) -> str:
@@ -69,6 +76,15 @@ def parse_listed(text: str) -> tuple[ContainerPlan, ...]:
 
 def _plan(word: str) -> ContainerPlan:
     return ContainerPlan(word.removesuffix("!"), word.endswith("!"))
+
+
+def listed_ports(ports: Sequence[Port]) -> str:
+    return ",".join(f"{port.host_port}/{port.protocol}" for port in ports)
+
+
+def _port(word: str) -> Port:
+    number, _, protocol = word.partition("/")
+    return Port(int(number), int(number), protocol)
 
 
 def container_name(cluster: str, task_id: str, container: str) -> str:

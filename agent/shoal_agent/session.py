@@ -128,6 +128,7 @@ class Session:
     async def _read(
         self, call: "_Call", stub: "agent_pb2_grpc.AgentSessionAsyncStub", group: asyncio.TaskGroup
     ) -> None:
+        named: set[str] = set()  # of the complete set, which may come in several messages
         while True:
             message = await call.read()
             if not isinstance(message, agent_pb2.SchedulerMessage):
@@ -136,7 +137,10 @@ class Session:
                 case "assignments":
                     received_micros = time.time_ns() // 1000
                     wanted = convert.assignments(message.assignments)
-                    self._worker.apply(message.assignments.full, wanted, received_micros)
+                    self._worker.apply(wanted, received_micros)
+                    named.update(it.task_id for it in wanted)
+                    if message.assignments.full and not message.assignments.more:
+                        self._worker.keep_only(named)
                 case "reports_ack":
                     self._worker.acknowledged(self._around.reporter.acknowledge(message.reports_ack.sequence))
                     self._unanswered_since = time.monotonic() if self._around.reporter.unacknowledged else None

@@ -93,7 +93,7 @@ def _specification(
     body = {**_process(container, override, wanted.fence), "ExposedPorts": ports.exposed, "HostConfig": host}
     if network_mode != "host" and container.get("hostname"):
         body["Hostname"] = container["hostname"]
-    body["Labels"] = _labels(body, wanted, definition, container, owner, volumes)
+    body["Labels"] = _labels(body, wanted, definition, container, owner, volumes, ports)
     return Specification(name, container["image"], body, ports, volumes)
 
 
@@ -237,6 +237,7 @@ def _labels(
     container: Document,
     owner: Owner,
     volumes: tuple[str, ...],
+    ports: Published,
 ) -> dict[str, str]:
     """The user's labels and ours, which cannot be forged: theirs may not begin like them."""
     given = container.get("dockerLabels", {})
@@ -249,6 +250,7 @@ def _labels(
         labels.CONTAINER: container["name"],
         labels.CONTAINERS: labels.listed(plans(definition)),
         labels.VOLUMES: ",".join(volumes),
+        labels.PORTS: labels.listed_ports(ports.fixed) if body["HostConfig"]["NetworkMode"] == "host" else "",
         labels.DEFINITION: wanted.definition_arn,
         labels.EPOCH: str(owner.epoch),
         labels.SPEC: digest[:16],

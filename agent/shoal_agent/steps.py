@@ -63,7 +63,7 @@ def _seen(case: Case, name: str, found: Inspected) -> Seen:
         started_at=found.started_at,
         finished_at=found.finished_at if status == EXITED else None,
         # An ended container has no ports any more; what was bound is still worth telling.
-        ports=found.ports or (before.ports if before is not None else None) or (),
+        ports=found.ports or (before.ports if before is not None else None) or (tag.ports if tag is not None else ()),
         volumes=tag.volumes if tag is not None else (),
         stop_timeout_seconds=STOP_TIMEOUT_SECONDS if timeout is None else timeout,
     )

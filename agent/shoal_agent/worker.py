@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 
 from shoal_agent import labels
 from shoal_agent.case import Surroundings
@@ -26,7 +26,7 @@ class Worker:
         self._lanes: dict[str, Lane] = {}
         self._running: dict[str, asyncio.Task[None]] = {}
         self._engine_up = False
-        self._assigned: frozenset[str] | None = None  # once the scheduler has told the complete set
+        self._set_complete = False
         for task in remembered:
             self._open(task)
 
@@ -38,8 +38,7 @@ class Worker:
 
     # From the scheduler.
 
-    def apply(self, full: bool, assignments: Sequence[Assignment], received_micros: int) -> None:
-        """`full`: whatever is known beyond these is to be ended and forgotten."""
+    def apply(self, assignments: Sequence[Assignment], received_micros: int) -> None:
         for wanted in assignments:
             lane = self._lanes.get(wanted.task_id)
             if lane is None and wanted.forget:
@@ -49,13 +48,13 @@ class Worker:
                 trace = (Span("agent.received", received_micros, 0),)
                 lane = self._open(Task(wanted.task_id, containers), trace)
             lane.assign(wanted)
-        named = frozenset(wanted.task_id for wanted in assignments if not wanted.forget)
-        if full:
-            self._assigned = named
-            for task_id in self._lanes.keys() - named:
-                self._lanes[task_id].forget()
-        elif self._assigned is not None:
-            self._assigned |= named
+
+    def keep_only(self, named: Set[str]) -> None:
+        """The scheduler has told its complete set: whatever is known beyond it is to be ended and forgotten, and so
+        is what is found later, for an assigned task has its lane already."""
+        self._set_complete = True
+        for task_id in self._lanes.keys() - named:
+            self._lanes[task_id].forget()
 
     def acknowledged(self, task_ids: Iterable[str]) -> None:
         """The scheduler has stored that these are over."""
@@ -124,7 +123,7 @@ class Worker:
     def _adopt(self, tag: labels.Tag) -> Lane:
         log.info("adopted task=%s container=%s", tag.task_id, tag.container)
         lane = self._open(Task(tag.task_id, tag.containers))
-        if self._assigned is not None and tag.task_id not in self._assigned:
+        if self._set_complete:
             lane.forget()
         return lane
 

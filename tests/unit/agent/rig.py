@@ -91,7 +91,9 @@ class Rig:
             self.worker.acknowledged(reporter.acknowledge(batch.sequence))
 
     def assign(self, *assignments: Assignment, full: bool = False) -> None:
-        self.worker.apply(full, assignments, 0)
+        self.worker.apply(assignments, 0)
+        if full:
+            self.worker.keep_only({wanted.task_id for wanted in assignments})
 
     def ask_to_stop(self, task_id: str) -> None:
         wanted = assignment(task_id, desired_status="STOPPED", last_status="RUNNING")

@@ -236,3 +236,23 @@ async def test_logs_of_an_unknown_task(connect: Connect, scheduler: FakeSchedule
     await scheduler.ask_for_logs("a", log_pb2.ReadLogsRequest(task="nobody"))
     await scheduler.until(lambda: "a" in scheduler.logs_ended)
     assert scheduler.logs["a"][-1].error.code == 5
+
+
+async def test_a_complete_set_may_come_in_several_messages(
+    connect: Connect, scheduler: FakeScheduler, rig: Rig
+) -> None:
+    await connect()
+    await scheduler.until(lambda: scheduler.sessions)
+    for task_id in ("t1", "t2", "t3"):
+        await run(scheduler, task_id)
+        await scheduler.report(task_id, "RUNNING")
+    scheduler.full = agent_pb2.Assignments(full=True, more=True, assignments=[wanted("t1", last_status="RUNNING")])
+    await scheduler.hang_up()
+    await scheduler.until(lambda: len(scheduler.sessions) == 2)
+    await run(scheduler, "t4")
+    await scheduler.report("t4", "RUNNING")
+    assert {box.state for box in rig.engine.boxes.values()} == {"running"}
+    last = agent_pb2.Assignments(full=True, assignments=[wanted("t2", last_status="RUNNING")])
+    await scheduler.sessions[-1].outbox.put(agent_pb2.SchedulerMessage(assignments=last))
+    await rig.until(lambda: rig.box("t3").state == "exited")
+    assert all(rig.box(task_id).state == "running" for task_id in ("t1", "t2", "t4"))

@@ -314,6 +314,14 @@ def test_the_hash_tells_bodies_apart() -> None:
     assert other.body["Labels"]["shoal.spec"] != same.body["Labels"]["shoal.spec"]
 
 
+def test_ports_of_the_hosts_network_are_remembered_by_a_label() -> None:
+    found = made({"portMappings": [{"containerPort": 80}]}, {"networkMode": "host"})
+    tag = read(found.body["Labels"])
+    assert tag is not None and tag.ports == (Port(80, 80),)
+    tag = read(made({"portMappings": [{"containerPort": 80, "hostPort": 80}]}).body["Labels"])
+    assert tag is not None and tag.ports == ()
+
+
 def test_gpus_are_those_that_were_assigned() -> None:
     found = made(gpu_ids={"web": ("GPU-1", "GPU-2")})
     assert found.body["HostConfig"]["DeviceRequests"][0]["DeviceIDs"] == ["GPU-1", "GPU-2"]
