@@ -34,5 +34,6 @@ def named(message: type[Message], name: str, value: int | bytes | str = b"") -> 
 
 async def call(channel: grpc.aio.Channel, method: str, message: bytes, **options: Any) -> bytes:
     """The answer's bytes of a unary method of the Cluster service."""
-    answer: bytes = await channel.unary_unary(f"/shoal.v1.Cluster/{method}")(message, timeout=20, **options)
+    send: Any = channel.unary_unary(f"/shoal.v1.Cluster/{method}")
+    answer: bytes = await send(message, timeout=20, **options)
     return answer
