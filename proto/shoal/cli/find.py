@@ -12,6 +12,8 @@ from shoal.v1 import container_instance_pb2, task_pb2
 Item = TypeVar("Item")
 # Keeps an answer of described objects well below the 4 MiB of a message.
 DESCRIBED_AT_ONCE = 100
+# Of names only; the most that a cluster gives at once.
+RESULTS_MAX = 1000
 
 
 def batches(items: Sequence[Item], size: int = DESCRIBED_AT_ONCE) -> Iterator[Sequence[Item]]:
@@ -21,6 +23,8 @@ def batches(items: Sequence[Item], size: int = DESCRIBED_AT_ONCE) -> Iterator[Se
 
 async def pages(method: Callable[[Any], Awaitable[Any]], request: Any) -> AsyncIterator[Any]:
     """Every answer of a paginated call, until there is no next token."""
+    if not request.HasField("max_results"):
+        request.max_results = RESULTS_MAX
     while True:
         answer = await method(request)
         yield answer

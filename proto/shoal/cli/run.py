@@ -14,7 +14,7 @@ from shoal.cli.failures import FAILED
 from shoal.cli.options import connected, output_option, parse_pairs
 from shoal.cli.register import read_document, read_message
 from shoal.cli.session import Session, call
-from shoal.v1 import task_definition_pb2, task_pb2
+from shoal.v1 import resource_pb2, task_definition_pb2, task_pb2
 
 COUNT_MAX = 10_000
 
@@ -63,6 +63,7 @@ class Ask:
 )
 @click.option("--container", metavar="NAME", help="Whose environment --env is, in a definition of several.")
 @click.option("--wait", "waits", is_flag=True, help="Wait until they stop; exit with their exit code.")
+@click.option("--tag", "tags", multiple=True, metavar="KEY=VALUE", callback=parse_pairs, help="A tag of the tasks.")
 @click.option("--client-token", metavar="TOKEN", help="Same token, same tasks: makes it safe to repeat.")
 @click.option(
     "--cli-input-json",
@@ -124,6 +125,7 @@ def _request(session: Session, options: dict[str, Any]) -> task_pb2.RunTaskReque
             group=options["group"],
             started_by=options["started_by"],
             client_token=options["client_token"],
+            tags=[resource_pb2.Tag(key=key, value=value) for key, value in options["tags"].items()],
             placement_strategy=[placement.strategy(each) for each in options["strategies"]],
             placement_constraints=[placement.constraint(each) for each in options["constraints"]],
         )

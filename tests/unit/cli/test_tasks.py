@@ -67,7 +67,7 @@ def test_run_of_a_family(shoal: Shoal, web: ClusterService) -> None:
     result = shoal(
         "run", "web", "--count", 3, "--strategy", "binpack:memory", "--strategy", "random",
         "--constraint", "memberOf(attribute:zone == a)", "--constraint", "distinctInstance", "--group", "g",
-        "--started-by", "me", "--env", "COLOUR=red=blue", "--client-token", "t",
+        "--started-by", "me", "--env", "COLOUR=red=blue", "--client-token", "t", "--tag", "team=a",
     )  # fmt: skip
     assert result.code == 0, result.err
     assert len(result.out.splitlines()) == 4
@@ -78,6 +78,7 @@ def test_run_of_a_family(shoal: Shoal, web: ClusterService) -> None:
         ("memberOf", "attribute:zone == a"),
         ("distinctInstance", ""),
     ]
+    assert [(each.key, each.value) for each in request.tags] == [("team", "a")]
     (override,) = request.overrides.container_overrides
     assert (override.name, override.environment[0].name, override.environment[0].value) == ("web", "COLOUR", "red=blue")
 
