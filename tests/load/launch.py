@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import aiodocker
-
 from shoal import arn, awsjson
 from shoal.client import Client
 from shoal.v1 import task_definition_pb2, task_pb2
+
 from tests.ground.cluster import Cluster
 from tests.ground.engine import make_engine
 from tests.ground.images import BUSYBOX, import_busybox
@@ -49,7 +49,7 @@ async def main() -> None:
     tasks = options.tasks or (15 if options.quick else 100)
     batch = options.batch or (16 if options.quick else 40)
     pairs = options.pairs or (1 if options.quick else 5)
-    async with _ground() as (cluster, client, engine):
+    async with _ground() as (client, engine):
         await _register(client)
         await _start_and_stop(client, 2)
         overhead = summary([await _overhead_ms(client) for _ in range(tasks)])
@@ -58,7 +58,7 @@ async def main() -> None:
 
 
 @asynccontextmanager
-async def _ground() -> AsyncIterator[tuple[Cluster, Client, aiodocker.Docker]]:
+async def _ground() -> AsyncIterator[tuple[Client, aiodocker.Docker]]:
     with tempfile.TemporaryDirectory(prefix="shoal-launch-") as folder:
         engine = make_engine(Path(folder) / "engine")
         engine.start()
@@ -71,7 +71,7 @@ async def _ground() -> AsyncIterator[tuple[Cluster, Client, aiodocker.Docker]]:
                     aiodocker.Docker(url=engine.host) as docker,
                     cluster.client() as client,
                 ):
-                    yield cluster, client, docker
+                    yield client, docker
             finally:
                 cluster.end()
         finally:
@@ -110,7 +110,7 @@ async def _our_rate(client: Client, count: int) -> float:
 async def _bare_rate(docker: aiodocker.Docker, count: int) -> float:
     """The same containers by the engine alone: create and start, as many at once as the agent does."""
     room = asyncio.Semaphore(CONCURRENCY)
-    body = {
+    body: dict[str, Any] = {
         "Image": BUSYBOX,
         "Cmd": COMMAND,
         "HostConfig": {
