@@ -33,6 +33,13 @@ class Health:
         """The first thing that is lacking, in the order in which they come up; empty when all is well."""
         return self.engine or self.etcd or self.scheduler or self.agent
 
+    @property
+    def culprit(self) -> str:
+        """The program whose log should say why."""
+        if self.engine:
+            return "dockerd"
+        return "etcd" if self.etcd else "scheduler" if self.scheduler else "agent"
+
 
 async def probe(settings: "Settings", context: "Context", client: "Client") -> Health:
     engine, version = await asyncio.to_thread(_engine, settings.docker_host)

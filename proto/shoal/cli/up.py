@@ -17,6 +17,7 @@ from shoal.cli.options import duration
 from shoal.cli.up_report import Started, report
 from shoal.supervisor import binaries, lock, processes, settings
 from shoal.supervisor.layout import Layout, default_root
+from shoal.supervisor.programs import PYTHON
 
 if TYPE_CHECKING:
     from shoal.cli.health import Health
@@ -225,7 +226,7 @@ def _start_supervisor(layout: Layout) -> None:
 
 
 def _supervisor_command(layout: Layout) -> list[str]:
-    return [sys.executable, "-m", "shoal.supervisor", "--state", str(layout.root)]
+    return [*PYTHON, "shoal.supervisor", "--state", str(layout.root)]
 
 
 def _stay(layout: Layout, asked: "Asked", running: bool) -> int:
@@ -252,23 +253,18 @@ async def _wait_until_healthy(layout: Layout, chosen: "Settings", context: "Cont
                 if not health.lacking:
                     return health
                 shown.say(f"Starting: {health.lacking}")
-                _give_up_if_hopeless(layout, health.lacking, time.monotonic() > deadline)
+                _give_up_if_hopeless(layout, health, time.monotonic() > deadline)
                 await asyncio.sleep(POLL_SECONDS)
 
 
-def _give_up_if_hopeless(layout: Layout, lacking: str, too_late: bool) -> None:
+def _give_up_if_hopeless(layout: Layout, health: "Health", too_late: bool) -> None:
     running = processes.load(layout.processes)
-    failing = [name for name, each in running.items() if each.restarts >= RESTARTS_MAX]
-    supervised = lock.holder(layout.supervisor_lock) is not None
-    if failing:
-        raise Failed(f"{failing[0]} does not start.\n{_tail(layout, failing[0])}", f"less {layout.log(failing[0])}")
+    failing = next((name for name, each in running.items() if each.restarts >= RESTARTS_MAX), None)
+    if failing is not None:
+        raise Failed(f"{failing} does not start.\n{_tail(layout, failing)}", f"less {layout.log(failing)}")
     if too_late:
-        culprit = (
-            "supervisor"
-            if not supervised
-            else next((name for name in ("dockerd", "etcd", "scheduler", "agent") if name in lacking), "agent")
-        )
-        raise Failed(f"Not healthy in time: {lacking}.\n{_tail(layout, culprit)}", f"less {layout.log(culprit)}")
+        culprit = health.culprit if lock.holder(layout.supervisor_lock) else "supervisor"
+        raise Failed(f"Not healthy in time: {health.lacking}.\n{_tail(layout, culprit)}", f"less {layout.log(culprit)}")
 
 
 def _tail(layout: Layout, name: str, count: int = 5) -> str:

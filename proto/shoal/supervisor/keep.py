@@ -79,8 +79,9 @@ async def keep(program: Program, layout: Layout, registry: Registry) -> None:
         taken_over = None
         await processes.ended(process)
         code = child.poll() if child else None
-        delay = next_delay_seconds(delay, time.monotonic() - began)
-        restarts += 1
+        lived_seconds = time.monotonic() - began
+        delay = next_delay_seconds(delay, lived_seconds)
+        restarts = 1 if lived_seconds >= WELL_AFTER_SECONDS else restarts + 1
         log.warning("ended name=%s pid=%d code=%s again_in=%.1fs", program.name, process.pid, code, delay)
         await asyncio.sleep(delay)
 

@@ -7,7 +7,7 @@ setup.lock             held while `up` writes settings and certificates
 authority/             the authority's certificate and its key
 certificates/          scheduler, etcd, agent, operator: .crt and .key each
 agent.toml             optional: the agent's configuration, yours to write
-etcd/ scheduler/ agent/  each program's working folder
+etcd/ scheduler/ agent/ dockerd/  each program's working folder
 log/                   one file per program, the older half beside it as .1
 """
 

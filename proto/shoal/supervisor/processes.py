@@ -18,7 +18,7 @@ KILL_TIMEOUT_SECONDS = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """started: clock ticks after boot, as the kernel tells. restarts: how often it was started again."""
+    """started: clock ticks after boot, as the kernel tells. restarts: how often in a row it was started again."""
 
     pid: int
     started: int

@@ -11,6 +11,8 @@ from shoal.supervisor.settings import Settings
 # shoal.rpc.SERVER_NAME and shoal.certificates.ETCD_NAME, without loading grpc and cryptography here.
 SCHEDULER_NAME = "scheduler.shoal"
 ETCD_NAME = "etcd.shoal"
+# Runs a module of ours; never one that lies in the working folder by chance.
+PYTHON = (sys.executable, "-P", "-m")
 QUOTA_BYTES = 2 * 1024**3
 KEPT_REVISIONS = 10_000
 
@@ -66,13 +68,13 @@ def _etcd(settings: Settings, layout: Layout, etcd: str) -> Program:
 
 
 def _scheduler(settings: Settings, layout: Layout) -> Program:
-    arguments = [sys.executable, "-m", "shoal_scheduler", "--listen", settings.listen]
+    arguments = [*PYTHON, "shoal_scheduler", "--listen", settings.listen]
     arguments += ["--etcd", f"127.0.0.1:{settings.etcd_client_port}", *_identity(layout, "scheduler")]
     return Program("scheduler", arguments)
 
 
 def _agent(settings: Settings, layout: Layout) -> Program:
-    arguments = [sys.executable, "-m", "shoal_agent", "--scheduler", settings.endpoint]
+    arguments = [*PYTHON, "shoal_agent", "--scheduler", settings.endpoint]
     arguments += ["--state", str(layout.work("agent")), *_identity(layout, "agent")]
     arguments += ["--docker-host", settings.docker_host]
     if layout.agent_config.exists():
