@@ -1,13 +1,11 @@
 """kill -9 of every part in the middle of a run: nothing acknowledged is lost, nothing runs twice, all comes back."""
 
 import asyncio
-from collections.abc import Iterable
 
 import pytest
 from shoal.client import Client
 
-from tests.conftest import ClusterFactory, EngineFactory
-from tests.ground import images, work
+from tests.ground import work
 from tests.ground.cluster import Cluster
 from tests.ground.engine import Engine
 from tests.ground.waiting import wait_until
@@ -65,54 +63,3 @@ def tasks_with_two_containers(engine: Engine) -> list[str]:
     listed = engine.docker("ps", "--all", "--format", '{{.Label "shoal.task"}} {{.Label "shoal.container"}}')
     names = [line for line in listed.splitlines() if line.strip()]
     return sorted({name for name in names if names.count(name) > 1})
-
-
-async def test_the_engine_is_killed_and_live_restore_keeps_the_tasks(
-    engine_factory: EngineFactory, cluster_factory: ClusterFactory
-) -> None:
-    """`shoal up` runs this engine, so it is `shoal up` that starts it again."""
-    own = engine_factory()
-    cluster = cluster_factory(engine=own, owned=True)
-    images.import_busybox(own)
-    async with cluster.client() as client:
-        sleepers = await work.run(client, await work.register(client, SLEEPER), count=3)
-        before = work.docker_ids(await work.until_all(client, sleepers, "RUNNING"))
-        started = started_at(own, before.values())
-        old = cluster.kill("dockerd")
-        await wait_until(lambda: cluster.has_restarted("dockerd", old) and own.answers(), why="the engine is back")
-        quick = await work.run(client, await work.register(client, QUICK))
-        done = await work.until_all(client, quick, "STOPPED", 60.0)
-        assert set(work.exit_codes(done).values()) == {7}
-        after = await work.until_all(client, sleepers, "RUNNING")
-        assert work.docker_ids(after) == before
-        assert started_at(own, before.values()) == started
-        await work.stop(client, sleepers)
-        await work.until_all(client, sleepers, "STOPPED")
-
-
-def started_at(engine: Engine, containers: Iterable[str]) -> str:
-    return engine.docker("inspect", "--format", "{{.State.StartedAt}} {{.State.Pid}}", *containers)
-
-
-async def test_the_engine_is_killed_and_its_containers_die_with_it(
-    engine_factory: EngineFactory, cluster_factory: ClusterFactory
-) -> None:
-    """Without live-restore: every task is reported stopped once, and nobody invents an exit code."""
-    own = engine_factory()
-    own.start()
-    cluster = cluster_factory(engine=own)
-    images.import_busybox(own)
-    async with cluster.client() as client:
-        sleepers = await work.run(client, await work.register(client, SLEEPER), count=2)
-        await work.until_all(client, sleepers, "RUNNING")
-        cluster.kill("dockerd")
-        own.start()
-        stopped = await work.until_all(client, sleepers, "STOPPED", 60.0)
-        assert set(work.exit_codes(stopped).values()) == {None}
-        assert all(task.stopped_reason for task in stopped.values())
-        quick = await work.run(client, await work.register(client, QUICK))
-        done = await work.until_all(client, quick, "STOPPED", 60.0)
-        assert set(work.exit_codes(done).values()) == {7}
-        assert {id_: task.version for id_, task in (await work.describe(client, sleepers)).items()} == {
-            id_: task.version for id_, task in stopped.items()
-        }
