@@ -8,13 +8,17 @@ from shoal.v1 import cluster_pb2 as pb
 from shoal.v1 import resource_pb2
 
 from shoal_scheduler.api import convert
-from shoal_scheduler.api.fields import DEFAULT_CLUSTER, cluster_name, refuse, tags_of
+from shoal_scheduler.api.fields import DEFAULT_CLUSTER, bounded, cluster_name, refuse, tags_of
 from shoal_scheduler.api.pages import page
 from shoal_scheduler.api.validate_names import cluster_name_problems
+from shoal_scheduler.api.validate_values import Problems, one_of, size_problems
+from shoal_scheduler.api.validate_values import required as problems_of_required
 from shoal_scheduler.control import inputs as i
 from shoal_scheduler.control_plane import ControlPlane
 from shoal_scheduler.model.cluster import Cluster
 
+# Tags come beside it, with bounds of their own.
+DOCUMENT_BYTES_MAX = 128 * 1024
 _DESCRIBED = ("settings", "configuration", "capacityProviders", "defaultCapacityProviderStrategy")
 
 
@@ -49,7 +53,7 @@ async def describe(
     plane: ControlPlane, request: pb.DescribeClustersRequest, _caller: Identity
 ) -> pb.DescribeClustersResponse:
     response = pb.DescribeClustersResponse()
-    for name in request.clusters or [DEFAULT_CLUSTER]:
+    for name in bounded(request.clusters or [DEFAULT_CLUSTER], "clusters"):
         cluster = plane.tables.clusters.get(arn.short(name))
         if cluster is None:
             response.failures.append(resource_pb2.Failure(arn=name, reason="MISSING"))
@@ -70,9 +74,25 @@ async def list_all(plane: ControlPlane, request: pb.ListClustersRequest, _caller
 
 
 def _document(request: Any) -> dict[str, Any]:
-    """What a described cluster shows again."""
+    """What a described cluster shows again. Raises Refused."""
+    refuse(size_problems(request.ByteSize(), DOCUMENT_BYTES_MAX), "InvalidParameterException")
     document = awsjson.to_document(request)
+    refuse(_problems(document), "InvalidParameterException")
     return {name: document[name] for name in _DESCRIBED if name in document}
+
+
+def _problems(document: dict[str, Any]) -> Problems:
+    """Settings and logging as the ECS API model has them."""
+    for index, setting in enumerate(document.get("settings", ())):
+        path = f"settings[{index}]"
+        yield from problems_of_required(path, setting, "name", "value")
+        yield from one_of(f"{path}.name", setting.get("name"), ("containerInsights",))
+        yield from one_of(f"{path}.value", setting.get("value"), ("enabled", "disabled", "enhanced"))
+    commands = document.get("configuration", {}).get("executeCommandConfiguration", {})
+    path = "configuration.executeCommandConfiguration.logging"
+    yield from one_of(path, commands.get("logging"), ("NONE", "DEFAULT", "OVERRIDE"))
+    for index, strategy in enumerate(document.get("defaultCapacityProviderStrategy", ())):
+        yield from problems_of_required(f"defaultCapacityProviderStrategy[{index}]", strategy, "capacityProvider")
 
 
 async def _submit(plane: ControlPlane, change: i.Input) -> Cluster:

@@ -43,7 +43,7 @@ async def register(
     document = {key: value for key, value in awsjson.to_document(request).items() if key not in _READ_ONLY}
     refuse(task_definition_problems(document))
     for number, constraint in enumerate(document.get("placementConstraints", ())):
-        check_expression(f"placementConstraints[{number}].expression", constraint["expression"])
+        check_expression(f"placementConstraints[{number}].expression", constraint["expression"], "ClientException")
     definition = await plane.engine.submit(i.RegisterTaskDefinition(document, tags, caller.uri))
     assert isinstance(definition, Definition)
     response = pb.RegisterTaskDefinitionResponse(

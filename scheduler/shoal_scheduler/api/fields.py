@@ -60,9 +60,9 @@ def tags_of(tags: Any) -> dict[str, str]:
     return {tag.key: tag.value for tag in tags}
 
 
-def check_expression(field: str, text: str) -> Test:
+def check_expression(field: str, text: str, reason: str = "InvalidParameterException") -> Test:
     """An expression of the cluster query language as a test; refused with its field and the column."""
     try:
         return parse(text)
     except ExpressionError as refused:
-        raise invalid_field(field, refused.message) from None
+        raise invalid([Problem(field, refused.message)], reason) from None

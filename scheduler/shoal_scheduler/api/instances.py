@@ -21,6 +21,9 @@ from shoal_scheduler.model.refusal import invalid_field
 from shoal_scheduler.placement.expression import facts_of
 from shoal_scheduler.state.overlay import Overlay
 
+# As in ECS; each is a key of one transaction.
+UPDATES_MAX = 10
+
 
 async def list_all(
     plane: ControlPlane, request: pb.ListContainerInstancesRequest, _caller: Identity
@@ -59,7 +62,7 @@ async def update_state(
     plane: ControlPlane, request: pb.UpdateContainerInstancesStateRequest, _caller: Identity
 ) -> pb.UpdateContainerInstancesStateResponse:
     cluster = cluster_name(request)
-    names = bounded(request.container_instances, "containerInstances")
+    names = bounded(request.container_instances, "containerInstances", most=UPDATES_MAX)
     refuse(instance_state_problems({"status": request.status}), "InvalidParameterException")
     updated = await plane.engine.submit(i.UpdateInstances(cluster, tuple(names), request.status))
     assert isinstance(updated, i.InstancesUpdated)

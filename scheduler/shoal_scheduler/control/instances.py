@@ -14,6 +14,9 @@ from shoal_scheduler.model.task import Failure
 from shoal_scheduler.state import changes as c
 from shoal_scheduler.state.overlay import Overlay
 
+# Of its own for each instance, beside those its agent found: the record must stay small.
+ATTRIBUTES_MAX = 100
+
 
 def hello(view: Overlay, request: i.AgentHello, context: Context) -> Outcome:
     """A session opens. Only a higher incarnation may take over from an open session: an equal or lower one is a
@@ -104,6 +107,13 @@ def change_attributes(view: Overlay, request: i.ChangeAttributes, _context: Cont
         instance = changed.get(instance.id, instance)
         kept = {key: old for key, old in instance.custom_attributes.items() if key != attribute}
         custom = kept if value is None else kept | {attribute: value}
+        if len(custom) > ATTRIBUTES_MAX:
+            raise Refused(
+                "exhausted",
+                f"Instance {instance.id} would have {len(custom)} custom attributes, at most {ATTRIBUTES_MAX} may be:"
+                " delete some first.",
+                reason="AttributeLimitExceededException",
+            )
         changed[instance.id] = msgspec.structs.replace(instance, custom_attributes=custom, version=instance.version + 1)
         answer.append((instance.id, attribute, value or ""))
     changes: Sequence[c.Change] = [c.PutInstance(instance) for instance in changed.values()]
