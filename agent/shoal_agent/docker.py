@@ -6,8 +6,8 @@ up: each call here has a deadline, and there is no limit.
 
 import json
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from contextlib import aclosing, asynccontextmanager, suppress
 from typing import Any
 
 import aiodocker
@@ -138,26 +138,28 @@ class DockerEngine:
 
     async def logs(
         self, container: str, *, follow: bool, since: float | None, tail: int | None
-    ) -> AsyncIterator[LogLine]:
+    ) -> AsyncGenerator[LogLine, None]:
         tty = (await self.inspect(container)).tty
         newest, repeated = (time.time() * 1000 if tail == 0 else None), 0
-        async for found in self._log_stream(container, tty, follow, since, tail):
-            repeated = repeated + 1 if newest is not None and found.at <= newest else 1
-            newest = max(found.at, newest or 0)
-            yield found
+        async with aclosing(self._log_stream(container, tty, follow, since, tail)) as stream:
+            async for found in stream:
+                repeated = repeated + 1 if newest is not None and found.at <= newest else 1
+                newest = max(found.at, newest or 0)
+                yield found
         if not follow:
             return
         # The engine ends a followed stream before it has flushed what the container wrote without a line end.
         again = since if newest is None else newest / 1000
-        async for found in self._log_stream(container, tty, False, again, None):
-            if newest is not None and found.at <= newest and repeated > 0:
-                repeated -= 1
-                continue
-            yield found
+        async with aclosing(self._log_stream(container, tty, False, again, None)) as stream:
+            async for found in stream:
+                if newest is not None and found.at <= newest and repeated > 0:
+                    repeated -= 1
+                    continue
+                yield found
 
     async def _log_stream(
         self, container: str, tty: bool, follow: bool, since: float | None, tail: int | None
-    ) -> AsyncIterator[LogLine]:
+    ) -> AsyncGenerator[LogLine, None]:
         reader = LineReader(tty)
         params = {"stdout": "true", "stderr": "true", "timestamps": "true", "follow": str(follow).lower()}
         params |= {"since": f"{since:.3f}"} if since is not None else {}

@@ -12,7 +12,7 @@ EngineError                   the engine said no, or could not say anything
 
 # ruff: noqa: N818 - the names say what happened
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -173,6 +173,6 @@ class Engine(Protocol):
 
     def logs(
         self, container: str, *, follow: bool, since: float | None, tail: int | None
-    ) -> AsyncIterator[LogLine]: ...
+    ) -> AsyncGenerator[LogLine, None]: ...
 
     async def close(self) -> None: ...

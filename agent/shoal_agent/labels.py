@@ -4,6 +4,7 @@ shoal.cluster shoal.instance    whose it is; an agent touches nothing that does 
 shoal.task shoal.container      which
 shoal.containers                all containers of the task, essential ones with "!": "web!,side"
 shoal.volumes                   volumes that go with the task
+shoal.ports                     ports the engine does not list, those of the host's network: "80/tcp"
 shoal.definition shoal.epoch shoal.spec    what it was made from, under which leader, a hash of the body
 """
 

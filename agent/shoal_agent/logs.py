@@ -6,7 +6,8 @@ reading. What waits goes together, up to 64 KiB a message.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 
 import grpc
 from google.rpc import status_pb2
@@ -69,7 +70,7 @@ class Logs:
             code = grpc.StatusCode.NOT_FOUND if gone else grpc.StatusCode.UNAVAILABLE
             yield agent_pb2.LogChunk(error=Unreadable(code, f"the engine gives no logs: {error.message}").status)
 
-    def _lines(self, container: str, wanted: log_pb2.ReadLogsRequest) -> AsyncIterator[LogLine]:
+    def _lines(self, container: str, wanted: log_pb2.ReadLogsRequest) -> AsyncGenerator[LogLine, None]:
         return self._around.engine.logs(
             container,
             follow=wanted.follow,
@@ -118,7 +119,7 @@ class _Later:
 _Item = LogLine | EngineError | _Later | None
 
 
-async def _batches(lines: AsyncIterator[LogLine]) -> AsyncIterator[list[LogLine]]:
+async def _batches(lines: AsyncGenerator[LogLine, None]) -> AsyncIterator[list[LogLine]]:
     """What has arrived, together, in messages of bounded size; at once when nothing more waits."""
     waiting: asyncio.Queue[_Item] = asyncio.Queue(LINES_WAITING_MAX)
     reading = asyncio.create_task(_read(lines, waiting))
@@ -140,10 +141,11 @@ async def _batches(lines: AsyncIterator[LogLine]) -> AsyncIterator[list[LogLine]
         reading.cancel()
 
 
-async def _read(lines: AsyncIterator[LogLine], waiting: "asyncio.Queue[_Item]") -> None:
+async def _read(lines: AsyncGenerator[LogLine, None], waiting: "asyncio.Queue[_Item]") -> None:
     try:
-        async for line in lines:
-            await waiting.put(line)
+        async with aclosing(lines):
+            async for line in lines:
+                await waiting.put(line)
     except EngineError as error:
         await waiting.put(error)
     else:

@@ -51,7 +51,7 @@ class Reporter:
             for report in self._under_way.pop(number).reports:
                 if self._newest.get(report.task_id) is not report:
                     continue
-                del self._newest[report.task_id]
+                self.drop(report.task_id)  # also if it waits to be sent once more
                 if report.last_status == "STOPPED":
                     ended.append(report.task_id)
         return ended

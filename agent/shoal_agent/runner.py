@@ -183,7 +183,7 @@ class Lane:
         """What is news: not that a task waits, and that it ends only if that takes a while."""
         case = self._case
         self._stepped.set()
-        if case.task.forget or case.task.acknowledged:
+        if case.task.forget or case.task.acknowledged or not (self.settled or case.task.outcome):
             return
         report = report_of(case.task, case.view)
         if report.last_status in statuses and report != case.told:

@@ -76,6 +76,8 @@ class Session:
                 await self._serve(endpoint)
             except* (SessionOver, grpc.aio.AioRpcError) as group:
                 log.warning("session ended scheduler=%s reason=%s", endpoint, _told(group))
+            except* Exception:  # a fault of ours ends a session, never the agent
+                log.exception("session stumbled scheduler=%s", endpoint)
             ended = time.monotonic()
             if ended - began > SETTLED_SECONDS:
                 tries, outage_since = 0, ended

@@ -105,10 +105,12 @@ def report_of(task: Task, view: View) -> Report:
     if task.outcome is not None:
         return task.outcome
     status = status_of(task, view)
+    known = all(view.of(name) is not None for name in task.launched)
     return Report(
         task_id=task.id,
         last_status=status,
-        containers=tuple(_container_report(task, plan.name, view, status) for plan in task.containers),
+        # Before the engine has answered for them, what the scheduler has on record is better than half of it.
+        containers=tuple(_container_report(task, plan.name, view, status) for plan in task.containers if known),
         pull_started_at=view.pull_started_at,
         pull_stopped_at=view.pull_stopped_at,
         started_at=_started_at(view),

@@ -66,6 +66,8 @@ class Watch:
                 await self._look(asked_for)
             except EngineError as error:
                 self._note_silence(error)
+            except Exception:  # an answer nobody expected must not end the agent
+                log.exception("watch stumbled")
             await asyncio.sleep(RETRY_SECONDS)
             if self._up.is_set() and not self._silent_pings:
                 await either(trouble, PING_PERIOD_SECONDS)
@@ -138,5 +140,7 @@ class Watch:
                     self._worker.hint(event)
             except EngineError as error:
                 log.info("event stream broke error=%s", error)
+            except Exception:
+                log.exception("event not understood")
             self._around.engine_trouble.set()
             await asyncio.sleep(RETRY_SECONDS)

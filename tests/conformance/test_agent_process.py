@@ -167,7 +167,43 @@ async def test_an_orderly_end_leaves_containers_running(agent: AgentProcess, sch
 
 async def test_logs_come_from_a_real_container(agent: AgentProcess, scheduler: FakeScheduler) -> None:
     (task_id,) = await launch(scheduler, 1)
-    await scheduler.ask_for_logs("a", log_pb2.ReadLogsRequest(task=task_id, tail=5))
-    await scheduler.until(lambda: "a" in scheduler.logs_ended)
-    events = [event for chunk in scheduler.logs["a"] for event in chunk.events]
-    assert [(event.container, event.stream, event.message) for event in events] == [("web", "stdout", b"hello")]
+    await scheduler.ask_for_logs("a", log_pb2.ReadLogsRequest(task=task_id, follow=True))
+
+    def events() -> list[log_pb2.LogEvent]:
+        return [event for chunk in scheduler.logs.get("a", ()) for event in chunk.events]
+
+    await scheduler.until(events)
+    assert [(event.container, event.stream, event.message) for event in events()] == [("web", "stdout", b"hello")]
+
+
+async def test_an_agent_killed_again_and_again_runs_each_task_once(
+    agent: AgentProcess, scheduler: FakeScheduler
+) -> None:
+    await scheduler.until(lambda: scheduler.sessions)
+    ids = [uuid.uuid4().hex for _ in range(12)]
+    defined = definition(document(COMMAND, image=BUSYBOX, stopTimeout=1), ARN)
+
+    def recorded(task_id: str) -> str:
+        reports = (session.reports.get(task_id) for session in scheduler.sessions)
+        return "RUNNING" if any(reports) else "PENDING"
+
+    def complete() -> agent_pb2.Assignments:
+        assignments = [wanted(task_id, recorded(task_id)) for task_id in ids]
+        return agent_pb2.Assignments(full=True, assignments=assignments, task_definitions=[defined])
+
+    await scheduler.say(*map(wanted, ids), definitions=[defined])
+    for round_number in range(6):
+        await asyncio.sleep(0.05 + 0.15 * round_number)  # somewhere in the middle of creating and starting
+        await agent.end(signal.SIGKILL)
+        scheduler.full = complete()
+        sessions = len(scheduler.sessions)
+        await agent.start(scheduler.endpoint)
+        await scheduler.until(lambda: len(scheduler.sessions) > sessions)  # noqa: B023 - used at once
+    await scheduler.until(lambda: all(recorded(task_id) == "RUNNING" for task_id in ids))
+    reports = [report for session in scheduler.sessions for report in session.reports.values()]
+    assert {report.last_status for report in reports} == {"RUNNING"}
+    ran = {report.task_id: set[str]() for report in reports}
+    for report in reports:
+        ran[report.task_id].add(report.containers[0].runtime_id)
+    assert {task_id: len(containers) for task_id, containers in ran.items()} == dict.fromkeys(ids, 1)
+    assert agent.containers().keys() == {f"default.{task_id}.web" for task_id in ids}

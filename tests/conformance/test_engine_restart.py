@@ -1,6 +1,9 @@
 """The agent's worker on a real engine that is killed: what ran is adopted, or told as ended once, no code made up."""
 
 import asyncio
+import os
+import signal
+import time
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -89,3 +92,24 @@ async def test_without_it_each_is_told_once_and_no_code_is_made_up(
         assert (await rig.report(again["next"], "STOPPED")).containers[0].exit_code == 137
         for task_id in ids.values():
             assert len(rig.told(task_id, "STOPPED")) == 1
+
+
+@pytest.mark.slow
+async def test_an_engine_that_hangs_is_told_in_time_and_costs_nothing(
+    engine_factory: EngineFactory, tmp_path: Path
+) -> None:
+    engine = engine_factory()
+    engine.start()
+    import_busybox(engine)
+    async with agent(tmp_path, engine) as rig:
+        ids = await launch(rig, stays=STAYS)
+        began = time.monotonic()
+        os.kill(engine.pid, signal.SIGSTOP)
+        try:
+            await rig.until(lambda: rig.watch.status == "IMPAIRED")
+            assert time.monotonic() - began <= 35.0
+            rig.assign(assignment("later", definition=definition(STAYS, image=BUSYBOX, stopTimeout=1)))
+        finally:
+            os.kill(engine.pid, signal.SIGCONT)
+        await rig.report("later", "RUNNING")
+        assert not rig.told(ids["stays"], "STOPPED")

@@ -8,7 +8,7 @@ has another program. Faults are switched on by name.
 import asyncio
 import itertools
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -185,7 +185,7 @@ class MemoryEngine:
 
     async def logs(
         self, container: str, *, follow: bool, since: float | None, tail: int | None
-    ) -> AsyncIterator[LogLine]:
+    ) -> AsyncGenerator[LogLine, None]:
         box = await self._find("logs", container)
         if follow and box.state == "running":
             await box.ended.wait()

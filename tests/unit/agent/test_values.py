@@ -157,6 +157,15 @@ def test_an_acknowledgement_of_an_older_report_ends_nothing() -> None:
     assert second is not None and reporter.acknowledge(second.sequence) == ["t1"]
 
 
+def test_a_report_that_is_told_again_while_it_is_under_way_ends_once() -> None:
+    reporter, report = Reporter(), Report("t1", "STOPPED")
+    reporter.offer(report)
+    first = reporter.take()
+    reporter.offer(report)
+    assert first is not None and reporter.acknowledge(first.sequence) == ["t1"]
+    assert reporter.take() is None
+
+
 def test_a_broken_session_sends_all_of_it_again() -> None:
     reporter = Reporter()
     for task_id in ("t1", "t2"):
