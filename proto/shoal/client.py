@@ -211,7 +211,8 @@ def with_client_token(request: Any) -> Any:
 
 def _surely_not_done(error: grpc.aio.AioRpcError) -> bool:
     """True if a server said so itself, or none was reached."""
-    return errors.packed_status(error) is not None or _nobody_there(error)
+    answered = errors.packed_status(error) is not None and errors.from_rpc(error).reason != errors.OUTCOME_UNKNOWN
+    return answered or _nobody_there(error)
 
 
 def _nobody_there(error: grpc.aio.AioRpcError) -> bool:

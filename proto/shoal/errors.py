@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     import grpc
 
 
+# The reason of an UNAVAILABLE after which it is not known whether the request was stored.
+OUTCOME_UNKNOWN = "OutcomeUnknownException"
+
+
 class ShoalError(Exception):
     def __init__(
         self,

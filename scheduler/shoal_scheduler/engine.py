@@ -19,7 +19,7 @@ from shoal_scheduler.control.inputs import Input, Reply
 from shoal_scheduler.control.step import Fault, Step, step
 from shoal_scheduler.model.refusal import Refused
 from shoal_scheduler.state.changes import Change
-from shoal_scheduler.state.store import NotStored, OutcomeUnknown, Store, StoreFull, Write
+from shoal_scheduler.state.store import Deposed, NotStored, OutcomeUnknown, Store, StoreError, StoreFull, Write
 from shoal_scheduler.state.tables import Tables
 from shoal_scheduler.state.writes import write_of
 
@@ -37,6 +37,14 @@ OnCommit = Callable[[Sequence[Change], int, int], None]
 
 class Unavailable(Exception):  # noqa: N818  what the caller is told, not a fault
     """Not done, and certainly not stored; worth trying again, here or at another scheduler."""
+
+
+class LeadershipLost(StoreError):  # noqa: N818
+    """Another leader came while the outcome of a commit was unknown."""
+
+
+class OutcomeLost(Unavailable):
+    """Perhaps stored, perhaps not: this process lost leadership before it could find out."""
 
 
 class RandomIds:
@@ -103,8 +111,12 @@ class Engine:
         batch = [self._inbox.popleft() for _ in range(min(len(self._inbox), INPUTS_PER_STEP))]
         try:
             await self._carry_out(batch)
-        except BaseException:
+        except Deposed:
             self._refuse_all(batch)
+            raise
+        except BaseException:
+            # The commit was under way or its outcome unknown.
+            self._refuse_all(batch, OutcomeLost)
             raise
 
     async def _wait_for_work(self) -> None:
@@ -162,6 +174,8 @@ class Engine:
             self.progress_at = time.monotonic()
             try:
                 revision = await self.store.settle(write)
+            except Deposed as error:
+                raise LeadershipLost("another leader came before the outcome of a commit was known") from error
             except OutcomeUnknown:
                 await asyncio.sleep(SETTLE_RETRY_SECONDS)
                 continue
@@ -182,10 +196,10 @@ class Engine:
             elif not waiting.answer.done():
                 waiting.answer.set_exception(Unavailable(str(error)))
 
-    def _refuse_all(self, waiting: list[_Waiting]) -> None:
+    def _refuse_all(self, waiting: list[_Waiting], why: type[Unavailable] = Unavailable) -> None:
         for each in waiting:
             if not each.answer.done():
-                each.answer.set_exception(Unavailable("this scheduler does not lead any more"))
+                each.answer.set_exception(why("this scheduler does not lead any more"))
 
 
 def _answer(waiting: _Waiting, reply: Reply | Refused | Fault) -> None:

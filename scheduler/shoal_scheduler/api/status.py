@@ -6,8 +6,9 @@ from typing import NoReturn
 import grpc
 from google.protobuf.any_pb2 import Any
 from google.rpc import error_details_pb2, status_pb2
+from shoal import errors
 
-from shoal_scheduler.engine import Unavailable
+from shoal_scheduler.engine import OutcomeLost, Unavailable
 from shoal_scheduler.model.refusal import Kind, Refused
 
 log = logging.getLogger(__name__)
@@ -36,6 +37,9 @@ def status_of(error: Exception) -> status_pb2.Status:
     """What the caller is told. A fault of this program says no more than that it is one."""
     if isinstance(error, Refused):
         return _refused(error)
+    if isinstance(error, OutcomeLost):
+        message = f"{error}; the request may have been stored or not: look before you repeat it without a client token"
+        return _status(grpc.StatusCode.UNAVAILABLE, message, errors.OUTCOME_UNKNOWN)
     if isinstance(error, Unavailable):
         return _status(grpc.StatusCode.UNAVAILABLE, str(error), "ServerException")
     log.error("a call failed", exc_info=error)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import pytest
 from shoal_scheduler.control import inputs as i
-from shoal_scheduler.engine import Engine, Unavailable
+from shoal_scheduler.engine import Engine, LeadershipLost, OutcomeLost, Unavailable
 from shoal_scheduler.model.cluster import Cluster
 from shoal_scheduler.model.refusal import Refused
 from shoal_scheduler.state.memory import MemoryCluster, MemoryStore
@@ -63,7 +63,7 @@ async def ground() -> AsyncIterator[Ground]:
     running = asyncio.create_task(engine.run())
     yield Ground(engine, store, tables, running)
     running.cancel()
-    with contextlib.suppress(asyncio.CancelledError, Deposed):
+    with contextlib.suppress(asyncio.CancelledError, Deposed, LeadershipLost):
         await running
 
 
@@ -161,3 +161,15 @@ async def test_a_caller_that_left_disturbs_nothing(ground: Ground) -> None:
     leaving.cancel()
     await ground.create("b")
     assert set(ground.tables.clusters) == {"a", "b"}
+
+
+async def test_leadership_lost_before_the_outcome_was_known_says_just_that(ground: Ground) -> None:
+    async def silent(_write: Write, _commit: Commit) -> int:
+        ground.store.inner._cluster.elect()
+        raise OutcomeUnknown("deadline")
+
+    ground.store.fault = silent
+    with pytest.raises(OutcomeLost):
+        await ground.create("a")
+    with pytest.raises(LeadershipLost):
+        await ground.running
