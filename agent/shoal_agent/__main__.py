@@ -126,6 +126,9 @@ def _surroundings(docker_host: str, rules: Configuration, identity: Identity, jo
         reporter=Reporter(),
         rules=rules,
         owner=Owner(identity.cluster, identity.name, journal.memory.epoch),
+        # A create is a tenth of a start's work: apart, so that in a crowd the first starts need not wait for the
+        # last create.
+        creates=Slots(max(1, rules.concurrent_starts // 2)),
         starts=Slots(rules.concurrent_starts),
         pulls=Pulls(engine, rules.concurrent_pulls),
         engine_trouble=asyncio.Event(),

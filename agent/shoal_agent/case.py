@@ -30,6 +30,7 @@ class Surroundings:
     reporter: Reporter
     rules: Configuration
     owner: Owner
+    creates: Slots
     starts: Slots
     pulls: Pulls
     engine_trouble: asyncio.Event

@@ -104,7 +104,7 @@ async def create(case: Case, name: str) -> None:
         case.fail(name, f"CannotCreateContainerError: {refused}")
         return
     try:
-        async with case.around.starts.one():
+        async with case.around.creates.one():
             if case.unwanted:
                 return
             with case.span("engine.create"):

@@ -54,6 +54,7 @@ class Rig:
             reporter=Reporter(),
             rules=self.rules,
             owner=Owner(CLUSTER, INSTANCE, self.epoch),
+            creates=Slots(self.rules.concurrent_starts),
             starts=Slots(self.rules.concurrent_starts),
             pulls=Pulls(self.engine, self.rules.concurrent_pulls),
             engine_trouble=asyncio.Event(),
