@@ -14,6 +14,7 @@ from shoal_scheduler.control.inputs import PutClusterDocument, SessionClosed
 from shoal_scheduler.control_plane import ControlPlane
 from shoal_scheduler.state.memory import MemoryCluster, MemoryStore
 from shoal_scheduler.state.tables import Tables
+from shoal_scheduler.state.writes import loaded
 
 from tests.ground.certificates import Certificates
 
@@ -83,6 +84,11 @@ class Scheduler:
     def stored(self) -> tuple[int, dict[bytes, bytes]]:
         """Everything durable: equal before and after means that nothing was stored."""
         return self.memory.revision, {key: record.value for key, record in self.memory.records.items()}
+
+    async def reloaded(self) -> Tables:
+        """What a new leader would read from the store now."""
+        store = MemoryStore(self.memory, self.memory.epoch)
+        return loaded([record async for record in store.load()], store.revision)
 
     def over_committed(self) -> list[str]:
         """Instances that were given more than they have, or whose use does not add up; none, if all is well."""
