@@ -147,6 +147,7 @@ async def start(case: Case, name: str) -> None:
         fixed = case.specification(name).ports.fixed
         ports = None if name in case.view.ports_open else fixed
         case.see(name, replace(seen, status=RUNNING, started_at=now_millis(), ports=ports))
+        log.info("started task=%s container=%s", case.task.id, name)
 
 
 async def _note_launched(case: Case, name: str) -> None:

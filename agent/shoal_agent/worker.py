@@ -142,7 +142,7 @@ class Worker:
         dead = []
         for lane in self._lanes.values():
             ends = [seen.finished_at or 0 for seen in lane.all_seen().values() if seen.status == EXITED]
-            if ends and lane.task.outcome is not None:
+            if ends and (lane.task.outcome is not None or lane.task.forget):
                 dead.append((max(ends), lane))
         dead.sort(key=lambda entry: entry[0], reverse=True)
         for _, lane in dead[self._around.rules.dead_containers_max :]:
