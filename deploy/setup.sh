@@ -43,24 +43,30 @@ demand_python() {
   [ -n "$PYTHON" ] || die "needs Python 3.11 or newer with venv: apt-get install python3-venv"
 }
 
-# make_environment LOCK: .venv holds what LOCK says and this project (and more, if another lock was installed, too:
-# what two locks name, they name in the same version).
+# make_environment LOCK: .venv holds what LOCK says and this project; and more, if the other lock was installed, too.
 # A second call takes no time: what is there is known by the hash of what it was made from.
 make_environment() {
-  local lock=$1 stamp wanted
-  demand_python
-  stamp=".venv/.made-from-$lock"
-  wanted=$(sha256sum "$lock" pyproject.toml)
-  if .venv/bin/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
-    if [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ]; then return; fi
-  else
+  local lock=$1 each
+  if ! environment_is_sound; then
+    demand_python
     rm -rf .venv
     "$PYTHON" -m venv .venv
+    pwd >.venv/.made-in
   fi
+  if [ "$(cat ".venv/.made-from-$lock" 2>/dev/null)" = "$(made_from "$lock")" ]; then return; fi
   say "Installing Python packages into .venv, as $lock says"
   install_locked "$lock"
-  printf '%s\n' "$wanted" >"$stamp"
+  # The lock of the tests holds all that the other one does, in the same versions.
+  for each in "$lock" requirements.lock; do made_from "$each" >".venv/.made-from-$each"; done
 }
+
+# An environment that was moved names paths that are gone.
+environment_is_sound() {
+  [ "$(cat .venv/.made-in 2>/dev/null)" = "$PWD" ] &&
+    .venv/bin/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
+}
+
+made_from() { sha256sum "$1" pyproject.toml; }
 
 install_locked() {
   # uv does in seconds what takes pip a minute; both check every hash.

@@ -165,3 +165,10 @@ def test_nothing_names_this_machine_or_a_package_index() -> None:
         if forbidden.search(line)
     ]
     assert not found
+
+
+def test_the_lock_of_the_tests_holds_all_that_the_other_one_does() -> None:
+    def pinned(name: str) -> set[str]:
+        return {line for line in (ROOT / name).read_text().splitlines() if "==" in line}
+
+    assert pinned("requirements.lock") < pinned("requirements-dev.lock")
