@@ -326,3 +326,12 @@ async def test_only_agents_may_be_heard_at_length(scheduler: Scheduler) -> None:
     stream: Any = scheduler.channel().stream_stream("/shoal.v1.AgentSession/Session")()
     await stream.write(agent_pb2.AgentMessage().SerializeToString())
     await refused_with(stream.read(), grpc.StatusCode.PERMISSION_DENIED, "AccessDeniedException")
+
+
+@pytest.mark.slow
+async def test_a_handshake_that_does_not_go_on_is_given_up(scheduler: Scheduler) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", scheduler.server.port)
+    async with asyncio.timeout(rpc.HANDSHAKE_SECONDS * 1.5):
+        assert await reader.read(1) == b""
+    writer.close()
+    await lives(scheduler)

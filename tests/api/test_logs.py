@@ -108,3 +108,18 @@ async def test_logs_nobody_asked_for(scheduler: Scheduler, agent: SimulatedAgent
     await call.write(agent_pb2.LogChunk(request_id="guessed"))
     error = await refused(call)
     assert error.code == "NOT_FOUND"
+
+
+async def test_more_at_once_than_may_wait_for_a_reader(scheduler: Scheduler, agent: SimulatedAgent) -> None:
+    agent.logs = [pb.LogEvent(container="app", message=b"x" * 2_000_000)]
+    call = scheduler.cluster.ReadLogs(pb.ReadLogsRequest(task=await one_task(scheduler)))
+    error = await refused(call.read())
+    assert error.code == "UNAVAILABLE"
+
+
+async def test_a_task_has_one_name(scheduler: Scheduler, agent: SimulatedAgent) -> None:
+    """Signs, capitals and digits of other scripts do not name it."""
+    name = (await one_task(scheduler))[-32:]
+    for alias in (name[:24] + "+" + name[25:], name[:24] + "-" + name[25:], name[:-1] + "\uff10", name.upper() + " "):
+        call = scheduler.cluster.ReadLogs(pb.ReadLogsRequest(task=alias))
+        assert (await refused(call.read())).code == "NOT_FOUND"

@@ -226,5 +226,9 @@ async def _report(open_session: _Session, field: str, reports: Sequence[pb.TaskR
 
 async def _say_closed(plane: ControlPlane, instance: str, incarnation: int) -> None:
     """Even while this call is being cancelled; without a leader there is nobody to tell."""
-    with contextlib.suppress(Unavailable):
-        await asyncio.shield(plane.engine.submit(i.SessionClosed(instance, incarnation)))
+
+    async def say() -> None:
+        with contextlib.suppress(Unavailable):
+            await plane.engine.submit(i.SessionClosed(instance, incarnation))
+
+    await asyncio.shield(say())

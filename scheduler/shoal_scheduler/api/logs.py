@@ -18,6 +18,9 @@ from shoal_scheduler.state.overlay import Overlay
 
 FIRST_ANSWER_SECONDS = 10.0
 
+# Several wait for a slow reader, of each reading.
+CHUNK_BYTES_MAX = 1024 * 1024
+
 
 async def read(
     plane: ControlPlane, request: log_pb2.ReadLogsRequest, _caller: Identity
@@ -76,6 +79,8 @@ async def send(
             pipe = pipe or plane.logs.find(chunk.request_id)
             if pipe is None:
                 raise Refused("not_found", "Nobody waits for these logs (any more).")
+            if chunk.ByteSize() > CHUNK_BYTES_MAX:
+                raise invalid_field("events", f"have {chunk.ByteSize()} bytes, at most {CHUNK_BYTES_MAX} in a message.")
             if whole or not await pipe.send(chunk):
                 break
             whole = chunk.last or chunk.HasField("error")

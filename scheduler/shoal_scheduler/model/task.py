@@ -4,12 +4,16 @@ All tasks of one submission share a `Launch`; a task adds to it an index and wha
 launch's id (24 hexadecimal digits) and its index (8 more), so that a big answer can name its tasks as a range.
 """
 
+import re
 from typing import Any, NamedTuple
 
 import msgspec
 
 LAUNCH_ID_DIGITS = 24
 INDEX_DIGITS = 8
+
+# int() takes signs, spaces and digits of other scripts as well: a task would have several names.
+_TASK_ID = re.compile(r"[0-9a-f]{32}")
 
 
 class TaskKey(NamedTuple):
@@ -24,13 +28,9 @@ class TaskKey(NamedTuple):
 
     @classmethod
     def parse(cls, task_id: str) -> "TaskKey | None":
-        if len(task_id) != LAUNCH_ID_DIGITS + INDEX_DIGITS:
+        if not _TASK_ID.fullmatch(task_id):
             return None
-        try:
-            int(task_id[:LAUNCH_ID_DIGITS], 16)
-            return cls(task_id[:LAUNCH_ID_DIGITS], int(task_id[LAUNCH_ID_DIGITS:], 16))
-        except ValueError:
-            return None
+        return cls(task_id[:LAUNCH_ID_DIGITS], int(task_id[LAUNCH_ID_DIGITS:], 16))
 
 
 class Failure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -106,7 +106,7 @@ class ExpressionError(Refused):
         self.column = column
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)
 def parse(text: str) -> Test:
     """The expression as a test of an instance's facts. Raises ExpressionError."""
     if len(text) > LENGTH_MAX:
