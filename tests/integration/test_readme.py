@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from shoal_agent.configuration import load
 
 from tests.ground.engine import Engine
 from tests.ground.home import ROOT, Home
@@ -74,3 +75,11 @@ def test_the_two_commands_of_the_first_screen() -> None:
     for command in ("./deploy/quickstart", "./deploy/test"):
         assert command in README
         assert (ROOT / command).stat().st_mode & 0o111
+
+
+def test_the_agents_configuration_is_one(tmp_path: Path) -> None:
+    (block,) = blocks("toml")
+    (tmp_path / "agent.toml").write_text(block)
+    configuration = load(tmp_path / "agent.toml")
+    assert configuration.host_mounts == ("/srv/data",)
+    assert configuration.attributes == {"stack": "prod"}
