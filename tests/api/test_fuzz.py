@@ -118,10 +118,8 @@ SPOILT = st.lists(st.tuples(CALLS, EDITS).map(lambda c: (c[0][0], mutated(c[0][1
 
 
 async def outcome(channel: grpc.aio.Channel, method: str, message: bytes) -> str:
-    call: Any = channel.stream_stream(f"/shoal.v1.Cluster/{method}")(timeout=30)
+    call: Any = channel.unary_stream(f"/shoal.v1.Cluster/{method}")(message, timeout=30)
     try:
-        await call.write(message)
-        await call.done_writing()
         await call.read()
     except grpc.aio.AioRpcError as error:
         typed = from_rpc(error)

@@ -1,5 +1,6 @@
 """Container instances, their attributes and their agents through the running server."""
 
+import asyncio
 from typing import Any
 
 import grpc
@@ -95,3 +96,15 @@ async def test_is_not_connected_once_its_agent_has_gone(scheduler: Scheduler) ->
         await scheduler.until_disconnected(INSTANCE)
     (instance,) = (await described(scheduler, INSTANCE)).container_instances
     assert not instance.agent_connected
+
+
+async def test_one_with_more_submissions_than_a_write_may_touch(scheduler: Scheduler, agent: SimulatedAgent) -> None:
+    """It is emptied in several steps, and gone only when it is empty."""
+    await register(scheduler)
+    await asyncio.gather(*(run(scheduler) for _ in range(200)))
+    assert len(scheduler.plane.tables.tasks_on(INSTANCE)) == 200
+    request = pb.DeregisterContainerInstanceRequest(container_instance=INSTANCE, force=True)
+    gone = (await scheduler.cluster.DeregisterContainerInstance(request)).container_instance
+    assert gone.status == "INACTIVE"
+    assert {task.last_status for task in scheduler.plane.tables.tasks()} == {"STOPPED"}
+    assert scheduler.over_committed() == []

@@ -13,12 +13,29 @@ from shoal_scheduler.api.server import Server
 from shoal_scheduler.control.inputs import PutClusterDocument, SessionClosed
 from shoal_scheduler.control_plane import ControlPlane
 from shoal_scheduler.state.memory import MemoryCluster, MemoryStore
+from shoal_scheduler.state.store import NotStored, Write
 from shoal_scheduler.state.tables import Tables
 from shoal_scheduler.state.writes import loaded
 
 from tests.ground.certificates import Certificates
 
 STOP_GRACE_SECONDS = 0.5
+
+# What etcd takes in a request, unless it is told otherwise.
+OPERATIONS_MAX = 128
+REQUEST_BYTES_MAX = 1536 * 1024
+
+
+class BoundedStore(MemoryStore):
+    """Refuses what etcd would."""
+
+    async def commit(self, write: Write) -> int:
+        # Beside the records each step writes its own id.
+        operations = len(write.puts) + len(write.deletes) + 1
+        size_bytes = sum(len(key) + len(value) for key, value in write.puts.items())
+        if operations > OPERATIONS_MAX or size_bytes > REQUEST_BYTES_MAX:
+            raise NotStored(f"{operations} operations and {size_bytes} bytes are too much for a request")
+        return await super().commit(write)
 
 
 class Scheduler:
@@ -29,7 +46,7 @@ class Scheduler:
         self.memory = MemoryCluster()
         epoch = self.memory.elect()
         tables = Tables(revision=self.memory.revision)
-        self.plane = ControlPlane(tables, MemoryStore(self.memory, epoch), epoch, "memory")
+        self.plane = ControlPlane(tables, BoundedStore(self.memory, epoch), epoch, "memory")
         self.gate = Gate()
         self._channels: list[grpc.aio.Channel] = []
         self._stopped = False

@@ -78,8 +78,11 @@ async def deregister(
 ) -> pb.DeregisterContainerInstanceResponse:
     name = required(request, "container_instance", "containerInstance")
     change = i.DeregisterInstance(cluster_name(request), name, request.force)
-    instance = await plane.engine.submit(change)
-    assert isinstance(instance, Instance)
+    while True:
+        instance = await plane.engine.submit(change)
+        assert isinstance(instance, Instance)
+        if instance.status == "INACTIVE":
+            break
     candidate = plane.tables.candidate(instance)
     return pb.DeregisterContainerInstanceResponse(container_instance=convert.instance_message(candidate))
 

@@ -1,6 +1,6 @@
 """Container instances: their agents come and go, operators drain and deregister them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import msgspec
 from shoal import arn
@@ -10,12 +10,16 @@ from shoal_scheduler.control import inputs as i
 from shoal_scheduler.control.context import Context, Outcome
 from shoal_scheduler.model.instance import Instance
 from shoal_scheduler.model.refusal import Refused
-from shoal_scheduler.model.task import Failure
+from shoal_scheduler.model.task import Failure, Task
 from shoal_scheduler.state import changes as c
+from shoal_scheduler.state import keys
 from shoal_scheduler.state.overlay import Overlay
 
 # Of its own for each instance, beside those its agent found: the record must stay small.
 ATTRIBUTES_MAX = 100
+
+# As many keys as the largest submission touches (see control.step).
+CHUNKS_PER_DEREGISTRATION = 40
 
 
 def hello(view: Overlay, request: i.AgentHello, context: Context) -> Outcome:
@@ -81,7 +85,11 @@ def update_state(view: Overlay, request: i.UpdateInstances, _context: Context) -
 
 
 def deregister(view: Overlay, request: i.DeregisterInstance, context: Context) -> Outcome:
-    """Refused while tasks run, unless forced: then they are STOPPED here and, should the host come back, there."""
+    """Refused while tasks run, unless forced: then they are STOPPED here and, should the host come back, there.
+
+    Of many submissions only some tasks are stopped at a time: the instance is DRAINING until a repeated request
+    finds no more than one step may touch, and INACTIVE then.
+    """
     clusters.find(view, request.cluster)
     instance = find(view, request.cluster, request.instance)
     running = view.tasks_on(instance.id)
@@ -92,10 +100,21 @@ def deregister(view: Overlay, request: i.DeregisterInstance, context: Context) -
             reason="InvalidParameterException",
         )
     reason = f"Container instance {instance.id} was deregistered by force"
-    gone = msgspec.structs.replace(instance, status="INACTIVE", version=instance.version + 1)
-    lost = [tasks.over(task, "InfrastructureHealth", reason, context.now) for task in running]
+    lost = [tasks.over(task, "InfrastructureHealth", reason, context.now) for task in _within_a_step(running)]
+    status = "INACTIVE" if len(lost) == len(running) else "DRAINING"
+    seen = msgspec.structs.replace(instance, status=status, version=instance.version + 1)
     end_session = c.SetSession(instance.id, 0)
-    return Outcome(gone, [c.PutInstance(gone), end_session, *(c.PutTask(task) for task in lost)])
+    return Outcome(seen, [c.PutInstance(seen), end_session, *(c.PutTask(task) for task in lost)])
+
+
+def _within_a_step(running: Sequence[Task]) -> Iterator[Task]:
+    """The first tasks, up to what one transaction may touch."""
+    chunks = set()
+    for task in running:
+        chunks.add((task.launch.id, task.index // keys.TASKS_PER_CHUNK))
+        if len(chunks) > CHUNKS_PER_DEREGISTRATION:
+            return
+        yield task
 
 
 def change_attributes(view: Overlay, request: i.ChangeAttributes, _context: Context) -> Outcome:
