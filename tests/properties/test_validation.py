@@ -5,6 +5,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from shoal.awsjson import to_document, to_message
+from shoal.quantity import cpu_units, memory_mib
 from shoal.v1.task_definition_pb2 import ContainerDefinition, RegisterTaskDefinitionRequest
 from shoal.v1.task_pb2 import RunTaskRequest, StartTaskRequest
 from shoal_scheduler.api.validate_image import image_problems
@@ -15,7 +16,6 @@ from shoal_scheduler.api.validate_task_definition import (
     task_definition_problems,
     task_definition_warnings,
 )
-from shoal.quantity import cpu_units, memory_mib
 
 from tests.properties.documents import documents
 from tests.unit.api.definitions import CONTAINER
