@@ -58,7 +58,8 @@ async def outcome(channel: grpc.aio.Channel, path: str) -> tuple[str, str]:
 
     On the wire all kinds of methods are alike: this client can speak to each.
     """
-    call: Any = channel.unary_stream(path)(b"", timeout=20)
+    send: Any = channel.unary_stream(path)
+    call = send(b"", timeout=20)
     try:
         await call.read()
     except grpc.aio.AioRpcError as error:

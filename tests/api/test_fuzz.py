@@ -118,7 +118,8 @@ SPOILT = st.lists(st.tuples(CALLS, EDITS).map(lambda c: (c[0][0], mutated(c[0][1
 
 
 async def outcome(channel: grpc.aio.Channel, method: str, message: bytes) -> str:
-    call: Any = channel.unary_stream(f"/shoal.v1.Cluster/{method}")(message, timeout=30)
+    send: Any = channel.unary_stream(f"/shoal.v1.Cluster/{method}")
+    call = send(message, timeout=30)
     try:
         await call.read()
     except grpc.aio.AioRpcError as error:
