@@ -11,7 +11,7 @@ import signal
 import sys
 from pathlib import Path
 
-from shoal.supervisor import binaries, keep, lock, settings
+from shoal.supervisor import binaries, keep, lock, orphans, settings
 from shoal.supervisor.layout import Layout
 from shoal.supervisor.programs import Program, programs
 
@@ -43,9 +43,11 @@ async def _supervise(wanted: list[Program], layout: Layout) -> None:
     stopping, loop = asyncio.Event(), asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
+    orphans.take_in()
     registry = keep.Registry(layout.processes)
     keep.end_leftovers(registry, wanted)
     keepers = [asyncio.create_task(keep.keep(program, layout, registry)) for program in wanted]
+    keepers.append(asyncio.create_task(orphans.collect(registry.pids)))
     keepers.append(asyncio.create_task(keep.rotate_logs(layout, [*(each.name for each in wanted), "supervisor"])))
     waiter = asyncio.create_task(stopping.wait())
     done, _ = await asyncio.wait([waiter, *keepers], return_when=asyncio.FIRST_COMPLETED)

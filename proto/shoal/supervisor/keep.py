@@ -45,6 +45,9 @@ class Registry:
     def find(self, name: str) -> Process | None:
         return self._running.get(name)
 
+    def pids(self) -> set[int]:
+        return {process.pid for process in self._running.values()}
+
     def put(self, name: str, process: Process) -> None:
         self._running[name] = process
         processes.save(self._path, self._running)
