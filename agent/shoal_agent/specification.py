@@ -7,9 +7,11 @@ a container) unless the definition says otherwise. Nothing is taken from the age
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+from shoal.quantity import cpu_units, memory_mib
 
 from shoal_agent import labels
 from shoal_agent.configuration import Configuration
@@ -17,13 +19,13 @@ from shoal_agent.labels import Owner
 from shoal_agent.mounts import mounts, task_volumes
 from shoal_agent.permissions import check_task, privileges
 from shoal_agent.ports import Published, published
-from shoal_agent.quantities import MIB, cpu_units, memory_mib
 from shoal_agent.refusal import Refused
 from shoal_agent.task import STOP_TIMEOUT_SECONDS, Assignment, ContainerPlan
 
 Document = Mapping[str, Any]
 
 CPU_SHARES_MIN = 2
+MIB = 1024 * 1024
 _LOG_LIMITS = {"max-size": "10m", "max-file": "3"}
 _LOG_OPTIONS = frozenset({"max-size", "max-file", "labels", "labels-regex", "env", "env-regex", "tag", "compress"})
 
@@ -146,9 +148,11 @@ def _limits(definition: Document, container: Document, override: Document, overr
     limits: dict[str, Any] = {"CpuShares": max(CPU_SHARES_MIN, override.get("cpu", container.get("cpu", 0)))}
     task_cpu = overrides.get("cpu") or definition.get("cpu")
     if task_cpu:
-        limits["NanoCpus"] = cpu_units(task_cpu) * 1_000_000_000 // 1024
+        limits["NanoCpus"] = _amount("cpu", cpu_units, task_cpu) * 1_000_000_000 // 1024
     task_memory = overrides.get("memory") or definition.get("memory")
-    memory = override.get("memory", container.get("memory")) or (memory_mib(task_memory) if task_memory else 0)
+    memory = override.get("memory", container.get("memory")) or (
+        _amount("memory", memory_mib, task_memory) if task_memory else 0
+    )
     reservation = override.get("memoryReservation", container.get("memoryReservation")) or 0
     if memory:
         limits["Memory"] = memory * MIB
@@ -159,6 +163,14 @@ def _limits(definition: Document, container: Document, override: Document, overr
         limits["MemorySwap"] = (memory + linux["maxSwap"]) * MIB
         limits["MemorySwappiness"] = linux.get("swappiness", 60)
     return limits
+
+
+def _amount(field: str, read: Callable[[str], int], text: str) -> int:
+    """Checked when it was registered; a scheduler of another version may know more."""
+    try:
+        return read(text)
+    except ValueError as error:
+        raise Refused(field, str(error)) from None
 
 
 def _network(container: Document, network_mode: str, ports: Published, task_id: str, owner: Owner) -> dict[str, Any]:

@@ -212,16 +212,22 @@ async def _report(open_session: _Session, field: str, reports: Sequence[pb.TaskR
         check_report(f"{field}[{index}]", report)
     plane = open_session.plane
     inputs = [convert.report_input(report, open_session.instance, open_session.incarnation) for report in reports]
+    # Before the status: who sees a task RUNNING finds how it got there.
+    for report in reports:
+        _keep_trace(open_session, report)
     verdicts = await asyncio.gather(*(plane.engine.submit(each) for each in inputs))
-    unknown = []
-    for report, verdict in zip(reports, verdicts, strict=True):
-        if isinstance(verdict, i.Verdict) and verdict.known:
-            key = TaskKey.parse(report.task_id)
-            if key is not None:
-                plane.traces.add(key, convert.spans(report.trace))
-        else:
-            unknown.append(report.task_id)
-    return unknown
+    return [
+        report.task_id
+        for report, verdict in zip(reports, verdicts, strict=True)
+        if not (isinstance(verdict, i.Verdict) and verdict.known)
+    ]
+
+
+def _keep_trace(open_session: _Session, report: pb.TaskReport) -> None:
+    key = TaskKey.parse(report.task_id)
+    task = open_session.plane.tables.task(key) if key is not None else None
+    if key is not None and task is not None and task.instance == open_session.instance:
+        open_session.plane.traces.add(key, convert.spans(report.trace))
 
 
 async def _say_closed(plane: ControlPlane, instance: str, incarnation: int) -> None:

@@ -17,8 +17,6 @@ from shoal_agent.identity import NotAnAgent, identity_of
 from shoal_agent.labels import listed, parse_listed, read
 from shoal_agent.lines import LineReader
 from shoal_agent.pause import RETRY_SECONDS_MAX, retry_seconds
-from shoal_agent.quantities import cpu_units, memory_mib
-from shoal_agent.refusal import Refused
 from shoal_agent.reporter import Reporter
 from shoal_agent.slots import Slots
 from shoal_agent.task import ContainerPlan, Report
@@ -201,7 +199,7 @@ async def test_who_is_stuck_gives_its_place_away() -> None:
     await blocked
 
 
-# Configuration, identity, fingerprint, labels, quantities.
+# Configuration, identity, fingerprint, labels.
 
 
 @pytest.mark.parametrize(
@@ -282,13 +280,6 @@ def test_labels_carry_the_containers() -> None:
     assert read({"shoal.task": "t"}) is None and read({}) is None
     partial = read({"shoal.task": "t", "shoal.container": "web", "shoal.epoch": "-4"})
     assert partial is not None and partial.containers == (ContainerPlan("web"),) and partial.epoch == 0
-
-
-@pytest.mark.parametrize("text", ["", "many", "1 cpu", "-1", "1e9", "NaN", "１２"])
-def test_what_is_no_quantity(text: str) -> None:
-    for reader in (cpu_units, memory_mib):
-        with pytest.raises(Refused):
-            reader(text)
 
 
 @given(st.floats(0, 1e6), st.floats(0, 1))
