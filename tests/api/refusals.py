@@ -1,11 +1,23 @@
 """What every refused call has to be: a code, a reason, the fields, and one sentence for people."""
 
+import asyncio
+import time
 from collections.abc import Awaitable
 from typing import Any
 
 import grpc
 import pytest
+from google.protobuf.message import Message
 from shoal.errors import ShoalError, from_rpc
+from shoal.v1 import cluster_pb2
+
+from tests.fakes.scheduler import Scheduler
+
+INVALID = grpc.StatusCode.INVALID_ARGUMENT
+PARAMETER = "InvalidParameterException"
+
+# Of client and server together, encryption included, on a machine that does other things as well.
+CPU_SECONDS_MAX = 0.25
 
 # A terminal, a log and an HTTP/2 header all have to take it.
 METADATA_BYTES_MAX = 8 * 1024
@@ -33,3 +45,22 @@ async def refused_with(call: Awaitable[Any], code: grpc.StatusCode, reason: str,
     if field:
         assert field in [problem.field for problem in error.problems], error.problems
     return error
+
+
+async def is_refused(scheduler: Scheduler, method: str, request: Message, reason: str, path: str) -> None:
+    """With this reason and field, at little cost; nothing is stored, and the server goes on."""
+    send = getattr(scheduler.cluster, method)
+    before = scheduler.stored()
+    started = time.process_time()
+    await refused_with(send(request), INVALID, reason, path)
+    assert time.process_time() - started < CPU_SECONDS_MAX
+    assert scheduler.stored() == before
+    await lives(scheduler)
+
+
+async def lives(scheduler: Scheduler) -> None:
+    """A new caller is answered, and at once."""
+    async with asyncio.timeout(5):
+        await scheduler.cluster.DescribeControlPlane(cluster_pb2.DescribeControlPlaneRequest())
+    assert not scheduler.running.done()
+    assert scheduler.over_committed() == []
