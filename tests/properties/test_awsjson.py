@@ -69,7 +69,9 @@ def test_any_document_is_taken_or_refused(document: Any) -> None:
 @settings(max_examples=150, deadline=None)
 def test_one_wrong_value_anywhere_is_named_by_its_path(data: st.DataObject) -> None:
     container = data.draw(documents(ContainerDefinition.DESCRIPTOR))
-    container["portMappings"] = [{"hostPort": data.draw(st.text(max_size=5) | st.booleans() | st.floats())}]
+    container["portMappings"] = [
+        {"hostPort": data.draw(st.text(max_size=5).map("x".__add__) | st.booleans() | st.floats())}
+    ]
     with pytest.raises(BadDocument) as refused:
         to_message({"containerDefinitions": [container]}, RegisterTaskDefinitionRequest)
     assert [problem.field for problem in refused.value.problems] == ["containerDefinitions[0].portMappings[0].hostPort"]

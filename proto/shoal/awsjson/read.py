@@ -158,17 +158,25 @@ def _read_map(value: Any, target: Any, field: FieldPlan, path: _Path, findings: 
 
 
 def _scalars(value: Any, field: FieldPlan, path: _Path, findings: _Findings) -> Iterator[Any]:
-    """The value as its field takes it; nothing if it is wrong, which is noted.
-
-    Published files write whole numbers as strings now and then: they are read as meant, and it is said so.
-    """
-    if not findings.strict and field.kind == "integer" and isinstance(value, str) and _WHOLE.fullmatch(value):
-        findings.warnings.append(Problem(_text(path), f"is the string {quoted(value)}; it is read as a number"))
-        value = int(value)
+    """The value as its field takes it; nothing if it is wrong, which is noted."""
+    if isinstance(value, str) and not findings.strict:
+        meant = _meant(value, field)
+        if meant is not None:
+            findings.warnings.append(Problem(_text(path), f"is the string {quoted(value)}; it is read as {value}"))
+            value = meant
     try:
         yield _SCALARS[field.kind](value, field)
     except _WrongError as wrong:
         findings.error(path, str(wrong))
+
+
+def _meant(text: str, field: FieldPlan) -> int | bool | None:
+    """Published files write whole numbers and booleans as strings now and then: what they mean by it."""
+    if field.kind == "integer" and _WHOLE.fullmatch(text):
+        return int(text)
+    if field.kind == "boolean" and text in ("true", "false"):
+        return text == "true"
+    return None
 
 
 def _string(value: Any, field: FieldPlan) -> str:

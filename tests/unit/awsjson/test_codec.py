@@ -93,7 +93,7 @@ WRONG_TYPES = [
     ({"family": "\ud800"}, "family", "surrogate"),
     ({"cpu": True}, "cpu", "must be a string or a number, not true"),
     ({"cpu": 10**4000}, "cpu", "digits"),
-    ({"enableFaultInjection": "true"}, "enableFaultInjection", "must be true or false"),
+    ({"enableFaultInjection": "yes"}, "enableFaultInjection", "must be true or false"),
     ({"enableFaultInjection": 1}, "enableFaultInjection", "must be true or false, not the number 1"),
     ({"containerDefinitions": {}}, "containerDefinitions", "must be a list [...]"),
     ({"containerDefinitions": [7]}, "containerDefinitions[0]", "must be an object"),
@@ -237,13 +237,18 @@ def test_every_message_of_the_contract_has_a_form() -> None:
         assert to_document(message_type()) == {}
 
 
-def test_a_whole_number_in_quotes_is_read_as_meant_and_said_so() -> None:
-    document = {"containerDefinitions": [{"memory": "80", "portMappings": [{"hostPort": "8080"}]}]}
+def test_numbers_and_booleans_in_quotes_are_read_as_meant_and_said_so() -> None:
+    document = {
+        "containerDefinitions": [{"memory": "80", "portMappings": [{"hostPort": "8080"}], "essential": "false"}]
+    }
     message, warnings = register(document)
+    assert message.container_definitions[0].HasField("essential")
+    assert not message.container_definitions[0].essential
     assert message.container_definitions[0].memory == 80
     assert message.container_definitions[0].port_mappings[0].host_port == 8080
     assert [warning.field for warning in warnings] == [
         "containerDefinitions[0].memory",
         "containerDefinitions[0].portMappings[0].hostPort",
+        "containerDefinitions[0].essential",
     ]
     assert problems(document, strict=True)["containerDefinitions[0].memory"].endswith("write 80 without quotes")
