@@ -1,17 +1,15 @@
 """One background program of the tests: started with a log of its own, killed or stopped by its pid."""
 
-import ctypes
-import os
 import signal
 import subprocess
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.ground.waiting import block_until
 
-_PR_SET_PDEATHSIG = 1
-_libc = ctypes.CDLL(None)
+_STARTER = ThreadPoolExecutor(1, "starter")
 
 
 @dataclass(slots=True)
@@ -44,22 +42,28 @@ class Daemon:
         except subprocess.TimeoutExpired:
             self.kill()
 
-    def tail(self, lines: int = 15) -> str:
+    def tail(self, lines: int = 60) -> str:
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
 
 
 def start(command: Sequence[str], log: Path) -> Daemon:
-    """Runs until stopped, or until this process dies, however that happens."""
+    """Runs until stopped, or until this process dies, however that happens: then the kernel sends it SIGTERM.
+
+    No code of ours runs between fork and exec: with gRPC's threads about, such a child may crash before it is the
+    program. And the signal comes when the starting *thread* dies, so that is one which lives as long as the process.
+    """
+    return Daemon(command, log, _STARTER.submit(_popen, command, log).result())
+
+
+def _popen(command: Sequence[str], log: Path) -> "subprocess.Popen[bytes]":
     with log.open("ab") as output:
-        process = subprocess.Popen(
-            command,
+        return subprocess.Popen(
+            ["setpriv", "--pdeathsig", "TERM", *command],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
             start_new_session=True,  # a Ctrl-C is for pytest, whose fixtures then end it in order
-            preexec_fn=_end_with(os.getpid()),
         )
-    return Daemon(command, log, process)
 
 
 def await_ready(daemon: Daemon, look: Callable[[], object], timeout_seconds: float = 30.0) -> None:
@@ -70,14 +74,3 @@ def await_ready(daemon: Daemon, look: Callable[[], object], timeout_seconds: flo
         raise RuntimeError(f"{error}\n{daemon.tail()}") from None
     if not daemon.is_alive():
         raise RuntimeError(f"{daemon.command[0]} ended at once:\n{daemon.tail()}")
-
-
-def _end_with(parent: int) -> Callable[[], None]:
-    """For the child between fork and exec: SIGTERM when its parent dies."""
-
-    def ask_kernel() -> None:
-        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-        if os.getppid() != parent:
-            os._exit(1)
-
-    return ask_kernel
