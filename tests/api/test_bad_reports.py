@@ -130,6 +130,7 @@ async def test_a_stopped_task_does_not_run_again(scheduler: Scheduler, agent: Si
     await register(scheduler)
     (task,) = (await run(scheduler)).tasks
     task_id = task.task_arn[-32:]
+    await agent.until(lambda: agent.acknowledged == 1)
     await agent.report(pb.TaskReport(task_id=task_id, last_status="STOPPED"))
     await agent.until(lambda: agent.tasks == {task_id: "STOPPED"})
     await agent.report(pb.TaskReport(task_id=task_id, last_status="RUNNING"))
