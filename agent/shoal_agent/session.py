@@ -1,8 +1,10 @@
 """The one stream to the scheduler: dials out, says who it is and what it has, then reports, and obeys.
 
     agent                       scheduler
-    Hello, Inventory  ------->
-                      <-------  Welcome (epoch, pace), Assignments (full)
+    Hello             ------->
+                      <-------  Welcome (epoch, pace)
+    Inventory         ------->
+                      <-------  Assignments (full)
     Reports, Heartbeat ------>
                       <-------  ReportsAck, Assignments (increments), LogRequest
 
@@ -107,7 +109,6 @@ class Session:
                 version = self._watch.engine_version
                 caller, owner = self._caller, self._around.owner
                 await call.write(convert.hello(owner.cluster, caller.incarnation, caller.host, version))
-                await call.write(convert.inventory(self._worker.inventory()))
                 first = await call.read()
         except TimeoutError:
             raise SessionOver("no welcome in time") from None
@@ -116,6 +117,7 @@ class Session:
         if first.WhichOneof("kind") != "welcome":
             raise SessionOver("it does not begin with a welcome")
         await self._obey(first.welcome.epoch)
+        await call.write(convert.inventory(self._worker.inventory()))
         return first.welcome
 
     async def _obey(self, epoch: int) -> None:

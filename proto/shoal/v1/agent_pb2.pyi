@@ -162,7 +162,7 @@ Global___Hello: _TypeAlias = Hello  # noqa: Y015
 
 @_typing.final
 class Inventory(_message.Message):
-    """Second message: every task this agent knows, whatever its status."""
+    """Second message, after the welcome: every task this agent knows, whatever its status."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -54,8 +54,8 @@ class AgentSessionServicer:
     """
 
     def Session(self, request_iterator, context):
-        """hello, inventory, then reports and heartbeats; welcome, the full set of
-        assignments, then increments. A second session of the same instance with a
+        """hello, after the welcome the inventory, then reports and heartbeats; welcome,
+        after the inventory the full set of assignments, then increments. A second session of the same instance with a
         higher incarnation ends the first; with an equal or lower one it is refused.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -36,8 +36,8 @@ class AgentSessionStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> AgentSessionAsyncStub: ...
     Session: _grpc.StreamStreamMultiCallable[_agent_pb2.AgentMessage, _agent_pb2.SchedulerMessage]
-    """hello, inventory, then reports and heartbeats; welcome, the full set of
-    assignments, then increments. A second session of the same instance with a
+    """hello, after the welcome the inventory, then reports and heartbeats; welcome,
+    after the inventory the full set of assignments, then increments. A second session of the same instance with a
     higher incarnation ends the first; with an equal or lower one it is refused.
     """
     SendLogs: _grpc.StreamUnaryMultiCallable[_agent_pb2.LogChunk, _agent_pb2.SendLogsResponse]
@@ -51,8 +51,8 @@ class AgentSessionAsyncStub(AgentSessionStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Session: _aio.StreamStreamMultiCallable[_agent_pb2.AgentMessage, _agent_pb2.SchedulerMessage]  # type: ignore[assignment]
-    """hello, inventory, then reports and heartbeats; welcome, the full set of
-    assignments, then increments. A second session of the same instance with a
+    """hello, after the welcome the inventory, then reports and heartbeats; welcome,
+    after the inventory the full set of assignments, then increments. A second session of the same instance with a
     higher incarnation ends the first; with an equal or lower one it is refused.
     """
     SendLogs: _aio.StreamUnaryMultiCallable[_agent_pb2.LogChunk, _agent_pb2.SendLogsResponse]  # type: ignore[assignment]
@@ -69,8 +69,8 @@ class AgentSessionServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_agent_pb2.AgentMessage],
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_agent_pb2.SchedulerMessage], _abc.AsyncIterator[_agent_pb2.SchedulerMessage]]:
-        """hello, inventory, then reports and heartbeats; welcome, the full set of
-        assignments, then increments. A second session of the same instance with a
+        """hello, after the welcome the inventory, then reports and heartbeats; welcome,
+        after the inventory the full set of assignments, then increments. A second session of the same instance with a
         higher incarnation ends the first; with an equal or lower one it is refused.
         """
 

@@ -18,11 +18,16 @@ class Heard:
     """One session as the scheduler saw it. `reports` keeps the newest of each task."""
 
     hello: agent_pb2.Hello
-    inventory: agent_pb2.Inventory
+    inventory: agent_pb2.Inventory | None = None
     reports: dict[str, agent_pb2.TaskReport] = field(default_factory=dict)
     history: list[tuple[int, str, str]] = field(default_factory=list)  # sequence, task, status
     heartbeats: list[str] = field(default_factory=list)
     outbox: "asyncio.Queue[agent_pb2.SchedulerMessage | None]" = field(default_factory=asyncio.Queue)
+
+    @property
+    def inventoried(self) -> dict[str, str]:
+        """Status by task."""
+        return {it.task_id: it.last_status for it in self.inventory.tasks} if self.inventory else {}
 
 
 class FakeScheduler(agent_pb2_grpc.AgentSessionServicer):
@@ -93,14 +98,15 @@ class FakeScheduler(agent_pb2_grpc.AgentSessionServicer):
         self, request_iterator: Any, context: Any
     ) -> AsyncIterator[agent_pb2.SchedulerMessage]:
         messages = aiter(request_iterator)
-        hello, inventory = await anext(messages), await anext(messages)
-        heard = Heard(hello.hello, inventory.inventory)
+        heard = Heard((await anext(messages)).hello)
         self.identities.append(peer_identity(context))
         self.sessions.append(heard)
         await self._note()
         if not self.welcomes:
             await asyncio.Event().wait()
         yield self._welcome()
+        heard.inventory = (await anext(messages)).inventory
+        await self._note()
         if self.full is not None:
             yield agent_pb2.SchedulerMessage(assignments=self.full)
         hearing = asyncio.create_task(self._hear(messages, heard))

@@ -123,7 +123,7 @@ async def test_what_was_not_acknowledged_is_sent_again(connect: Connect, schedul
     await scheduler.until(lambda: len(scheduler.sessions) == 2)
     again = await scheduler.report("t1", "STOPPED")
     assert again.containers[0].exit_code == 5
-    assert [it.last_status for it in scheduler.sessions[1].inventory.tasks] == ["STOPPED"]
+    assert scheduler.sessions[1].inventoried == {"t1": "STOPPED"}
 
 
 async def test_a_session_without_acknowledgements_is_given_up(connect: Connect, scheduler: FakeScheduler) -> None:
@@ -133,8 +133,8 @@ async def test_a_session_without_acknowledgements_is_given_up(connect: Connect, 
     await connect()
     await scheduler.until(lambda: scheduler.sessions)
     await run(scheduler, "t1")
-    await scheduler.until(lambda: len(scheduler.sessions) >= 2)
-    assert "t1" in [it.task_id for it in scheduler.sessions[1].inventory.tasks]
+    await scheduler.until(lambda: len(scheduler.sessions) >= 2 and scheduler.sessions[1].inventory)
+    assert "t1" in scheduler.sessions[1].inventoried
 
 
 async def test_a_scheduler_that_does_not_welcome_is_left(
