@@ -89,7 +89,8 @@ def _inputs(plane: Plane, move: Any, rng: Random, incarnation: int) -> list[i.In
         case ("report", number, status) if tasks:
             task = tasks[number % len(tasks)]
             speaker = task.instance if rng.random() < 0.9 else rng.choice(HOSTS)
-            return [i.TaskReport(instance=speaker, incarnation=1, task=task.id, last_status=status)]
+            session = plane.tables.sessions.get(speaker, 0) if rng.random() < 0.9 else 1
+            return [i.TaskReport(instance=speaker, incarnation=session, task=task.id, last_status=status)]
         case ("leave", name):
             return [i.SessionClosed(name, plane.tables.sessions.get(name, 0))]
         case ("return", name):

@@ -65,8 +65,11 @@ def find(view: Overlay, cluster: str, name: str) -> Task:
 def report(view: Overlay, request: i.TaskReport, context: Context) -> Outcome:
     """An agent speaks only for tasks assigned to its instance; statuses only move forward; STOPPED is final.
 
-    So a report that comes twice, late or out of order changes nothing.
+    So a report that comes twice, late or out of order changes nothing. Nor does one of a session that was taken
+    over: the session that is open begins with all there is to say.
     """
+    if view.session(request.instance) != request.incarnation:
+        return Outcome(i.Verdict(known=True))
     key = TaskKey.parse(request.task)
     task = view.task(key) if key else None
     if task is None or task.instance != request.instance:

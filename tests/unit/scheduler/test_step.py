@@ -133,6 +133,17 @@ async def test_an_agent_speaks_for_its_own_tasks_only() -> None:
     assert unchanged.last_status == "PENDING"
 
 
+async def test_a_session_that_was_taken_over_says_nothing_any_more() -> None:
+    plane = Plane()
+    await plane.prepare(instance("x", incarnation=1))
+    (task,) = (await plane.one(run_task())).tasks
+    await plane.one(instance("x", incarnation=2))
+    await plane.one(report(task, "STOPPED"))
+    kept = plane.tables.task(task.key)
+    assert kept is not None
+    assert kept.last_status == "PENDING"
+
+
 async def test_the_users_reason_stays_over_the_agents() -> None:
     plane = Plane()
     await plane.prepare(instance("x"))
