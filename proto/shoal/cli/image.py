@@ -100,7 +100,7 @@ async def definition_for(session: Session, asked: ImageRun) -> str:
     from shoal import awsjson
 
     request, _ = awsjson.to_message(document(asked), task_definition_pb2.RegisterTaskDefinitionRequest)
-    latest = await _latest(session, request.family)
+    latest = await described(session, request.family)
     if latest is not None and _same(awsjson.to_document(latest), awsjson.to_document(request)):
         return f"{latest.family}:{latest.revision}"
     answer = await session.client.cluster.RegisterTaskDefinition(request)
@@ -109,9 +109,10 @@ async def definition_for(session: Session, asked: ImageRun) -> str:
     return f"{answer.task_definition.family}:{answer.task_definition.revision}"
 
 
-async def _latest(session: Session, family: str) -> task_definition_pb2.TaskDefinition | None:
+async def described(session: Session, name: str) -> task_definition_pb2.TaskDefinition | None:
+    """The definition called FAMILY[:REVISION], the newest active one of a family; None if there is none."""
     try:
-        request = task_definition_pb2.DescribeTaskDefinitionRequest(task_definition=family)
+        request = task_definition_pb2.DescribeTaskDefinitionRequest(task_definition=name)
         return (await session.client.cluster.DescribeTaskDefinition(request)).task_definition
     except errors.Refused as error:
         # ECS says "unable to describe" as a plain ClientException.

@@ -17,6 +17,16 @@ from shoal.cli.session import Session, call
 from shoal.v1 import resource_pb2, task_definition_pb2, task_pb2
 
 COUNT_MAX = 10_000
+# What only an image can be run with, and how a person writes it.
+OF_IMAGES = {
+    "container_name": "--name",
+    "cpu": "--cpu",
+    "memory": "-m",
+    "publish": "-p",
+    "user": "-u",
+    "network": "--network",
+    "command": "a command",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,12 +155,18 @@ async def _image_run(
 ) -> image.ImageRun | None:
     """None if it is a definition that is to be run."""
     name = options["name"]
-    of_images = ("as_image", "container_name", "cpu", "memory", "publish", "user", "network", "command")
     if name is None:
         return None
-    if not (any(options[each] not in (None, False, ()) for each in of_images) or image.looks_like_image(name)):
+    of_images = [words for option, words in OF_IMAGES.items() if options[option] not in (None, ())]
+    certain = options["as_image"] or image.looks_like_image(name)
+    if not (of_images or certain):
         await _demand_definition(session, name)
         return None
+    # With --name NAME the family of that name may be the one that the same command made before.
+    if not certain and options["container_name"] != name and await image.described(session, name) is not None:
+        raise click.UsageError(
+            f"{name} is a task definition; {of_images[0]} is for images. Use --image to mean the image {name}."
+        )
     return image.ImageRun(
         image=name,
         command=options["command"],

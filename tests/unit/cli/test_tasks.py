@@ -162,6 +162,27 @@ def test_run_of_a_name_that_is_no_family_tells_how_to_run_it_as_an_image(shoal: 
 
 
 @pytest.mark.parametrize(
+    ("arguments", "said"),
+    [(("-m", 64), "-m is for images"), (("--", "echo", "hi"), "a command is for images")],
+)
+@pytest.mark.parametrize("name", ["web", "web:1"])
+def test_run_of_a_family_never_becomes_an_image_of_its_name(
+    shoal: Shoal, web: ClusterService, name: str, arguments: tuple[Any, ...], said: str
+) -> None:
+    result = shoal("run", name, *arguments)
+    assert result.code == 2
+    assert f"{name} is a task definition; {said}. Use --image to mean the image {name}." in result.err
+    assert list(web.state.definitions) == ["web"]
+    assert shoal("run", "--image", name, *arguments).code == 0
+
+
+def test_run_of_an_image_under_its_own_name_can_be_repeated(shoal: Shoal, cluster: ClusterService) -> None:
+    for _ in range(2):
+        assert shoal("run", "nginx", "--name", "nginx", "-m", 64).code == 0
+    assert len(cluster.state.definitions["nginx"]) == 1
+
+
+@pytest.mark.parametrize(
     "arguments",
     [
         (),
