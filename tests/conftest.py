@@ -137,12 +137,12 @@ def cluster_factory(ground: Path, engine: Engine) -> Iterator[ClusterFactory]:
     _demand(etcd.missing())
     made: list[Cluster] = []
 
-    def make(engine: Engine = engine, owned: bool = False) -> Cluster:
+    def make(engine: Engine = engine, owned: bool = False, name: str = "default") -> Cluster:
         folder = ground / f"cluster{len(made)}"
         if owned:
-            up = Cluster(folder, engine.host, dockerd_options=engine.options())
+            up = Cluster(folder, engine.host, dockerd_options=engine.options(), name=name)
         else:
-            up = Cluster(folder, engine.host, engine)
+            up = Cluster(folder, engine.host, engine, name=name)
         made.append(up)
         up.up()
         return up

@@ -37,10 +37,6 @@ def may_move(before: str, after: str) -> bool:
     return RANK[after] > RANK[before]
 
 
-def is_terminal(status: str) -> bool:
-    return status == "STOPPED"
-
-
 def has_started(status: str) -> bool:
     """True once a container of the task may have run, so that starting it again would be a second run."""
     return RANK[status] >= RANK["ACTIVATING"]

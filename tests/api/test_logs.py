@@ -123,3 +123,23 @@ async def test_a_task_has_one_name(scheduler: Scheduler, agent: SimulatedAgent) 
     for alias in (name[:24] + "+" + name[25:], name[:24] + "-" + name[25:], name[:-1] + "\uff10", name.upper() + " "):
         call = scheduler.cluster.ReadLogs(pb.ReadLogsRequest(task=alias))
         assert (await refused(call.read())).code == "NOT_FOUND"
+
+
+async def test_of_a_task_that_never_started_the_reason(scheduler: Scheduler, agent: SimulatedAgent) -> None:
+    def fails(assignment: agent_pb2.Assignment) -> list[agent_pb2.TaskReport]:
+        reason = "CannotPullContainerError: no such image"
+        return [
+            agent_pb2.TaskReport(
+                task_id=assignment.task_id,
+                last_status="STOPPED",
+                stop_code="TaskFailedToStart",
+                stopped_reason=reason,
+            )
+        ]
+
+    agent.life = fails
+    task = await one_task(scheduler)
+    await agent.until(lambda: agent.acknowledged > 0)
+    error = await refused(scheduler.cluster.ReadLogs(pb.ReadLogsRequest(task=task)).read())
+    assert error.code == "NOT_FOUND"
+    assert "CannotPullContainerError: no such image" in error.message

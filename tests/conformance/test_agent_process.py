@@ -121,9 +121,9 @@ async def test_a_killed_agent_adopts(agent: AgentProcess, scheduler: FakeSchedul
     engine.docker("kill", f"default.{ids[0]}.web")
     began = time.monotonic()
     await agent.start(scheduler.endpoint)
-    await scheduler.until(lambda: len(scheduler.sessions) == 2)
+    await scheduler.until(lambda: len(scheduler.sessions) == 2 and scheduler.sessions[1].inventory)
     assert time.monotonic() - began <= ADOPTION_SECONDS_MAX
-    statuses = {it.task_id: it.last_status for it in scheduler.sessions[1].inventory.tasks}
+    statuses = scheduler.sessions[1].inventoried
     assert statuses == {ids[0]: "STOPPED"} | dict.fromkeys(ids[1:], "RUNNING")
     assert (await scheduler.report(ids[0], "STOPPED")).containers[0].exit_code == 137
     assert agent.containers() == before
@@ -151,8 +151,8 @@ async def test_a_damaged_journal_is_rebuilt_from_the_containers(
         case "old copy":
             journal.write_bytes(old)
     await agent.start(scheduler.endpoint)
-    await scheduler.until(lambda: len(scheduler.sessions) == 2)
-    statuses = {it.task_id: it.last_status for it in scheduler.sessions[1].inventory.tasks}
+    await scheduler.until(lambda: len(scheduler.sessions) == 2 and scheduler.sessions[1].inventory)
+    statuses = scheduler.sessions[1].inventoried
     assert statuses == dict.fromkeys(ids, "RUNNING")
     assert agent.containers() == before
     assert scheduler.sessions[1].hello.incarnation > scheduler.sessions[0].hello.incarnation

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from shoal.supervisor.settings import Settings
 
 POLL_SECONDS = 0.1
+# Where nothing moves on a screen, a line now and then says that it goes on.
+TELL_SECONDS = 5.0
 LOCK_POLL_SECONDS = 0.01
 LOCK_TIMEOUT_SECONDS = 20.0
 # A program that was started again this often while we wait will not come up by waiting on.
@@ -246,6 +248,7 @@ async def _wait_until_healthy(layout: Layout, chosen: "Settings", context: "Cont
     from shoal.client import Client
 
     deadline = time.monotonic() + timeout
+    tell_at = time.monotonic() + TELL_SECONDS
     async with Client(context) as client:
         with progress("Starting") as shown:
             while True:
@@ -253,6 +256,9 @@ async def _wait_until_healthy(layout: Layout, chosen: "Settings", context: "Cont
                 if not health.lacking:
                     return health
                 shown.say(f"Starting: {health.lacking}")
+                if time.monotonic() > tell_at and not sys.stderr.isatty():
+                    click.echo(f"Still starting: {health.lacking}", err=True)
+                    tell_at = time.monotonic() + TELL_SECONDS
                 _give_up_if_hopeless(layout, health, time.monotonic() > deadline)
                 await asyncio.sleep(POLL_SECONDS)
 

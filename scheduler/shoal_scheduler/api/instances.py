@@ -11,7 +11,7 @@ from shoal.v1 import resource_pb2
 from shoal_scheduler.api import convert
 from shoal_scheduler.api.fields import bounded, check_expression, cluster_name, existing_cluster, refuse, required
 from shoal_scheduler.api.pages import page
-from shoal_scheduler.api.validate_names import attributes_problems, instance_state_problems
+from shoal_scheduler.api.validate_names import INSTANCE_STATUSES, attributes_problems, instance_state_problems
 from shoal_scheduler.api.validate_values import one_of
 from shoal_scheduler.control import inputs as i
 from shoal_scheduler.control.instances import look_up
@@ -30,8 +30,7 @@ async def list_all(
 ) -> pb.ListContainerInstancesResponse:
     """All but deregistered ones, or of one status; `filter` is an expression of the cluster query language."""
     cluster = existing_cluster(plane, request)
-    statuses = ("ACTIVE", "DRAINING", "REGISTERING", "DEREGISTERING", "REGISTRATION_FAILED")
-    refuse(one_of("status", request.status or None, statuses), "InvalidParameterException")
+    refuse(one_of("status", request.status or None, INSTANCE_STATUSES), "InvalidParameterException")
     passes = check_expression("filter", request.filter) if request.filter else None
     found = (
         (candidate.instance.id, arn.container_instance_arn(cluster.name, candidate.instance.id))

@@ -32,6 +32,8 @@ async def read(
     names = [state.name for state in task.containers]
     if request.container and request.container not in names:
         raise invalid_field("container", f"the task has no container {request.container!r}: {', '.join(names)}.")
+    if task.stop_code == "TaskFailedToStart":
+        raise Refused("not_found", f"The task never started, so it wrote nothing: {task.stopped_reason}")
     if task.instance not in plane.tables.sessions:
         raise Unavailable("The instance of the task is not connected: its logs can be read when it is back.")
     request_id, pipe = plane.logs.open()

@@ -10,7 +10,6 @@ from shoal_scheduler.api.validate_values import (
     Document,
     Problems,
     at_most,
-    between,
     no_longer_than,
     one_of,
     required,
@@ -23,7 +22,6 @@ _ATTRIBUTE_VALUE = re.compile(r"(?! )[A-Za-z0-9_./\\@: -]{1,128}(?<! )")
 _TAG_PUNCTUATION = frozenset("_.:/=+-@")
 
 TAGS_MAX = 50
-PAGE_RESULTS_MAX = 1000
 ATTRIBUTES_PER_CALL_MAX = 10
 INSTANCE_STATUSES = ("ACTIVE", "DRAINING", "REGISTERING", "DEREGISTERING", "REGISTRATION_FAILED")
 
@@ -97,11 +95,6 @@ def _tag_characters(field: str, text: str) -> Problems:
             rule = "use letters, digits, spaces and _ . : / = + - @"
             yield Problem(field, f"holds {quoted(character)}, which tags may not; {rule}")
             return
-
-
-def page_problems(document: Document, results_max: int = PAGE_RESULTS_MAX) -> list[Problem]:
-    """Of any List call. nextToken is opaque: whoever made it checks it."""
-    return list(between("maxResults", document.get("maxResults"), 1, results_max))
 
 
 def instance_state_problems(document: Document) -> list[Problem]:

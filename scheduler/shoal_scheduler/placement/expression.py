@@ -66,7 +66,6 @@ _SYMBOLS = {
     "less_than": "<",
     "less_than_equal": "<=",
 }
-_EQUALITY = frozenset({"agentConnected", "ec2InstanceId"})
 _ORDERED = frozenset({"agentVersion", "registeredAt", "runningTasksCount"})
 
 

@@ -7,7 +7,6 @@ from shoal_scheduler.api.validate_names import (
     cluster_name_problems,
     instance_state_problems,
     name_problems,
-    page_problems,
     tag_key_problems,
     tags_problems,
 )
@@ -97,14 +96,6 @@ def test_tags(tags: list[dict[str, Any]], fields: list[str]) -> None:
 def test_tag_keys() -> None:
     assert list(tag_key_problems("tagKeys[0]", "team")) == []
     assert [problem.field for problem in tag_key_problems("tagKeys[0]", "aws:team")] == ["tagKeys[0]"]
-
-
-@pytest.mark.parametrize(
-    ("results", "good"), [(1, True), (100, True), (1000, True), (0, False), (-1, False), (10**18, False)]
-)
-def test_pages(results: int, good: bool) -> None:
-    assert (page_problems({"maxResults": results}) == []) is good
-    assert page_problems({}) == []
 
 
 @pytest.mark.parametrize(
