@@ -11,6 +11,9 @@ from shoal.v1 import task_definition_pb2
 
 # Enough for a small program, and soft: it may use more while the instance has it.
 MEMORY_RESERVATION_MIB = 64
+# What the cluster takes for a revision; a longer number is a date in an image's tag.
+REVISION_DIGITS_MAX = 9
+PORT_MAX = 65535
 # Of a described definition, what registering it again would not send.
 READ_ONLY = (
     "taskDefinitionArn",
@@ -79,8 +82,11 @@ def port_mapping(words: str) -> dict[str, Any]:
     """
     ports, _, protocol = words.partition("/")
     host, colon, container = ports.rpartition(":")
-    if not all(_is_port(each) for each in ([host, container] if colon else [container])):
-        raise ValueError(f"{words!r} is not HOST_PORT:CONTAINER_PORT, as in 8080:80")
+    numbers = [host, container] if colon else [container]
+    if not all(each.isascii() and each.isdigit() for each in numbers):
+        raise ValueError(f"{words!r} is not [HOST:]PORT, as in 80 or 8080:80")
+    if max(int(each[:6]) for each in numbers) > PORT_MAX or int(container[:6]) == 0:
+        raise ValueError(f"{words!r} is not [HOST:]PORT: a port is a number from 1 to {PORT_MAX}")
     mapping: dict[str, Any] = {"containerPort": int(container), "protocol": protocol or "tcp"}
     return {**mapping, "hostPort": int(host)} if colon else mapping
 
@@ -88,11 +94,12 @@ def port_mapping(words: str) -> dict[str, Any]:
 def looks_like_image(name: str) -> bool:
     """True for what cannot be FAMILY or FAMILY:REVISION.
 
-    >>> [looks_like_image(each) for each in ("nginx:latest", "team/web", "web:3", "web")]
-    [True, True, False, False]
+    >>> [looks_like_image(each) for each in ("nginx:latest", "team/web", "web:3", "web", "web:202611231500")]
+    [True, True, False, False, True]
     """
     family, colon, revision = name.partition(":")
-    return "/" in name or "@" in name or "." in family or bool(colon and not revision.isdigit())
+    is_revision = revision.isdigit() and len(revision) <= REVISION_DIGITS_MAX
+    return "/" in name or "@" in name or "." in family or bool(colon and not is_revision)
 
 
 async def definition_for(session: Session, asked: ImageRun) -> str:
@@ -123,7 +130,3 @@ async def described(session: Session, name: str) -> task_definition_pb2.TaskDefi
 
 def _same(described: dict[str, Any], wanted: dict[str, Any]) -> bool:
     return {key: value for key, value in described.items() if key not in READ_ONLY} == wanted
-
-
-def _is_port(word: str) -> bool:
-    return word.isascii() and word.isdigit() and 0 <= int(word[:6]) <= 65535

@@ -79,3 +79,18 @@ def duration(value: str) -> float:
     if re.fullmatch(r"[0-9]+(\.[0-9]+)?", value):
         return float(value)
     raise click.BadParameter(f"{value!r} is not a duration such as 90s, 10m or 1h30m")
+
+
+_MEBIBYTES = {"": 1, "m": 1, "g": 1024}
+_MEBIBYTES_MAX = 2**31 - 1  # what the contract has room for
+
+
+def mebibytes(value: str) -> int:
+    """A click type: `64`, `64m`, `64M` and `1g`, as docker writes sizes, in MiB."""
+    import re
+
+    found = re.fullmatch(r"([0-9]{1,12})([mMgG]?)", value)
+    size = int(found[1]) * _MEBIBYTES[found[2].lower()] if found else 0
+    if not 1 <= size <= _MEBIBYTES_MAX:
+        raise click.BadParameter(f"{value!r} is not a size of at least 1 MiB, such as 64 (MiB), 64m or 1g")
+    return size

@@ -14,13 +14,21 @@ _REASONS = {
     "RESOURCE:PORTS": "a host port is taken",
     "MEMBEROF": "the memberOf constraint does not hold",
     "DISTINCT_INSTANCE": "a task of this group is there already, and distinctInstance forbids a second",
-    "INSTANCE:NONE": "the cluster has no instances",
+    "INSTANCE:NONE": "the cluster has no container instances",
     "INSTANCE:DRAINING": "instances are draining",
     "AGENT": "the agent is not connected",
     "ATTRIBUTE": "an attribute the definition requires is missing",
     "INACTIVE": "not active",
     "MISSING": "does not exist",
 }
+_HINTS = {
+    "MEMBEROF": "shoal attributes",
+    "ATTRIBUTE": "shoal attributes",
+    "INSTANCE:NONE": "shoal doctor says why no instance is there",
+    "INSTANCE:DRAINING": "shoal activate INSTANCE",
+    "AGENT": "its agent is reconnecting or down: shoal doctor",
+}
+_ROOM_HINT = "shoal instances, to see what room there is"
 
 
 def strategy(words: str) -> task_pb2.PlacementStrategy:
@@ -46,6 +54,11 @@ def failure_lines(failures: Iterable[resource_pb2.Failure]) -> Sequence[str]:
     return [_line(reason, detail, arns) for (reason, detail), arns in by_reason.items()]
 
 
+def hint(failures: Iterable[resource_pb2.Failure]) -> str:
+    """What to do about them, once for each kind of reason."""
+    return "; ".join(dict.fromkeys(_HINTS.get(failure.reason, _ROOM_HINT) for failure in failures))
+
+
 def _line(reason: str, detail: str, arns: Sequence[str]) -> str:
     """`not enough memory: RESOURCE:MEMORY on 3 instances (284 times)`"""
     places = sorted({text.short_instance(arn.short(each)) for each in arns if each})
@@ -53,4 +66,5 @@ def _line(reason: str, detail: str, arns: Sequence[str]) -> str:
     times = f" ({len(arns):,} times)" if not places and len(arns) > 1 else ""
     said = detail or f"{reason}{where}"
     words = _REASONS.get(reason)
-    return f"{words}: {said}{times}" if words else f"{said}{times}"
+    # A detail may say just what the words do.
+    return f"{words}: {said}{times}" if words and words != said else f"{said}{times}"

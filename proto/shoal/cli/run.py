@@ -11,7 +11,7 @@ from shoal import errors
 from shoal.cli import image, placement, show, tasks, text
 from shoal.cli.attend import attend
 from shoal.cli.failures import FAILED
-from shoal.cli.options import connected, output_option, parse_pairs
+from shoal.cli.options import connected, mebibytes, output_option, parse_pairs
 from shoal.cli.register import read_document, read_message
 from shoal.cli.session import Session, call
 from shoal.v1 import resource_pb2, task_definition_pb2, task_pb2
@@ -84,7 +84,7 @@ class Ask:
 @click.option("--image", "as_image", is_flag=True, help="NAME is an image, whatever it looks like.")
 @click.option("--name", "container_name", metavar="NAME", help="Image: name of the container and its family.")
 @click.option("--cpu", type=click.IntRange(min=0), help="Image: cpu units, 1024 to the core.")
-@click.option("-m", "--memory", type=click.IntRange(min=1), metavar="MIB", help="Image: hard limit in MiB.")
+@click.option("-m", "--memory", type=mebibytes, metavar="SIZE", help="Image: hard limit, as 64 (MiB), 64m or 1g.")
 @click.option("-p", "--publish", multiple=True, metavar="[HOST:]PORT", help="Image: publish a port, as 8080:80.")
 @click.option("-u", "--user", help="Image: user to run as.")
 @click.option("--network", type=click.Choice(("bridge", "host", "none")), help="Image: network mode.")
@@ -187,10 +187,19 @@ async def _demand_definition(session: Session, name: str) -> task_definition_pb2
     except errors.Refused as error:
         raise errors.NotFound(
             f"There is no task definition {name!r}.",
-            f"shoal definitions; or, if it is an image: shoal run --image {name}",
+            f"{await _nearest(session, name)}; or, if it is an image: shoal run --image {name}",
             code=error.code,
             reason=error.reason,
         ) from None
+
+
+async def _nearest(session: Session, name: str) -> str:
+    """Of a name that is no definition: the revisions its family has, or where to look for all."""
+    family, colon, _ = name.partition(":")
+    newest = await image.described(session, family) if colon and family else None
+    if newest is None:
+        return "shoal definitions"
+    return f"{family} has revisions up to {newest.revision}: shoal definitions --family {family}"
 
 
 async def _run_definition(session: Session, ask: Ask) -> int:
@@ -255,7 +264,7 @@ def _say_failures(ask: Ask, answer: task_pb2.RunTaskResponse, placed: int) -> No
     click.echo(f"{click.style('Error:', fg='red', bold=True)} {headline}", err=True)
     for line in placement.failure_lines(answer.failures):
         click.echo(f"  {text.printable(line)}", err=True)
-    click.echo(f"{click.style('Try:', bold=True)} shoal instances, to see what room there is", err=True)
+    click.echo(f"{click.style('Try:', bold=True)} {placement.hint(answer.failures)}", err=True)
 
 
 def _ids(answer: task_pb2.RunTaskResponse) -> list[str]:

@@ -116,6 +116,7 @@ def test_run_says_why_tasks_were_not_placed(shoal: Shoal, web: ClusterService) -
     assert result.code == 1
     assert "0 of 2 tasks were placed" in result.err
     assert "  not enough memory: RESOURCE:MEMORY on 3 instances (0f, 1f, 2f)\n" in result.err
+    assert "Try: shoal instances, to see what room there is\n" in result.err
 
 
 @pytest.mark.parametrize("code", [0, 7, 137])
@@ -129,7 +130,7 @@ def test_run_wait_exits_as_the_container_did(shoal: Shoal, web: ClusterService, 
 def test_run_of_an_image_shows_its_output_and_exits_with_its_code(shoal: Shoal, cluster: ClusterService) -> None:
     cluster.state.exits_with = 3
     cluster.state.logs = [log("out"), log("err", "stderr")]
-    result = shoal("run", "team/busybox:1.2", "-m", 32, "-e", "A=1", "-p", "8080:80", "--", "sh", "-c", "exit 3")
+    result = shoal("run", "team/busybox:1.2", "-m", "32m", "-e", "A=1", "-p", "8080:80", "--", "sh", "-c", "exit 3")
     assert result.code == 3
     assert result.out == "out\n"
     assert "err\n" in result.err
@@ -159,6 +160,13 @@ def test_run_of_a_name_that_is_no_family_tells_how_to_run_it_as_an_image(shoal: 
     assert result.code == 3
     assert "shoal run --image nginx" in result.err
     assert shoal("run", "--image", "nginx").code == 0
+
+
+def test_run_of_a_revision_that_is_not_there_says_which_are(shoal: Shoal, web: ClusterService) -> None:
+    result = shoal("run", "web:9")
+    assert result.code == 3
+    assert "Try: web has revisions up to 1: shoal definitions --family web; or, " in result.err
+    assert "Try: shoal definitions; or, " in shoal("run", "nothing:9").err
 
 
 @pytest.mark.parametrize(
@@ -192,6 +200,7 @@ def test_run_of_an_image_under_its_own_name_can_be_repeated(shoal: Shoal, cluste
         ("web", "--env", "NOEQUALS"),
         ("nginx", "-p", "eighty"),
         ("nginx", "-p", "70000:80"),
+        ("nginx", "-m", "64k"),
         ("nginx", "--count", 2, "--", "true"),
     ],
 )

@@ -3,6 +3,7 @@
 import doctest
 from types import ModuleType
 
+import click
 import pytest
 from shoal import certificates, rpc
 from shoal.cli import checks, image, options, placement, show, tasks, text
@@ -21,6 +22,36 @@ def test_durations(words: str, seconds: float) -> None:
 def test_what_is_no_duration(words: str) -> None:
     with pytest.raises(Exception, match="not a duration"):
         options.duration(words)
+
+
+@pytest.mark.parametrize(
+    ("words", "size_mib"), [("64", 64), ("64m", 64), ("64M", 64), ("1g", 1024), ("2G", 2048), ("2147483647", 2**31 - 1)]
+)
+def test_sizes(words: str, size_mib: int) -> None:
+    assert options.mebibytes(words) == size_mib
+
+
+@pytest.mark.parametrize("words", ["", "0", "0g", "-1", "64k", "1.5g", "m", "64 m", "2147483648", "9" * 5000, "６４"])
+def test_what_is_no_size(words: str) -> None:
+    with pytest.raises(click.BadParameter, match=r"such as 64 \(MiB\), 64m or 1g"):
+        options.mebibytes(words)
+
+
+def test_ports() -> None:
+    assert image.port_mapping("80") == {"containerPort": 80, "protocol": "tcp"}
+    assert image.port_mapping("0:80") == {"containerPort": 80, "protocol": "tcp", "hostPort": 0}
+
+
+@pytest.mark.parametrize("words", ["99999", "65536:80", "0", "80:0", "9" * 5000])
+def test_a_port_out_of_range(words: str) -> None:
+    with pytest.raises(ValueError, match=r"is not \[HOST:\]PORT: a port is a number from 1 to 65535"):
+        image.port_mapping(words)
+
+
+@pytest.mark.parametrize("words", ["", ":", "80:", ":80", "eighty", "127.0.0.1:8080:80", "-1"])
+def test_what_is_no_port(words: str) -> None:
+    with pytest.raises(ValueError, match=r"is not \[HOST:\]PORT, as in 80 or 8080:80"):
+        image.port_mapping(words)
 
 
 def test_exit_code_of_a_task_is_the_first_that_is_not_zero() -> None:
@@ -71,6 +102,26 @@ def test_what_is_no_constraint(words: str) -> None:
 def test_failures_without_an_instance_are_counted() -> None:
     failure = resource_pb2.Failure(reason="No Container Instances were found in your cluster.")
     assert placement.failure_lines([failure, failure]) == [f"{failure.reason} (2 times)"]
+
+
+def test_a_detail_that_says_the_same_is_said_once() -> None:
+    failure = resource_pb2.Failure(reason="INSTANCE:NONE", detail="the cluster has no container instances")
+    assert placement.failure_lines([failure]) == ["the cluster has no container instances"]
+
+
+@pytest.mark.parametrize(
+    ("reasons", "hint"),
+    [
+        (["AGENT"], "its agent is reconnecting or down: shoal doctor"),
+        (["INSTANCE:DRAINING"], "shoal activate INSTANCE"),
+        (["MEMBEROF", "ATTRIBUTE"], "shoal attributes"),
+        (["INSTANCE:NONE"], "shoal doctor says why no instance is there"),
+        (["RESOURCE:CPU", "RESOURCE:PORTS"], "shoal instances, to see what room there is"),
+        (["AGENT", "MEMBEROF"], "its agent is reconnecting or down: shoal doctor; shoal attributes"),
+    ],
+)
+def test_each_reason_has_its_hint(reasons: list[str], hint: str) -> None:
+    assert placement.hint(resource_pb2.Failure(reason=reason) for reason in reasons) == hint
 
 
 def test_a_family_of_its_own_for_images_that_are_run() -> None:
