@@ -68,8 +68,7 @@ class Contexts:
         if wanted is None:
             raise NoContext(f"No cluster is known: {self.path} names none.", _HINT)
         if wanted not in self.contexts:
-            known = ", ".join(sorted(self.contexts)) or "none"
-            raise NoContext(f"There is no context {wanted!r} in {self.path}.", f"Known: {known}.")
+            raise NoContext(f"There is no context {wanted!r} in {self.path}.", "shoal context list")
         return self.contexts[wanted]
 
     def using(self, name: str) -> "Contexts":

@@ -2,10 +2,21 @@ import click
 
 from shoal import context as store
 from shoal.cli import show
-from shoal.cli.options import connected, output_option, target
+from shoal.cli.failures import NOT_FOUND, Failed
+from shoal.cli.options import GroupOfNamed, connected, output_option, target
 
 
-@click.group(invoke_without_command=True)
+def _named(name: str) -> click.Command:
+    """`shoal context NAME`, which nobody meant to be ignored: says how to use that context, if there is one."""
+
+    def refuse() -> None:
+        _demand(store.load(), name)
+        raise click.UsageError(f"No such command {name!r}. To use that context: shoal context use {name}")
+
+    return click.Command(name, callback=refuse)
+
+
+@click.group(cls=GroupOfNamed, named=_named, invoke_without_command=True)
 @click.pass_context
 def context(ctx: click.Context) -> None:
     """List and choose the clusters you speak to."""
@@ -35,7 +46,9 @@ def list_contexts(output: str) -> None:
 @click.argument("name")
 def use(name: str) -> None:
     """Make a context the current one."""
-    store.save(store.load().using(name))
+    contexts = store.load()
+    _demand(contexts, name)
+    store.save(contexts.using(name))
     click.echo(name)
 
 
@@ -59,3 +72,8 @@ def show_context(output: str) -> None:
             ("File", str(store.config_path())),
         ]
         show.print_fields(f"Context {chosen.name}", fields)
+
+
+def _demand(contexts: store.Contexts, name: str) -> None:
+    if name not in contexts.contexts:
+        raise Failed(f"There is no context {name!r} in {contexts.path}.", "shoal context list", NOT_FOUND)

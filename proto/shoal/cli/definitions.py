@@ -5,30 +5,48 @@ import click
 from shoal import arn, awsjson
 from shoal.cli import find, show
 from shoal.cli.failures import FAILED
-from shoal.cli.options import connected, output_option
+from shoal.cli.options import GroupOfNamed, connected, output_option
 from shoal.cli.session import Session, call
 from shoal.v1 import task_definition_pb2
 
 STATUSES = ("ACTIVE", "INACTIVE", "DELETE_IN_PROGRESS")
 
 
-@click.group(invoke_without_command=True)
-@click.option("--family", metavar="NAME", help="Only revisions of this family.")
-@click.option(
+status_option = click.option(
     "--status",
     type=click.Choice(STATUSES, case_sensitive=False),
     default="ACTIVE",
     show_default=True,
     help="Only of this status.",
 )
+
+
+def _named(family: str) -> click.Command:
+    """`shoal definitions FAMILY`."""
+
+    @click.command(family, help=f"List the revisions of {family}, the newest first.")
+    @status_option
+    @output_option
+    @connected
+    def of_family(status: str, output: str) -> None:
+        _list(family, status, output)
+
+    return of_family
+
+
+@click.group(cls=GroupOfNamed, named=_named, invoke_without_command=True, subcommand_metavar="[FAMILY | COMMAND]")
+@click.option("--family", metavar="NAME", help="Only revisions of this family.")
+@status_option
 @output_option
 @connected
 @click.pass_context
 def definitions(ctx: click.Context, family: str | None, status: str, output: str) -> None:
     """List task definitions, the newest revision of each family first."""
-    if ctx.invoked_subcommand is not None:
-        return
+    if ctx.invoked_subcommand is None:
+        _list(family, status, output)
 
+
+def _list(family: str | None, status: str, output: str) -> None:
     async def work(session: Session) -> list[str]:
         request = task_definition_pb2.ListTaskDefinitionsRequest(family_prefix=family, status=status.upper())
         return [
@@ -39,9 +57,10 @@ def definitions(ctx: click.Context, family: str | None, status: str, output: str
 
     arns = call(work)
     names = sorted((arn.short(each) for each in arns), key=_order)
+    empty = f"No task definitions of family {family!r}." if family else "No task definitions."
     show.emit(
         output,
-        lambda: show.Table(("FAMILY", "REVISION", "NAME"), [_row(name) for name in names], "No task definitions."),
+        lambda: show.Table(("FAMILY", "REVISION", "NAME"), [_row(name) for name in names], empty),
         lambda: {"taskDefinitionArns": arns},
         names,
     )

@@ -10,6 +10,18 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 OUTPUTS = ("table", "wide", "json", "yaml", "name")
 
 
+class GroupOfNamed(click.Group):
+    """A group of commands about named things: a word that is no command is a name, and `named` makes its command."""
+
+    def __init__(self, *arguments: Any, named: Callable[[str], click.Command], **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._named = named
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        found = super().get_command(ctx, name)
+        return found if found is not None or name.startswith("-") else self._named(name)
+
+
 @dataclass(slots=True)
 class Target:
     """What --context and --cluster said, before or after the verb; None is "as the environment says"."""

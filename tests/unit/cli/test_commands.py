@@ -57,11 +57,21 @@ def test_an_unreachable_cluster_is_exit_code_4(shoal: Shoal, cluster: ClusterSer
 
 def test_contexts(shoal: Shoal, cluster: ClusterService) -> None:
     assert shoal("context").out.splitlines()[1].split()[:2] == ["*", "default"]
-    assert shoal("context", "use", "nope").code == 4
     assert shoal("context", "use", "default").out == "default\n"
     assert json.loads(shoal("context", "show", "-o", "json").out)["cluster"] == "default"
     assert shoal("context", "show", "--context", "nope").code == 4
     assert "Certificate" in shoal("context", "show").out
+
+
+def test_a_context_that_is_not_there(shoal: Shoal, cluster: ClusterService) -> None:
+    for words in (("nope",), ("use", "nope")):
+        result = shoal("context", *words)
+        assert result.code == 3
+        assert "There is no context 'nope'" in result.err
+        assert "Try: shoal context list\n" in result.err
+    result = shoal("context", "default")
+    assert result.code == 2
+    assert "shoal context use default" in result.err
 
 
 def test_the_context_and_the_cluster_may_be_named_before_or_after_the_verb(
@@ -102,6 +112,9 @@ def test_definitions(shoal: Shoal, cluster: ClusterService) -> None:
     assert shoal("definitions", "-o", "name").out.split() == ["a:1", "b:2", "b:1"]
     assert shoal("deregister", "b:1").out == "b:1\n"
     assert shoal("definitions", "--family", "b", "-o", "name").out == "b:2\n"
+    assert shoal("definitions", "b", "-o", "name").out == "b:2\n"
+    assert shoal("definitions", "b", "--status", "inactive", "-o", "name").out == "b:1\n"
+    assert shoal("definitions", "c").err == "No task definitions of family 'c'.\n"
     assert shoal("definitions", "--status", "inactive", "-o", "name").out == "b:1\n"
     assert shoal("definitions", "families").out.split() == ["a", "b"]
 
