@@ -1,5 +1,6 @@
 """From what a person types to the things it names: reads all pages of a list, takes unique prefixes."""
 
+import shlex
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
@@ -103,8 +104,15 @@ def choose(name: str, known: Sequence[str], kind: str, short: Callable[[str], st
         return arn.short(name)
     found = [each for each in known if text.matches(name, each)]
     if not found:
-        raise Failed(f"There is no {kind} {name!r}.", "shoal ps -a" if kind == "task" else "shoal instances", NOT_FOUND)
+        raise Failed(f"There is no {kind} {name!r}.", _where_to_look(kind, name), NOT_FOUND)
     if len(found) > 1:
         names = text.sentence_list(short(each) for each in found)
         raise Failed(f"{name!r} fits {len(found):,} {kind}s: {names}.", "give more of the id")
     return found[0]
+
+
+def _where_to_look(kind: str, name: str) -> str:
+    if kind != "task":
+        return "shoal instances"
+    # What can be no id may be the family of the tasks that were meant.
+    return "shoal ps -a" if text.could_be_id(name) else f"shoal ps -a; shoal ps --family {shlex.quote(name)}"

@@ -175,10 +175,10 @@ def _tags(tags: Iterable[resource_pb2.Tag]) -> str:
 
 def _room(whole: resource_pb2.Resource, left: resource_pb2.Resource | None) -> str:
     """Of ports, ECS lists those that are taken; of all else, what is free."""
-    name = whole.name.lower().replace("_", " ")
     if whole.type == "STRINGSET":
-        return f"{name} {_amount(left or whole)} taken"
-    return f"{name} {_amount(left) if left else '?'} of {_amount(whole)} free"
+        name = "udp ports" if whole.name == "PORTS_UDP" else whole.name.lower()
+        return f"{name}: {_amount(left or whole)} taken"
+    return f"{whole.name.lower()} {_amount(left) if left else '?'} of {_amount(whole)} free"
 
 
 def _amount(resource: resource_pb2.Resource) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from shoal import errors
 from shoal.cli.options import target
 
 if TYPE_CHECKING:
@@ -85,4 +86,14 @@ async def _call(work: Callable[[Session], Awaitable[Result]], text: str, timeout
     cluster = target().cluster or os.environ.get("SHOAL_CLUSTER") or chosen.cluster
     async with Client(chosen, timeout_seconds) as client:
         with progress(text) as shown:
-            return await work(Session(client, cluster, shown))
+            try:
+                return await work(Session(client, cluster, shown))
+            except errors.NotFound as error:
+                if error.reason == "ClusterNotFoundException" and not error.hint:
+                    error.hint = _cluster_hint(cluster, error.message)
+                raise
+
+
+def _cluster_hint(cluster: str, message: str) -> str:
+    """To create it is a hint only if it is the cluster the command was to work with."""
+    return f"shoal clusters; shoal clusters create {cluster}" if repr(cluster) in message else "shoal clusters"

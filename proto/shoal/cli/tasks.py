@@ -44,7 +44,9 @@ def status(task: task_pb2.Task, now_millis: int) -> str:
 
 
 def ports(task: task_pb2.Task) -> str:
-    """`0.0.0.0:32768->80/tcp` for each, as `docker ps` writes them."""
+    """`0.0.0.0:32768->80/tcp` for each, as `docker ps` writes them; a task that has stopped holds none."""
+    if task.last_status == "STOPPED":
+        return ""
     shown = [
         f"{binding.bind_ip or '0.0.0.0'}:{binding.host_port}->{binding.container_port}/{binding.protocol or 'tcp'}"
         for container in task.containers

@@ -239,6 +239,9 @@ def test_stop_by_unique_prefix_and_by_short_form(shoal: Shoal, web: ClusterServi
     assert web.state.tasks[second].stopped_reason == "enough"
     assert shoal("stop", first, third).code == 0
     assert shoal("stop", "0123").code == 3
+    assert shoal("stop", "0123").err.endswith("Try: shoal ps -a\n")
+    for verb in ("stop", "wait"):
+        assert shoal(verb, "web").err.endswith("Try: shoal ps -a; shoal ps --family web\n")
 
 
 def test_wait_exits_as_the_first_task_that_failed(shoal: Shoal, web: ClusterService) -> None:

@@ -64,6 +64,14 @@ def test_exit_code_of_a_task_is_the_first_that_is_not_zero() -> None:
     assert tasks.exit_code(task()) == 125
 
 
+def test_a_task_that_has_stopped_holds_no_ports() -> None:
+    binding = task_pb2.NetworkBinding(host_port=8080, container_port=80)
+    task = task_pb2.Task(last_status="RUNNING", containers=[task_pb2.Container(network_bindings=[binding])])
+    assert tasks.ports(task) == "0.0.0.0:8080->80/tcp"
+    task.last_status = "STOPPED"
+    assert tasks.ports(task) == ""
+
+
 def test_ids_of_ranges() -> None:
     ranges = [task_pb2.TaskIdRange(prefix="a" * 24, first=15, last=17)]
     assert tasks.expand(ranges) == [f"{'a' * 24}0000000{digit}" for digit in "f"] + [
