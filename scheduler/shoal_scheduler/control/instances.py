@@ -39,9 +39,12 @@ def hello(view: Overlay, request: i.AgentHello, context: Context) -> Outcome:
             "failed_precondition",
             f"Instance {request.instance} was deregistered. Start its agent again to have it back.",
         )
-    seen = _as_said(known, request, context.now)
-    changes: list[c.Change] = [] if seen == known else [c.PutInstance(seen)]
-    return Outcome(seen, [*changes, c.SetSession(request.instance, request.incarnation)])
+    session = c.SetSession(request.instance, request.incarnation)
+    said = _as_said(known, request, context.now)
+    if known is not None and said == known:  # it only comes back: no write, however many do
+        return Outcome(known, [session])
+    seen = msgspec.structs.replace(said, version=known.version + 1) if known is not None else said
+    return Outcome(seen, [c.PutInstance(seen), session])
 
 
 def _as_said(known: Instance | None, request: i.AgentHello, now: int) -> Instance:
@@ -60,7 +63,7 @@ def _as_said(known: Instance | None, request: i.AgentHello, now: int) -> Instanc
         "agent_attributes": dict(request.attributes),
         "tags": known.tags or dict(request.tags),
     }
-    return msgspec.structs.replace(known, **said, version=known.version + 1)
+    return msgspec.structs.replace(known, **said)
 
 
 def session_closed(view: Overlay, request: i.SessionClosed, _context: Context) -> Outcome:

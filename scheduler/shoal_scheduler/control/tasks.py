@@ -74,9 +74,7 @@ def report(view: Overlay, request: i.TaskReport, context: Context) -> Outcome:
     task = view.task(key) if key else None
     if task is None or task.instance != request.instance:
         return Outcome(i.Verdict(known=False))
-    if task.is_stopped or request.last_status not in lifecycle.RANK:
-        return Outcome(i.Verdict(known=task.is_stopped))
-    seen = _seen(task, request, context.now)
+    seen = task if task.is_stopped else _seen(task, request, context.now)
     if seen is task:
         return Outcome(i.Verdict(known=True))
     return Outcome(i.Verdict(known=True), [c.PutTask(seen)])

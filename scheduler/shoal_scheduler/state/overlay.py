@@ -19,6 +19,7 @@ class Overlay:
         self._tables = tables
         self._tasks: dict[TaskKey, Task] = {}
         self._launches: dict[str, Launch] = {}
+        self._gone: set[str] = set()
         self._resources: dict[str, Resources] = {}
         self._tokens: dict[tuple[str, str], str] = {}
         self._definitions: dict[tuple[str, int], Definition | None] = {}
@@ -32,11 +33,16 @@ class Overlay:
     # -- reading -------------------------------------------------------------------------------------------
 
     def task(self, key: TaskKey) -> Task | None:
+        if key.launch in self._gone:
+            return None
         return self._tasks.get(key) or self._tables.task(key)
 
     def launch_by_token(self, cluster: str, token: str) -> Launch | None:
         launch_id = self._tokens.get((cluster, token))
-        return self._launches[launch_id] if launch_id else self._tables.launch_by_token(cluster, token)
+        if launch_id:
+            return self._launches[launch_id]
+        known = self._tables.launch_by_token(cluster, token)
+        return None if known is None or known.id in self._gone else known
 
     def tasks_of_launch(self, launch: Launch) -> list[Task]:
         found = (self.task(TaskKey(launch.id, index)) for index in range(launch.count))
@@ -112,6 +118,7 @@ class Overlay:
                 self._put_launch(launch)
                 self.touched.add(keys.launch(launch.cluster, launch.id))
             case c.DeleteLaunch(launch_id):
+                self._gone.add(launch_id)
                 # One delete for the launch, one for the range of its chunks.
                 self.touched |= {launch_id.encode(), launch_id.encode() + b"/tasks"}
             case c.PutInstance(instance):

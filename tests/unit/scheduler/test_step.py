@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from shoal.arn import task_arn
 from shoal_scheduler.control import inputs as i
 from shoal_scheduler.control import retention
 from shoal_scheduler.control.context import Limits
@@ -264,6 +265,31 @@ async def test_finished_work_is_kept_by_time_and_by_count() -> None:
     assert not plane.tables.launches
     assert not plane.tables.tokens
     assert (await plane.reloaded()).launches == {}
+
+
+async def test_what_a_step_drops_is_gone_for_the_rest_of_it() -> None:
+    plane = Plane(limits=Limits(stopped_tasks_keep_seconds=1))
+    await plane.prepare(instance("x"))
+    request = run_task(client_token="t", request_digest="d")
+    (task,) = (await plane.one(request)).tasks
+    await plane.one(report(task, "STOPPED"))
+    plane.now += 2_000
+    tagging = i.ChangeTags(task_arn("default", task.id), {"team": "red"})
+    refused, again = await plane.run([tagging, request], retention.expired(plane.tables, plane.context))
+    assert isinstance(refused, Refused)
+    assert again.launch.id != task.launch.id
+    assert list((await plane.reloaded()).launches) == list(plane.tables.launches) == [again.launch.id]
+
+
+async def test_an_agent_that_only_comes_back_costs_no_write() -> None:
+    plane = Plane()
+    await plane.prepare(instance("x", incarnation=5))
+    before = plane.store.revision
+    await plane.one(i.SessionClosed("x", 5))
+    back = await plane.one(instance("x", incarnation=5))
+    assert plane.store.revision == before
+    assert plane.tables.sessions == {"x": 5}
+    assert (await plane.one(instance("x", incarnation=6))).version == back.version + 1
 
 
 async def test_a_running_task_is_never_dropped() -> None:
