@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import grpc
@@ -21,6 +21,18 @@ CPU_SECONDS_MAX = 0.25
 
 # A terminal, a log and an HTTP/2 header all have to take it.
 METADATA_BYTES_MAX = 8 * 1024
+
+
+async def costs_less(cpu_seconds: float, work: Callable[[], Awaitable[object]]) -> None:
+    """The cheapest of up to three times counts: whatever else this process does only ever adds to it."""
+    spent = []
+    for _ in range(3):
+        started = time.process_time()
+        await work()
+        spent.append(time.process_time() - started)
+        if spent[-1] < cpu_seconds:
+            return
+    raise AssertionError(f"takes {min(spent):.3f} s of the processor, at most {cpu_seconds} s may be")
 
 
 async def refused(call: Awaitable[Any]) -> ShoalError:
@@ -51,9 +63,7 @@ async def is_refused(scheduler: Scheduler, method: str, request: Message, reason
     """With this reason and field, at little cost; nothing is stored, and the server goes on."""
     send = getattr(scheduler.cluster, method)
     before = scheduler.stored()
-    started = time.process_time()
-    await refused_with(send(request), INVALID, reason, path)
-    assert time.process_time() - started < CPU_SECONDS_MAX
+    await costs_less(CPU_SECONDS_MAX, lambda: refused_with(send(request), INVALID, reason, path))
     assert scheduler.stored() == before
     await lives(scheduler)
 
