@@ -116,9 +116,14 @@ class Scheduler:
             taken = [tables.resources(task.launch.id) for task in tasks]
             ports = [port for each in taken for port in each.ports]
             cpu, memory_mib = sum(each.cpu for each in taken), sum(each.memory_mib for each in taken)
-            used = tables.candidate(instance).used
-            if (used.cpu, used.memory_mib) != (cpu, memory_mib) or used.running + used.pending != len(tasks):
-                wrong.append(f"{instance.id}: {used} is not what its tasks take")
+            room = tables.room(instance.cluster)
+            row = room.rows.get(instance.id)
+            if row is None:
+                continue
+            free = int(room.free_cpu[row]), int(room.free_memory[row])
+            counted = int(room.running[row] + room.pending[row])
+            if free != (instance.cpu - cpu, instance.memory_mib - memory_mib) or counted != len(tasks):
+                wrong.append(f"{instance.id}: {free} is not what its tasks leave")
             if cpu > instance.cpu or memory_mib > instance.memory_mib or len(ports) != len(set(ports)):
                 wrong.append(f"{instance.id}: {cpu} units, {memory_mib} MiB and ports {ports} are too much")
         return wrong

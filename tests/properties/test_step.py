@@ -117,10 +117,12 @@ def check(tables: Tables, seen: dict[TaskKey, str]) -> None:
         assert task.fence
         resources = tables.resources(task.launch.id)
         cpu[task.instance] += resources.cpu
-        ports.update((task.instance, port.number) for port in resources.ports)
-    for name, used in tables.used.items():
-        assert used.cpu == cpu[name] <= tables.instances[name].cpu
-        assert used.running + used.pending == len(tables.live_tasks.get(name, ()))
+        ports.update((task.instance, port.first) for port in resources.ports)
+    for instance in tables.instances_of("default"):
+        row = tables.room("default").rows[instance.id]
+        assert instance.cpu - tables.room("default").free_cpu[row] == cpu[instance.id] <= instance.cpu
+        counted = tables.room("default").running[row] + tables.room("default").pending[row]
+        assert counted == len(tables.live_tasks.get(instance.id, ()))
     assert all(count == 1 for count in ports.values())
 
 
@@ -130,6 +132,12 @@ def assert_equal(applied: Tables, loaded: Tables) -> None:
     assert applied.instances == loaded.instances
     assert applied.definitions == loaded.definitions
     assert applied.tokens == loaded.tokens
-    for name in applied.instances:
-        used, again = applied.used.get(name), loaded.used.get(name)
-        assert (used or Tables().candidate(applied.instances[name]).used).cpu == (again.cpu if again else 0)
+    for instance in applied.instances_of("default"):
+        assert applied.candidate(instance).used == loaded.candidate(instance).used
+        assert free(applied, instance.id) == free(loaded, instance.id)
+
+
+def free(tables: Tables, instance: str) -> tuple[int, int]:
+    room = tables.room("default")
+    row = room.rows[instance]
+    return int(room.free_cpu[row]), int(room.free_memory[row])

@@ -149,13 +149,13 @@ def _container(task: Task, state: ContainerState, definition: Definition | None)
 
 def cluster_message(tables: Tables, cluster: Cluster, *, with_tags: bool) -> cluster_pb2.ClusterDescription:
     message, _ = awsjson.to_message(cluster.document, cluster_pb2.ClusterDescription)
-    candidates = tables.candidates(cluster.name)
+    room = tables.room(cluster.name)
     message.cluster_name = cluster.name
     message.cluster_arn = arn.cluster_arn(cluster.name)
     message.status = cluster.status
-    message.registered_container_instances_count = len(candidates)
-    message.running_tasks_count = sum(candidate.used.running for candidate in candidates)
-    message.pending_tasks_count = sum(candidate.used.pending for candidate in candidates)
+    message.registered_container_instances_count = room.registered
+    message.running_tasks_count = int(room.running.sum())
+    message.pending_tasks_count = int(room.pending.sum())
     message.active_services_count = 0
     if with_tags:
         message.tags.extend(tag_messages(cluster.tags))
@@ -180,8 +180,8 @@ def instance_message(candidate: Candidate, *, with_tags: bool = False) -> contai
     message.attributes.extend(
         resource_pb2.Attribute(name=name, value=value) for name, value in sorted(instance.attributes.items())
     )
-    tcp_used = [port.number for port in used.ports if port.protocol == "tcp"]
-    udp_used = [port.number for port in used.ports if port.protocol == "udp"]
+    tcp_used = [port.first for port in used.ports if port.protocol == "tcp"]
+    udp_used = [port.first for port in used.ports if port.protocol == "udp"]
     message.registered_resources.extend(
         _resources(instance.cpu, instance.memory_mib, instance.reserved_tcp, instance.reserved_udp)
     )

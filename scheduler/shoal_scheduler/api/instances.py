@@ -18,7 +18,6 @@ from shoal_scheduler.control.instances import look_up
 from shoal_scheduler.control_plane import ControlPlane
 from shoal_scheduler.model.instance import Instance
 from shoal_scheduler.model.refusal import invalid_field
-from shoal_scheduler.placement.expression import facts_of
 from shoal_scheduler.state.overlay import Overlay
 
 # As in ECS; each is a key of one transaction.
@@ -31,11 +30,12 @@ async def list_all(
     """All but deregistered ones, or of one status; `filter` is an expression of the cluster query language."""
     cluster = existing_cluster(plane, request)
     refuse(one_of("status", request.status or None, INSTANCE_STATUSES), "InvalidParameterException")
-    passes = check_expression("filter", request.filter) if request.filter else None
+    room = plane.tables.room(cluster.name)
+    passes = check_expression("filter", request.filter).mask(room).tolist() if request.filter else [True] * len(room)
     found = (
-        (candidate.instance.id, arn.container_instance_arn(cluster.name, candidate.instance.id))
-        for candidate in plane.tables.candidates(cluster.name)
-        if request.status in ("", candidate.instance.status) and (passes is None or passes(facts_of(candidate)))
+        (instance.id, arn.container_instance_arn(cluster.name, instance.id))
+        for instance, passed in zip(room.instances, passes, strict=True)
+        if instance is not None and passed and request.status in ("", instance.status)
     )
     arns, token = page(found, request)
     return pb.ListContainerInstancesResponse(container_instance_arns=arns, next_token=token or None)
@@ -133,9 +133,9 @@ async def list_attributes(
 
 
 def _attributes(plane: ControlPlane, cluster: str) -> Iterator[tuple[Instance, str, str]]:
-    for candidate in plane.tables.candidates(cluster):
-        for name, value in candidate.instance.attributes.items():
-            yield candidate.instance, name, value
+    for instance in plane.tables.instances_of(cluster):
+        for name, value in instance.attributes.items():
+            yield instance, name, value
 
 
 def instance_id(plane: ControlPlane, cluster: str, name: str) -> str:

@@ -26,11 +26,11 @@ def put(view: Overlay, request: i.PutClusterDocument, context: Context) -> Outco
 
 def delete(view: Overlay, request: i.DeleteCluster, _context: Context) -> Outcome:
     cluster = find(view, request.name)
-    instances = view.candidates(cluster.name)
+    instances = view.room(cluster.name).registered
     if instances:
         raise Refused(
             "failed_precondition",
-            f"Cluster {cluster.name!r} still has {len(instances)} container instances: deregister them first.",
+            f"Cluster {cluster.name!r} still has {instances} container instances: deregister them first.",
             reason="ClusterContainsContainerInstancesException",
         )
     gone = msgspec.structs.replace(cluster, status="INACTIVE")

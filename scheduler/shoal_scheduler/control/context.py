@@ -38,3 +38,6 @@ class Outcome(NamedTuple):
 
     reply: Reply
     changes: Sequence[Change] = ()
+
+    # The tasks among the changes were placed: what they take is already taken from the view's room.
+    placed: bool = False

@@ -56,6 +56,9 @@ class RunTask:
     expressions: tuple[str, ...] = ()
     distinct_instance: bool = False
     strategies: tuple[Strategy, ...] = ()
+
+    # What finds no room waits for it, PROVISIONING, instead of being answered as a failure.
+    queue: bool = False
     enable_execute_command: bool = False
     client_token: str = ""
 

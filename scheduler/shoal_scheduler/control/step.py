@@ -69,9 +69,17 @@ def step(tables: Tables, inputs: Sequence[i.Input], context: Context, due: Seque
             replies.append(refused)
             continue
         except Exception as error:
-            # One poisonous input must not stop the control plane for everybody.
+            # One poisonous input must not stop the control plane for everybody; what it took is given back.
+            overlay = _again(tables, overlay)
             replies.append(Fault(error))
             continue
-        overlay.propose(outcome.changes)
+        overlay.propose(outcome.changes, placed=outcome.placed)
         replies.append(outcome.reply)
     return Step(overlay.changes, replies)
+
+
+def _again(tables: Tables, overlay: Overlay) -> Overlay:
+    """The same proposals, counted anew."""
+    fresh = Overlay(tables)
+    fresh.propose(overlay.changes)
+    return fresh

@@ -8,8 +8,11 @@ from shoal_scheduler.model.definition import Definition
 
 
 class Port(NamedTuple):
+    """Ports of the host from `first` to `last`, both included; mostly one."""
+
     protocol: str
-    number: int
+    first: int
+    last: int
 
 
 class Resources(NamedTuple):
@@ -18,7 +21,13 @@ class Resources(NamedTuple):
     cpu: int = 0
     memory_mib: int = 0
     gpus: int = 0
+
+    # Thousandths of each of these GPUs; a whole one is 1000.
+    gpu_milli: int = 1000
     ports: tuple[Port, ...] = ()
+
+    # Whole things of other kinds, in the order of their names.
+    custom: tuple[tuple[str, int], ...] = ()
 
 
 class Strategy(NamedTuple):
@@ -58,7 +67,7 @@ def resources_of(definition: Definition, overrides: dict[str, Any]) -> Resources
         if task_memory
         else sum(c.get("memoryReservation") or c.get("memory") or 0 for c in containers)
     )
-    return Resources(cpu, memory, _gpus(containers), _host_ports(document, containers))
+    return Resources(cpu, memory, _gpus(containers), ports=_host_ports(document, containers))
 
 
 def _gpus(containers: list[dict[str, Any]]) -> int:
@@ -68,6 +77,10 @@ def _gpus(containers: list[dict[str, Any]]) -> int:
         for requirement in container.get("resourceRequirements", ())
         if requirement.get("type") == "GPU"
     )
+
+
+def gpus_by_container(definition: Definition, overrides: dict[str, Any]) -> list[tuple[str, int]]:
+    raise NotImplementedError
 
 
 def _host_ports(document: dict[str, Any], containers: list[dict[str, Any]]) -> tuple[Port, ...]:
@@ -81,7 +94,7 @@ def _host_ports(document: dict[str, Any], containers: list[dict[str, Any]]) -> t
         for mapping in container.get("portMappings", ()):
             number = mapping.get("hostPort") or (mapping.get("containerPort", 0) if mode == "host" else 0)
             if number:
-                ports.append(Port(mapping.get("protocol", "tcp"), number))
+                ports.append(Port(mapping.get("protocol", "tcp"), number, number))
     return tuple(ports)
 
 

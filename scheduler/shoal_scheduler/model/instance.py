@@ -19,6 +19,9 @@ class Instance(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     memory_mib: int = 0
     gpu_ids: tuple[str, ...] = ()
 
+    # Whole things of other kinds that the agent was configured to offer: licences, FPGAs.
+    custom: dict[str, int] = {}
+
     # Ports no task may ask for, such as ssh's.
     reserved_tcp: tuple[int, ...] = ()
     reserved_udp: tuple[int, ...] = ()
@@ -33,3 +36,6 @@ class Instance(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     @property
     def attributes(self) -> dict[str, str]:
         return self.agent_attributes | self.custom_attributes
+
+    def attribute(self, name: str) -> str | None:
+        return self.custom_attributes.get(name, self.agent_attributes.get(name))

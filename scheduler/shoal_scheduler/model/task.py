@@ -5,9 +5,12 @@ launch's id (24 hexadecimal digits) and its index (8 more), so that a big answer
 """
 
 import re
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
+
+from shoal_scheduler.model.ask import Ask, Strategy, platform_of, resources_of
+from shoal_scheduler.model.definition import Definition
 
 LAUNCH_ID_DIGITS = 24
 INDEX_DIGITS = 8
@@ -16,8 +19,8 @@ INDEX_DIGITS = 8
 _TASK_ID = re.compile(r"[0-9a-f]{32}")
 
 
-class TaskKey(NamedTuple):
-    """What names a task in the tables."""
+class TaskKey(msgspec.Struct, frozen=True, order=True, gc=False):
+    """What names a task in the tables. Of these there are millions, which the collector need not look at."""
 
     launch: str
     ordinal: int
@@ -54,6 +57,14 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     started_by: str = ""
     launch_type: str = "EC2"
 
+    # What placement was told beside the definition.
+    expressions: tuple[str, ...] = ()
+    distinct_instance: bool = False
+    strategies: tuple[Strategy, ...] = ()
+
+    # Tasks that find no room wait for it, instead of being answered as failures.
+    queue: bool = False
+
     # TaskOverride as AWS JSON.
     overrides: dict[str, Any] = {}
     tags: dict[str, str] = {}
@@ -65,6 +76,19 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     failures: tuple[Failure, ...] = ()
 
 
+def ask_of(launch: Launch, definition: Definition) -> Ask:
+    """What each task of the launch wants of an instance; its tasks are alike."""
+    constraints = definition.document.get("placementConstraints", ())
+    return Ask(
+        resources=resources_of(definition, launch.overrides),
+        group=launch.group,
+        expressions=(*launch.expressions, *(constraint["expression"] for constraint in constraints)),
+        distinct_instance=launch.distinct_instance,
+        strategies=launch.strategies,
+        required_attributes=platform_of(definition.document),
+    )
+
+
 class Binding(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A published port."""
 
@@ -74,7 +98,7 @@ class Binding(msgspec.Struct, frozen=True, array_like=True, gc=False):
     bind_ip: str = "0.0.0.0"
 
 
-class ContainerState(msgspec.Struct, frozen=True, array_like=True):
+class ContainerState(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What the agent last saw of one container. An exit code nobody knows is None, never a guess."""
 
     name: str
@@ -87,7 +111,7 @@ class ContainerState(msgspec.Struct, frozen=True, array_like=True):
     bindings: tuple[Binding, ...] = ()
 
 
-class Task(msgspec.Struct, frozen=True):
+class Task(msgspec.Struct, frozen=True, gc=False):
     launch: Launch
     index: int
 

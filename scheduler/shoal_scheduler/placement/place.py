@@ -1,18 +1,23 @@
-"""Place equal asks one after another: filter, rank, take, and see the result in the next round.
-
-This is the plain form of the rules. It costs instances x asks; over-commitment is impossible because each
-placement is subtracted before the next is looked for.
-"""
+"""Place equal asks one after another: filter, rank, take, and see the result in the next round."""
 
 from collections import Counter
 from collections.abc import Sequence
 from random import Random
 from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from shoal_scheduler.model.ask import Ask
-from shoal_scheduler.model.candidate import Candidate
-from shoal_scheduler.placement.filters import DYNAMIC, STATIC, Filter
-from shoal_scheduler.placement.strategies import ranks
+from shoal_scheduler.placement.equal import can_be_placed_at_once, rows_in_order
+from shoal_scheduler.placement.filters import buffers, fitting, refusals
+from shoal_scheduler.placement.strategies import rank_all, rank_some
+from shoal_scheduler.state.instance_table import InstanceTable
+
+Rows = NDArray[np.intp]
+
+# As an unsigned number, every rank of a row that does not fit is at least this.
+_UNFIT = 2**31
 
 
 class Unplaceable(NamedTuple):
@@ -38,60 +43,78 @@ class Unplaceable(NamedTuple):
         return ", ".join(parts)
 
 
-class Placed(NamedTuple):
-    """The instance of each task that found one, in order, and why the rest did not."""
+class Spot(NamedTuple):
+    """Where one task goes: a row of the table, and which of its GPUs."""
 
-    instances: tuple[str, ...]
+    row: int
+    gpus: tuple[int, ...] = ()
+
+
+class Placed(NamedTuple):
+    """The spot of each task that found one, in order, and why the rest did not."""
+
+    spots: Sequence[Spot]
     unplaceable: Unplaceable | None
 
 
-def place(ask: Ask, count: int, candidates: Sequence[Candidate], rng: Random) -> Placed:
-    """Place up to `count` equal asks. Pure: the candidates are not changed."""
-    reasons: Counter[str] = Counter()
-    open_candidates: dict[str, Candidate] = {}
-    for candidate in candidates:
-        refusal = _first_refusal(STATIC, ask, candidate)
-        if refusal is None:
-            open_candidates[candidate.instance.id] = candidate
-        else:
-            reasons[refusal] += 1
-    chosen: list[str] = []
-    while len(chosen) < count:
-        fitting, dynamic_reasons = _fitting(ask, open_candidates)
-        if not fitting:
-            return Placed(tuple(chosen), Unplaceable(reasons + dynamic_reasons))
-        best = _best(ask, fitting, rng)
-        chosen.append(best.instance.id)
-        open_candidates[best.instance.id] = best._replace(used=best.used.plus(ask.resources, ask.group))
-    return Placed(tuple(chosen), None)
+def place(ask: Ask, count: int, table: InstanceTable, rng: Random) -> Placed:
+    """Place up to `count` equal asks. What they take is taken from `table`, which is the caller's own copy."""
+    if count > 1 and can_be_placed_at_once(ask):
+        return _place_at_once(ask, count, rows_in_order(ask, count, table, rng), table)
+    spots: list[Spot] = []
+    while len(spots) < count:
+        rows = best(ask, table)
+        if not len(rows):
+            return Placed(spots, Unplaceable(refusals(ask, table)))
+        row = int(rows[0] if len(rows) == 1 else rows[int(rng.random() * len(rows))])
+        spots.append(_take(ask, row, table))
+    return Placed(spots, None)
 
 
-def _first_refusal(filters: Sequence[Filter], ask: Ask, candidate: Candidate) -> str | None:
-    for check in filters:
-        refusal = check(ask, candidate)
-        if refusal is not None:
-            return refusal
-    return None
+def _place_at_once(ask: Ask, count: int, rows: Rows, table: InstanceTable) -> Placed:
+    if ask.resources.gpus:
+        spots = [_take(ask, row, table) for row in rows.tolist()]
+    else:
+        table.take_many(rows, ask.resources, ask.group)
+        spots = [Spot(row) for row in rows.tolist()]
+    if len(spots) == count:
+        return Placed(spots, None)
+    return Placed(spots, Unplaceable(refusals(ask, table)))
 
 
-def _fitting(ask: Ask, candidates: dict[str, Candidate]) -> tuple[list[Candidate], Counter[str]]:
-    fitting = []
-    reasons: Counter[str] = Counter()
-    for candidate in candidates.values():
-        refusal = _first_refusal(DYNAMIC, ask, candidate)
-        if refusal is None:
-            fitting.append(candidate)
-        else:
-            reasons[refusal] += 1
-    return fitting, reasons
+def _take(ask: Ask, row: int, table: InstanceTable) -> Spot:
+    wanted = ask.resources
+    gpus = table.gpus.choose(row, wanted.gpus, wanted.gpu_milli) if wanted.gpus else ()
+    table.take(row, wanted, ask.group, gpus)
+    return Spot(row, gpus)
 
 
-def _best(ask: Ask, candidates: list[Candidate], rng: Random) -> Candidate:
-    """Each strategy keeps its equals for the next; what is left after the last is drawn by the seed."""
-    for strategy in ask.strategies:
-        ranked = ranks(strategy, ask, candidates)
-        best = min(ranked)
-        candidates = [c for c, rank in zip(candidates, ranked, strict=True) if rank == best]
-        if len(candidates) == 1:
+def place_on(ask: Ask, row: int, table: InstanceTable) -> Spot | Unplaceable:
+    """On this instance and no other: the caller schedules. Constraints bind all the same."""
+    if fitting(ask, table)[row]:
+        return Unplaceable(refusals(ask, table, only=row))
+    return _take(ask, row, table)
+
+
+def best(ask: Ask, table: InstanceTable) -> Rows:
+    """The rows that fit and that the strategies hold equal; one of them is drawn."""
+    if not len(table):
+        return np.zeros(0, np.intp)
+    bad = fitting(ask, table)
+    if not ask.strategies:
+        return (bad == 0).nonzero()[0]
+    first, *others = ask.strategies
+    _, rank, unsigned, equal = buffers(len(table))
+    rank_all(first, ask, table, rank)
+    np.bitwise_or(rank, bad, out=rank)
+    lowest = unsigned[unsigned.argmin()]
+    if lowest >= _UNFIT:
+        return np.zeros(0, np.intp)
+    np.equal(unsigned, lowest, out=equal)
+    rows = equal.nonzero()[0]
+    for strategy in others:
+        if len(rows) == 1:
             break
-    return candidates[0] if len(candidates) == 1 else rng.choice(candidates)
+        ranks = rank_some(strategy, ask, table, rows)
+        rows = rows[ranks == ranks.min()]
+    return rows

@@ -1,41 +1,81 @@
 """Preferences among the instances that passed, applied in order as tie-breakers (ECS: up to five).
 
-A strategy ranks a candidate: the lowest rank is best, and the next strategy decides among equals.
+A strategy ranks rows: the lowest rank is best, and the next strategy decides among equals.
 """
 
-from collections.abc import Callable
+import numpy as np
+from numpy.typing import NDArray
 
 from shoal_scheduler.model.ask import Ask, Strategy
-from shoal_scheduler.model.candidate import Candidate
+from shoal_scheduler.state.columns import Column
+from shoal_scheduler.state.instance_table import LIMIT, InstanceTable
+from shoal_scheduler.state.row_counts import Ints
 
-# binpack fields -> what would be left on the instance; the least remaining that still fits wins.
-_REMAINING: dict[str, Callable[[Ask, Candidate], int]] = {
-    "cpu": lambda ask, candidate: candidate.free_cpu - ask.resources.cpu,
-    "memory": lambda ask, candidate: candidate.free_memory_mib - ask.resources.memory_mib,
-    "gpu": lambda ask, candidate: candidate.free_gpus - ask.resources.gpus,
-}
+_HOST_FIELDS = ("instanceId", "host")
 
 
-def ranks(strategy: Strategy, ask: Ask, candidates: list[Candidate]) -> list[float]:
-    """One rank per candidate. `random` ranks all alike: the seeded draw among the last equals decides."""
+def rank_all(strategy: Strategy, ask: Ask, table: InstanceTable, out: Ints) -> None:
+    """One rank a row into `out`: not negative for rows that fit. `random` ranks all alike."""
     if strategy.type == "binpack":
-        remaining = _REMAINING[strategy.field.lower()]
-        return [remaining(ask, candidate) for candidate in candidates]
-    if strategy.type == "spread":
-        return _tasks_of_group_by_value(strategy.field, ask.group, candidates)
-    return [0.0] * len(candidates)
+        free, amount = _binpacked(strategy, ask, table)
+        np.subtract(free, amount, out=out)
+    elif is_by_host(strategy):
+        counts = table.groups.get(ask.group)
+        out[:] = 0 if counts is None else counts.as_array(len(table))
+    elif is_by_value(strategy):
+        column = spread_column(strategy, table)
+        out[:] = sums_by_value(ask, table, column)[column.slots]
+    else:
+        out[:] = 0
 
 
-def _tasks_of_group_by_value(field: str, group: str, candidates: list[Candidate]) -> list[float]:
-    """How many tasks of the group already run on instances with the same value of the field."""
-    values = [_value(field, candidate) for candidate in candidates]
-    counts: dict[str | None, int] = {}
-    for value, candidate in zip(values, candidates, strict=True):
-        counts[value] = counts.get(value, 0) + candidate.used.groups.get(group, 0)
-    return [counts[value] for value in values]
+def rank_some(strategy: Strategy, ask: Ask, table: InstanceTable, rows: NDArray[np.intp]) -> Ints:
+    """The same for these rows only."""
+    if strategy.type == "binpack":
+        free, amount = _binpacked(strategy, ask, table)
+        return free[rows] - np.int32(amount)
+    if is_by_host(strategy):
+        counts = table.groups.get(ask.group)
+        return np.zeros(len(rows), np.int32) if counts is None else counts.as_array(len(table))[rows]
+    if is_by_value(strategy):
+        column = spread_column(strategy, table)
+        return sums_by_value(ask, table, column)[column.slots[rows]]
+    return np.zeros(len(rows), np.int32)
 
 
-def _value(field: str, candidate: Candidate) -> str | None:
-    if field in ("instanceId", "host"):
-        return candidate.instance.id
-    return candidate.instance.attributes.get(field.removeprefix("attribute:"))
+def binpack_amount(strategy: Strategy, ask: Ask) -> int:
+    """What one task takes of what is packed: less is left after each."""
+    wanted = ask.resources
+    field = strategy.field.lower()
+    if field == "cpu":
+        return min(wanted.cpu, LIMIT)
+    if field == "memory":
+        return min(wanted.memory_mib, LIMIT)
+    return min(wanted.gpus * wanted.gpu_milli, LIMIT)
+
+
+def _binpacked(strategy: Strategy, ask: Ask, table: InstanceTable) -> tuple[Ints, int]:
+    """ECS: so that the least is left of cpu or memory; of GPUs, ours, in thousandths."""
+    free = {"cpu": table.free_cpu, "memory": table.free_memory, "gpu": table.gpus.total}[strategy.field.lower()]
+    return free, binpack_amount(strategy, ask)
+
+
+def is_by_host(strategy: Strategy) -> bool:
+    return strategy.type == "spread" and strategy.field in _HOST_FIELDS
+
+
+def is_by_value(strategy: Strategy) -> bool:
+    """Spreads over an attribute: a task changes the rank of every row with the same value."""
+    return strategy.type == "spread" and strategy.field not in _HOST_FIELDS
+
+
+def spread_column(strategy: Strategy, table: InstanceTable) -> Column:
+    return table.texts(f"attribute:{strategy.field.removeprefix('attribute:')}")
+
+
+def sums_by_value(ask: Ask, table: InstanceTable, column: Column) -> Ints:
+    """How many tasks of the group run on all instances with each value, full ones included; slot 0: without it."""
+    counts = table.groups.get(ask.group)
+    slots = len(column.values) + 1
+    return np.zeros(slots, np.int32) if counts is None else counts.tally(column.slots, slots)
+

@@ -33,12 +33,6 @@ class PutInstance:
 
 
 @dataclass(frozen=True, slots=True)
-class DeleteInstance:
-    cluster: str
-    instance: str
-
-
-@dataclass(frozen=True, slots=True)
 class PutLaunch:
     launch: Launch
 
@@ -68,7 +62,6 @@ Change = (
     | PutDefinition
     | DeleteDefinition
     | PutInstance
-    | DeleteInstance
     | PutLaunch
     | DeleteLaunch
     | PutTask

@@ -2,15 +2,15 @@
 
 from collections.abc import Sequence
 
-from shoal_scheduler.model.ask import Resources, resources_of
-from shoal_scheduler.model.candidate import Candidate, Used
+from shoal_scheduler.model.ask import Ask
 from shoal_scheduler.model.cluster import Cluster
 from shoal_scheduler.model.definition import Definition
 from shoal_scheduler.model.instance import Instance
-from shoal_scheduler.model.task import Launch, Task, TaskKey
+from shoal_scheduler.model.task import Launch, Task, TaskKey, ask_of
 from shoal_scheduler.state import changes as c
 from shoal_scheduler.state import keys
-from shoal_scheduler.state.capacity import NOTHING_USED, recounted
+from shoal_scheduler.state.capacity import put_instance, recount
+from shoal_scheduler.state.instance_table import InstanceTable
 from shoal_scheduler.state.tables import Tables
 
 
@@ -20,15 +20,17 @@ class Overlay:
         self._tasks: dict[TaskKey, Task] = {}
         self._launches: dict[str, Launch] = {}
         self._gone: set[str] = set()
-        self._resources: dict[str, Resources] = {}
+        self._asks: dict[str, Ask] = {}
         self._tokens: dict[tuple[str, str], str] = {}
         self._definitions: dict[tuple[str, int], Definition | None] = {}
         self._clusters: dict[str, Cluster] = {}
-        self._instances: dict[str, Instance | None] = {}
+        self._instances: dict[str, Instance] = {}
         self._sessions: dict[str, int] = {}
-        self._used: dict[str, Used] = {}
+        self._rooms: dict[str, InstanceTable] = {}
         self.changes: list[c.Change] = []
-        self.touched: set[bytes] = set()
+
+        # What stands for each key that the step writes so far.
+        self.touched: set[object] = set()
 
     # -- reading -------------------------------------------------------------------------------------------
 
@@ -72,85 +74,83 @@ class Overlay:
         return self._clusters.get(name) or self._tables.clusters.get(name)
 
     def instance(self, instance_id: str) -> Instance | None:
-        if instance_id in self._instances:
-            return self._instances[instance_id]
-        return self._tables.instances.get(instance_id)
+        return self._instances.get(instance_id) or self._tables.instances.get(instance_id)
 
     def session(self, instance_id: str) -> int:
         """Incarnation of the instance's open session, 0 if it has none."""
         return self._sessions.get(instance_id, self._tables.sessions.get(instance_id, 0))
 
-    def candidates(self, cluster: str) -> list[Candidate]:
-        ids = dict.fromkeys([*self._tables.instances, *self._instances])
-        found = (self.instance(instance_id) for instance_id in ids)
-        return [
-            self.candidate(instance)
-            for instance in found
-            if instance is not None and instance.cluster == cluster and instance.status != "INACTIVE"
-        ]
+    def room(self, cluster: str) -> InstanceTable:
+        """What is free on the instances of the cluster: this step's own copy. Whoever takes from it proposes the
+        tasks with `placed`."""
+        found = self._rooms.get(cluster)
+        if found is None:
+            found = self._rooms[cluster] = self._tables.room(cluster).copy()
+        return found
 
-    def candidate(self, instance: Instance) -> Candidate:
-        return Candidate(instance, self._use(instance.id), bool(self.session(instance.id)))
-
-    def resources(self, launch: Launch) -> Resources:
-        """What each task of the launch takes."""
-        if launch.id in self._resources:
-            return self._resources[launch.id]
-        return self._tables.resources(launch.id)
-
-    def _use(self, instance_id: str) -> Used:
-        return self._used.get(instance_id) or self._tables.used.get(instance_id, NOTHING_USED)
+    def ask(self, launch: Launch) -> Ask:
+        """What each task of the launch wants."""
+        known = self._asks.get(launch.id)
+        return self._tables.launches[launch.id].ask if known is None else known
 
     # -- proposing -----------------------------------------------------------------------------------------
 
-    def propose(self, changes: Sequence[c.Change]) -> None:
+    def propose(self, changes: Sequence[c.Change], *, placed: bool = False) -> None:
+        """`placed`: what the tasks take is already taken from `room`."""
         for change in changes:
-            self._propose(change)
-            self.changes.append(change)
+            self._propose(change, placed=placed)
+        self.changes.extend(changes)
 
-    def _propose(self, change: c.Change) -> None:
+    def _propose(self, change: c.Change, *, placed: bool) -> None:
         match change:
             case c.PutTask(task):
-                self._put_task(task)
-                number = task.index // keys.TASKS_PER_CHUNK
-                self.touched.add(keys.chunk(task.launch.cluster, task.launch.id, number))
+                self._put_task(task, placed=placed)
+                self.touched.add((task.launch.id, task.index // keys.TASKS_PER_CHUNK))
             case c.PutLaunch(launch):
                 self._put_launch(launch)
-                self.touched.add(keys.launch(launch.cluster, launch.id))
+                self.touched.add(launch.id)
             case c.DeleteLaunch(launch_id):
                 self._gone.add(launch_id)
                 # One delete for the launch, one for the range of its chunks.
-                self.touched |= {launch_id.encode(), launch_id.encode() + b"/tasks"}
+                self.touched |= {launch_id, (launch_id, -1)}
             case c.PutInstance(instance):
-                self._instances[instance.id] = instance
-                self.touched.add(keys.instance(instance.cluster, instance.id))
-            case c.DeleteInstance(cluster_name, instance_id):
-                self._instances[instance_id] = None
-                self.touched.add(keys.instance(cluster_name, instance_id))
+                self._put_instance(instance)
+                self.touched.add(instance.id)
             case c.PutDefinition(definition):
                 self._definitions[definition.family, definition.revision] = definition
-                self.touched.add(keys.definition(definition.family, definition.revision))
+                self.touched.add((definition.family, definition.revision))
             case c.DeleteDefinition(family, revision):
                 self._definitions[family, revision] = None
-                self.touched.add(keys.definition(family, revision))
+                self.touched.add((family, revision))
             case c.PutCluster(cluster):
                 self._clusters[cluster.name] = cluster
-                self.touched.add(keys.cluster(cluster.name))
+                self.touched.add(f"cluster {cluster.name}")
             case c.SetSession(instance_id, incarnation):
-                self._sessions[instance_id] = incarnation
+                self._set_session(instance_id, incarnation)
 
     def _put_launch(self, launch: Launch) -> None:
         self._launches[launch.id] = launch
         family, _, number = launch.definition.rpartition(":")
         definition = self.definition(family, int(number))
         assert definition is not None, "a launch names a definition that exists"
-        self._resources[launch.id] = resources_of(definition, launch.overrides)
+        self._asks[launch.id] = ask_of(launch, definition)
         if launch.client_token:
             self._tokens[launch.cluster, launch.client_token] = launch.id
 
-    def _put_task(self, task: Task) -> None:
-        before = self.task(task.key)
-        if task.instance:
-            used = self._use(task.instance)
-            self._used[task.instance] = recounted(used, self.resources(task.launch), before, task)
-        self._tasks[task.key] = task
+    def _put_task(self, task: Task, *, placed: bool) -> None:
+        key = task.key
+        if task.instance and not placed:
+            recount(self.room(task.launch.cluster), self.ask(task.launch).resources, self.task(key), task)
+        self._tasks[key] = task
+
+    def _put_instance(self, instance: Instance) -> None:
+        self._instances[instance.id] = instance
+        tasks = ((task, self.ask(task.launch).resources) for task in self.tasks_on(instance.id))
+        connected = bool(self.session(instance.id))
+        put_instance(self.room(instance.cluster), instance, connected=connected, tasks=tasks)
+
+    def _set_session(self, instance_id: str, incarnation: int) -> None:
+        self._sessions[instance_id] = incarnation
+        instance = self.instance(instance_id)
+        if instance is not None:
+            self.room(instance.cluster).set_connected(instance_id, bool(incarnation))

@@ -9,20 +9,21 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from shoal_scheduler.model.ask import Resources, resources_of
-from shoal_scheduler.model.candidate import Candidate, Used
+from shoal_scheduler.model.ask import Ask, Resources
+from shoal_scheduler.model.candidate import Candidate
 from shoal_scheduler.model.cluster import Cluster
 from shoal_scheduler.model.definition import Definition
 from shoal_scheduler.model.instance import Instance
-from shoal_scheduler.model.task import Launch, Task, TaskKey
+from shoal_scheduler.model.task import Launch, Task, TaskKey, ask_of
 from shoal_scheduler.state import changes as c
-from shoal_scheduler.state.capacity import NOTHING_USED, holds, recounted
+from shoal_scheduler.state.capacity import holds, put_instance, recount, used_by
+from shoal_scheduler.state.instance_table import InstanceTable
 
 
 @dataclass(slots=True)
 class LaunchEntry:
     launch: Launch
-    resources: Resources
+    ask: Ask
     tasks: dict[int, Task] = field(default_factory=dict)
 
     # How many of its tasks are not STOPPED.
@@ -39,10 +40,11 @@ class Tables:
     # Store revision up to which all of this is true.
     revision: int = 0
 
-    # Derived: launch ids by (cluster, client token); tasks that are not STOPPED by instance; capacity in use.
+    # Derived: launch ids by (cluster, client token); tasks that are not STOPPED by instance; what is
+    # free on the instances of each cluster.
     tokens: dict[tuple[str, str], str] = field(default_factory=dict)
     live_tasks: dict[str, dict[TaskKey, None]] = field(default_factory=dict)
-    used: dict[str, Used] = field(default_factory=dict)
+    rooms: dict[str, InstanceTable] = field(default_factory=dict)
 
     # Volatile: incarnation of the open session of each connected instance.
     sessions: dict[str, int] = field(default_factory=dict)
@@ -68,7 +70,7 @@ class Tables:
         return self.launch(launch_id) if launch_id else None
 
     def resources(self, launch_id: str) -> Resources:
-        return self.launches[launch_id].resources
+        return self.launches[launch_id].ask.resources
 
     def tasks(self) -> Iterator[Task]:
         for entry in self.launches.values():
@@ -79,15 +81,19 @@ class Tables:
         found = (self.task(key) for key in self.live_tasks.get(instance_id, ()))
         return [task for task in found if task is not None]
 
-    def candidate(self, instance: Instance) -> Candidate:
-        return Candidate(instance, self.used.get(instance.id, NOTHING_USED), instance.id in self.sessions)
+    def room(self, cluster: str) -> InstanceTable:
+        """What is free on the instances of the cluster. Take from a copy."""
+        found = self.rooms.get(cluster)
+        return InstanceTable() if found is None else found
 
-    def candidates(self, cluster: str) -> list[Candidate]:
-        return [
-            self.candidate(instance)
-            for instance in self.instances.values()
-            if instance.cluster == cluster and instance.status != "INACTIVE"
-        ]
+    def candidate(self, instance: Instance) -> Candidate:
+        """Counted from its tasks: for one instance at a time."""
+        tasks = ((task, self.resources(task.launch.id)) for task in self.tasks_on(instance.id))
+        return Candidate(instance, used_by(tasks), instance.id in self.sessions)
+
+    def instances_of(self, cluster: str) -> list[Instance]:
+        """All but deregistered ones, in the order in which they came."""
+        return [each for each in self.room(cluster).instances if each is not None]
 
     # -- changing ------------------------------------------------------------------------------------------
 
@@ -106,11 +112,7 @@ class Tables:
             case c.DeleteLaunch(launch_id):
                 self._delete_launch(launch_id)
             case c.PutInstance(instance):
-                self.instances[instance.id] = instance
-            case c.DeleteInstance(_, instance_id):
-                self.instances.pop(instance_id, None)
-                self.used.pop(instance_id, None)
-                self.sessions.pop(instance_id, None)
+                self._put_instance(instance)
             case c.PutDefinition(definition):
                 self.definitions.setdefault(definition.family, {})[definition.revision] = definition
             case c.DeleteDefinition(family, number):
@@ -120,16 +122,25 @@ class Tables:
             case c.SetSession(instance_id, incarnation):
                 self._set_session(instance_id, incarnation)
 
+    def _put_instance(self, instance: Instance) -> None:
+        self.instances[instance.id] = instance
+        room = self.rooms.setdefault(instance.cluster, InstanceTable())
+        tasks = ((task, self.resources(task.launch.id)) for task in self.tasks_on(instance.id))
+        put_instance(room, instance, connected=instance.id in self.sessions, tasks=tasks)
+
     def _set_session(self, instance_id: str, incarnation: int) -> None:
         if incarnation:
             self.sessions[instance_id] = incarnation
         else:
             self.sessions.pop(instance_id, None)
+        instance = self.instances.get(instance_id)
+        if instance is not None:
+            self.rooms[instance.cluster].set_connected(instance_id, bool(incarnation))
 
     def _put_launch(self, launch: Launch) -> None:
         family, _, number = launch.definition.rpartition(":")
         definition = self.definitions[family][int(number)]
-        self.launches[launch.id] = LaunchEntry(launch, resources_of(definition, launch.overrides))
+        self.launches[launch.id] = LaunchEntry(launch, ask_of(launch, definition))
         if launch.client_token:
             self.tokens[launch.cluster, launch.client_token] = launch.id
 
@@ -145,8 +156,7 @@ class Tables:
         entry.live += (not task.is_stopped) - (before is not None and not before.is_stopped)
         if not task.instance:
             return
-        used = self.used.get(task.instance, NOTHING_USED)
-        self.used[task.instance] = recounted(used, entry.resources, before, task)
+        recount(self.rooms[task.launch.cluster], entry.ask.resources, before, task)
         live = self.live_tasks.setdefault(task.instance, {})
         if holds(task):
             live[task.key] = None

@@ -56,8 +56,6 @@ def _deletes(tables: Tables, change: c.Change) -> Iterable[bytes | KeyRange]:
             launch = tables.launches[launch_id].launch
             yield keys.launch(launch.cluster, launch_id)
             yield prefix_range(keys.chunk(launch.cluster, launch_id, 0)[:-4])
-        case c.DeleteInstance(cluster, instance_id):
-            yield keys.instance(cluster, instance_id)
         case c.DeleteDefinition(family, revision):
             yield keys.definition(family, revision)
         case _:

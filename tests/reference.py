@@ -1,0 +1,102 @@
+"""Placement in plain, obvious Python: what the fast one is held against. It asks every rule of every host."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from shoal_scheduler.model.ask import Ask, Port, Strategy
+from shoal_scheduler.model.candidate import Candidate, Used
+from shoal_scheduler.model.instance import Instance
+from shoal_scheduler.placement.expression import facts_of, parse
+
+
+@dataclass
+class Host:
+    """gpus: thousandths free of each."""
+
+    instance: Instance
+    connected: bool = True
+    cpu: int = 0
+    memory: int = 0
+    gpus: list[int] = field(default_factory=list)
+    custom: Counter[str] = field(default_factory=Counter)
+    ports: list[Port] = field(default_factory=list)
+    groups: Counter[str] = field(default_factory=Counter)
+    running: int = 0
+
+    @classmethod
+    def of(cls, instance: Instance, *, connected: bool = True) -> "Host":
+        reserved = [Port("tcp", number, number) for number in instance.reserved_tcp]
+        reserved += [Port("udp", number, number) for number in instance.reserved_udp]
+        gpus = [1000] * len(instance.gpu_ids)
+        custom = Counter(instance.custom)
+        return cls(instance, connected, instance.cpu, instance.memory_mib, gpus, custom, reserved)
+
+    def take(self, ask: Ask, gpus: tuple[int, ...]) -> None:
+        wanted = ask.resources
+        self.cpu -= wanted.cpu
+        self.memory -= wanted.memory_mib
+        for gpu in gpus:
+            self.gpus[gpu] -= wanted.gpu_milli
+        self.custom.subtract(dict(wanted.custom))
+        self.ports += wanted.ports
+        self.groups[ask.group] += 1
+
+
+def refusal(ask: Ask, host: Host) -> str | None:
+    """Why the host cannot take it."""
+    wanted = ask.resources
+    if host.instance.status != "ACTIVE":
+        return "INSTANCE:DRAINING"
+    if not host.connected:
+        return "AGENT"
+    if any(host.instance.attributes.get(name) != value for name, value in ask.required_attributes):
+        return "ATTRIBUTE"
+    used = Used(groups=+host.groups, running=host.running)
+    facts = facts_of(Candidate(host.instance, used, host.connected))
+    if not all(parse(expression).test(facts) for expression in ask.expressions):
+        return "MEMBEROF"
+    if ask.distinct_instance and host.groups[ask.group] > 0:
+        return "DISTINCT_INSTANCE"
+    if wanted.cpu > host.cpu:
+        return "RESOURCE:CPU"
+    if wanted.memory_mib > host.memory:
+        return "RESOURCE:MEMORY"
+    if sum(free >= wanted.gpu_milli for free in host.gpus) < wanted.gpus:
+        return "RESOURCE:GPU"
+    for name, amount in wanted.custom:
+        if amount > host.custom[name]:
+            return f"RESOURCE:{name}"
+    if any(_overlap(port, taken) for port in wanted.ports for taken in host.ports):
+        return "RESOURCE:PORTS"
+    return None
+
+
+def _overlap(port: Port, taken: Port) -> bool:
+    return port.protocol == taken.protocol and port.first <= taken.last and taken.first <= port.last
+
+
+def best(ask: Ask, hosts: list[Host]) -> set[str]:
+    """Ids of the hosts any of which may be chosen."""
+    left = [host for host in hosts if refusal(ask, host) is None]
+    for strategy in ask.strategies:
+        ranks = [_rank(strategy, ask, host, hosts) for host in left]
+        left = [host for host, rank in zip(left, ranks, strict=True) if rank == min(ranks)]
+    return {host.instance.id for host in left}
+
+
+def _rank(strategy: Strategy, ask: Ask, host: Host, hosts: list[Host]) -> int:
+    if strategy.type == "binpack":
+        return {"cpu": host.cpu, "memory": host.memory, "gpu": sum(host.gpus)}[strategy.field]
+    if strategy.type == "spread":
+        return sum(each.groups[ask.group] for each in hosts if _value(strategy, each) == _value(strategy, host))
+    return 0
+
+
+def _value(strategy: Strategy, host: Host) -> str | None:
+    if strategy.field in ("instanceId", "host"):
+        return host.instance.id
+    return host.instance.attributes.get(strategy.field.removeprefix("attribute:"))
+
+
+def reasons(ask: Ask, hosts: list[Host]) -> Counter[str]:
+    return Counter(found for host in hosts if (found := refusal(ask, host)) is not None)
