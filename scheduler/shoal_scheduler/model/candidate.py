@@ -65,4 +65,7 @@ class Candidate(NamedTuple):
 
     def port_is_taken(self, port: Port) -> bool:
         reserved = self.instance.reserved_udp if port.protocol == "udp" else self.instance.reserved_tcp
-        return port in self.used.ports or port.number in reserved
+        taken = (other for other in self.used.ports if other.protocol == port.protocol)
+        return any(port.first <= number <= port.last for number in reserved) or any(
+            port.first <= other.last and other.first <= port.last for other in taken
+        )
