@@ -34,7 +34,7 @@ Requirement = Mapping[str, Any]
 class Gpus(NamedTuple):
     """So many GPUs, and how many thousandths of each."""
 
-    count: int
+    number: int
     milli: int = MILLI_PER_GPU
 
     @property
@@ -46,9 +46,9 @@ def gpus(requirement: Requirement) -> Gpus:
     """Of one requirement of type GPU. Raises ValueError with a sentence for people; also for ALL, which is no number.
 
     >>> gpus({"value": "2"}), gpus({"value": "0.25"})
-    (Gpus(count=2, milli=1000), Gpus(count=1, milli=250))
+    (Gpus(number=2, milli=1000), Gpus(number=1, milli=250))
     >>> gpus({"sharingStrategy": {"nvidiaMps": {"memory": 4096, "maxComputePercent": 25}}})
-    Gpus(count=1, milli=250)
+    Gpus(number=1, milli=250)
     """
     if "sharingStrategy" in requirement:
         percent = requirement["sharingStrategy"].get("nvidiaMps", {}).get("maxComputePercent", 100)
@@ -80,7 +80,7 @@ def task_gpus(containers: Iterable[Sequence[Requirement]]) -> Gpus:
     wanted = [gpus(each) for requirements in containers for each in requirements if each.get("type") == GPU]
     shares = [each for each in wanted if each.is_share]
     if not shares:
-        return Gpus(sum(each.count for each in wanted))
+        return Gpus(sum(each.number for each in wanted))
     if len(shares) < len(wanted):
         raise ValueError("some containers take whole GPUs and some share one; put them into tasks of their own")
     if len(set(shares)) > 1:

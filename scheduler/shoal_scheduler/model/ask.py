@@ -110,7 +110,7 @@ def _resources(document: Mapping[str, Any], overrides: Mapping[str, Any]) -> Res
         memory_mib=memory_mib(task_memory)
         if task_memory
         else sum(c.get("memoryReservation") or c.get("memory") or 0 for c in containers),
-        gpus=gpus.count,
+        gpus=gpus.number,
         gpu_milli=gpus.milli,
         ports=_host_ports(document, containers),
         custom=custom(requirements),

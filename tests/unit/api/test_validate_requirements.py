@@ -3,8 +3,8 @@
 from typing import Any
 
 import pytest
+from shoal.attributes import OPERATING_SYSTEMS
 from shoal_scheduler.api.validate_task_definition import (
-    OPERATING_SYSTEMS,
     runnable_problems,
     task_definition_problems,
 )
@@ -127,7 +127,7 @@ def test_host_ports_of_ranges() -> None:
     assert len(fields("host", wide, *nested)) == 2
 
 
-@pytest.mark.parametrize("family", ["LINUX", *OPERATING_SYSTEMS])
+@pytest.mark.parametrize("family", OPERATING_SYSTEMS)
 def test_published_platforms(family: str) -> None:
     platform = {"operatingSystemFamily": family, "cpuArchitecture": "X86_64"}
     assert task_definition_problems(definition(runtimePlatform=platform)) == []
