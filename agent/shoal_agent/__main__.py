@@ -15,7 +15,7 @@ from shoal_agent import VERSION, record
 from shoal_agent.case import Surroundings
 from shoal_agent.configuration import BadConfiguration, Configuration, load
 from shoal_agent.docker import DockerEngine
-from shoal_agent.fingerprint import fingerprint, look
+from shoal_agent.fingerprint import Fingerprint, fingerprint, look
 from shoal_agent.identity import NotAnAgent, identity_of
 from shoal_agent.journal import Journal, StateInUse
 from shoal_agent.labels import Owner
@@ -42,6 +42,7 @@ def main() -> int:
         credentials = Credentials.load(arguments.authority, arguments.certificate, arguments.key)
         identity = identity_of(credentials.certificate)
         journal = Journal(arguments.state)
+        host = fingerprint(look(arguments.state), rules)
     except (BadConfiguration, NotAnAgent, StateInUse, OSError) as error:
         log.error("cannot start reason=%s", error)
         return 2
@@ -49,7 +50,7 @@ def main() -> int:
     import uvloop
 
     try:
-        uvloop.run(_serve(arguments, rules, credentials, identity, journal))
+        uvloop.run(_serve(arguments, rules, host, credentials, identity, journal))
     finally:
         journal.close()
     return 0
@@ -72,6 +73,7 @@ def _parser() -> argparse.ArgumentParser:
 async def _serve(
     arguments: argparse.Namespace,
     rules: Configuration,
+    host: Fingerprint,
     credentials: Credentials,
     identity: Identity,
     journal: Journal,
@@ -85,7 +87,7 @@ async def _serve(
     remembered = [task.as_task(task_id) for task_id, task in journal.memory.tasks.items()]
     worker = Worker(around, remembered)
     watch = Watch(around, worker)
-    caller = Caller(credentials, incarnation, fingerprint(look(arguments.state), rules))
+    caller = Caller(credentials, incarnation, host)
     session = Session(arguments.scheduler.split(","), caller, around, worker, watch)
     log.info("agent began instance=%s version=%s tasks=%d", identity.name, VERSION, len(remembered))
     work = asyncio.create_task(_work(watch, worker, session))

@@ -1,13 +1,19 @@
 """What an operator may set about one host: a TOML file read once, at the start."""
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sized
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from shoal import attributes, requirements
+
 RESERVED_PORTS = (22, 2375, 2376)
+
+# A scheduler takes 100 attributes and 40 resources of an agent, with those that every instance has.
+ATTRIBUTES_MAX = 80
+RESOURCES_MAX = 30
 
 
 class BadConfiguration(ValueError):  # noqa: N818 - the name says what is wrong
@@ -26,6 +32,12 @@ class Configuration:
     availability_zone: str | None = None
     attributes: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     tags: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+
+    # Of Windows, the release and edition, as WINDOWS_SERVER_2022_CORE: it cannot be found out for sure.
+    os_family: str | None = None
+
+    # Resources of the cluster's own, such as licences: how many of each this instance offers.
+    resources: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
 
     # Kept from tasks, beyond RESERVED_PORTS; memory for the system and the agent; CPU units (1024 = one core).
     reserved_ports: tuple[int, ...] = ()
@@ -130,6 +142,55 @@ def _table(key: str, value: object) -> Mapping[str, str]:
     return MappingProxyType({name: _text(f"{key}.{name}", entry) for name, entry in value.items()})
 
 
+def _attributes(key: str, value: object) -> Mapping[str, str]:
+    """Checked here: the scheduler would end the session of an agent that says others."""
+    if not isinstance(value, dict):
+        raise BadConfiguration(key, "must be a table of texts")
+    _no_more_than(key, value, ATTRIBUTES_MAX)
+    for name, text in value.items():
+        at = f"{key}.{name}"
+        if not attributes.NAME.fullmatch(name):
+            raise BadConfiguration(at, f"is not an attribute name; {attributes.NAME_RULE}")
+        if not isinstance(text, str):
+            raise BadConfiguration(at, f'must be a text, as in {key} = {{ {name} = "..." }}')
+        if text and not attributes.VALUE.fullmatch(text):
+            raise BadConfiguration(at, f"is not an attribute value; {attributes.VALUE_RULE}")
+    return MappingProxyType(dict(value))
+
+
+def _amounts(key: str, value: object) -> Mapping[str, int]:
+    if not isinstance(value, dict):
+        raise BadConfiguration(key, f"must be a table of numbers, as in {key} = {{ licence = 10 }}")
+    _no_more_than(key, value, RESOURCES_MAX)
+    for name, amount in value.items():
+        at = f"{key}.{name}"
+        if wrong := requirements.name_problem(name):
+            raise BadConfiguration(at, wrong)
+        if _count(at, amount) > requirements.AMOUNT_MAX:
+            raise BadConfiguration(at, f"must be at most {requirements.AMOUNT_MAX}")
+    return MappingProxyType(dict(value))
+
+
+def _no_more_than(key: str, values: Sized, most: int) -> None:
+    if len(values) > most:
+        raise BadConfiguration(key, f"has {len(values)} entries; at most {most} are allowed")
+
+
+def _os_family(key: str, value: object) -> str:
+    text = _text(key, value)
+    if text not in attributes.OPERATING_SYSTEMS:
+        raise BadConfiguration(key, f"must be one of {', '.join(attributes.OPERATING_SYSTEMS)}")
+    return text
+
+
+def _gpus(key: str, value: object) -> tuple[str, ...]:
+    ids = _texts(key, value)
+    for position, gpu in enumerate(ids):
+        if gpu in ids[:position]:
+            raise BadConfiguration(f"{key}[{position}]", f"{gpu} is listed twice; keep one of them")
+    return ids
+
+
 def _port_range(key: str, value: object) -> str:
     first, _, last = _text(key, value).partition("-")
     if not (first.isdigit() and last.isdigit() and 1 <= int(first) <= int(last) <= 65535):
@@ -140,13 +201,15 @@ def _port_range(key: str, value: object) -> str:
 _READERS: Mapping[str, Any] = {
     "instance_type": _text,
     "availability_zone": _text,
-    "attributes": _table,
+    "attributes": _attributes,
     "tags": _table,
+    "os_family": _os_family,
+    "resources": _amounts,
     "reserved_ports": _ports,
     "reserved_ports_udp": _ports,
     "reserved_memory_mib": _count,
     "reserved_cpu": _count,
-    "gpus": _texts,
+    "gpus": _gpus,
     "host_mounts": _paths,
     "devices": _paths,
     "allow_privileged": _flag,

@@ -30,7 +30,7 @@ def hello(cluster: str, incarnation: int, host: Fingerprint, engine_version: str
 
 
 def _resources(host: Fingerprint) -> list[resource_pb2.Resource]:
-    numbers = (("CPU", host.cpu), ("MEMORY", host.memory_mib))
+    numbers = (("CPU", host.cpu), ("MEMORY", host.memory_mib), *host.custom.items())
     sets: tuple[tuple[str, Iterable[object]], ...] = (
         ("PORTS", host.ports),
         ("PORTS_UDP", host.ports_udp),

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from shoal_agent.configuration import RESERVED_PORTS, Configuration
+from shoal_agent.configuration import RESERVED_PORTS, BadConfiguration, Configuration
 
 CPU_UNITS_PER_CORE = 1024
 _ARCHITECTURES = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "arm64", "arm64": "arm64"}
@@ -26,6 +26,7 @@ class Fingerprint:
     attributes: Mapping[str, str]
     tags: Mapping[str, str]
     hostname: str
+    custom: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +43,15 @@ class Host:
 
 
 def fingerprint(host: Host, rules: Configuration) -> Fingerprint:
-    """Pure. What the operator sets wins over what was found."""
+    """Pure. What the operator sets wins over what was found. Raises BadConfiguration for another system's family."""
+    machine = host.machine.lower()
     attributes = {
         "ecs.os-type": host.system.lower(),
-        "ecs.os-family": host.system.upper(),
-        "ecs.cpu-architecture": _ARCHITECTURES.get(host.machine, host.machine),
+        "ecs.cpu-architecture": _ARCHITECTURES.get(machine, machine),
         "shoal.disk-mib": str(host.disk_mib),
     }
+    if family := _os_family(host.system, rules.os_family):
+        attributes["ecs.os-family"] = family
     if rules.instance_type:
         attributes["ecs.instance-type"] = rules.instance_type
     if rules.availability_zone:
@@ -62,7 +65,18 @@ def fingerprint(host: Host, rules: Configuration) -> Fingerprint:
         attributes=attributes | dict(rules.attributes),
         tags=dict(rules.tags),
         hostname=host.hostname,
+        custom=dict(rules.resources),
     )
+
+
+def _os_family(system: str, said: str | None) -> str | None:
+    """As task definitions ask for it; None if it is not known for sure. Python tells the release of a Windows, but
+    not whether it is Core or Full, and a container of the other would not start there: only the operator knows."""
+    if said is None:
+        return "LINUX" if system == "Linux" else None
+    if said.partition("_")[0] != system.upper():
+        raise BadConfiguration("os_family", f"{said} cannot be: this host runs {system}")
+    return said
 
 
 def look(disk: Path) -> Host:

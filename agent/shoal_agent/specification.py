@@ -12,9 +12,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from shoal.quantity import cpu_units, memory_mib
+from shoal.requirements import effective
 
 from shoal_agent import labels
 from shoal_agent.configuration import Configuration
+from shoal_agent.gpus import device_requests, environment
 from shoal_agent.labels import Owner
 from shoal_agent.mounts import mounts, task_volumes
 from shoal_agent.permissions import check_task, privileges
@@ -86,13 +88,17 @@ def _specification(
         **_limits(definition, container, override, wanted.overrides),
         **_network(container, network_mode, ports, wanted.task_id, owner),
         **_files(definition, container, wanted.task_id, owner, rules),
-        **_kernel(definition, container, wanted.gpu_ids.get(name, ())),
+        **_kernel(definition, container),
         **privileges(container, rules),
         "LogConfig": _logs(container),
         "RestartPolicy": {"Name": "no"},
         "OomScoreAdj": 0,
     }
-    body = {**_process(container, override, wanted.fence), "ExposedPorts": ports.exposed, "HostConfig": host}
+    requirements = effective(container, override)
+    if requests := device_requests(requirements, wanted.gpu_ids.get(name, ())):
+        host["DeviceRequests"] = requests
+    process = _process(container, override, wanted.fence, environment(requirements))
+    body = {**process, "ExposedPorts": ports.exposed, "HostConfig": host}
     if network_mode != "host" and container.get("hostname"):
         body["Hostname"] = container["hostname"]
     body["Labels"] = _labels(body, wanted, definition, container, owner, volumes, ports)
@@ -106,16 +112,18 @@ def _override(overrides: Document, name: str) -> Document:
     return {}
 
 
-def _process(container: Document, override: Document, fence: int) -> dict[str, Any]:
+def _process(container: Document, override: Document, fence: int, limits: Mapping[str, str]) -> dict[str, Any]:
+    """`limits` are what the agent would set, unless the definition does."""
     for field_name in ("secrets", "environmentFiles"):
         if container.get(field_name):
             raise Refused(field_name, "not supported; the task would start without them")
-    environment = {entry["name"]: entry.get("value", "") for entry in container.get("environment", ())}
-    environment |= {entry["name"]: entry.get("value", "") for entry in override.get("environment", ())}
-    environment["TASK_FENCE"] = str(fence)
+    variables = dict(limits)
+    for entry in (*container.get("environment", ()), *override.get("environment", ())):
+        variables[entry["name"]] = entry.get("value", "")
+    variables["TASK_FENCE"] = str(fence)
     body: dict[str, Any] = {
         "Image": container["image"],
-        "Env": [f"{name}={value}" for name, value in environment.items()],
+        "Env": [f"{name}={value}" for name, value in variables.items()],
         "Tty": bool(container.get("pseudoTerminal")),
         "OpenStdin": bool(container.get("interactive")),
         "StopTimeout": container.get("stopTimeout", STOP_TIMEOUT_SECONDS),
@@ -219,9 +227,9 @@ def _tmpfs(entry: Document) -> str:
     return ",".join([*entry.get("mountOptions", ()), *([f"size={entry['size']}m"] if entry.get("size") else [])])
 
 
-def _kernel(definition: Document, container: Document, gpu_ids: tuple[str, ...]) -> dict[str, Any]:
+def _kernel(definition: Document, container: Document) -> dict[str, Any]:
     limits = container.get("ulimits", ())
-    kernel: dict[str, Any] = {
+    return {
         "Ulimits": [
             {"Name": entry["name"], "Soft": entry["softLimit"], "Hard": entry["hardLimit"]} for entry in limits
         ],
@@ -230,9 +238,6 @@ def _kernel(definition: Document, container: Document, gpu_ids: tuple[str, ...])
         "PidMode": "host" if definition.get("pidMode") == "host" else "",
         "IpcMode": definition["ipcMode"] if definition.get("ipcMode") in ("host", "none") else "private",
     }
-    if gpu_ids:
-        kernel["DeviceRequests"] = [{"DeviceIDs": list(gpu_ids), "Capabilities": [["gpu"]]}]
-    return kernel
 
 
 def _logs(container: Document) -> Document:

@@ -46,6 +46,18 @@ HELLOS: dict[str, tuple[dict[str, Any], str]] = {
         "hello.resources[2].stringSetValue[0]",
     ),
     "many GPUs": (resource(name="GPU", string_set_value=["a"] * MANY), "hello.resources[2].stringSetValue"),
+    "a resource in another case": (
+        resource(name="gpu", type="INTEGER", integer_value=1),
+        "hello.resources[2].name",
+    ),
+    "a resource for a terminal": (
+        resource(name="\x1b[2J", type="INTEGER", integer_value=1),
+        "hello.resources[2].name",
+    ),
+    "less than nothing of a resource": (
+        resource(name="licence", type="INTEGER", integer_value=-1),
+        "hello.resources[2].integerValue",
+    ),
     "many resources": ({"resources": [resource_pb2.Resource()] * MANY}, "hello.resources"),
     "many attributes": ({"attributes": [resource_pb2.Attribute(name="a")] * MANY}, "hello.attributes"),
     "an attribute without a name": ({"attributes": [resource_pb2.Attribute()]}, "hello.attributes[0].name"),

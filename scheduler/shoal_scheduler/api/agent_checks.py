@@ -7,6 +7,8 @@ import math
 import re
 from collections.abc import Iterable, Mapping, Sized
 
+from shoal import requirements
+from shoal.problems import quoted
 from shoal.v1 import agent_pb2 as pb
 from shoal.v1 import resource_pb2, task_pb2
 
@@ -14,7 +16,8 @@ from shoal_scheduler.api.fields import refuse
 from shoal_scheduler.api.validate_names import attribute_problems, name_problems, tags_problems
 from shoal_scheduler.model.refusal import invalid_field
 
-RESOURCES_MAX = 20
+# Those of every instance, and some of its cluster's own.
+RESOURCES_MAX = 40
 SET_VALUES_MAX = 1000
 ATTRIBUTES_MAX = 100
 CONTAINERS_MAX = 10
@@ -63,11 +66,18 @@ def _check_resource(field: str, resource: resource_pb2.Resource) -> None:
         raise invalid_field(f"{field}.integerValue", "must not be negative.")
     if not math.isfinite(resource.double_value):
         raise invalid_field(f"{field}.doubleValue", "must be a number.")
+    if is_custom(resource) and (wrong := requirements.name_problem(resource.name)):
+        raise invalid_field(f"{field}.name", f"{quoted(resource.name)} {wrong}.")
     is_port = resource.name in ("PORTS", "PORTS_UDP")
     for index, value in enumerate(resource.string_set_value):
         if is_port and not (_PORT.fullmatch(value) and int(value) <= PORT_MAX):
             raise invalid_field(f"{field}.stringSetValue[{index}]", f"must be a port, 0 to {PORT_MAX}.")
         _check_id(f"{field}.stringSetValue[{index}]", value)
+
+
+def is_custom(resource: resource_pb2.Resource) -> bool:
+    """True for a resource of the cluster's own, such as licences. What else is not known, a newer agent says."""
+    return resource.type == "INTEGER" and resource.name not in (requirements.GPU, *requirements.INSTANCE_RESOURCES)
 
 
 def check_report(field: str, report: pb.TaskReport) -> None:

@@ -7,7 +7,7 @@ from shoal import arn
 from shoal.v1 import agent_pb2 as pb
 from shoal.v1 import log_pb2, task_pb2
 
-from shoal_scheduler.api.agent_checks import text
+from shoal_scheduler.api.agent_checks import is_custom, text
 from shoal_scheduler.api.convert import definition_message, overrides_message
 from shoal_scheduler.control import inputs as i
 from shoal_scheduler.dispatch import LogsWanted
@@ -41,13 +41,18 @@ def hello_input(hello: pb.Hello, instance: str) -> i.AgentHello:
         hostname=text(hello.hostname, NAME_CHARACTERS_MAX),
         cpu=number("CPU"),
         memory_mib=number("MEMORY"),
-        gpu_ids=tuple(texts("GPU")),
+        gpu_ids=tuple(dict.fromkeys(texts("GPU"))),
         reserved_tcp=tuple(int(port) for port in texts("PORTS")),
         reserved_udp=tuple(int(port) for port in texts("PORTS_UDP")),
         agent_version=text(hello.version_info.agent_version, NAME_CHARACTERS_MAX),
         docker_version=text(hello.version_info.docker_version, NAME_CHARACTERS_MAX),
         attributes={attribute.name: attribute.value for attribute in hello.attributes},
         tags={tag.key: tag.value for tag in hello.tags},
+        custom={
+            name: resource.integer_value
+            for name, resource in resources.items()
+            if is_custom(resource) and resource.integer_value
+        },
     )
 
 
@@ -130,6 +135,8 @@ def _add(tables: Tables, message: pb.Assignments, named: set[str], task: Task) -
     )
     if launch.overrides:
         assignment.overrides.CopyFrom(overrides_message(launch))
+    for container, ids in (task.gpu_ids or {}).items():
+        assignment.gpu_ids[container].values.extend(ids)
     if task.stop_code:
         assignment.stop_code, assignment.stopped_reason = task.stop_code, task.stopped_reason
     definition = tables.definition(family, int(number))

@@ -1,5 +1,6 @@
 """Records to messages. The other direction is in each noun's module, beside its checks."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from google.protobuf.message import Message
@@ -7,6 +8,7 @@ from shoal import arn, awsjson
 from shoal.v1 import cluster_pb2, container_instance_pb2, event_pb2, resource_pb2, task_definition_pb2, task_pb2
 
 from shoal_scheduler.events import EventRecord
+from shoal_scheduler.model.ask import Port
 from shoal_scheduler.model.candidate import Candidate
 from shoal_scheduler.model.cluster import Cluster
 from shoal_scheduler.model.definition import Definition
@@ -135,6 +137,8 @@ def _container(task: Task, state: ContainerState, definition: Definition | None)
     ):
         if json_name in document:
             setattr(message, name, str(document[json_name]))
+    if task.gpu_ids:
+        message.gpu_ids.extend(task.gpu_ids.get(state.name, ()))
     if state.exit_code is not None:
         message.exit_code = state.exit_code
     for binding in state.bindings:
@@ -180,8 +184,8 @@ def instance_message(candidate: Candidate, *, with_tags: bool = False) -> contai
     message.attributes.extend(
         resource_pb2.Attribute(name=name, value=value) for name, value in sorted(instance.attributes.items())
     )
-    tcp_used = [port.first for port in used.ports if port.protocol == "tcp"]
-    udp_used = [port.first for port in used.ports if port.protocol == "udp"]
+    tcp_used = _ports_used(used.ports, "tcp")
+    udp_used = _ports_used(used.ports, "udp")
     message.registered_resources.extend(
         _resources(instance.cpu, instance.memory_mib, instance.reserved_tcp, instance.reserved_udp)
     )
@@ -195,9 +199,17 @@ def instance_message(candidate: Candidate, *, with_tags: bool = False) -> contai
     )
     if instance.gpu_ids:
         message.registered_resources.add(name="GPU", type="STRINGSET", string_set_value=instance.gpu_ids)
+        message.remaining_resources.add(name="GPU", type="STRINGSET", string_set_value=candidate.free_gpus)
+    for name, amount in sorted(instance.custom.items()):
+        message.registered_resources.add(name=name, type="INTEGER", integer_value=amount)
+        message.remaining_resources.add(name=name, type="INTEGER", integer_value=candidate.free_custom(name))
     if with_tags:
         message.tags.extend(tag_messages(instance.tags))
     return message
+
+
+def _ports_used(ports: Iterable[Port], protocol: str) -> list[int]:
+    return [number for port in ports if port.protocol == protocol for number in range(port.first, port.last + 1)]
 
 
 def _resources(cpu: int, memory_mib: int, tcp: tuple[int, ...], udp: tuple[int, ...]) -> list[resource_pb2.Resource]:

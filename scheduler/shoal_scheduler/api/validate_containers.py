@@ -11,6 +11,7 @@ from shoal_scheduler.api.validate_image import image_problems
 from shoal_scheduler.api.validate_linux import linux_problems
 from shoal_scheduler.api.validate_names import name_problems
 from shoal_scheduler.api.validate_network import network_problems
+from shoal_scheduler.api.validate_requirements import requirement_problems
 from shoal_scheduler.api.validate_values import (
     Document,
     Problems,
@@ -51,7 +52,8 @@ def container_problems(path: str, container: Document, definition: Document) -> 
     yield from _health_problems(f"{path}.healthCheck", container.get("healthCheck"))
     yield from _restart_problems(f"{path}.restartPolicy", container.get("restartPolicy"))
     yield from _log_problems(f"{path}.logConfiguration", container.get("logConfiguration"))
-    yield from _requirement_problems(path, container, definition)
+    accelerators = [device.get("deviceName") for device in definition.get("inferenceAccelerators", ())]
+    yield from requirement_problems(path, container, accelerators)
     yield from _word_problems(path, container)
 
 
@@ -147,29 +149,6 @@ def _log_problems(path: str, log: Document | None) -> Problems:
     yield from one_of(f"{path}.logDriver", log.get("logDriver"), LOG_DRIVERS)
     for index, secret in enumerate(log.get("secretOptions", ())):
         yield from required(f"{path}.secretOptions[{index}]", secret, "name", "valueFrom")
-
-
-def _requirement_problems(path: str, container: Document, definition: Document) -> Problems:
-    accelerators = {device.get("deviceName") for device in definition.get("inferenceAccelerators", ())}
-    types = ("GPU", "InferenceAccelerator", "NeuronDevice")
-    for index, requirement in enumerate(container.get("resourceRequirements", ())):
-        at = f"{path}.resourceRequirements[{index}]"
-        kind, value = requirement.get("type"), requirement.get("value")
-        yield from required(at, requirement, "type")
-        yield from one_of(f"{at}.type", kind, types)
-        if kind == "GPU":
-            yield from _gpu_problems(at, value, "sharingStrategy" in requirement)
-        elif kind == "NeuronDevice" and value != "ALL":
-            yield Problem(f"{at}.value", f"must be ALL for NeuronDevice, not {quoted(value)}")
-        elif kind == "InferenceAccelerator" and value not in accelerators:
-            yield Problem(f"{at}.value", f"{quoted(value)} is no deviceName of inferenceAccelerators")
-
-
-def _gpu_problems(at: str, value: str | None, shared: bool) -> Problems:
-    if (value is not None) == shared:
-        yield Problem(at, "give either value, the number of GPUs, or sharingStrategy")
-    elif value is not None and not re.fullmatch(r"ALL|[1-9][0-9]{0,2}", value):
-        yield Problem(f"{at}.value", f'must be a number of GPUs such as "1", or "ALL", not {quoted(value)}')
 
 
 def _word_problems(path: str, container: Document) -> Problems:

@@ -4,6 +4,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
+from shoal import attributes
 from shoal.problems import Problem, quoted
 
 from shoal_scheduler.api.validate_values import (
@@ -17,8 +18,6 @@ from shoal_scheduler.api.validate_values import (
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,255}")
 _CLUSTER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,254}")
-_ATTRIBUTE_NAME = re.compile(r"[A-Za-z0-9_./\\-]{1,128}")
-_ATTRIBUTE_VALUE = re.compile(r"(?! )[A-Za-z0-9_./\\@: -]{1,128}(?<! )")
 _TAG_PUNCTUATION = frozenset("_.:/=+-@")
 
 TAGS_MAX = 50
@@ -42,12 +41,12 @@ def cluster_name_problems(field: str, name: str | None) -> Problems:
         yield Problem(field, f"{quoted(name)} is not a cluster name; {rule}")
 
 
-def attributes_problems(field: str, attributes: Sequence[Document]) -> Problems:
+def attributes_problems(field: str, given: Sequence[Document]) -> Problems:
     """Of PutAttributes and DeleteAttributes."""
-    if not attributes:
+    if not given:
         yield Problem(field, "is required: at least one attribute")
-    yield from at_most(field, attributes, ATTRIBUTES_PER_CALL_MAX)
-    for index, attribute in enumerate(attributes):
+    yield from at_most(field, given, ATTRIBUTES_PER_CALL_MAX)
+    for index, attribute in enumerate(given):
         yield from attribute_problems(f"{field}[{index}]", attribute)
 
 
@@ -56,12 +55,10 @@ def attribute_problems(field: str, attribute: Document) -> Problems:
     name, value = attribute.get("name"), attribute.get("value")
     if name is None:
         yield Problem(f"{field}.name", "is required")
-    elif not _ATTRIBUTE_NAME.fullmatch(name):
-        rule = r"use 1 to 128 letters, digits and - _ . / \ "
-        yield Problem(f"{field}.name", f"{quoted(name)} is not an attribute name; {rule.rstrip()}")
-    if value is not None and not _ATTRIBUTE_VALUE.fullmatch(value):
-        rule = r"use 1 to 128 letters, digits, spaces and - _ . / \ @ : with no space at either end"
-        yield Problem(f"{field}.value", f"{quoted(value)} is not an attribute value; {rule}")
+    elif not attributes.NAME.fullmatch(name):
+        yield Problem(f"{field}.name", f"{quoted(name)} is not an attribute name; {attributes.NAME_RULE}")
+    if value is not None and not attributes.VALUE.fullmatch(value):
+        yield Problem(f"{field}.value", f"{quoted(value)} is not an attribute value; {attributes.VALUE_RULE}")
     yield from one_of(f"{field}.targetType", attribute.get("targetType"), ("container-instance",))
 
 

@@ -45,14 +45,36 @@ def host_port_problems(containers: Sequence[Document], mode: str) -> Problems:
     """An instance's port goes to one container of the task."""
     if mode not in ("bridge", "default", "host"):
         return
-    taken: list[tuple[str, str]] = []
+    taken: list[tuple[str, int, int, int, str]] = []
     for number, container in enumerate(containers):
         for index, mapping in enumerate(container.get("portMappings", ())):
-            port = mapping.get("hostPort") or (mapping.get("containerPort") if mode == "host" else None)
-            if port:
-                field = f"containerDefinitions[{number}].portMappings[{index}].hostPort"
-                taken.append((field, f"{port}/{mapping.get('protocol', 'tcp')}"))
-    yield from unique(taken, "{value} is taken by {first}; choose another or leave it out for a dynamic one")
+            first, last = _host_ports(mapping, mode)
+            key = "containerPortRange" if "containerPortRange" in mapping else "hostPort"
+            field = f"containerDefinitions[{number}].portMappings[{index}].{key}"
+            if first:
+                taken.append((mapping.get("protocol", "tcp"), first, last, len(taken), field))
+    yield from _overlaps(taken)
+
+
+def _overlaps(taken: list[tuple[str, int, int, int, str]]) -> Problems:
+    """Of (protocol, first, last, place in the document, field): told of what stands later in the document."""
+    widest = ("", 0, 0, 0, "")  # of those before, by number, the one that goes furthest
+    for each in sorted(taken):
+        protocol, first, last, place, field = each
+        if protocol == widest[0] and first <= widest[2]:
+            (_, other), (_, later) = sorted([(widest[3], widest[4]), (place, field)])
+            what = "choose another or leave it out for a dynamic one" if later.endswith("hostPort") else "part them"
+            yield Problem(later, f"{quoted(f'{first}/{protocol}')} is taken by {other}; {what}")
+        if protocol != widest[0] or last > widest[2]:
+            widest = each
+
+
+def _host_ports(mapping: Document, mode: str) -> tuple[int, int]:
+    """The ports of the instance that a mapping takes, first and last; 0 is none. A range is told wrong elsewhere."""
+    if mode == "host" and (bounds := _RANGE.fullmatch(mapping.get("containerPortRange", ""))):
+        return int(bounds[1]), int(bounds[2])
+    port = mapping.get("hostPort") or (mapping.get("containerPort") if mode == "host" else None) or 0
+    return port, port
 
 
 def _mapping_list_problems(path: str, mappings: Sequence[Document], mode: str) -> Problems:

@@ -2,13 +2,21 @@
 
 import json
 import re
+from collections.abc import Sequence
 
+from shoal import requirements
 from shoal.problems import Problem, quoted
 
 from shoal_scheduler.api.validate_containers import resource_problems
 from shoal_scheduler.api.validate_names import cluster_name_problems, tags_problems
-from shoal_scheduler.api.validate_runnable import runnable_problems
-from shoal_scheduler.api.validate_task_definition import COMPATIBILITIES, constraint_problems, task_size_problems
+from shoal_scheduler.api.validate_requirements import requirement_problems
+from shoal_scheduler.api.validate_runnable import device_problems, gpu_problems, runnable_problems
+from shoal_scheduler.api.validate_task_definition import (
+    COMPATIBILITIES,
+    CONSTRAINTS_MAX,
+    constraint_problems,
+    task_size_problems,
+)
 from shoal_scheduler.api.validate_values import (
     Document,
     Problems,
@@ -26,6 +34,10 @@ __all__ = ["run_task_problems", "run_task_warnings", "runnable_problems", "start
 REQUEST_BYTES_MAX = 256 * 1024  # tags, constraints and overrides at their longest stay below
 COUNT_MAX = 10_000
 STRATEGIES_MAX = 5
+
+# ECS has no fragmentation, and no binpack on gpu.
+STRATEGIES = ("random", "spread", "binpack", "fragmentation")
+BINPACK_FIELDS = ("cpu", "memory", "gpu")
 INSTANCES_MAX = 10
 OVERRIDES_CHARACTERS_MAX = 8192
 _GROUP = re.compile(r"[A-Za-z0-9_.:/-]{1,255}")
@@ -49,7 +61,7 @@ _WITHOUT_EFFECT = {
 
 def run_task_problems(document: Document, definition: Document | None = None) -> list[Problem]:
     """Of a RunTaskRequest. With the task definition it names, its overrides are held against that as well."""
-    return [*_request_problems(document, definition), *_placement_problems(document)][:_PROBLEMS_MAX]
+    return [*_request_problems(document, definition), *_placement_problems(document, definition)][:_PROBLEMS_MAX]
 
 
 def start_task_problems(document: Document, definition: Document | None = None) -> list[Problem]:
@@ -99,9 +111,15 @@ def _word_problems(key: str, document: Document, rule: re.Pattern[str], how: str
         yield Problem(key, f"{quoted(text)} is not allowed; use {how}")
 
 
-def _placement_problems(document: Document) -> Problems:
+def _placement_problems(document: Document, definition: Document | None) -> Problems:
     yield from between("count", document.get("count"), 1, COUNT_MAX)
     yield from constraint_problems(document, ("distinctInstance", "memberOf"))
+    own, given = len((definition or {}).get("placementConstraints", ())), len(document.get("placementConstraints", ()))
+    if own and given <= CONSTRAINTS_MAX < own + given:
+        yield Problem(
+            "placementConstraints",
+            f"has {given} entries and the task definition {own} more; at most {CONSTRAINTS_MAX} are allowed together",
+        )
     strategies = document.get("placementStrategy", ())
     yield from at_most("placementStrategy", strategies, STRATEGIES_MAX)
     for index, strategy in enumerate(strategies[:STRATEGIES_MAX]):
@@ -111,12 +129,12 @@ def _placement_problems(document: Document) -> Problems:
 def _strategy_problems(path: str, strategy: Document) -> Problems:
     kind, field = strategy.get("type"), strategy.get("field")
     yield from required(path, strategy, "type")
-    yield from one_of(f"{path}.type", kind, ("random", "spread", "binpack"))
-    if kind == "random" and field:
-        yield Problem(f"{path}.field", "random takes no field; take it out")
+    yield from one_of(f"{path}.type", kind, STRATEGIES)
+    if kind in ("random", "fragmentation") and field:
+        yield Problem(f"{path}.field", f"{kind} takes no field; take it out")
     # The services take CPU and MEMORY, too, and print them in lower case.
-    if kind == "binpack" and (field or "").lower() not in ("cpu", "memory"):
-        yield Problem(f"{path}.field", f"must be cpu or memory for binpack, not {quoted(field)}")
+    if kind == "binpack" and (field or "").lower() not in BINPACK_FIELDS:
+        yield Problem(f"{path}.field", f"must be cpu, memory or gpu for binpack, not {quoted(field)}")
     if kind == "spread" and field not in ("instanceId", "host") and not _SPREAD_ATTRIBUTE.fullmatch(field or ""):
         hint = f"; write attribute:{field}" if field and field.startswith("ecs.") else ""
         rule = "instanceId, host or attribute:<name>"
@@ -141,6 +159,28 @@ def _override_problems(overrides: Document, definition: Document | None) -> Prob
         if "name" in override
     ]
     yield from unique(names, "{value} is overridden twice, first by {first}; join them")
+    yield from _device_problems(containers, definition)
+
+
+def _device_problems(overrides: Sequence[Document], definition: Document | None) -> Problems:
+    """Whether the devices that the overrides ask for can be handed out, with those of the other containers."""
+    path = "overrides.containerOverrides"
+    if not any(override.get("resourceRequirements") for override in overrides):
+        return
+    problems = [
+        problem
+        for index, override in enumerate(overrides)
+        for problem in requirement_problems(f"{path}[{index}]", override, None)
+    ] or list(device_problems(path, overrides))
+    if problems:
+        yield from problems
+    elif definition is not None:
+        by_name = {override.get("name"): override for override in overrides}
+        containers = [
+            {"resourceRequirements": requirements.effective(each, by_name.get(each.get("name"), {}))}
+            for each in definition.get("containerDefinitions", ())
+        ]
+        yield from gpu_problems(path, containers)
 
 
 def _container_override_problems(path: str, override: Document, definition: Document | None) -> Problems:
@@ -160,6 +200,5 @@ def _container_override_problems(path: str, override: Document, definition: Docu
     for index, variable in enumerate(override.get("environment", ())):
         yield from environment_name(f"{path}.environment[{index}].name", variable.get("name"))
         yield from without_nul(f"{path}.environment[{index}].value", variable.get("value"))
-    for key in ("environmentFiles", "resourceRequirements"):
-        if override.get(key):
-            yield Problem(f"{path}.{key}", "is not supported yet; leave it out")
+    if override.get("environmentFiles"):
+        yield Problem(f"{path}.environmentFiles", "is not supported yet; leave it out")

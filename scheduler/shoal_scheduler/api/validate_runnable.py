@@ -3,6 +3,9 @@
 Running such a task without what it asks for would be worse than not running it, so RunTask refuses it by name.
 """
 
+from collections.abc import Sequence
+
+from shoal import requirements
 from shoal.problems import Problem
 
 from shoal_scheduler.api.validate_values import Document, Problems
@@ -12,7 +15,6 @@ _MANAGED_VOLUMES = tuple(kind for kind in VOLUME_KINDS if kind not in ("host", "
 _NOT_YET = {
     "secrets": "secrets are not delivered yet",
     "environmentFiles": "environment files are not read yet",
-    "resourceRequirements": "GPUs and other devices are not handed out yet",
     "firelensConfiguration": "log routers are not supported yet",
     "credentialSpecs": "credential specifications are not supported yet",
 }
@@ -38,9 +40,33 @@ def _problems(document: Document) -> Problems:
         for key, why in _NOT_YET.items():
             if container.get(key):
                 yield Problem(f"containerDefinitions[{index}].{key}", f"{why}; register it without")
+    yield from device_problems("containerDefinitions", containers)
     for index, volume in enumerate(document.get("volumes", ())):
         for kind in _MANAGED_VOLUMES:
             if kind in volume:
                 yield Problem(f"volumes[{index}].{kind}", "cannot be mounted yet; use host or a Docker volume")
         if volume.get("configuredAtLaunch"):
             yield Problem(f"volumes[{index}].configuredAtLaunch", "volumes cannot be made at launch yet")
+
+
+def device_problems(path: str, containers: Sequence[Document]) -> Problems:
+    """Devices of the containers at `path` that cannot be handed out, alone or together."""
+    told = False
+    for index, container in enumerate(containers):
+        for number, requirement in enumerate(container.get("resourceRequirements", ())):
+            at, kind = f"{path}[{index}].resourceRequirements[{number}]", requirement.get("type")
+            if kind in requirements.ACCELERATORS:
+                yield Problem(f"{at}.type", f"{kind} is not handed out; leave it out")
+            elif kind == requirements.GPU and requirement.get("value") == "ALL":
+                told = True
+                yield Problem(f"{at}.value", "ALL is another number on each instance; write how many GPUs it needs")
+    if not told:
+        yield from gpu_problems(path, containers)
+
+
+def gpu_problems(path: str, containers: Sequence[Document]) -> Problems:
+    """What containers that are all right alone cannot have together."""
+    try:
+        requirements.task_gpus(container.get("resourceRequirements", ()) for container in containers)
+    except ValueError as wrong:
+        yield Problem(path, str(wrong))

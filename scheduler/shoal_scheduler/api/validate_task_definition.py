@@ -11,6 +11,7 @@ namespaces) is accepted with a warning; the agent decides. What nothing could ev
 import json
 from itertools import islice
 
+from shoal.attributes import OPERATING_SYSTEMS
 from shoal.problems import Problem, member, quoted
 from shoal.quantity import cpu_units, memory_mib
 
@@ -47,11 +48,6 @@ CONSTRAINTS_MAX = 10
 EXPRESSION_CHARACTERS_MAX = 2000
 CPU_UNITS_MIN = 128
 COMPATIBILITIES = ("EC2", "FARGATE", "EXTERNAL", "MANAGED_INSTANCES")
-OPERATING_SYSTEMS = (
-    "LINUX",
-    *(f"WINDOWS_SERVER_{edition}" for edition in ("2016_FULL", "2019_CORE", "2019_FULL", "2022_CORE", "2022_FULL")),
-    *(f"WINDOWS_SERVER_{edition}" for edition in ("2025_CORE", "2025_FULL", "2004_CORE", "20H2_CORE")),
-)
 _PROBLEMS_MAX = 50
 
 

@@ -6,6 +6,7 @@ Nothing is ignored silently: whatever field has no effect is named, with what ha
 from collections.abc import Mapping
 
 from shoal.problems import Problem, member, quoted
+from shoal.requirements import PUBLISHED
 
 from shoal_scheduler.api.validate_runnable import runnable_problems
 from shoal_scheduler.api.validate_values import Document, Problems, is_windows
@@ -91,6 +92,8 @@ def _container_list_warnings(document: Document) -> Problems:
         yield from _container_warnings(path, container)
         yield from _environment_warnings(path, container)
         yield from _network_warnings(path, container, mode)
+        for number, requirement in enumerate(container.get("resourceRequirements", ())):
+            yield from _requirement_warnings(f"{path}.resourceRequirements[{number}]", requirement)
         yield from _linux_warnings(path, container, has_memory="memory" in document or "memory" in container)
         for number, mapping in enumerate(container.get("portMappings", ())):
             yield from _port_warnings(f"{path}.portMappings[{number}]", mapping, mode)
@@ -138,6 +141,25 @@ def _network_warnings(path: str, container: Document, mode: str) -> Problems:
         yield Problem(f"{path}.portMappings", "has no effect with disableNetworking")
 
 
+def _requirement_warnings(path: str, requirement: Document) -> Problems:
+    kind = requirement["type"]
+    if kind not in PUBLISHED:
+        rule = f"resources = {{ {quoted(kind) if '.' in kind else kind} = N }} in its agent's configuration"
+        yield Problem(f"{path}.type", f"{kind} is none of ECS's: runs only on instances that offer it, by {rule}")
+    mps = requirement.get("sharingStrategy", {}).get("nvidiaMps", {})
+    if not mps:
+        return
+    yield Problem(
+        f"{path}.sharingStrategy.nvidiaMps.memory",
+        "limits the container, but is not counted: GPUs are shared out by maxComputePercent",
+    )
+    if mps.get("maxComputePercent", 100) == 100:
+        yield Problem(
+            f"{path}.sharingStrategy.nvidiaMps.maxComputePercent",
+            "without it, or with 100, the task takes all of a GPU",
+        )
+
+
 def _linux_warnings(path: str, container: Document, *, has_memory: bool) -> Problems:
     parameters = container.get("linuxParameters", {})
     if "maxSwap" in parameters and not has_memory:
@@ -159,7 +181,9 @@ def _port_warnings(path: str, mapping: Document, mode: str) -> Problems:
     if mode != "awsvpc" and taken in _USUALLY_RESERVED:
         yield Problem(f"{path}.hostPort", f"{taken} is kept by most instances for themselves; few can run this")
     if "containerPortRange" in mapping:
-        yield Problem(f"{path}.containerPortRange", "each port gets a dynamic host port of its own")
+        own = "takes these ports of the instance for the task, with networkMode host"
+        dynamic = "each port gets a dynamic host port of its own"
+        yield Problem(f"{path}.containerPortRange", own if mode == "host" else dynamic)
     for key in ("name", "appProtocol"):
         if key in mapping:
             yield Problem(f"{path}.{key}", "has no effect yet: nothing connects services by it")

@@ -160,6 +160,9 @@ class AgentHello:
     attributes: Mapping[str, str] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
 
+    # Resources of the cluster's own: how many the instance offers of each.
+    custom: Mapping[str, int] = field(default_factory=dict)
+
 
 @dataclass(frozen=True, slots=True)
 class SessionClosed:

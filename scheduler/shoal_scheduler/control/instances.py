@@ -56,6 +56,7 @@ def _as_said(known: Instance | None, request: i.AgentHello, now: int) -> Instanc
         "cpu": request.cpu,
         "memory_mib": request.memory_mib,
         "gpu_ids": request.gpu_ids,
+        "custom": dict(request.custom),
         "reserved_tcp": request.reserved_tcp,
         "reserved_udp": request.reserved_udp,
         "agent_version": request.agent_version,

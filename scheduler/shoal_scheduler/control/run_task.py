@@ -1,14 +1,13 @@
 """RunTask and StartTask: from a request to tasks on instances, or the reasons why not."""
 
 from collections.abc import Iterator, Sequence
-from itertools import islice
 
 import msgspec
 
 from shoal_scheduler.control import clusters, definitions, instances
 from shoal_scheduler.control import inputs as i
 from shoal_scheduler.control.context import Context, Outcome
-from shoal_scheduler.model.ask import Ask, gpus_by_container
+from shoal_scheduler.model.ask import Ask, deal_gpus
 from shoal_scheduler.model.definition import Definition
 from shoal_scheduler.model.refusal import Refused
 from shoal_scheduler.model.task import ContainerState, Failure, Launch, Task, ask_of
@@ -101,7 +100,8 @@ def placed_tasks(
     for index, spot in enumerate(spots, first):
         instance = found[spot.row]
         assert instance is not None, "a spot is on an instance"
-        gpu_ids = _gpu_ids(definition, launch, [instance.gpu_ids[gpu] for gpu in spot.gpus]) if spot.gpus else None
+        ids = [instance.gpu_ids[gpu] for gpu in spot.gpus]
+        gpu_ids = deal_gpus(definition, launch.overrides, ids) if ids else None
         yield Task(launch=launch, index=index, instance=instance.id, containers=containers, gpu_ids=gpu_ids)
 
 
@@ -113,14 +113,6 @@ def _waiting_tasks(launch: Launch, definition: Definition, first: int) -> Iterat
 
 def _containers(definition: Definition) -> tuple[ContainerState, ...]:
     return tuple(ContainerState(container["name"]) for container in definition.containers)
-
-
-def _gpu_ids(definition: Definition, launch: Launch, ids: list[str]) -> dict[str, tuple[str, ...]]:
-    """The chosen GPUs, dealt to the containers in their order."""
-    given, dealt = iter(ids), {}
-    for name, count in gpus_by_container(definition, launch.overrides):
-        dealt[name] = tuple(islice(given, count))
-    return dealt
 
 
 def _group(request: i.RunTask, definition: Definition) -> str:

@@ -1,14 +1,21 @@
 """What a task wants of an instance: resources, ports, constraints, preferences."""
 
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from itertools import islice
 from typing import Any, NamedTuple
 
 from shoal.quantity import cpu_units, memory_mib
+from shoal.requirements import MILLI_PER_GPU, custom, effective, task_gpus
 
 from shoal_scheduler.model.definition import Definition
 
+# Definitions whose resources are remembered: as many as are in use at a time, however many there are.
+_REMEMBERED = 1024
+
 
 class Port(NamedTuple):
-    """Ports of the host from `first` to `last`, both included; mostly one."""
+    """Ports of an instance that a task takes: first to last, mostly one."""
 
     protocol: str
     first: int
@@ -22,16 +29,16 @@ class Resources(NamedTuple):
     memory_mib: int = 0
     gpus: int = 0
 
-    # Thousandths of each of these GPUs; a whole one is 1000.
-    gpu_milli: int = 1000
+    # Thousandths of each of those GPUs: 1000 are a whole one, less is a share of a single one.
+    gpu_milli: int = MILLI_PER_GPU
     ports: tuple[Port, ...] = ()
 
-    # Whole things of other kinds, in the order of their names.
+    # Of the cluster's own, by name.
     custom: tuple[tuple[str, int], ...] = ()
 
 
 class Strategy(NamedTuple):
-    """`random`, `spread` over a field, or `binpack` on one."""
+    """`random`, `spread` over a field, `binpack` on one, or `fragmentation`."""
 
     type: str
     field: str = ""
@@ -50,59 +57,111 @@ class Ask(NamedTuple):
     required_attributes: tuple[tuple[str, str], ...] = ()
 
 
-def resources_of(definition: Definition, overrides: dict[str, Any]) -> Resources:
+class _Registered:
+    """A definition's document as a key. Documents never change, so each is equal to itself alone, and to find one
+    costs the same however big it is."""
+
+    __slots__ = ("document",)
+
+    def __init__(self, document: dict[str, Any]) -> None:
+        self.document = document
+
+    def __hash__(self) -> int:
+        return id(self.document)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Registered) and self.document is other.document
+
+
+def resources_of(definition: Definition, overrides: Mapping[str, Any]) -> Resources:
     """What placement subtracts (semantics of ECS): the task's own cpu and memory if given, else the sum over
-    its containers of cpu and of memoryReservation, or memory where there is no reservation."""
-    document = definition.document
+    its containers of cpu and of memoryReservation, or memory where there is no reservation.
+
+    Asked for every submission: what depends on the definition alone is worked out once.
+    """
+    if _resizes(overrides):
+        return _resources(definition.document, overrides)
+    return _registered_resources(_Registered(definition.document))
+
+
+def deal_gpus(definition: Definition, overrides: Mapping[str, Any], ids: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """The chosen GPUs by container: whole ones in the order of containers; one that is shared to each that shares."""
     changed = {override.get("name"): override for override in overrides.get("containerOverrides", ())}
-    containers = [
-        container | {key: value for key, value in changed.get(container["name"], {}).items() if key != "name"}
-        for container in definition.containers
-    ]
+    left, dealt = iter(ids), {}
+    for container in definition.containers:
+        wanted = task_gpus([effective(container, changed.get(container["name"], {}))])
+        if wanted.number:
+            dealt[container["name"]] = tuple(ids) if wanted.is_share else tuple(islice(left, wanted.number))
+    return dealt
+
+
+_SIZES = ("cpu", "memory", "memoryReservation", "resourceRequirements")
+
+
+def _resizes(overrides: Mapping[str, Any]) -> bool:
+    if not overrides:
+        return False
+    return any(key in entry for entry in (overrides, *overrides.get("containerOverrides", ())) for key in _SIZES)
+
+
+@lru_cache(_REMEMBERED)
+def _registered_resources(registered: _Registered) -> Resources:
+    return _resources(registered.document, {})
+
+
+def _resources(document: Mapping[str, Any], overrides: Mapping[str, Any]) -> Resources:
+    changed = {override.get("name"): override for override in overrides.get("containerOverrides", ())}
+    pairs = [(container, changed.get(container["name"], {})) for container in document["containerDefinitions"]]
+    requirements = [effective(container, override) for container, override in pairs]
+    containers = [{**container, **override} for container, override in pairs]
     task_cpu = overrides.get("cpu") or document.get("cpu")
     task_memory = overrides.get("memory") or document.get("memory")
-    cpu = cpu_units(task_cpu) if task_cpu else sum(c.get("cpu", 0) for c in containers)
-    memory = (
-        memory_mib(task_memory)
+    gpus = task_gpus(requirements)
+    return Resources(
+        cpu=cpu_units(task_cpu) if task_cpu else sum(c.get("cpu", 0) for c in containers),
+        memory_mib=memory_mib(task_memory)
         if task_memory
-        else sum(c.get("memoryReservation") or c.get("memory") or 0 for c in containers)
-    )
-    return Resources(cpu, memory, _gpus(containers), ports=_host_ports(document, containers))
-
-
-def _gpus(containers: list[dict[str, Any]]) -> int:
-    return sum(
-        int(requirement["value"])
-        for container in containers
-        for requirement in container.get("resourceRequirements", ())
-        if requirement.get("type") == "GPU"
+        else sum(c.get("memoryReservation") or c.get("memory") or 0 for c in containers),
+        gpus=gpus.number,
+        gpu_milli=gpus.milli,
+        ports=_host_ports(document, containers),
+        custom=custom(requirements),
     )
 
 
-def gpus_by_container(definition: Definition, overrides: dict[str, Any]) -> list[tuple[str, int]]:
-    raise NotImplementedError
-
-
-def _host_ports(document: dict[str, Any], containers: list[dict[str, Any]]) -> tuple[Port, ...]:
-    """Only ports the instance itself gives away: fixed ones in bridge mode, all of them in host mode. A task
-    with a network of its own (awsvpc) or none reserves nothing on its instance."""
+def _host_ports(document: Mapping[str, Any], containers: Sequence[Mapping[str, Any]]) -> tuple[Port, ...]:
+    """Only ports the instance itself gives away: fixed ones in bridge mode, all of them in host mode. A range gets
+    dynamic ports in bridge mode. A task with a network of its own (awsvpc) or none reserves nothing on its instance.
+    """
     mode = document.get("networkMode", "bridge")
     if mode in ("awsvpc", "none"):
         return ()
     ports = []
     for container in containers:
+        if container.get("disableNetworking"):
+            continue
         for mapping in container.get("portMappings", ()):
-            number = mapping.get("hostPort") or (mapping.get("containerPort", 0) if mode == "host" else 0)
-            if number:
-                ports.append(Port(mapping.get("protocol", "tcp"), number, number))
+            first, last = _host_range(mapping, mode)
+            if first:
+                ports.append(Port(mapping.get("protocol", "tcp"), first, last))
     return tuple(ports)
+
+
+def _host_range(mapping: Mapping[str, Any], mode: str) -> tuple[int, int]:
+    """0 is no port."""
+    if "containerPortRange" in mapping:
+        first, _, last = mapping["containerPortRange"].partition("-")
+        return (int(first), int(last)) if mode == "host" else (0, 0)
+    port = mapping.get("hostPort") or (mapping.get("containerPort", 0) if mode == "host" else 0)
+    return port, port
 
 
 _ARCHITECTURES = {"X86_64": "x86_64", "ARM64": "arm64"}
 
 
-def platform_of(document: dict[str, Any]) -> tuple[tuple[str, str], ...]:
-    """The attributes a definition's runtimePlatform demands."""
+def platform_of(document: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    """The attributes a definition's runtimePlatform demands, matched exactly: a Windows container runs on the release
+    of Windows it was made for, and an instance that does not say which it has is none."""
     platform = document.get("runtimePlatform", {})
     wanted = []
     if architecture := platform.get("cpuArchitecture"):

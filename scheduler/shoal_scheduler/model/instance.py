@@ -19,7 +19,7 @@ class Instance(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     memory_mib: int = 0
     gpu_ids: tuple[str, ...] = ()
 
-    # Whole things of other kinds that the agent was configured to offer: licences, FPGAs.
+    # Resources of the cluster's own, such as licences: how many it offers of each.
     custom: dict[str, int] = {}
 
     # Ports no task may ask for, such as ssh's.

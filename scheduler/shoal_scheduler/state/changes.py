@@ -1,6 +1,6 @@
 """What a step proposes: guarded writes to be made durable together, then applied to the tables.
 
-Sessions are the exception: they live in memory only, because a heartbeat must never cost a write.
+Some are the exception: they live in memory only, because what can be found again must never cost a write.
 """
 
 from dataclasses import dataclass
@@ -57,6 +57,23 @@ class SetSession:
     incarnation: int
 
 
+@dataclass(frozen=True, slots=True)
+class SetHeld:
+    """An instance is kept for the launch that has waited longest; "" for none. Volatile."""
+
+    cluster: str
+    instance: str = ""
+    launch: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SetUnsettled:
+    """The next step is to look at the cluster's queue again: this one had no room for all it could place. Volatile."""
+
+    cluster: str
+    unsettled: bool
+
+
 Change = (
     PutCluster
     | PutDefinition
@@ -66,4 +83,6 @@ Change = (
     | DeleteLaunch
     | PutTask
     | SetSession
+    | SetHeld
+    | SetUnsettled
 )

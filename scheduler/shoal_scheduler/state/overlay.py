@@ -11,7 +11,7 @@ from shoal_scheduler.state import changes as c
 from shoal_scheduler.state import keys
 from shoal_scheduler.state.capacity import put_instance, recount
 from shoal_scheduler.state.instance_table import InstanceTable
-from shoal_scheduler.state.tables import Tables
+from shoal_scheduler.state.tables import Held, Tables
 
 
 class Overlay:
@@ -28,6 +28,9 @@ class Overlay:
         self._sessions: dict[str, int] = {}
         self._rooms: dict[str, InstanceTable] = {}
         self.changes: list[c.Change] = []
+
+        # By cluster, instances where this step made room or changed a fact: what waits may fit there now.
+        self.stirred: dict[str, dict[str, None]] = {}
 
         # What stands for each key that the step writes so far.
         self.touched: set[object] = set()
@@ -93,6 +96,29 @@ class Overlay:
         known = self._asks.get(launch.id)
         return self._tables.launches[launch.id].ask if known is None else known
 
+    def waiting(self, cluster: str) -> list[Launch]:
+        """Launches with tasks that wait for room, the oldest first."""
+        known = self._tables.waiting.get(cluster, {})
+        found = (self._tables.launch(launch_id) for launch_id in known)
+        older = [launch for launch in found if launch is not None and launch.id not in self._gone]
+        newer = [launch for launch in self._launches.values() if launch.queue and launch.cluster == cluster]
+        return [*older, *newer]
+
+    def waiting_tasks(self, launch: Launch) -> list[Task]:
+        known = self._tables.waiting.get(launch.cluster, {}).get(launch.id)
+        indexes = range(launch.count) if known is None else known
+        found = (self.task(TaskKey(launch.id, index)) for index in indexes)
+        return [task for task in found if task is not None and not task.instance and not task.is_stopped]
+
+    def held(self, cluster: str) -> Held | None:
+        """The instance that is kept for a launch, if any."""
+        return self._tables.held.get(cluster)
+
+    @property
+    def unsettled(self) -> list[str]:
+        """Clusters whose queue was not looked at to its end."""
+        return list(self._tables.unsettled)
+
     # -- proposing -----------------------------------------------------------------------------------------
 
     def propose(self, changes: Sequence[c.Change], *, placed: bool = False) -> None:
@@ -141,16 +167,24 @@ class Overlay:
         key = task.key
         if task.instance and not placed:
             recount(self.room(task.launch.cluster), self.ask(task.launch).resources, self.task(key), task)
+            if task.is_stopped:
+                self._stir(task.launch.cluster, task.instance)
         self._tasks[key] = task
+
+    def _stir(self, cluster: str, instance_id: str) -> None:
+        self.stirred.setdefault(cluster, {})[instance_id] = None
 
     def _put_instance(self, instance: Instance) -> None:
         self._instances[instance.id] = instance
         tasks = ((task, self.ask(task.launch).resources) for task in self.tasks_on(instance.id))
         connected = bool(self.session(instance.id))
         put_instance(self.room(instance.cluster), instance, connected=connected, tasks=tasks)
+        self._stir(instance.cluster, instance.id)
 
     def _set_session(self, instance_id: str, incarnation: int) -> None:
         self._sessions[instance_id] = incarnation
         instance = self.instance(instance_id)
         if instance is not None:
             self.room(instance.cluster).set_connected(instance_id, bool(incarnation))
+            if incarnation:
+                self._stir(instance.cluster, instance_id)

@@ -6,6 +6,7 @@ records. Loading the store and applying the history give equal tables.
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import msgspec
 
@@ -30,6 +31,13 @@ class LaunchEntry:
     live: int = 0
 
 
+class Held(NamedTuple):
+    """An instance is kept for a launch that waits: nothing else is placed there."""
+
+    instance: str
+    launch: str
+
+
 @dataclass(slots=True)
 class Tables:
     clusters: dict[str, Cluster] = field(default_factory=dict)
@@ -46,8 +54,13 @@ class Tables:
     live_tasks: dict[str, dict[TaskKey, None]] = field(default_factory=dict)
     rooms: dict[str, InstanceTable] = field(default_factory=dict)
 
-    # Volatile: incarnation of the open session of each connected instance.
+    # Derived: tasks that wait for room, by cluster and launch, in the order in which they came.
+    waiting: dict[str, dict[str, dict[int, None]]] = field(default_factory=dict)
+
+    # Volatile: incarnation of the open session of each connected instance; see SetHeld and SetUnsettled.
     sessions: dict[str, int] = field(default_factory=dict)
+    held: dict[str, Held] = field(default_factory=dict)
+    unsettled: dict[str, None] = field(default_factory=dict)
 
     # -- reading -------------------------------------------------------------------------------------------
 
@@ -121,6 +134,14 @@ class Tables:
                 self.clusters[cluster.name] = cluster
             case c.SetSession(instance_id, incarnation):
                 self._set_session(instance_id, incarnation)
+            case c.SetHeld(cluster_name, instance_id, launch_id):
+                self.held.pop(cluster_name, None)
+                if instance_id:
+                    self.held[cluster_name] = Held(instance_id, launch_id)
+            case c.SetUnsettled(cluster_name, unsettled):
+                self.unsettled.pop(cluster_name, None)
+                if unsettled:
+                    self.unsettled[cluster_name] = None
 
     def _put_instance(self, instance: Instance) -> None:
         self.instances[instance.id] = instance
@@ -155,13 +176,27 @@ class Tables:
         entry.tasks[task.index] = task
         entry.live += (not task.is_stopped) - (before is not None and not before.is_stopped)
         if not task.instance:
+            self._set_waiting(task, not task.is_stopped)
             return
+        if before is not None and not before.instance:
+            self._set_waiting(task, False)
         recount(self.rooms[task.launch.cluster], entry.ask.resources, before, task)
         live = self.live_tasks.setdefault(task.instance, {})
         if holds(task):
             live[task.key] = None
         else:
             live.pop(task.key, None)
+
+
+    def _set_waiting(self, task: Task, waits: bool) -> None:
+        launches = self.waiting.setdefault(task.launch.cluster, {})
+        if waits:
+            launches.setdefault(task.launch.id, {})[task.index] = None
+            return
+        indexes = launches.get(task.launch.id, {})
+        indexes.pop(task.index, None)
+        if not indexes:
+            launches.pop(task.launch.id, None)
 
 
 def _fenced(task: Task, revision: int) -> Task:

@@ -328,6 +328,45 @@ def test_gpus_are_those_that_were_assigned() -> None:
     assert "DeviceRequests" not in made().body["HostConfig"]
 
 
+def test_gpus_that_were_not_assigned_are_missed() -> None:
+    with pytest.raises(Refused) as refused:
+        made({"resourceRequirements": [{"type": "GPU", "value": "1"}]})
+    assert refused.value.path == "containerDefinitions[0].resourceRequirements"
+    made({"resourceRequirements": [{"type": "licence", "value": "1"}]})
+
+
+MPS = {"type": "GPU", "sharingStrategy": {"nvidiaMps": {"memory": 4096, "maxComputePercent": 25}}}
+PERCENTAGE = "CUDA_MPS_ACTIVE_THREAD_PERCENTAGE"
+
+
+@pytest.mark.parametrize(
+    ("requirement", "environment"),
+    [
+        ({"type": "GPU", "value": "1"}, []),
+        ({"type": "GPU", "value": "0.5"}, [f"{PERCENTAGE}=50"]),
+        ({"type": "GPU", "value": "0.125"}, [f"{PERCENTAGE}=12"]),
+        ({"type": "GPU", "value": "0.001"}, [f"{PERCENTAGE}=1"]),
+        (MPS, [f"{PERCENTAGE}=25", "CUDA_MPS_PINNED_DEVICE_MEM_LIMIT=0=4096M"]),
+        (
+            {"type": "GPU", "sharingStrategy": {"nvidiaMps": {"memory": 1}}},
+            ["CUDA_MPS_PINNED_DEVICE_MEM_LIMIT=0=1M"],
+        ),
+    ],
+)
+def test_a_share_of_a_gpu_is_told_to_its_container(requirement: dict[str, Any], environment: list[str]) -> None:
+    found = made({"resourceRequirements": [requirement]}, gpu_ids={"web": ("GPU-1",)})
+    assert found.body["Env"] == [*environment, "TASK_FENCE=9"]
+
+
+def test_a_share_that_the_definition_or_an_override_names_stays() -> None:
+    container = {"resourceRequirements": [MPS], "environment": [{"name": PERCENTAGE, "value": "30"}]}
+    gpu_ids: dict[str, tuple[str, ...]] = {"web": ("GPU-1",)}
+    assert f"{PERCENTAGE}=30" in made(container, gpu_ids=gpu_ids).body["Env"]
+    half = {"containerOverrides": [{"name": "web", "resourceRequirements": [{"type": "GPU", "value": "0.5"}]}]}
+    overridden = made({"resourceRequirements": [MPS]}, overrides=half, gpu_ids=gpu_ids)
+    assert overridden.body["Env"] == [f"{PERCENTAGE}=50", "TASK_FENCE=9"]
+
+
 def test_a_container_is_essential_unless_it_says_otherwise() -> None:
     document = {"containerDefinitions": [{"name": "a"}, {"name": "b", "essential": False}]}
     assert plans(document) == (ContainerPlan("a"), ContainerPlan("b", essential=False))

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from shoal.certificates import ensure_authority, ensure_certificate
 from shoal.rpc import Identity
-from shoal_agent import answers, fingerprint
+from shoal_agent import answers, convert, fingerprint
 from shoal_agent.configuration import BadConfiguration, Configuration, load, parse
 from shoal_agent.engine import Inspected, Port
 from shoal_agent.fingerprint import Host
@@ -214,6 +214,21 @@ async def test_who_is_stuck_gives_its_place_away() -> None:
         ({"concurrent_starts": 0}, "concurrent_starts"),
         ({"host_mounts": ["srv"]}, "host_mounts[0]"),
         ({"attributes": {"rack": 1}}, "attributes.rack"),
+        ({"attributes": {"rack": " 7"}}, "attributes.rack"),
+        ({"attributes": {"a b": "7"}}, "attributes.a b"),
+        ({"attributes": ["rack"]}, "attributes"),
+        ({"attributes": {f"a{number}": "" for number in range(81)}}, "attributes"),
+        ({"resources": {"licence": "10"}}, "resources.licence"),
+        ({"resources": {"licence": -1}}, "resources.licence"),
+        ({"resources": {"licence": True}}, "resources.licence"),
+        ({"resources": {"licence": 2**31}}, "resources.licence"),
+        ({"resources": {"gpu": 1}}, "resources.gpu"),
+        ({"resources": {"MEMORY": 1}}, "resources.MEMORY"),
+        ({"resources": {"a b": 1}}, "resources.a b"),
+        ({"resources": 3}, "resources"),
+        ({"resources": {f"r{number}": 1 for number in range(31)}}, "resources"),
+        ({"gpus": ["GPU-1", "GPU-2", "GPU-1"]}, "gpus[2]"),
+        ({"os_family": "windows"}, "os_family"),
         ({"dynamic_ports": "30000"}, "dynamic_ports"),
         ({"dynamic_ports": "30000-20000"}, "dynamic_ports"),
         ({"dead_container_keep_seconds": "3h"}, "dead_container_keep_seconds"),
@@ -227,9 +242,13 @@ def test_a_bad_key_is_named(document: dict[str, object], key: str) -> None:
 
 def test_a_configuration_file(tmp_path: Path) -> None:
     path = tmp_path / "agent.toml"
-    path.write_text('reserved_ports = [8080]\nhost_mounts = ["/srv"]\n[attributes]\nrack = "7"\n')
+    path.write_text(
+        'reserved_ports = [8080]\nhost_mounts = ["/srv"]\nresources = { licence = 10 }\n'
+        '[attributes]\nrack = "7"\nssd = ""\n'
+    )
     rules = load(path)
-    assert (rules.reserved_ports, rules.host_mounts, rules.attributes["rack"]) == ((8080,), ("/srv",), "7")
+    assert (rules.reserved_ports, rules.host_mounts) == ((8080,), ("/srv",))
+    assert (rules.attributes, rules.resources) == ({"rack": "7", "ssd": ""}, {"licence": 10})
     assert load(None) == Configuration()
     path.write_text("reserved_ports = [")
     with pytest.raises(BadConfiguration):
@@ -267,6 +286,39 @@ def test_what_the_operator_sets_wins() -> None:
     assert (shaped.cpu, shaped.memory_mib, shaped.ports, shaped.gpus) == (4000, 0, (22, 80, 2375, 2376), ())
     assert shaped.attributes["ecs.instance-type"] == "m5" and shaped.attributes["rack"] == "7"
     assert shaped.attributes["ecs.os-type"] == "other"
+
+
+@pytest.mark.parametrize(
+    ("system", "said", "os_type", "family"),
+    [
+        ("Linux", None, "linux", "LINUX"),
+        ("Linux", "LINUX", "linux", "LINUX"),
+        ("Windows", None, "windows", None),
+        ("Windows", "WINDOWS_SERVER_2022_CORE", "windows", "WINDOWS_SERVER_2022_CORE"),
+        ("Darwin", None, "darwin", None),
+    ],
+)
+def test_an_operating_system_is_claimed_only_if_it_is_known(
+    system: str, said: str | None, os_type: str, family: str | None
+) -> None:
+    host = Host(4, 1000, 5000, (), system, "AMD64", "h")
+    found = fingerprint.fingerprint(host, Configuration(os_family=said)).attributes
+    assert (found["ecs.os-type"], found.get("ecs.os-family")) == (os_type, family)
+    assert found["ecs.cpu-architecture"] == "x86_64"
+
+
+@pytest.mark.parametrize(("system", "said"), [("Linux", "WINDOWS_SERVER_2022_CORE"), ("Windows", "LINUX")])
+def test_a_host_is_not_what_it_does_not_run(system: str, said: str) -> None:
+    with pytest.raises(BadConfiguration, match=f"this host runs {system}"):
+        fingerprint.fingerprint(Host(4, 1000, 5000, (), system, "x86_64", "h"), Configuration(os_family=said))
+
+
+def test_resources_of_its_own_are_told_as_integers() -> None:
+    rules = Configuration(resources={"licence": 10}, gpus=("GPU-1",))
+    host = fingerprint.fingerprint(Host(4, 1000, 5000, (), "Linux", "x86_64", "h"), rules)
+    resources = {each.name: each for each in convert.hello("blue", 7, host, "").hello.resources}
+    assert (resources["licence"].type, resources["licence"].integer_value) == ("INTEGER", 10)
+    assert list(resources["GPU"].string_set_value) == ["GPU-1"]
 
 
 def test_this_host_can_be_looked_at(tmp_path: Path) -> None:

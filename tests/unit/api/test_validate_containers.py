@@ -85,14 +85,6 @@ BAD: list[tuple[dict[str, Any], str]] = [
         {"logConfiguration": {"logDriver": "syslog", "secretOptions": [{"name": "a"}]}},
         "logConfiguration.secretOptions[0].valueFrom",
     ),
-    ({"resourceRequirements": [{"value": "1"}]}, "resourceRequirements[0].type"),
-    ({"resourceRequirements": [{"type": "TPU", "value": "1"}]}, "resourceRequirements[0].type"),
-    ({"resourceRequirements": [{"type": "GPU"}]}, "resourceRequirements[0]"),
-    ({"resourceRequirements": [{"type": "GPU", "value": "0"}]}, "resourceRequirements[0].value"),
-    ({"resourceRequirements": [{"type": "GPU", "value": "-1"}]}, "resourceRequirements[0].value"),
-    ({"resourceRequirements": [{"type": "GPU", "value": "1", "sharingStrategy": {}}]}, "resourceRequirements[0]"),
-    ({"resourceRequirements": [{"type": "NeuronDevice", "value": "1"}]}, "resourceRequirements[0].value"),
-    ({"resourceRequirements": [{"type": "InferenceAccelerator", "value": "d"}]}, "resourceRequirements[0].value"),
     ({"versionConsistency": "yes"}, "versionConsistency"),
     ({"repositoryCredentials": {}}, "repositoryCredentials.credentialsParameter"),
     ({"firelensConfiguration": {"type": "logstash"}}, "firelensConfiguration.type"),
@@ -219,8 +211,6 @@ GOOD: list[dict[str, Any]] = [
     {"dockerSecurityOptions": ["no-new-privileges", "apparmor:unconfined", "label:type:svirt_t"]},
     {"dockerLabels": {"com.example/x": "", "shoalish": "1"}},
     {"healthCheck": {"command": ["CMD-SHELL", "true"], "interval": 5, "timeout": 60, "startPeriod": 0}},
-    {"resourceRequirements": [{"type": "GPU", "value": "8"}]},
-    {"resourceRequirements": [{"type": "GPU", "sharingStrategy": {"nvidiaMps": {"memory": 1024}}}]},
 ]
 
 

@@ -41,6 +41,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"placementStrategy": [{}]}, "placementStrategy[0].type"),
     ({"placementStrategy": [{"type": "best"}]}, "placementStrategy[0].type"),
     ({"placementStrategy": [{"type": "random", "field": "cpu"}]}, "placementStrategy[0].field"),
+    ({"placementStrategy": [{"type": "fragmentation", "field": "gpu"}]}, "placementStrategy[0].field"),
     ({"placementStrategy": [{"type": "binpack"}]}, "placementStrategy[0].field"),
     ({"placementStrategy": [{"type": "binpack", "field": "disk"}]}, "placementStrategy[0].field"),
     ({"placementStrategy": [{"type": "spread"}]}, "placementStrategy[0].field"),
@@ -68,7 +69,13 @@ BAD: list[tuple[dict[str, Any], str]] = [
     (overriding(environment=[{"name": "A=B"}]), f"{OVERRIDE}.environment[0].name"),
     (overriding(environment=[{"name": "A", "value": "\0"}]), f"{OVERRIDE}.environment[0].value"),
     (overriding(environmentFiles=[{"type": "s3", "value": "x"}]), f"{OVERRIDE}.environmentFiles"),
-    (overriding(resourceRequirements=[{"type": "GPU", "value": "1"}]), f"{OVERRIDE}.resourceRequirements"),
+    (overriding(resourceRequirements=[{"type": "GPU", "value": "x"}]), f"{OVERRIDE}.resourceRequirements[0].value"),
+    (overriding(resourceRequirements=[{"type": "GPU", "value": "ALL"}]), f"{OVERRIDE}.resourceRequirements[0].value"),
+    (overriding(resourceRequirements=[{"type": "gpu", "value": "1"}]), f"{OVERRIDE}.resourceRequirements[0].type"),
+    (
+        overriding(resourceRequirements=[{"type": "NeuronDevice", "value": "ALL"}]),
+        f"{OVERRIDE}.resourceRequirements[0].type",
+    ),
     (overriding(command=["x" * 8192]), "overrides"),
     (overriding(environment=[{"name": "A"}] * 100_000), "overrides"),
 ]
@@ -94,8 +101,16 @@ GOOD: list[dict[str, Any]] = [
             {"type": "random"},
         ]
     },
+    {
+        "placementStrategy": [
+            {"type": "fragmentation"},
+            {"type": "binpack", "field": "gpu"},
+            {"type": "binpack", "field": "CPU"},
+        ]
+    },
     {"placementConstraints": [{"type": "distinctInstance"}, {"type": "memberOf", "expression": "task:group == a"}]},
     {"overrides": {"cpu": "1 vCPU", "memory": "2 GB"}},
+    overriding(resourceRequirements=[{"type": "GPU", "value": "2"}, {"type": "licence", "value": "1"}]),
     overriding(command=["ls"], environment=[{"name": "A"}], cpu=0, memory=64, memoryReservation=64),
 ]
 
@@ -111,6 +126,24 @@ def test_overrides_are_held_against_the_definition() -> None:
     assert fields_of(overriding(memory=32), known) == [f"{OVERRIDE}.memory"]
     assert fields_of(overriding(memory=32)) == []
     assert fields_of({"overrides": {"containerOverrides": [{"name": "db"}]}}, known) == [f"{OVERRIDE}.name"]
+
+
+def test_devices_of_overrides_are_held_against_those_of_the_other_containers() -> None:
+    whole, half = ([{"type": "GPU", "value": value}] for value in ("1", "0.5"))
+    known = definition(container(resourceRequirements=whole), container(name="b", resourceRequirements=whole))
+    assert fields_of(overriding(resourceRequirements=half), known) == ["overrides.containerOverrides"]
+    alone = definition(container(resourceRequirements=whole), container(name="b"))
+    assert fields_of(overriding(resourceRequirements=half), alone) == []
+
+
+def test_the_constraints_of_the_definition_count_too() -> None:
+    def constraints(number: int) -> dict[str, Any]:
+        return {"placementConstraints": [{"type": "memberOf", "expression": "agentVersion > 1"}] * number}
+
+    assert fields_of(constraints(6), definition(**constraints(4))) == []
+    assert fields_of(constraints(7), definition(**constraints(4))) == ["placementConstraints"]
+    assert fields_of(constraints(10), definition()) == []
+    assert fields_of({}, definition(**constraints(10))) == []
 
 
 def test_start_task_names_its_instances() -> None:

@@ -240,7 +240,7 @@ def test_what_cannot_be_run_yet_is_refused_by_name() -> None:
         container(
             secrets=[{"name": "A", "valueFrom": "x"}],
             environmentFiles=[{"type": "s3", "value": "x"}],
-            resourceRequirements=[{"type": "GPU", "value": "1"}],
+            resourceRequirements=[{"type": "GPU", "value": "1"}, {"type": "NeuronDevice", "value": "ALL"}],
         ),
         container(name="b"),
         taskRoleArn="arn:aws:iam::111122223333:role/x",
@@ -252,7 +252,7 @@ def test_what_cannot_be_run_yet_is_refused_by_name() -> None:
         "taskRoleArn",
         "containerDefinitions[0].secrets",
         "containerDefinitions[0].environmentFiles",
-        "containerDefinitions[0].resourceRequirements",
+        "containerDefinitions[0].resourceRequirements[1].type",
         "volumes[0].efsVolumeConfiguration",
     ]
     assert runnable_problems(definition()) == []

@@ -50,7 +50,7 @@ WARNED_OF_CONTAINER: Document = {
     "dockerSecurityOptions": ["label:disable"],
     "logConfiguration": {"logDriver": "awslogs"},
     "healthCheck": {"command": ["CMD", "true"]},
-    "resourceRequirements": [{"type": "GPU", "value": "1"}],
+    "resourceRequirements": [{"type": "NeuronDevice", "value": "ALL"}],
     "firelensConfiguration": {"type": "fluentd"},
     "credentialSpecs": ["credentialspec:x"],
 }
@@ -114,6 +114,20 @@ INSIDE: list[tuple[Document, list[str]]] = [
     (of_container(portMappings=[{"containerPort": 80, "hostPort": 22}]), [f"{C}.portMappings[0].hostPort"]),
     (of_container(portMappings=[{"containerPort": 22}]), []),
     (of_container(portMappings=[{"containerPortRange": "80-90"}]), [f"{C}.portMappings[0].containerPortRange"]),
+    (of_container(resourceRequirements=[{"type": "GPU", "value": "1"}]), []),
+    (of_container(resourceRequirements=[{"type": "licence", "value": "1"}]), [f"{C}.resourceRequirements[0].type"]),
+    (
+        of_container(
+            resourceRequirements=[
+                {"type": "GPU", "sharingStrategy": {"nvidiaMps": {"memory": 9, "maxComputePercent": 50}}}
+            ]
+        ),
+        [f"{C}.resourceRequirements[0].sharingStrategy.nvidiaMps.memory"],
+    ),
+    (
+        of_container(resourceRequirements=[{"type": "GPU", "sharingStrategy": {"nvidiaMps": {"memory": 9}}}]),
+        [f"{C}.resourceRequirements[0].sharingStrategy.nvidiaMps.{key}" for key in ("memory", "maxComputePercent")],
+    ),
     (
         of_container(portMappings=[{"containerPort": 80}], disableNetworking=True),
         [f"{C}.portMappings"],
@@ -157,7 +171,7 @@ FILES: dict[str, list[str]] = {
     "batch_worker": ["volumes[0].host.sourcePath"],
     "console_nulls": [],
     "described_wrapper": [],
-    "gpu_training": ["taskRoleArn", f"{C}.resourceRequirements"],
+    "gpu_training": ["taskRoleArn"],
     "numbers_for_strings": [],
     "task_sized": [f"{C}.repositoryCredentials"],
     "web_bridge": [],

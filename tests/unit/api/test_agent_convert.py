@@ -1,0 +1,60 @@
+"""What an agent offers and what it is handed: GPUs and resources of the cluster's own, as messages and as records."""
+
+import msgspec
+from shoal.v1 import agent_pb2, resource_pb2
+from shoal_scheduler.api.agent_checks import check_hello
+from shoal_scheduler.api.agent_convert import assignment_messages, hello_input
+from shoal_scheduler.api.convert import instance_message, task_message
+from shoal_scheduler.control import inputs as i
+from shoal_scheduler.model.ask import Port
+from shoal_scheduler.model.candidate import Candidate, Used
+from shoal_scheduler.model.instance import Instance
+from shoal_scheduler.state.changes import PutTask
+
+from tests.unit.scheduler.plane import Plane, instance
+
+
+def offered(*resources: resource_pb2.Resource) -> i.AgentHello:
+    hello = agent_pb2.Hello(incarnation=1, resources=resources)
+    check_hello(hello)
+    return hello_input(hello, "1f")
+
+
+def integer(name: str, amount: int) -> resource_pb2.Resource:
+    return resource_pb2.Resource(name=name, type="INTEGER", integer_value=amount)
+
+
+def test_resources_of_ones_own_are_apart_from_those_of_every_instance() -> None:
+    found = offered(integer("CPU", 1024), integer("licence", 10), integer("fpga", 2), integer("none", 0))
+    assert (found.cpu, found.custom) == (1024, {"licence": 10, "fpga": 2})
+
+
+def test_what_a_newer_agent_says_is_no_resource_of_ones_own() -> None:
+    assert offered(resource_pb2.Resource(name="gpu", type="LONG", long_value=1)).custom == {}
+
+
+def test_a_gpu_that_is_told_twice_is_one() -> None:
+    gpus = resource_pb2.Resource(name="GPU", type="STRINGSET", string_set_value=["GPU-1", "GPU-2", "GPU-1"])
+    assert offered(gpus).gpu_ids == ("GPU-1", "GPU-2")
+
+
+def test_an_instance_shows_what_it_offers() -> None:
+    record = Instance(id="1f", cluster="default", registered_at=0, custom={"licence": 10, "fpga": 2})
+    used = Used(ports=frozenset({Port("tcp", 8000, 8002), Port("udp", 53, 53)}))
+    message = instance_message(Candidate(record, used, True))
+    registered = {each.name: each for each in message.registered_resources}
+    assert (registered["licence"].type, registered["licence"].integer_value) == ("INTEGER", 10)
+    remaining = {each.name: list(each.string_set_value) for each in message.remaining_resources}
+    assert (remaining["PORTS"], remaining["PORTS_UDP"]) == (["8000", "8001", "8002"], ["53"])
+
+
+async def test_gpus_of_a_task_go_to_its_agent_and_are_shown() -> None:
+    plane = Plane()
+    await plane.prepare(instance("1f"))
+    (task,) = (await plane.one(i.RunTask("default", "web", 1))).tasks
+    plane.tables.apply([PutTask(msgspec.structs.replace(task, gpu_ids={"app": ("GPU-1",)}))], plane.tables.revision)
+    (message,) = assignment_messages(plane.tables, [task.key], full=True)
+    (assignment,) = message.assignments.assignments
+    assert {name: list(ids.values) for name, ids in assignment.gpu_ids.items()} == {"app": ["GPU-1"]}
+    shown = task_message(plane.tables, next(iter(plane.tables.tasks())))
+    assert list(shown.containers[0].gpu_ids) == ["GPU-1"]
