@@ -96,4 +96,4 @@ class Dispatch:
 
 def _concerns_agent(task: Task) -> bool:
     """A new assignment, or the wish to stop; what the agent itself reported is no news to it."""
-    return task.version == 1 or (task.desired_status == "STOPPED" and not task.is_stopped)
+    return not task.fence or (task.desired_status == "STOPPED" and not task.is_stopped)

@@ -120,7 +120,7 @@ class Engine:
             raise
 
     async def _wait_for_work(self) -> None:
-        while not self._inbox and not self._retention_is_due():
+        while not self._inbox and not self.tables.unsettled and not self._retention_is_due():
             self.progress_at = time.monotonic()
             self._arrived.clear()
             try:

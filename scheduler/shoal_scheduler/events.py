@@ -87,7 +87,9 @@ def _of_task(tables: Tables, task: Task) -> str:
         return f"{task.launch.definition} STOPPED{where}: {task.stopped_reason or task.stop_code}{exits}"
     if task.desired_status == "STOPPED":
         return f"{task.launch.definition} {task.last_status}{where}, to be stopped: {task.stopped_reason}"
-    if task.version == 1:
+    if not task.instance:
+        return f"{task.launch.definition} waits for room"
+    if not task.fence:
         return f"{task.launch.definition} placed{where}"
     return f"{task.launch.definition} {task.last_status}{where}"
 

@@ -7,7 +7,8 @@ import msgspec
 from shoal_scheduler.control import clusters, definitions, instances
 from shoal_scheduler.control import inputs as i
 from shoal_scheduler.control.context import Context, Outcome
-from shoal_scheduler.model.ask import Ask, deal_gpus
+from shoal_scheduler.control.assignment import held_row, place_of
+from shoal_scheduler.model.ask import Ask
 from shoal_scheduler.model.definition import Definition
 from shoal_scheduler.model.refusal import Refused
 from shoal_scheduler.model.task import ContainerState, Failure, Launch, Task, ask_of
@@ -37,13 +38,14 @@ def run(view: Overlay, request: i.RunTask, context: Context) -> Outcome:
     launch = _launch(request, definition, context)
     ask = ask_of(launch, definition)
     spots, failures = _spots(view, request, ask, context)
-    waiting = request.count - len(spots) if request.queue and not request.instances else 0
+    waiting = request.count - len(spots) if request.queue else 0
     if waiting:
+        _refuse_too_long_a_queue(view, request.cluster, waiting)
         failures = ()
     if not spots and not waiting:
         return Outcome(i.Launched(None, (), failures))
     launch = msgspec.structs.replace(launch, count=len(spots) + waiting, failures=failures)
-    tasks = [*placed_tasks(view, launch, definition, spots), *_waiting_tasks(launch, definition, len(spots))]
+    tasks = list(_tasks(view, launch, definition, spots))
     changes: list[c.Change] = [c.PutLaunch(launch), *map(c.PutTask, tasks)]
     return Outcome(i.Launched(launch, tasks, failures), changes, placed=True)
 
@@ -65,7 +67,7 @@ def _spots(
     room = view.room(request.cluster)
     if request.instances:
         return _on_named_instances(view, request, ask, room)
-    placed = place(ask, request.count, room, context.rng)
+    placed = place(ask, request.count, room, context.rng, held_row(view, request.cluster))
     if placed.unplaceable is None:
         return placed.spots, ()
     missing = request.count - len(placed.spots)
@@ -91,28 +93,16 @@ def _on_named_instances(
     return spots, tuple(failures)
 
 
-def placed_tasks(
-    view: Overlay, launch: Launch, definition: Definition, spots: Sequence[Spot], first: int = 0
+def _tasks(
+    view: Overlay, launch: Launch, definition: Definition, spots: Sequence[Spot]
 ) -> Iterator[Task]:
-    """The tasks of the launch from index `first` on, each in its spot."""
-    found = view.room(launch.cluster).instances
-    containers = _containers(definition)
-    for index, spot in enumerate(spots, first):
-        instance = found[spot.row]
-        assert instance is not None, "a spot is on an instance"
-        ids = [instance.gpu_ids[gpu] for gpu in spot.gpus]
-        gpu_ids = deal_gpus(definition, launch.overrides, ids) if ids else None
-        yield Task(launch=launch, index=index, instance=instance.id, containers=containers, gpu_ids=gpu_ids)
-
-
-def _waiting_tasks(launch: Launch, definition: Definition, first: int) -> Iterator[Task]:
-    containers = _containers(definition)
-    for index in range(first, launch.count):
+    """Those that have a spot come first; the others wait."""
+    containers = tuple(ContainerState(container["name"]) for container in definition.containers)
+    for index, spot in enumerate(spots):
+        instance, gpu_ids = place_of(view, launch, definition, spot)
+        yield Task(launch=launch, index=index, instance=instance, containers=containers, gpu_ids=gpu_ids)
+    for index in range(len(spots), launch.count):
         yield Task(launch=launch, index=index, last_status="PROVISIONING", containers=containers)
-
-
-def _containers(definition: Definition) -> tuple[ContainerState, ...]:
-    return tuple(ContainerState(container["name"]) for container in definition.containers)
 
 
 def _group(request: i.RunTask, definition: Definition) -> str:

@@ -7,7 +7,7 @@ answered on its own: a refused one changes nothing and disturbs no other.
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from shoal_scheduler.control import clusters, definitions, instances, run_task, tags, tasks
+from shoal_scheduler.control import clusters, definitions, instances, queue, run_task, tags, tasks
 from shoal_scheduler.control import inputs as i
 from shoal_scheduler.control.context import Context, Outcome
 from shoal_scheduler.model.refusal import Refused
@@ -59,6 +59,7 @@ def step(tables: Tables, inputs: Sequence[i.Input], context: Context, due: Seque
     """`due` are changes that time itself asks for. Nothing is mutated."""
     overlay = Overlay(tables)
     overlay.propose(due)
+    _wake(overlay, overlay.unsettled, context)
     replies: list[i.Reply | Refused | Fault] = []
     for request in inputs:
         if replies and (len(overlay.touched) >= KEYS_PER_STEP or len(overlay.changes) >= TASKS_PER_STEP):
@@ -75,7 +76,15 @@ def step(tables: Tables, inputs: Sequence[i.Input], context: Context, due: Seque
             continue
         overlay.propose(outcome.changes, placed=outcome.placed)
         replies.append(outcome.reply)
+    _wake(overlay, list(overlay.stirred), context)
     return Step(overlay.changes, replies)
+
+
+def _wake(overlay: Overlay, clusters: Sequence[str], context: Context) -> None:
+    """What waits for room, where something changed."""
+    for cluster in clusters:
+        if overlay.waiting(cluster) or overlay.held(cluster):
+            queue.wake(overlay, cluster, context, KEYS_PER_STEP)
 
 
 def _again(tables: Tables, overlay: Overlay) -> Overlay:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from shoal_scheduler.model.ask import Ask, Strategy
 from shoal_scheduler.placement.expression import parse
-from shoal_scheduler.placement.filters import fitting
+from shoal_scheduler.placement.filters import NO_ROW, fitting
 from shoal_scheduler.placement.strategies import binpack_amount, is_by_value, rank_some, spread_column, sums_by_value
 from shoal_scheduler.state.gpu_table import WHOLE
 from shoal_scheduler.state.instance_table import InstanceTable
@@ -46,9 +46,9 @@ def can_be_placed_at_once(ask: Ask) -> bool:
     return not moves or moves[0] != 0 or max(moves) == 0
 
 
-def rows_in_order(ask: Ask, count: int, table: InstanceTable, rng: Random) -> Rows:
+def rows_in_order(ask: Ask, count: int, table: InstanceTable, rng: Random, held: int = NO_ROW) -> Rows:
     """The rows of up to `count` tasks. Nothing is taken."""
-    rows = (fitting(ask, table) == 0).nonzero()[0]
+    rows = (fitting(ask, table, held) == 0).nonzero()[0]
     if not len(rows):
         return rows
     draws = np.random.default_rng(rng.getrandbits(64))

@@ -19,6 +19,7 @@ from shoal_scheduler.state.row_counts import Ints
 
 Exclude = Callable[[Ints], None]
 
+NO_ROW = -1
 _SIGN = np.array(31, np.int32)
 
 
@@ -38,8 +39,8 @@ def buffers(rows: int) -> Buffers:
     return Buffers(np.empty(rows, np.int32), rank, rank.view(np.uint32), np.empty(rows, bool))
 
 
-def fitting(ask: Ask, table: InstanceTable) -> Ints:
-    """0 for each row that passes every rule, -1 for the others. A buffer."""
+def fitting(ask: Ask, table: InstanceTable, held: int = NO_ROW) -> Ints:
+    """0 for each row that passes every rule, -1 for the others. A buffer. `held` is kept for somebody else."""
     wanted = ask.resources
     room = buffers(len(table))
     bad, spare = room.bad, room.rank
@@ -56,6 +57,8 @@ def fitting(ask: Ask, table: InstanceTable) -> Ints:
         _custom(table, name, amount)(bad)
     if ask.distinct_instance:
         _distinct(ask, table)(bad)
+    if held != NO_ROW:
+        bad[held] = -1
     return bad
 
 
@@ -76,7 +79,7 @@ def static(ask: Ask, table: InstanceTable) -> Ints:
     return bad
 
 
-def rules(ask: Ask, table: InstanceTable) -> Iterator[tuple[str, Exclude]]:
+def rules(ask: Ask, table: InstanceTable, held: int = NO_ROW) -> Iterator[tuple[str, Exclude]]:
     """Each rule with the reason it refuses for, in ECS's words."""
     wanted = ask.resources
     yield from _facts(ask, table)
@@ -93,15 +96,17 @@ def rules(ask: Ask, table: InstanceTable) -> Iterator[tuple[str, Exclude]]:
         yield f"RESOURCE:{name}", _custom(table, name, amount)
     if wanted.ports:
         yield "RESOURCE:PORTS", lambda bad: _ports(ask, table, bad)
+    if held != NO_ROW:
+        yield "HELD", lambda bad: bad.__setitem__(held, -1)
 
 
-def refusals(ask: Ask, table: InstanceTable, only: int | None = None) -> Counter[str]:
+def refusals(ask: Ask, table: InstanceTable, held: int = NO_ROW, only: int = NO_ROW) -> Counter[str]:
     """How many instances each rule refused; of all, or of one row."""
     open_rows = np.array([instance is not None for instance in table.instances], bool)
-    if only is not None:
+    if only != NO_ROW:
         open_rows &= np.arange(len(table)) == only
     reasons: Counter[str] = Counter()
-    for reason, exclude in rules(ask, table):
+    for reason, exclude in rules(ask, table, held):
         bad = np.zeros(len(table), np.int32)
         exclude(bad)
         refused = open_rows & (bad != 0)

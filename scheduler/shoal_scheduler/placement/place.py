@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from shoal_scheduler.model.ask import Ask
 from shoal_scheduler.placement.equal import can_be_placed_at_once, rows_in_order
-from shoal_scheduler.placement.filters import buffers, fitting, refusals
+from shoal_scheduler.placement.filters import NO_ROW, buffers, fitting, refusals
 from shoal_scheduler.placement.strategies import rank_all, rank_some
 from shoal_scheduler.state.instance_table import InstanceTable
 
@@ -57,29 +57,27 @@ class Placed(NamedTuple):
     unplaceable: Unplaceable | None
 
 
-def place(ask: Ask, count: int, table: InstanceTable, rng: Random) -> Placed:
-    """Place up to `count` equal asks. What they take is taken from `table`, which is the caller's own copy."""
+def place(ask: Ask, count: int, table: InstanceTable, rng: Random, held: int = NO_ROW) -> Placed:
+    """Place up to `count` equal asks. What they take is taken from `table`, which is the caller's own copy. The row
+    `held` is kept for somebody else."""
     if count > 1 and can_be_placed_at_once(ask):
-        return _place_at_once(ask, count, rows_in_order(ask, count, table, rng), table)
+        spots = _take_many(ask, rows_in_order(ask, count, table, rng, held), table)
+        return Placed(spots, None if len(spots) == count else Unplaceable(refusals(ask, table, held)))
     spots: list[Spot] = []
     while len(spots) < count:
-        rows = best(ask, table)
+        rows = best(ask, table, held)
         if not len(rows):
-            return Placed(spots, Unplaceable(refusals(ask, table)))
+            return Placed(spots, Unplaceable(refusals(ask, table, held)))
         row = int(rows[0] if len(rows) == 1 else rows[int(rng.random() * len(rows))])
         spots.append(_take(ask, row, table))
     return Placed(spots, None)
 
 
-def _place_at_once(ask: Ask, count: int, rows: Rows, table: InstanceTable) -> Placed:
+def _take_many(ask: Ask, rows: Rows, table: InstanceTable) -> list[Spot]:
     if ask.resources.gpus:
-        spots = [_take(ask, row, table) for row in rows.tolist()]
-    else:
-        table.take_many(rows, ask.resources, ask.group)
-        spots = [Spot(row) for row in rows.tolist()]
-    if len(spots) == count:
-        return Placed(spots, None)
-    return Placed(spots, Unplaceable(refusals(ask, table)))
+        return [_take(ask, row, table) for row in rows.tolist()]
+    table.take_many(rows, ask.resources, ask.group)
+    return [Spot(row) for row in rows.tolist()]
 
 
 def _take(ask: Ask, row: int, table: InstanceTable) -> Spot:
@@ -96,11 +94,11 @@ def place_on(ask: Ask, row: int, table: InstanceTable) -> Spot | Unplaceable:
     return _take(ask, row, table)
 
 
-def best(ask: Ask, table: InstanceTable) -> Rows:
+def best(ask: Ask, table: InstanceTable, held: int = NO_ROW) -> Rows:
     """The rows that fit and that the strategies hold equal; one of them is drawn."""
     if not len(table):
         return np.zeros(0, np.intp)
-    bad = fitting(ask, table)
+    bad = fitting(ask, table, held)
     if not ask.strategies:
         return (bad == 0).nonzero()[0]
     first, *others = ask.strategies

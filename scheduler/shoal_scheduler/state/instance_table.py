@@ -38,6 +38,9 @@ class InstanceTable:
         self.away: Ints = np.zeros(0, np.int32)
         self.connected = np.zeros(0, bool)
 
+        self.total_cpu: Ints = np.zeros(0, np.int32)
+        self.total_memory: Ints = np.zeros(0, np.int32)
+
         self.free_cpu: Ints = np.zeros(0, np.int32)
         self.free_memory: Ints = np.zeros(0, np.int32)
         self.free_custom: dict[str, Ints] = {}
@@ -53,6 +56,7 @@ class InstanceTable:
         twin.instances, twin.rows, twin._vacant = self.instances, self.rows, self._vacant
         twin._columns, twin.static, twin._facts_are_shared = self._columns, self.static, True
         twin.away, twin.connected = self.away, self.connected
+        twin.total_cpu, twin.total_memory = self.total_cpu, self.total_memory
         twin.free_cpu, twin.free_memory = self.free_cpu.copy(), self.free_memory.copy()
         twin.free_custom = {name: free.copy() for name, free in self.free_custom.items()}
         twin.running, twin.pending = self.running.copy(), self.pending.copy()
@@ -129,8 +133,9 @@ class InstanceTable:
         if row is None:
             row = self._new_row(instance)
         before, self.instances[row] = self.instances[row], instance
-        self.free_cpu[row] += _total(instance.cpu) - _total(before.cpu if before else 0)
-        self.free_memory[row] += _total(instance.memory_mib) - _total(before.memory_mib if before else 0)
+        self.free_cpu[row] += _total(instance.cpu) - self.total_cpu[row]
+        self.free_memory[row] += _total(instance.memory_mib) - self.total_memory[row]
+        self.total_cpu[row], self.total_memory[row] = _total(instance.cpu), _total(instance.memory_mib)
         known = before.custom if before else {}
         for name in {**known, **instance.custom}:
             self._custom(name)[row] += _total(instance.custom.get(name, 0)) - _total(known.get(name, 0))
@@ -156,6 +161,7 @@ class InstanceTable:
             self._vacant, self._columns = self._vacant.copy(), self._columns.copy()
             self._facts_are_shared = False
             self.away, self.connected = self.away.copy(), self.connected.copy()
+            self.total_cpu, self.total_memory = self.total_cpu.copy(), self.total_memory.copy()
         self.static = {}
 
     def _set_presence(self, row: int, *, connected: bool) -> None:
@@ -170,6 +176,7 @@ class InstanceTable:
             row = len(self.instances)
             self.instances.append(None)
             self.away, self.connected = np.append(self.away, np.int32(-1)), np.append(self.connected, False)
+            self.total_cpu, self.total_memory = _longer(self.total_cpu), _longer(self.total_memory)
             self.free_cpu, self.free_memory = _longer(self.free_cpu), _longer(self.free_memory)
             self.running, self.pending = _longer(self.running), _longer(self.pending)
             self.free_custom = {name: _longer(free) for name, free in self.free_custom.items()}
@@ -183,8 +190,10 @@ class InstanceTable:
         if row is None:
             return
         self.instances[row] = None
-        for free in (self.free_cpu, self.free_memory, self.running, self.pending, *self.free_custom.values()):
-            free[row] = 0
+        for totals in (self.total_cpu, self.total_memory, self.free_cpu, self.free_memory):
+            totals[row] = 0
+        for counts in (self.running, self.pending, *self.free_custom.values()):
+            counts[row] = 0
         self.gpus.put(row, 0)
         self.ports.clear(row, len(self))
         for name in list(self.groups):

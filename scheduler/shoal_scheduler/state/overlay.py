@@ -26,6 +26,8 @@ class Overlay:
         self._clusters: dict[str, Cluster] = {}
         self._instances: dict[str, Instance] = {}
         self._sessions: dict[str, int] = {}
+        self._held: dict[str, Held | None] = {}
+        self._unsettled: dict[str, bool] = {}
         self._rooms: dict[str, InstanceTable] = {}
         self.changes: list[c.Change] = []
 
@@ -112,12 +114,12 @@ class Overlay:
 
     def held(self, cluster: str) -> Held | None:
         """The instance that is kept for a launch, if any."""
-        return self._tables.held.get(cluster)
+        return self._held[cluster] if cluster in self._held else self._tables.held.get(cluster)
 
     @property
     def unsettled(self) -> list[str]:
         """Clusters whose queue was not looked at to its end."""
-        return list(self._tables.unsettled)
+        return [cluster for cluster in self._tables.unsettled if self._unsettled.get(cluster, True)]
 
     # -- proposing -----------------------------------------------------------------------------------------
 
@@ -153,6 +155,10 @@ class Overlay:
                 self.touched.add(f"cluster {cluster.name}")
             case c.SetSession(instance_id, incarnation):
                 self._set_session(instance_id, incarnation)
+            case c.SetHeld(cluster_name, instance_id, launch_id):
+                self._held[cluster_name] = Held(instance_id, launch_id) if instance_id else None
+            case c.SetUnsettled(cluster_name, unsettled):
+                self._unsettled[cluster_name] = unsettled
 
     def _put_launch(self, launch: Launch) -> None:
         self._launches[launch.id] = launch
@@ -169,6 +175,8 @@ class Overlay:
             recount(self.room(task.launch.cluster), self.ask(task.launch).resources, self.task(key), task)
             if task.is_stopped:
                 self._stir(task.launch.cluster, task.instance)
+        elif not task.instance:
+            self.stirred.setdefault(task.launch.cluster, {})
         self._tasks[key] = task
 
     def _stir(self, cluster: str, instance_id: str) -> None:

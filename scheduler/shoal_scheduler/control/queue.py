@@ -1,0 +1,107 @@
+"""Tasks that wait for room: placed in the order in which they came, as soon as a change could help.
+
+Every step that makes room somewhere, or changes a fact of an instance, ends with a look at the queue. A launch that
+does not fit lets later ones pass. So that a stream of small ones cannot keep it waiting for ever, one instance is
+held for the oldest launch that waits and could fit: the one that lacks least. Nothing else is placed there until the
+launch has found its room.
+"""
+
+from collections.abc import Iterable
+
+import msgspec
+import numpy as np
+
+from shoal_scheduler.control import definitions
+from shoal_scheduler.control.assignment import held_row, place_of
+from shoal_scheduler.control.context import Context
+from shoal_scheduler.model.ask import Ask
+from shoal_scheduler.model.task import Launch
+from shoal_scheduler.placement.expression import parse
+from shoal_scheduler.placement.filters import NO_ROW, fitting
+from shoal_scheduler.placement.place import place
+from shoal_scheduler.placement.shortfall import shortfall
+from shoal_scheduler.state import changes as c
+from shoal_scheduler.state.instance_table import InstanceTable
+from shoal_scheduler.state.overlay import Overlay
+from shoal_scheduler.state.tables import Held
+
+# Up to so many instances are looked at one by one before all of them are in one pass.
+FEW_ROWS_MAX = 8
+
+
+def wake(view: Overlay, cluster: str, context: Context, keys_max: int) -> None:
+    """Proposes all that can be placed now, until the step has touched `keys_max` keys; the next step goes on."""
+    room, hopeless = view.room(cluster), set[Ask]()
+    was_unsettled = cluster in view.unsettled
+    stirred = None if was_unsettled else [room.rows[each] for each in view.stirred[cluster] if each in room.rows]
+    for launch in view.waiting(cluster):
+        ask = view.ask(launch)
+        if ask in hopeless:
+            continue
+        held = held_row(view, cluster, launch.id)
+        if not _may_fit(ask, room, held, stirred):
+            hopeless.add(ask)
+        elif len(view.touched) >= keys_max:
+            view.propose([c.SetUnsettled(cluster, True)])
+            return
+        elif not _place_waiting(view, launch, ask, context, held) and held == NO_ROW:
+            hopeless.add(ask)
+    _hold(view, cluster)
+    if was_unsettled:
+        view.propose([c.SetUnsettled(cluster, False)])
+
+
+def _may_fit(ask: Ask, room: InstanceTable, held: int, stirred: list[int] | None) -> bool:
+    """Only where something changed: nothing fitted anywhere before. `stirred` is None for all rows."""
+    few = stirred is not None and len(stirred) <= FEW_ROWS_MAX
+    if few and stirred is not None and not any(parse(each).is_volatile for each in ask.expressions):
+        wanted = ask.resources
+        if not any(room.free_cpu[r] >= wanted.cpu and room.free_memory[r] >= wanted.memory_mib for r in stirred):
+            return False
+    return bool((fitting(ask, room, held) == 0).any())
+
+
+def _place_waiting(view: Overlay, launch: Launch, ask: Ask, context: Context, held: int) -> bool:
+    """True if every task of the launch has found room."""
+    waiting = view.waiting_tasks(launch)
+    if not waiting:
+        return True
+    definition = definitions.find(view, launch.definition)
+    placed = place(ask, len(waiting), view.room(launch.cluster), context.rng, held)
+    changes = []
+    for task, spot in zip(waiting, placed.spots, strict=False):
+        where = place_of(view, launch, definition, spot)
+        fields = {"instance": where.instance, "gpu_ids": where.gpu_ids, "last_status": "PENDING"}
+        changes.append(c.PutTask(msgspec.structs.replace(task, **fields, version=task.version + 1)))
+    view.propose(changes, placed=True)
+    return len(placed.spots) == len(waiting)
+
+
+def _hold(view: Overlay, cluster: str) -> None:
+    """Proposes which instance is held from now on, if that changes."""
+    held = view.held(cluster)
+    wanted = _to_be_held(view, cluster, held)
+    if wanted != held:
+        view.propose([c.SetHeld(cluster, *(wanted or ()))])
+
+
+def _to_be_held(view: Overlay, cluster: str, held: Held | None) -> Held | None:
+    room, impossible = view.room(cluster), set[Ask]()
+    for launch in _still_waiting(view, cluster):
+        ask = view.ask(launch)
+        if ask in impossible:
+            continue
+        lacks = shortfall(ask, room)
+        row = room.rows.get(held.instance) if held is not None and held.launch == launch.id else None
+        if row is not None and np.isfinite(lacks[row]):
+            return held
+        if len(lacks) and np.isfinite(lacks.min()):
+            instance = room.instances[int(lacks.argmin())]
+            assert instance is not None, "a row that could take a task is an instance"
+            return Held(instance.id, launch.id)
+        impossible.add(ask)
+    return None
+
+
+def _still_waiting(view: Overlay, cluster: str) -> Iterable[Launch]:
+    return (launch for launch in view.waiting(cluster) if view.waiting_tasks(launch))
