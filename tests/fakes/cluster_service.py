@@ -8,7 +8,7 @@ Tasks are placed at once and then live as the test says (`advance`), or run to t
 import threading
 import time
 import uuid
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -27,6 +27,7 @@ from shoal.v1 import (
     task_pb2,
 )
 
+from tests.fakes.cluster_records import cluster_of, copy_into, family_of, instance_of, key_of, missing_of
 from tests.fakes.serving import CLUSTER, refuse
 
 INSTANCE_ID = "1f" * 16
@@ -48,6 +49,7 @@ class State:
     tags: dict[str, dict[str, str]] = field(default_factory=dict)
     clusters: list[str] = field(default_factory=lambda: [CLUSTER])
     attributes: list[resource_pb2.Attribute] = field(default_factory=list)
+    agent_attributes: list[resource_pb2.Attribute] = field(default_factory=list)
     requests: list[Any] = field(default_factory=list)
     logs: list[log_pb2.LogEvent] = field(default_factory=list)
     failures: list[resource_pb2.Failure] = field(default_factory=list)
@@ -63,7 +65,7 @@ class ClusterService(cluster_pb2_grpc.ClusterServicer):
     def __init__(self) -> None:
         self.state = State()
         self.changed = threading.Condition()
-        self.state.instances[INSTANCE_ID] = _instance()
+        self.add_instance(INSTANCE_ID)
 
     # Task definitions
 
@@ -75,7 +77,7 @@ class ClusterService(cluster_pb2_grpc.ClusterServicer):
         definition = task_definition_pb2.TaskDefinition()
         for descriptor, value in request.ListFields():
             if descriptor.name in definition.DESCRIPTOR.fields_by_name:
-                _copy(definition, descriptor.name, value)
+                copy_into(definition, descriptor.name, value)
         definition.revision = len(revisions) + 1
         definition.task_definition_arn = arn.task_definition_arn(request.family, definition.revision)
         definition.status, definition.registered_at = "ACTIVE", now_millis()
@@ -139,7 +141,7 @@ class ClusterService(cluster_pb2_grpc.ClusterServicer):
         arns = [
             task.task_arn
             for task in self.state.tasks.values()
-            if task.desired_status == (request.desired_status or "RUNNING") and request.family in ("", _family(task))
+            if task.desired_status == (request.desired_status or "RUNNING") and request.family in ("", family_of(task))
         ]
         page, token = self._page(arns, request)
         return task_pb2.ListTasksResponse(task_arns=page, next_token=token)
@@ -150,7 +152,7 @@ class ClusterService(cluster_pb2_grpc.ClusterServicer):
         with self.changed:
             return task_pb2.DescribeTasksResponse(
                 tasks=[known[arn.short(name)] for name in request.tasks if arn.short(name) in known],
-                failures=_missing([arn.short(name) for name in request.tasks], known),
+                failures=missing_of([arn.short(name) for name in request.tasks], known),
             )
 
     # Events and logs
@@ -186,7 +188,12 @@ class ClusterService(cluster_pb2_grpc.ClusterServicer):
 
     def ListContainerInstances(self, request: Any, context: Any) -> Any:
         self._begin(request, context)
-        arns = [each.container_instance_arn for each in self.state.instances.values()]
+        name, _, value = request.filter.removeprefix("attribute:").partition(" == ")
+        arns = [
+            each.container_instance_arn
+            for key, each in self.state.instances.items()
+            if not request.filter or (name, value) in self._attributes_of(key)
+        ]
         return container_instance_pb2.ListContainerInstancesResponse(container_instance_arns=arns)
 
     def DescribeContainerInstances(self, request: Any, context: Any) -> Any:
@@ -201,25 +208,39 @@ class ClusterService(cluster_pb2_grpc.ClusterServicer):
 
     def UpdateContainerInstancesState(self, request: Any, context: Any) -> Any:
         self._begin(request, context)
-        found = [self.state.instances[arn.short(each)] for each in request.container_instances]
+        ids = [arn.short(each) for each in request.container_instances]
+        found = [self.state.instances[each] for each in ids if each in self.state.instances]
         for instance in found:
             instance.status = request.status
-        return container_instance_pb2.UpdateContainerInstancesStateResponse(container_instances=found)
+        return container_instance_pb2.UpdateContainerInstancesStateResponse(
+            container_instances=found, failures=missing_of(ids, self.state.instances)
+        )
 
     def PutAttributes(self, request: Any, context: Any) -> Any:
         self._begin(request, context)
+        self.state.attributes = [
+            each for each in self.state.attributes if key_of(each) not in map(key_of, request.attributes)
+        ]
         self.state.attributes += request.attributes
         return container_instance_pb2.PutAttributesResponse(attributes=request.attributes)
 
     def DeleteAttributes(self, request: Any, context: Any) -> Any:
         self._begin(request, context)
-        names = {each.name for each in request.attributes}
-        self.state.attributes = [each for each in self.state.attributes if each.name not in names]
+        gone = set(map(key_of, request.attributes))
+        self.state.attributes = [each for each in self.state.attributes if key_of(each) not in gone]
         return container_instance_pb2.DeleteAttributesResponse()
 
     def ListAttributes(self, request: Any, context: Any) -> Any:
+        """What was put, over what the agents say."""
         self._begin(request, context)
-        return container_instance_pb2.ListAttributesResponse(attributes=self.state.attributes)
+        put = set(map(key_of, self.state.attributes))
+        known = [*(each for each in self.state.agent_attributes if key_of(each) not in put), *self.state.attributes]
+        found = [
+            each
+            for each in known
+            if request.attribute_name in ("", each.name) and request.attribute_value in ("", each.value)
+        ]
+        return container_instance_pb2.ListAttributesResponse(attributes=found)
 
     def ListClusters(self, request: Any, context: Any) -> Any:
         self._begin(request, context)
@@ -229,7 +250,7 @@ class ClusterService(cluster_pb2_grpc.ClusterServicer):
         self._begin(request, context)
         names = [arn.short(each) for each in request.clusters]
         return cluster_pb2.DescribeClustersResponse(
-            clusters=[_cluster(each) for each in names if each in self.state.clusters],
+            clusters=[cluster_of(each) for each in names if each in self.state.clusters],
             failures=[
                 resource_pb2.Failure(arn=each, reason="MISSING") for each in names if each not in self.state.clusters
             ],
@@ -238,7 +259,7 @@ class ClusterService(cluster_pb2_grpc.ClusterServicer):
     def CreateCluster(self, request: Any, context: Any) -> Any:
         self._begin(request, context)
         self.state.clusters.append(request.cluster_name)
-        return cluster_pb2.CreateClusterResponse(cluster=_cluster(request.cluster_name))
+        return cluster_pb2.CreateClusterResponse(cluster=cluster_of(request.cluster_name))
 
     def TagResource(self, request: Any, context: Any) -> Any:
         self._begin(request, context)
@@ -281,6 +302,12 @@ class ClusterService(cluster_pb2_grpc.ClusterServicer):
                 if exit_code is not None:
                     container.exit_code = exit_code
             self._tell(task)
+
+    def add_instance(self, instance_id: str) -> None:
+        self.state.instances[instance_id] = instance_of(instance_id, now_millis())
+
+    def _attributes_of(self, instance_id: str) -> list[tuple[str, str]]:
+        return [(each.name, each.value) for each in self.state.attributes if each.target_id == instance_id]
 
     def _has_news(self, after: int) -> bool:
         return len(self.state.events) > after
@@ -355,40 +382,3 @@ class ClusterService(cluster_pb2_grpc.ClusterServicer):
         begin = int(request.next_token or 0)
         end = begin + self.state.page_size
         return items[begin:end], str(end) if end < len(items) else None
-
-
-def _copy(into: Any, name: str, value: Any) -> None:
-    if hasattr(value, "MergeFrom") and not hasattr(value, "CopyFrom"):
-        getattr(into, name).MergeFrom(value)
-    elif hasattr(value, "CopyFrom"):
-        getattr(into, name).CopyFrom(value)
-    elif isinstance(value, (str, int, float, bool, bytes)):
-        setattr(into, name, value)
-    else:
-        getattr(into, name).extend(value)
-
-
-def _missing(names: Sequence[str], known: Container[str]) -> list[resource_pb2.Failure]:
-    return [resource_pb2.Failure(arn=each, reason="MISSING") for each in names if each not in known]
-
-
-def _family(task: task_pb2.Task) -> str:
-    return arn.short(task.task_definition_arn).partition(":")[0]
-
-
-def _cluster(name: str) -> cluster_pb2.ClusterDescription:
-    return cluster_pb2.ClusterDescription(cluster_name=name, cluster_arn=arn.cluster_arn(name), status="ACTIVE")
-
-
-def _instance() -> container_instance_pb2.ContainerInstance:
-    def resource(name: str, amount: int) -> resource_pb2.Resource:
-        return resource_pb2.Resource(name=name, type="INTEGER", integer_value=amount)
-
-    return container_instance_pb2.ContainerInstance(
-        container_instance_arn=arn.container_instance_arn(CLUSTER, INSTANCE_ID),
-        status="ACTIVE",
-        agent_connected=True,
-        registered_resources=[resource("CPU", 2048), resource("MEMORY", 4096)],
-        remaining_resources=[resource("CPU", 1024), resource("MEMORY", 512)],
-        registered_at=now_millis(),
-    )

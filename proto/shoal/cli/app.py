@@ -35,7 +35,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "instances": ("instances:instances", "List container instances."),
         "drain": ("instances:drain", "Place no more tasks on instances."),
         "activate": ("instances:activate", "Place tasks on drained instances again."),
-        "attributes": ("attributes:attributes", "List, put and delete attributes of instances."),
+        "attributes": ("attributes:attributes", "List, put and remove attributes of instances."),
         "clusters": ("clusters:clusters", "List, create, update and delete clusters."),
         "tag": ("tags:tag", "Put tags on a resource, or list them."),
         "untag": ("tags:untag", "Remove tags from a resource."),

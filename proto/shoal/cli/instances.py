@@ -1,22 +1,25 @@
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import click
 
 from shoal import arn
-from shoal.cli import find, show, text
-from shoal.cli.failures import FAILED
+from shoal.cli import chosen, find, show, text
+from shoal.cli.failures import FAILED, NOT_FOUND, Failed
 from shoal.cli.options import connected, output_option
 from shoal.cli.session import Session, call
 from shoal.v1 import container_instance_pb2, resource_pb2
 from shoal.v1.container_instance_pb2 import ContainerInstance
 
+UPDATED_AT_ONCE = 10  # what the service takes
 COLUMNS = ("INSTANCE", "HOST", "STATUS", "AGENT", "TASKS", "CPU FREE", "MEMORY FREE", "ENGINE", "AGE")
 
 
 @click.group(invoke_without_command=True)
 @click.option("--status", metavar="STATUS", help="Only instances of this status, as ACTIVE or DRAINING.")
-@click.option("--filter", "expression", metavar="EXPRESSION", help="Only instances that match, as in memberOf.")
+@click.option(
+    "--where", "--filter", "expression", metavar="EXPRESSION", help="Only instances that match, as in memberOf."
+)
 @output_option
 @connected
 @click.pass_context
@@ -30,7 +33,12 @@ def instances(ctx: click.Context, status: str | None, expression: str | None, ou
         arns = await find.instance_arns(session, **{key: value for key, value in filters.items() if value})
         return await find.describe_instances(session, arns)
 
-    _emit(call(work), output, "No instances. Each host needs an agent; `shoal up` starts one here.")
+    answer = call(work)
+    found = sorted(answer.container_instances, key=lambda each: (each.registered_at, each.container_instance_arn))
+    empty = "No instances. Each host needs an agent; `shoal up` starts one here."
+    if status or expression:
+        empty = "No such instances."
+    _emit(answer, output, lambda: _table(found, int(time.time() * 1000), output == "wide", empty))
 
 
 @instances.command("describe")
@@ -65,56 +73,77 @@ def deregister_instance(name: str, force: bool) -> None:
 
 
 @click.command()
-@click.argument("names", metavar="INSTANCE...", nargs=-1, required=True)
+@click.argument("names", metavar="[INSTANCE...]", nargs=-1)
+@chosen.where_option
+@output_option
 @connected
-def drain(names: tuple[str, ...]) -> int:
+def drain(names: tuple[str, ...], expression: str | None, output: str) -> None:
     """Place no more tasks on instances; those that run there go on."""
-    return call(lambda session: _set_status(session, names, "DRAINING"))
+    _set_status(names, expression, "DRAINING", output)
 
 
 @click.command()
-@click.argument("names", metavar="INSTANCE...", nargs=-1, required=True)
+@click.argument("names", metavar="[INSTANCE...]", nargs=-1)
+@chosen.where_option
+@output_option
 @connected
-def activate(names: tuple[str, ...]) -> int:
+def activate(names: tuple[str, ...], expression: str | None, output: str) -> None:
     """Place tasks on drained instances again."""
-    return call(lambda session: _set_status(session, names, "ACTIVE"))
+    _set_status(names, expression, "ACTIVE", output)
 
 
-async def _set_status(session: Session, names: Sequence[str], status: str) -> int:
-    ids = await find.instance_ids(session, names)
-    failures: list[resource_pb2.Failure] = []
-    for batch in find.batches(ids, 10):  # what the service takes at once
-        answer = await session.client.cluster.UpdateContainerInstancesState(
-            container_instance_pb2.UpdateContainerInstancesStateRequest(
+def _set_status(names: Sequence[str], expression: str | None, status: str, output: str) -> None:
+    """Says what became of each. Raises Failed if some could not be found; the others are changed all the same."""
+    chosen.check_choice(names, expression)
+
+    async def work(session: Session) -> container_instance_pb2.UpdateContainerInstancesStateResponse:
+        ids = await chosen.instance_ids(session, names, expression)
+        whole = container_instance_pb2.UpdateContainerInstancesStateResponse()
+        for batch in find.batches(ids, UPDATED_AT_ONCE):
+            request = container_instance_pb2.UpdateContainerInstancesStateRequest(
                 cluster=session.cluster, container_instances=batch, status=status
             )
-        )
-        failures += answer.failures
-        for instance in answer.container_instances:
-            click.echo(f"{arn.short(instance.container_instance_arn)} {instance.status}")
-    for failure in failures:
-        click.echo(f"{arn.short(failure.arn)}: {failure.reason} {failure.detail}".rstrip(), err=True)
-    return FAILED if failures else 0
+            whole.MergeFrom(await session.client.cluster.UpdateContainerInstancesState(request))
+        return whole
+
+    answer = call(work)
+    if answer.container_instances or output in ("json", "yaml"):
+        rows = [_status_row(each) for each in answer.container_instances]
+        _emit(answer, output, lambda: show.Table(("INSTANCE", "HOST", "STATUS", "TASKS"), rows))
+    if answer.failures:
+        known = {"MISSING": "there is no such instance"}
+        lines = [
+            f"{arn.short(each.arn)}: {known.get(each.reason) or each.detail or each.reason}" for each in answer.failures
+        ]
+        missing = all(each.reason == "MISSING" for each in answer.failures)
+        raise Failed("\n".join(lines), "shoal instances", NOT_FOUND if missing else FAILED)
 
 
-def _emit(answer: container_instance_pb2.DescribeContainerInstancesResponse, output: str, empty: str) -> None:
-    found = sorted(answer.container_instances, key=lambda each: (each.registered_at, each.container_instance_arn))
+def _status_row(instance: ContainerInstance) -> Sequence[str]:
+    there = instance.running_tasks_count + instance.pending_tasks_count
+    tasks = f"{text.plural(there, 'task')} there" if there else "none"
+    if there and instance.status == "DRAINING":
+        tasks = f"{there:,} go{'es' if there == 1 else ''} on"
+    name = text.short_instance(arn.short(instance.container_instance_arn))
+    return (name, instance.ec2_instance_id or "-", instance.status, tasks)
 
+
+def _emit(
+    answer: container_instance_pb2.DescribeContainerInstancesResponse
+    | container_instance_pb2.UpdateContainerInstancesStateResponse,
+    output: str,
+    table: Callable[[], show.Table],
+) -> None:
     def document() -> object:
         from shoal import awsjson
 
         return {"containerInstances": [], **awsjson.to_document(answer)}
 
-    show.emit(
-        output,
-        lambda: _table(found, int(time.time() * 1000), output == "wide", empty),
-        document,
-        [arn.short(each.container_instance_arn) for each in found],
-    )
+    show.emit(output, table, document, [arn.short(each.container_instance_arn) for each in answer.container_instances])
 
 
 def _table(found: Sequence[ContainerInstance], now_millis: int, wide: bool, empty: str) -> show.Table:
-    columns = (*COLUMNS, "AGENT VERSION", "ATTRIBUTES") if wide else COLUMNS
+    columns = (*COLUMNS, "ALSO OFFERS", "AGENT VERSION", "ATTRIBUTES") if wide else COLUMNS
     return show.Table(columns, [_row(each, now_millis, wide) for each in found], empty)
 
 
@@ -134,7 +163,17 @@ def _row(instance: ContainerInstance, now_millis: int, wide: bool) -> Sequence[s
     if not wide:
         return row
     attributes = (f"{each.name}={each.value}" if each.value else each.name for each in instance.attributes)
-    return (*row, instance.version_info.agent_version, text.sentence_list(attributes, 8))
+    return (*row, _also_offers(instance), instance.version_info.agent_version, text.sentence_list(attributes, 8))
+
+
+def _also_offers(instance: ContainerInstance) -> str:
+    """GPUs, and resources of the cluster's own."""
+    offers = [
+        text.plural(len(each.string_set_value), "GPU") if each.name == "GPU" else f"{each.name} {each.integer_value}"
+        for each in instance.registered_resources
+        if each.name not in ("CPU", "MEMORY", "PORTS", "PORTS_UDP")
+    ]
+    return text.sentence_list(offers, 8) or "-"
 
 
 def room(instance: ContainerInstance, name: str) -> str:

@@ -51,7 +51,7 @@ class Ask:
     "strategies",
     multiple=True,
     metavar="TYPE[:FIELD]",
-    help="binpack:memory, spread:FIELD, random; in order.",
+    help="binpack:memory|cpu|gpu, spread:FIELD, fragmentation, random; in order.",
 )
 @click.option(
     "--constraint",

@@ -129,6 +129,7 @@ def _show_container(container: task_pb2.Container) -> None:
         ("  Why", container.reason),
         ("  Health", container.health_status if container.health_status != "UNKNOWN" else ""),
         ("  Ports", ports),
+        ("  GPUs", ", ".join(container.gpu_ids)),
         ("  Docker id", container.runtime_id[:12]),
     ]
     print_fields(f"  Container {container.name}", fields)
@@ -158,11 +159,20 @@ def _definition_of(container: task_definition_pb2.ContainerDefinition) -> Fields
         ("Command", " ".join(container.command)),
         ("Limits", ", ".join(f"{name} {value}" for name, value in limits.items() if value)),
         ("Ports", ", ".join(ports)),
+        ("Requires", ", ".join(_requirement(each) for each in container.resource_requirements)),
         ("Essential", essential),
         ("Environment", "\n".join(f"{each.name}={each.value}" for each in container.environment)),
         ("Mounts", "\n".join(f"{each.source_volume} at {each.container_path}" for each in container.mount_points)),
         ("Logs", container.log_configuration.log_driver),
     ]
+
+
+def _requirement(requirement: task_definition_pb2.ResourceRequirement) -> str:
+    """`GPU 2`, `25 % of a GPU`, `licence 2`"""
+    mps = requirement.sharing_strategy.nvidia_mps
+    if requirement.HasField("sharing_strategy"):
+        return f"{mps.max_compute_percent or 100} % of a GPU, {text.mebibytes(mps.memory)} of its memory"
+    return f"{requirement.type} {requirement.value}"
 
 
 def _moments(*named: tuple[str, int]) -> list[tuple[str, str]]:
@@ -175,15 +185,16 @@ def _tags(tags: Iterable[resource_pb2.Tag]) -> str:
 
 def _room(whole: resource_pb2.Resource, left: resource_pb2.Resource | None) -> str:
     """Of ports, ECS lists those that are taken; of all else, what is free."""
-    if whole.type == "STRINGSET":
-        name = "udp ports" if whole.name == "PORTS_UDP" else whole.name.lower()
-        return f"{name}: {_amount(left or whole)} taken"
-    return f"{whole.name.lower()} {_amount(left) if left else '?'} of {_amount(whole)} free"
+    if whole.name in ("PORTS", "PORTS_UDP"):
+        name = "udp ports" if whole.name == "PORTS_UDP" else "ports"
+        return f"{name}: {text.sentence_list((left or whole).string_set_value) or 'none'} taken"
+    name = {"CPU": "cpu", "MEMORY": "memory", "GPU": "GPUs"}.get(whole.name, whole.name)
+    return f"{name} {_amount(left)} of {_amount(whole)} free" if left else f"{name} {_amount(whole)}"
 
 
 def _amount(resource: resource_pb2.Resource) -> str:
     if resource.type == "STRINGSET":
-        return text.sentence_list(resource.string_set_value) or "none"
+        return str(len(resource.string_set_value))
     if resource.name == "MEMORY":
         return text.mebibytes(resource.integer_value)
     return str(resource.integer_value or resource.long_value or f"{resource.double_value:g}")

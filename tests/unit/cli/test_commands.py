@@ -9,7 +9,6 @@ from shoal import __version__, errors
 from shoal.cli.app import SECTIONS, root
 from shoal.cli.options import Target
 from shoal.cli.session import Session, call
-from shoal.v1 import resource_pb2
 
 from tests.fakes.cluster_service import INSTANCE_ID, ClusterService
 from tests.unit.cli.conftest import Shoal
@@ -94,20 +93,7 @@ def test_instances(shoal: Shoal, cluster: ClusterService) -> None:
     assert "1024 of 2048" in line
     assert "512 MiB of 4 GiB" in line
     assert shoal("instances", "describe", INSTANCE_ID[:4]).out.startswith(f"Instance {INSTANCE_ID[:8]}\n")
-    assert shoal("drain", INSTANCE_ID[:4]).out == f"{INSTANCE_ID} DRAINING\n"
-    assert shoal("activate", INSTANCE_ID).out == f"{INSTANCE_ID} ACTIVE\n"
     assert json.loads(shoal("instances", "-o", "json").out)["containerInstances"][0]["agentConnected"] is True
-    assert shoal("drain", "77").code == 3
-
-
-def test_the_ports_of_an_instance_that_are_taken(shoal: Shoal, cluster: ClusterService) -> None:
-    for name, taken in (("PORTS", ["22", "2375"]), ("PORTS_UDP", [])):
-        resource = resource_pb2.Resource(name=name, type="STRINGSET", string_set_value=taken)
-        cluster.state.instances[INSTANCE_ID].registered_resources.append(resource)
-        cluster.state.instances[INSTANCE_ID].remaining_resources.append(resource)
-    described = shoal("describe", INSTANCE_ID).out
-    assert " ports: 22, 2375 taken\n" in described
-    assert " udp ports: none taken\n" in described
 
 
 def test_a_cluster_that_is_not_there_tells_how_to_make_it(shoal: Shoal, cluster: ClusterService) -> None:
@@ -118,14 +104,6 @@ def test_a_cluster_that_is_not_there_tells_how_to_make_it(shoal: Shoal, cluster:
         with click.Context(root, obj=Target(cluster=chosen)), pytest.raises(errors.NotFound) as raised:
             call(refused)
         assert raised.value.hint == hint
-
-
-def test_attributes(shoal: Shoal, cluster: ClusterService) -> None:
-    assert shoal("attributes").err == "No attributes.\n"
-    assert shoal("attributes", "put", INSTANCE_ID[:4], "zone=a", "ssd").code == 0
-    assert [line.split()[1:] for line in shoal("attributes").out.splitlines()[1:]] == [["zone", "a"], ["ssd"]]
-    assert shoal("attributes", "delete", INSTANCE_ID, "zone").code == 0
-    assert shoal("attributes", "-o", "name").out == "ssd\n"
 
 
 def test_definitions(shoal: Shoal, cluster: ClusterService) -> None:
