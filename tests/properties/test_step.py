@@ -118,11 +118,11 @@ def check(tables: Tables, seen: dict[TaskKey, str]) -> None:
         resources = tables.resources(task.launch.id)
         cpu[task.instance] += resources.cpu
         ports.update((task.instance, port.first) for port in resources.ports)
-    for instance in tables.instances_of("default"):
-        row = tables.room("default").rows[instance.id]
-        assert instance.cpu - tables.room("default").free_cpu[row] == cpu[instance.id] <= instance.cpu
-        counted = tables.room("default").running[row] + tables.room("default").pending[row]
-        assert counted == len(tables.live_tasks.get(instance.id, ()))
+    room = tables.room("default")
+    for host in tables.instances_of("default"):
+        row = room.rows[host.id]
+        assert host.cpu - room.free_cpu[row] == cpu[host.id] <= host.cpu
+        assert room.running[row] + room.pending[row] == len(tables.live_tasks.get(host.id, ()))
     assert all(count == 1 for count in ports.values())
 
 
@@ -132,9 +132,9 @@ def assert_equal(applied: Tables, loaded: Tables) -> None:
     assert applied.instances == loaded.instances
     assert applied.definitions == loaded.definitions
     assert applied.tokens == loaded.tokens
-    for instance in applied.instances_of("default"):
-        assert applied.candidate(instance).used == loaded.candidate(instance).used
-        assert free(applied, instance.id) == free(loaded, instance.id)
+    for host in applied.instances_of("default"):
+        assert applied.candidate(host).used == loaded.candidate(host).used
+        assert free(applied, host.id) == free(loaded, host.id)
 
 
 def free(tables: Tables, instance: str) -> tuple[int, int]:

@@ -150,6 +150,7 @@ def _run_task(
         client_token=token,
         request_digest=_digest(document) if token else "",
         instances=instances,
+        queue=document.get("queue", False),
     )
 
 

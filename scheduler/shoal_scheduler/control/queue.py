@@ -63,7 +63,7 @@ def _may_fit(ask: Ask, room: InstanceTable, held: int, stirred: list[int] | None
 
 def _place_waiting(view: Overlay, launch: Launch, ask: Ask, context: Context, held: int) -> bool:
     """True if every task of the launch has found room."""
-    waiting = view.waiting_tasks(launch)
+    waiting = list(view.waiting_tasks(launch))
     if not waiting:
         return True
     definition = definitions.find(view, launch.definition)
@@ -104,4 +104,4 @@ def _to_be_held(view: Overlay, cluster: str, held: Held | None) -> Held | None:
 
 
 def _still_waiting(view: Overlay, cluster: str) -> Iterable[Launch]:
-    return (launch for launch in view.waiting(cluster) if view.waiting_tasks(launch))
+    return (launch for launch in view.waiting(cluster) if any(True for _ in view.waiting_tasks(launch)))

@@ -6,8 +6,8 @@ import msgspec
 
 from shoal_scheduler.control import clusters, definitions, instances
 from shoal_scheduler.control import inputs as i
-from shoal_scheduler.control.context import Context, Outcome
 from shoal_scheduler.control.assignment import held_row, place_of
+from shoal_scheduler.control.context import Context, Outcome
 from shoal_scheduler.model.ask import Ask
 from shoal_scheduler.model.definition import Definition
 from shoal_scheduler.model.refusal import Refused
@@ -16,6 +16,9 @@ from shoal_scheduler.placement.place import Spot, Unplaceable, place, place_on
 from shoal_scheduler.state import changes as c
 from shoal_scheduler.state.instance_table import InstanceTable
 from shoal_scheduler.state.overlay import Overlay
+
+# Tasks of a cluster that wait for room.
+WAITING_TASKS_MAX = 100_000
 
 
 def run(view: Overlay, request: i.RunTask, context: Context) -> Outcome:
@@ -50,6 +53,17 @@ def run(view: Overlay, request: i.RunTask, context: Context) -> Outcome:
     return Outcome(i.Launched(launch, tasks, failures), changes, placed=True)
 
 
+def _refuse_too_long_a_queue(view: Overlay, cluster: str, more: int) -> None:
+    waiting = view.waiting_count(cluster)
+    if waiting + more > WAITING_TASKS_MAX:
+        raise Refused(
+            "exhausted",
+            f"queue: {waiting} tasks wait for room in cluster {cluster!r} and {more} more would; at most"
+            f" {WAITING_TASKS_MAX} may. Add instances, stop some that wait, or run without queue.",
+            reason="LimitExceededException",
+        )
+
+
 def _again(view: Overlay, request: i.RunTask, known: Launch) -> Outcome:
     if known.request_digest != request.request_digest:
         raise Refused(
@@ -60,9 +74,7 @@ def _again(view: Overlay, request: i.RunTask, known: Launch) -> Outcome:
     return Outcome(i.Launched(known, view.tasks_of_launch(known), known.failures))
 
 
-def _spots(
-    view: Overlay, request: i.RunTask, ask: Ask, context: Context
-) -> tuple[Sequence[Spot], tuple[Failure, ...]]:
+def _spots(view: Overlay, request: i.RunTask, ask: Ask, context: Context) -> tuple[Sequence[Spot], tuple[Failure, ...]]:
     """Where each task goes, and what was not placed."""
     room = view.room(request.cluster)
     if request.instances:
@@ -93,9 +105,7 @@ def _on_named_instances(
     return spots, tuple(failures)
 
 
-def _tasks(
-    view: Overlay, launch: Launch, definition: Definition, spots: Sequence[Spot]
-) -> Iterator[Task]:
+def _tasks(view: Overlay, launch: Launch, definition: Definition, spots: Sequence[Spot]) -> Iterator[Task]:
     """Those that have a spot come first; the others wait."""
     containers = tuple(ContainerState(container["name"]) for container in definition.containers)
     for index, spot in enumerate(spots):

@@ -24,6 +24,7 @@ from shoal_scheduler.state.instance_table import InstanceTable
 Rows = NDArray[np.intp]
 Numbers = NDArray[np.int64]
 
+
 class Run(NamedTuple):
     """What a cell gives, best first: the row of each task, and its rank by each strategy that looks at rows alone."""
 
@@ -48,7 +49,7 @@ def can_be_placed_at_once(ask: Ask) -> bool:
 
 def rows_in_order(ask: Ask, count: int, table: InstanceTable, rng: Random, held: int = NO_ROW) -> Rows:
     """The rows of up to `count` tasks. Nothing is taken."""
-    rows = (fitting(ask, table, held) == 0).nonzero()[0]
+    rows: Rows = (fitting(ask, table, held) == 0).nonzero()[0]
     if not len(rows):
         return rows
     draws = np.random.default_rng(rng.getrandbits(64))
@@ -143,9 +144,7 @@ def _below_level(start: Numbers, room: Numbers, count: int) -> Numbers:
     return np.clip(low - start, 0, room)
 
 
-def _drawn(
-    order: Rows, first: Sequence[Numbers], room: Numbers, count: int, draws: np.random.Generator
-) -> Rows:
+def _drawn(order: Rows, first: Sequence[Numbers], room: Numbers, count: int, draws: np.random.Generator) -> Rows:
     """Ranks that never move: among equals each task is drawn anew, and the next best come when those are full."""
     keys = np.stack(first)[:, order] if first else np.zeros((1, len(order)), np.int64)
     changes = (np.diff(keys, axis=1) != 0).any(axis=0).nonzero()[0] + 1

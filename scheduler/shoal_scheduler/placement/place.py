@@ -61,8 +61,8 @@ def place(ask: Ask, count: int, table: InstanceTable, rng: Random, held: int = N
     """Place up to `count` equal asks. What they take is taken from `table`, which is the caller's own copy. The row
     `held` is kept for somebody else."""
     if count > 1 and can_be_placed_at_once(ask):
-        spots = _take_many(ask, rows_in_order(ask, count, table, rng, held), table)
-        return Placed(spots, None if len(spots) == count else Unplaceable(refusals(ask, table, held)))
+        found = _take_many(ask, rows_in_order(ask, count, table, rng, held), table)
+        return Placed(found, None if len(found) == count else Unplaceable(refusals(ask, table, held)))
     spots: list[Spot] = []
     while len(spots) < count:
         rows = best(ask, table, held)
@@ -100,7 +100,8 @@ def best(ask: Ask, table: InstanceTable, held: int = NO_ROW) -> Rows:
         return np.zeros(0, np.intp)
     bad = fitting(ask, table, held)
     if not ask.strategies:
-        return (bad == 0).nonzero()[0]
+        fit: Rows = (bad == 0).nonzero()[0]
+        return fit
     first, *others = ask.strategies
     _, rank, unsigned, equal = buffers(len(table))
     rank_all(first, ask, table, rank)
@@ -109,7 +110,7 @@ def best(ask: Ask, table: InstanceTable, held: int = NO_ROW) -> Rows:
     if lowest >= _UNFIT:
         return np.zeros(0, np.intp)
     np.equal(unsigned, lowest, out=equal)
-    rows = equal.nonzero()[0]
+    rows: Rows = equal.nonzero()[0]
     for strategy in others:
         if len(rows) == 1:
             break

@@ -36,4 +36,3 @@ def _amounts(ask: Ask, table: InstanceTable) -> list[tuple[int, NDArray[np.int32
         total = np.array([each.custom.get(name, 0) if each else 0 for each in table.instances], np.int32)
         amounts.append((amount, table.free_custom.get(name, np.zeros(len(table), np.int32)), total))
     return amounts
-

@@ -78,4 +78,3 @@ def sums_by_value(ask: Ask, table: InstanceTable, column: Column) -> Ints:
     counts = table.groups.get(ask.group)
     slots = len(column.values) + 1
     return np.zeros(slots, np.int32) if counts is None else counts.tally(column.slots, slots)
-

@@ -30,7 +30,9 @@ class GpuTable:
         """One more row, without GPUs."""
         width = self.free.shape[1]
         self.free = np.concatenate([self.free, np.full((1, width), NONE, np.int32)])
-        self.total, self.whole, self.most = (np.append(each, np.int32(0)) for each in (self.total, self.whole, self.most))
+        self.total, self.whole, self.most = (
+            np.append(each, np.int32(0)) for each in (self.total, self.whole, self.most)
+        )
 
     def put(self, row: int, count: int) -> None:
         """The instance has so many GPUs, and all are free."""
@@ -56,10 +58,12 @@ class GpuTable:
     def fitting(self, count: int, milli: int) -> NDArray[np.bool_]:
         """Rows with `count` GPUs that have `milli` thousandths free each."""
         if milli == WHOLE:
-            return self.whole >= count
-        if count == 1:
-            return self.most >= milli
-        return (self.free >= milli).sum(axis=1) >= count
+            found = self.whole >= count
+        elif count == 1:
+            found = self.most >= milli
+        else:
+            found = (self.free >= milli).sum(axis=1) >= count
+        return np.asarray(found, bool)
 
     def choose(self, row: int, count: int, milli: int) -> tuple[int, ...]:
         """The fullest GPUs that still have room, the first of equals: whole ones are kept for who needs them."""

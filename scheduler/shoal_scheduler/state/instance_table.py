@@ -222,11 +222,12 @@ class InstanceTable:
 
     def rows_with_group(self, wanted: Callable[[str], bool]) -> NDArray[np.bool_]:
         """Rows that run a task of a group that is wanted."""
-        found = np.zeros(len(self), np.int32)
+        marked = np.zeros(len(self), np.int32)
         for name in self.groups:
             if wanted(name):
-                self.groups[name].exclude_from(found)
-        return found != 0
+                self.groups[name].exclude_from(marked)
+        found: NDArray[np.bool_] = marked != 0
+        return found
 
 
 def _total(amount: int) -> int:

@@ -1,6 +1,6 @@
 """The tables as they will be after the changes a step has proposed so far. Reading never mutates them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from shoal_scheduler.model.ask import Ask
 from shoal_scheduler.model.cluster import Cluster
@@ -106,11 +106,15 @@ class Overlay:
         newer = [launch for launch in self._launches.values() if launch.queue and launch.cluster == cluster]
         return [*older, *newer]
 
-    def waiting_tasks(self, launch: Launch) -> list[Task]:
+    def waiting_tasks(self, launch: Launch) -> Iterator[Task]:
         known = self._tables.waiting.get(launch.cluster, {}).get(launch.id)
         indexes = range(launch.count) if known is None else known
         found = (self.task(TaskKey(launch.id, index)) for index in indexes)
-        return [task for task in found if task is not None and not task.instance and not task.is_stopped]
+        return (task for task in found if task is not None and not task.instance and not task.is_stopped)
+
+    def waiting_count(self, cluster: str) -> int:
+        """Tasks that waited when the step began."""
+        return self._tables.waiting_count.get(cluster, 0)
 
     def held(self, cluster: str) -> Held | None:
         """The instance that is kept for a launch, if any."""
@@ -173,10 +177,10 @@ class Overlay:
         key = task.key
         if task.instance and not placed:
             recount(self.room(task.launch.cluster), self.ask(task.launch).resources, self.task(key), task)
-            if task.is_stopped:
-                self._stir(task.launch.cluster, task.instance)
-        elif not task.instance:
-            self.stirred.setdefault(task.launch.cluster, {})
+        # Each task that comes or goes may change what an expression says of its instance's groups.
+        stirred = self.stirred.setdefault(task.launch.cluster, {})
+        if task.instance and task.is_stopped:
+            stirred[task.instance] = None
         self._tasks[key] = task
 
     def _stir(self, cluster: str, instance_id: str) -> None:

@@ -21,7 +21,7 @@ class SharedDict(Generic[Key, Value]):
         twin._shared = self._own if not self._shared else {**self._shared, **self._own}
         return twin
 
-    def get(self, key: Key) -> Value | None:  # noqa: RET503  as dict.get
+    def get(self, key: Key) -> Value | None:
         return self._own.get(key) or self._shared.get(key)
 
     def __getitem__(self, key: Key) -> Value:

@@ -4,6 +4,7 @@ What placement subtracts (`used`) is derived from the tasks that are not STOPPED
 records. Loading the store and applying the history give equal tables.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -56,6 +57,7 @@ class Tables:
 
     # Derived: tasks that wait for room, by cluster and launch, in the order in which they came.
     waiting: dict[str, dict[str, dict[int, None]]] = field(default_factory=dict)
+    waiting_count: Counter[str] = field(default_factory=Counter)
 
     # Volatile: incarnation of the open session of each connected instance; see SetHeld and SetUnsettled.
     sessions: dict[str, int] = field(default_factory=dict)
@@ -134,14 +136,19 @@ class Tables:
                 self.clusters[cluster.name] = cluster
             case c.SetSession(instance_id, incarnation):
                 self._set_session(instance_id, incarnation)
-            case c.SetHeld(cluster_name, instance_id, launch_id):
-                self.held.pop(cluster_name, None)
+            case c.SetHeld() | c.SetUnsettled():
+                self._set_queue(change)
+
+    def _set_queue(self, change: c.SetHeld | c.SetUnsettled) -> None:
+        match change:
+            case c.SetHeld(cluster, instance_id, launch_id):
+                self.held.pop(cluster, None)
                 if instance_id:
-                    self.held[cluster_name] = Held(instance_id, launch_id)
-            case c.SetUnsettled(cluster_name, unsettled):
-                self.unsettled.pop(cluster_name, None)
+                    self.held[cluster] = Held(instance_id, launch_id)
+            case c.SetUnsettled(cluster, unsettled):
+                self.unsettled.pop(cluster, None)
                 if unsettled:
-                    self.unsettled[cluster_name] = None
+                    self.unsettled[cluster] = None
 
     def _put_instance(self, instance: Instance) -> None:
         self.instances[instance.id] = instance
@@ -187,14 +194,15 @@ class Tables:
         else:
             live.pop(task.key, None)
 
-
     def _set_waiting(self, task: Task, waits: bool) -> None:
         launches = self.waiting.setdefault(task.launch.cluster, {})
+        indexes = launches.setdefault(task.launch.id, {})
+        before = len(indexes)
         if waits:
-            launches.setdefault(task.launch.id, {})[task.index] = None
-            return
-        indexes = launches.get(task.launch.id, {})
-        indexes.pop(task.index, None)
+            indexes[task.index] = None
+        else:
+            indexes.pop(task.index, None)
+        self.waiting_count[task.launch.cluster] += len(indexes) - before
         if not indexes:
             launches.pop(task.launch.id, None)
 

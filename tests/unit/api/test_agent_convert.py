@@ -40,7 +40,7 @@ def test_a_gpu_that_is_told_twice_is_one() -> None:
 
 def test_an_instance_shows_what_it_offers() -> None:
     record = Instance(id="1f", cluster="default", registered_at=0, custom={"licence": 10, "fpga": 2})
-    used = Used(ports=frozenset({Port("tcp", 8000, 8002), Port("udp", 53, 53)}))
+    used = Used(ports=(Port("tcp", 8000, 8002), Port("udp", 53, 53)))
     message = instance_message(Candidate(record, used, True))
     registered = {each.name: each for each in message.registered_resources}
     assert (registered["licence"].type, registered["licence"].integer_value) == ("INTEGER", 10)
