@@ -4,7 +4,7 @@ import argparse
 import json
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,3 +51,21 @@ def show(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -
 def store(path: Path | None, figures: dict[str, Any]) -> None:
     if path is not None:
         path.write_text(json.dumps(figures, indent=2) + "\n")
+
+
+def line_plot(path: Path, title: str, x_label: str, lines: Mapping[str, Sequence[tuple[float, float]]]) -> None:
+    """A PNG with one line for each name, from zero up."""
+    import matplotlib as mpl  # takes a second to import, and only plots need it
+
+    mpl.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(8, 5))
+    for name, points in lines.items():
+        axes.plot([x for x, _ in points], [y for _, y in points], marker="o", label=name)
+    axes.set(title=title, xlabel=x_label)
+    axes.set_ylim(bottom=0)
+    axes.grid(visible=True, alpha=0.3)
+    axes.legend()
+    figure.savefig(path, dpi=110, bbox_inches="tight")
+    pyplot.close(figure)
