@@ -35,7 +35,7 @@ async def list_all(
     found = (
         (candidate.instance.id, arn.container_instance_arn(cluster.name, candidate.instance.id))
         for candidate in plane.tables.candidates(cluster.name)
-        if request.status in ("", candidate.instance.status) and (passes is None or passes(facts_of(candidate)))
+        if request.status in ("", candidate.instance.status) and (passes is None or passes.test(facts_of(candidate)))
     )
     arns, token = page(found, request)
     return pb.ListContainerInstancesResponse(container_instance_arns=arns, next_token=token or None)

@@ -31,7 +31,7 @@ def member_of(ask: Ask, candidate: Candidate) -> str | None:
     if not ask.expressions:
         return None
     facts = facts_of(candidate)
-    return None if all(parse(expression)(facts) for expression in ask.expressions) else "MEMBEROF"
+    return None if all(parse(expression).test(facts) for expression in ask.expressions) else "MEMBEROF"
 
 
 def distinct_instance(ask: Ask, candidate: Candidate) -> str | None:
