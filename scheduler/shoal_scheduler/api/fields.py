@@ -11,7 +11,7 @@ from shoal_scheduler.control.clusters import find
 from shoal_scheduler.control_plane import ControlPlane
 from shoal_scheduler.model.cluster import Cluster
 from shoal_scheduler.model.refusal import invalid, invalid_field
-from shoal_scheduler.placement.expression import ExpressionError, Test, parse
+from shoal_scheduler.placement.expression import Expression, ExpressionError, parse
 from shoal_scheduler.state.overlay import Overlay
 
 DEFAULT_CLUSTER = "default"
@@ -60,8 +60,8 @@ def tags_of(tags: Any) -> dict[str, str]:
     return {tag.key: tag.value for tag in tags}
 
 
-def check_expression(field: str, text: str, reason: str = "InvalidParameterException") -> Test:
-    """An expression of the cluster query language as a test; refused with its field and the column."""
+def check_expression(field: str, text: str, reason: str = "InvalidParameterException") -> Expression:
+    """An expression of the cluster query language; refused with its field and the column."""
     try:
         return parse(text)
     except ExpressionError as refused:

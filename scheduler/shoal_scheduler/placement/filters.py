@@ -129,7 +129,7 @@ def _facts(ask: Ask, table: InstanceTable) -> Iterator[tuple[str, Exclude]]:
 
 def _attribute(table: InstanceTable, name: str, value: str, bad: Ints) -> None:
     column = table.texts(f"attribute:{name}")
-    np.putmask(bad, column.codes != column.index.get(value, -2), -1)
+    np.putmask(bad, column.codes != column.code_of.get(value, -2), -1)
 
 
 def _distinct(ask: Ask, table: InstanceTable) -> Exclude:

@@ -16,7 +16,7 @@ class Column(NamedTuple):
     codes: NDArray[np.int32]
     values: list[str]
     slots: NDArray[np.intp]
-    index: dict[str, int]
+    code_of: dict[str, int]
 
 
 def column_of(texts: list[str | None]) -> Column:
@@ -28,10 +28,10 @@ def column_of(texts: list[str | None]) -> Column:
 def with_text(column: Column, row: int, text: str | None) -> Column:
     """The column with this text on the row, which may be the one after the last. The same object if nothing
     changes."""
-    code = ABSENT if text is None else column.index.get(text, len(column.values))
+    code = ABSENT if text is None else column.code_of.get(text, len(column.values))
     if row < len(column.codes) and column.codes[row] == code:
         return column
-    values, index = column.values, column.index
+    values, index = column.values, column.code_of
     if text is not None and code == len(values):
         values, index = [*values, text], {**index, text: code}
     codes = np.append(column.codes, np.int32(code)) if row == len(column.codes) else column.codes.copy()
