@@ -51,9 +51,7 @@ def refusal(ask: Ask, host: Host) -> str | None:
         return "AGENT"
     if any(host.instance.attributes.get(name) != value for name, value in ask.required_attributes):
         return "ATTRIBUTE"
-    used = Used(groups=+host.groups, running=host.running)
-    facts = facts_of(Candidate(host.instance, used, host.connected))
-    if not all(parse(expression).test(facts) for expression in ask.expressions):
+    if not all(_holds(expression, host) for expression in ask.expressions):
         return "MEMBEROF"
     if ask.distinct_instance and host.groups[ask.group] > 0:
         return "DISTINCT_INSTANCE"
@@ -71,6 +69,11 @@ def refusal(ask: Ask, host: Host) -> str | None:
     return None
 
 
+def _holds(expression: str, host: Host) -> bool:
+    used = Used(groups=+host.groups, running=host.running)
+    return parse(expression).test(facts_of(Candidate(host.instance, used, host.connected)))
+
+
 def _overlap(port: Port, taken: Port) -> bool:
     return port.protocol == taken.protocol and port.first <= taken.last and taken.first <= port.last
 
@@ -79,17 +82,20 @@ def best(ask: Ask, hosts: list[Host]) -> set[str]:
     """Ids of the hosts any of which may be chosen."""
     left = [host for host in hosts if refusal(ask, host) is None]
     for strategy in ask.strategies:
-        ranks = [_rank(strategy, ask, host, hosts) for host in left]
+        ranks = _ranks(strategy, ask, left, hosts)
         left = [host for host, rank in zip(left, ranks, strict=True) if rank == min(ranks)]
     return {host.instance.id for host in left}
 
 
-def _rank(strategy: Strategy, ask: Ask, host: Host, hosts: list[Host]) -> int:
+def _ranks(strategy: Strategy, ask: Ask, left: list[Host], hosts: list[Host]) -> list[int]:
     if strategy.type == "binpack":
-        return {"cpu": host.cpu, "memory": host.memory, "gpu": sum(host.gpus)}[strategy.field]
+        return [{"cpu": host.cpu, "memory": host.memory, "gpu": sum(host.gpus)}[strategy.field] for host in left]
     if strategy.type == "spread":
-        return sum(each.groups[ask.group] for each in hosts if _value(strategy, each) == _value(strategy, host))
-    return 0
+        tasks: Counter[str | None] = Counter()
+        for host in hosts:
+            tasks[_value(strategy, host)] += host.groups[ask.group]
+        return [tasks[_value(strategy, host)] for host in left]
+    return [0 for _ in left]
 
 
 def _value(strategy: Strategy, host: Host) -> str | None:

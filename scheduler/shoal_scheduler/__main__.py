@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import gc
 import logging
 import os
 import random
@@ -14,7 +13,7 @@ import grpc
 import uvloop
 from shoal import rpc
 
-from shoal_scheduler import configuration
+from shoal_scheduler import configuration, garbage
 from shoal_scheduler.api.gate import Gate
 from shoal_scheduler.api.server import Server
 from shoal_scheduler.control.inputs import PutClusterDocument
@@ -113,15 +112,14 @@ async def _load(channel: grpc.aio.Channel, epoch: int) -> ControlPlane:
         len(tables.instances),
         time.monotonic() - started,
     )
-    # What was loaded stays: the collector need not look at it again and again.
-    gc.collect()
-    gc.freeze()
+    garbage.leave_alone()
     return ControlPlane(tables, store, epoch, await store_version(channel))
 
 
 def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     config = configuration.parse()
+    garbage.govern()
     uvloop.run(_until_terminated(config))
 
 

@@ -25,10 +25,10 @@ class ControlPlane:
     traces: Traces = field(default_factory=Traces)
 
     def __post_init__(self) -> None:
-        self.engine = Engine(self.tables, self.store, self._on_commit)
+        self.engine = Engine(self.tables, self.store, self.committed)
         self.events.start_at(self.tables.revision)
 
-    def _on_commit(self, changes: Sequence[Change], revision: int, now: int) -> None:
+    def committed(self, changes: Sequence[Change], revision: int, now: int) -> None:
         self.dispatch.on_commit(changes)
         self.events.on_commit(self.tables, changes, revision, now)
 

@@ -48,7 +48,7 @@ class Table:
         field = {"registeredAt": "registered_at", "runningTasksCount": "running_tasks_count"}[subject]
         return np.array([getattr(row, field) for row in self._rows], dtype=np.int64)
 
-    def rows_with_group(self, wanted: Callable[[str], bool]) -> NDArray[np.bool_]:
+    def rows_with_group(self, wanted: Callable[[str], bool], _names: frozenset[str] | None) -> NDArray[np.bool_]:
         return np.array([any(wanted(group) for group in row.task_groups) for row in self._rows], dtype=np.bool_)
 
 

@@ -5,6 +5,7 @@ from random import Random
 from typing import NamedTuple
 
 from shoal_scheduler.model.ask import Ask, Port, Resources, Strategy
+from shoal_scheduler.model.cluster import Cluster
 from shoal_scheduler.model.instance import Instance
 from shoal_scheduler.state.instance_table import InstanceTable
 
@@ -18,6 +19,9 @@ SPREAD_THEN_BINPACK = (Strategy("spread", "attribute:ecs.availability-zone"), St
 THREE_TERMS = (
     "attribute:ecs.instance-type =~ m5.* and attribute:ecs.os-type == linux and attribute:stack in [prod, test]",
 )
+
+
+CLUSTER = Cluster(name="default", created_at=0)
 
 
 class Mix(NamedTuple):

@@ -22,7 +22,6 @@ from shoal_scheduler.control.context import Context, Limits
 from shoal_scheduler.control.step import step
 from shoal_scheduler.engine import RandomIds
 from shoal_scheduler.model.ask import Ask, Strategy
-from shoal_scheduler.model.cluster import Cluster
 from shoal_scheduler.model.definition import Definition
 from shoal_scheduler.placement.place import place
 from shoal_scheduler.state import changes as c
@@ -177,7 +176,7 @@ def _one_by_one_ms(ask: Ask, table: InstanceTable, seed: int) -> float:
 def tables(size: int, seed: int, families: int = mixes.FAMILIES) -> Tables:
     """A cluster with instances and definitions of many sizes, as committed."""
     made = Tables()
-    changes: list[c.Change] = [c.PutCluster(Cluster(name="default", created_at=0))]
+    changes: list[c.Change] = [c.PutCluster(mixes.CLUSTER)]
     for instance in mixes.instances(size, seed):
         changes += [c.PutInstance(instance), c.SetSession(instance.id, 1)]
     rng = Random(f"definitions {seed}")

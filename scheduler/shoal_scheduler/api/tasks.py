@@ -145,13 +145,19 @@ def _run_task(
         propagate_tags=request.propagate_tags == "TASK_DEFINITION",
         expressions=tuple(c["expression"] for c in constraints if c["type"] == "memberOf"),
         distinct_instance=any(c["type"] == "distinctInstance" for c in constraints),
-        strategies=tuple(Strategy(s["type"], s.get("field", "")) for s in document.get("placementStrategy", ())),
+        strategies=tuple(map(_strategy, document.get("placementStrategy", ()))),
         enable_execute_command=request.enable_execute_command,
         client_token=token,
         request_digest=_digest(document) if token else "",
         instances=instances,
         queue=document.get("queue", False),
     )
+
+
+def _strategy(document: dict[str, Any]) -> Strategy:
+    """The services take the fields of binpack in any case and print them in lower case."""
+    field = document.get("field", "")
+    return Strategy(document["type"], field.lower() if document["type"] == "binpack" else field)
 
 
 def _digest(document: dict[str, Any]) -> str:

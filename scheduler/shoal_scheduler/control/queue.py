@@ -16,8 +16,7 @@ from shoal_scheduler.control.assignment import held_row, place_of
 from shoal_scheduler.control.context import Context
 from shoal_scheduler.model.ask import Ask
 from shoal_scheduler.model.task import Launch
-from shoal_scheduler.placement.expression import parse
-from shoal_scheduler.placement.filters import NO_ROW, fitting
+from shoal_scheduler.placement.filters import NO_ROW, fitting, is_volatile
 from shoal_scheduler.placement.place import place
 from shoal_scheduler.placement.shortfall import shortfall
 from shoal_scheduler.state import changes as c
@@ -54,7 +53,7 @@ def wake(view: Overlay, cluster: str, context: Context, keys_max: int) -> None:
 def _may_fit(ask: Ask, room: InstanceTable, held: int, stirred: list[int] | None) -> bool:
     """Only where something changed: nothing fitted anywhere before. `stirred` is None for all rows."""
     few = stirred is not None and len(stirred) <= FEW_ROWS_MAX
-    if few and stirred is not None and not any(parse(each).is_volatile for each in ask.expressions):
+    if few and stirred is not None and not is_volatile(ask):
         wanted = ask.resources
         if not any(room.free_cpu[r] >= wanted.cpu and room.free_memory[r] >= wanted.memory_mib for r in stirred):
             return False

@@ -13,6 +13,9 @@ from shoal_scheduler.model.definition import Definition
 # Definitions whose resources are remembered: as many as are in use at a time, however many there are.
 _REMEMBERED = 1024
 
+# Of any resource: what is more counts as this much, so that sums of two stay within 32 bits. No host has a pebibyte.
+AMOUNT_MAX = 2**30
+
 
 class Port(NamedTuple):
     """Ports of an instance that a task takes: first to last, mostly one."""
@@ -118,15 +121,17 @@ def _resources(document: Mapping[str, Any], overrides: Mapping[str, Any]) -> Res
     task_memory = overrides.get("memory") or document.get("memory")
     gpus = task_gpus(requirements)
     return Resources(
-        cpu=cpu_units(task_cpu) if task_cpu else sum(c.get("cpu", 0) for c in containers),
-        memory_mib=memory_mib(task_memory)
-        if task_memory
-        else sum(c.get("memoryReservation") or c.get("memory") or 0 for c in containers),
+        cpu=min(cpu_units(task_cpu) if task_cpu else sum(c.get("cpu", 0) for c in containers), AMOUNT_MAX),
+        memory_mib=min(memory_mib(task_memory) if task_memory else sum(map(_memory, containers)), AMOUNT_MAX),
         gpus=gpus.number,
         gpu_milli=gpus.milli,
         ports=_host_ports(document, containers),
-        custom=custom(requirements),
+        custom=tuple((name, min(amount, AMOUNT_MAX)) for name, amount in custom(requirements)),
     )
+
+
+def _memory(container: Mapping[str, Any]) -> int:
+    return container.get("memoryReservation") or container.get("memory") or 0
 
 
 def _host_ports(document: Mapping[str, Any], containers: Sequence[Mapping[str, Any]]) -> tuple[Port, ...]:

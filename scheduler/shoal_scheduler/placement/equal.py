@@ -15,8 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shoal_scheduler.model.ask import Ask, Strategy
-from shoal_scheduler.placement.expression import parse
-from shoal_scheduler.placement.filters import NO_ROW, fitting
+from shoal_scheduler.placement.filters import NO_ROW, fitting, is_volatile
 from shoal_scheduler.placement.strategies import binpack_amount, is_by_value, rank_some, spread_column, sums_by_value
 from shoal_scheduler.state.gpu_table import WHOLE
 from shoal_scheduler.state.instance_table import InstanceTable
@@ -35,7 +34,7 @@ class Run(NamedTuple):
 def can_be_placed_at_once(ask: Ask) -> bool:
     """Not where a task changes more than what is free and how many of its group there are, nor where the order of a
     row's tasks is not the one described above."""
-    if any(parse(expression).is_volatile for expression in ask.expressions):
+    if is_volatile(ask):
         return False
     if ask.resources.gpus > 1 and ask.resources.gpu_milli != WHOLE:
         return False

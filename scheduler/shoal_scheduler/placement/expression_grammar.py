@@ -241,17 +241,19 @@ def _plain(token: Token) -> str:
     return str(token[1:-1] if token.type == "QUOTED" else token)
 
 
-def _of_texts(subject: Token, passes: Callable[[str], bool], *, negated: bool) -> Expression:
+def _of_texts(
+    subject: Token, passes: Callable[[str], bool], *, negated: bool, names: frozenset[str] | None = None
+) -> Expression:
     """Of an attribute it must have, `!=` says that its value is another; of groups, that none of them is that one."""
     if subject == TASK_GROUP:
-        return Not(GroupPredicate(passes)) if negated else GroupPredicate(passes)
+        return Not(GroupPredicate(passes, names)) if negated else GroupPredicate(passes, names)
     return TextPredicate(str(subject), (lambda text: not passes(text)) if negated else passes)
 
 
 def _among(subject: Token, items: list[Token], *, negated: bool) -> _Part:
     read_item = _truth if subject == "agentConnected" else _plain
     wanted = frozenset(read_item(item) for item in items)
-    return _part(_of_texts(subject, wanted.__contains__, negated=negated), subject)
+    return _part(_of_texts(subject, wanted.__contains__, negated=negated, names=wanted), subject)
 
 
 def _truth(value: Token) -> str:

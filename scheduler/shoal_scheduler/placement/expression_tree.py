@@ -43,8 +43,8 @@ class Columns(Protocol):
     def numbers(self, subject: str) -> NDArray[np.int64]:
         """Of `registeredAt` (milliseconds since 1970) or `runningTasksCount`."""
 
-    def rows_with_group(self, wanted: Callable[[str], bool]) -> Mask:
-        """The rows that run a task of a group that is wanted."""
+    def rows_with_group(self, wanted: Callable[[str], bool], names: frozenset[str] | None) -> Mask:
+        """The rows that run a task of a group that is wanted; `names` are those groups, where they are known."""
 
 
 class Expression(Protocol):
@@ -150,9 +150,10 @@ class NumberPredicate:
 
 @dataclass(frozen=True, slots=True)
 class GroupPredicate:
-    """Whether a task of a group that passes runs there."""
+    """Whether a task of a group that passes runs there. `names` are those that pass, where they are known."""
 
     passes: Callable[[str], bool]
+    names: frozenset[str] | None = None
 
     @property
     def is_volatile(self) -> bool:
@@ -162,7 +163,7 @@ class GroupPredicate:
         return any(map(self.passes, facts.task_groups))
 
     def mask(self, columns: Columns) -> Mask:
-        return columns.rows_with_group(self.passes)
+        return columns.rows_with_group(self.passes, self.names)
 
 
 def _text_of(subject: str, facts: Facts) -> str | None:

@@ -6,7 +6,7 @@ rows is why an ask fits nowhere. `fitting` asks the same of all rows in as few p
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import NamedTuple
 
 import numpy as np
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from shoal_scheduler.model.ask import Ask
 from shoal_scheduler.placement.expression import parse
-from shoal_scheduler.state.instance_table import LIMIT, STATIC_MAX, InstanceTable
+from shoal_scheduler.state.instance_table import STATIC_MAX, InstanceTable
 from shoal_scheduler.state.row_counts import Ints
 
 Exclude = Callable[[Ints], None]
@@ -42,60 +42,82 @@ def buffers(rows: int) -> Buffers:
 def fitting(ask: Ask, table: InstanceTable, held: int = NO_ROW) -> Ints:
     """0 for each row that passes every rule, -1 for the others. A buffer. `held` is kept for somebody else."""
     wanted = ask.resources
-    room = buffers(len(table))
-    bad, spare = room.bad, room.rank
-    np.subtract(table.free_cpu, min(wanted.cpu, LIMIT), out=bad)
-    np.subtract(table.free_memory, min(wanted.memory_mib, LIMIT), out=spare)
+    bad, spare, _, _ = buffers(len(table.instances))
+    np.subtract(table.free_cpu, wanted.cpu, out=bad)
+    np.subtract(table.free_memory, wanted.memory_mib, out=spare)
     np.bitwise_or(bad, spare, out=bad)
     np.right_shift(bad, _SIGN, out=bad)
     np.bitwise_or(bad, static(ask, table), out=bad)
     for port in wanted.ports:
         table.ports.exclude_from(bad, port)
     if wanted.gpus:
-        np.putmask(bad, ~table.gpus.fitting(wanted.gpus, wanted.gpu_milli), -1)
+        _gpus(ask, table, bad)
     for name, amount in wanted.custom:
-        _custom(table, name, amount)(bad)
+        _custom(table, name, amount, bad)
+    for expression in _split(ask.expressions).volatile:
+        _member_of(expression, table, bad)
     if ask.distinct_instance:
-        _distinct(ask, table)(bad)
+        _distinct(ask, table, bad)
     if held != NO_ROW:
         bad[held] = -1
     return bad
 
 
 def static(ask: Ask, table: InstanceTable) -> Ints:
-    """-1 where the agent is away, the platform differs or an expression does not hold; kept by the table until
-    facts change, unless an expression looks at what every task changes."""
-    key = (ask.expressions, ask.required_attributes)
+    """-1 where the agent is away, the platform differs or an expression over facts does not hold. Kept by the table
+    until facts change."""
+    lasting = _split(ask.expressions).lasting
+    key = (lasting, ask.required_attributes)
     known = table.static.get(key)
     if known is not None:
         return known
     bad = table.away.copy()
-    for _, exclude in _facts(ask, table):
-        exclude(bad)
-    if not any(parse(expression).is_volatile for expression in ask.expressions):
-        if len(table.static) >= STATIC_MAX:
-            table.static.clear()
-        table.static[key] = bad
+    for name, value in ask.required_attributes:
+        _attribute(table, name, value, bad)
+    for expression in lasting:
+        _member_of(expression, table, bad)
+    if len(table.static) >= STATIC_MAX:
+        table.static.clear()
+    table.static[key] = bad
     return bad
 
 
+class _Split(NamedTuple):
+    lasting: tuple[str, ...]
+    volatile: tuple[str, ...]
+
+
+@lru_cache(maxsize=1024)
+def _split(expressions: tuple[str, ...]) -> _Split:
+    """Those over facts alone, and those that look at what every task changes."""
+    volatile = tuple(each for each in expressions if parse(each).is_volatile)
+    return _Split(tuple(each for each in expressions if each not in volatile), volatile)
+
+
+def is_volatile(ask: Ask) -> bool:
+    """Whether a task that comes or goes may change where it fits by more than what is free."""
+    return bool(_split(ask.expressions).volatile)
+
+
 def rules(ask: Ask, table: InstanceTable, held: int = NO_ROW) -> Iterator[tuple[str, Exclude]]:
-    """Each rule with the reason it refuses for, in ECS's words."""
+    """Each rule with the reason it refuses for, in ECS's words, in the order in which they are asked."""
     wanted = ask.resources
-    yield from _facts(ask, table)
+    yield "INSTANCE:DRAINING", lambda bad: np.putmask(bad, ~table.active, -1)
+    yield "AGENT", lambda bad: np.putmask(bad, ~table.connected, -1)
+    for name, value in ask.required_attributes:
+        yield "ATTRIBUTE", partial(_attribute, table, name, value)
+    for expression in ask.expressions:
+        yield "MEMBEROF", partial(_member_of, expression, table)
     if ask.distinct_instance:
-        yield "DISTINCT_INSTANCE", _distinct(ask, table)
-    yield "RESOURCE:CPU", lambda bad: _less_than(table.free_cpu, wanted.cpu, bad)
-    yield "RESOURCE:MEMORY", lambda bad: _less_than(table.free_memory, wanted.memory_mib, bad)
+        yield "DISTINCT_INSTANCE", partial(_distinct, ask, table)
+    yield "RESOURCE:CPU", partial(_less_than, table.free_cpu, wanted.cpu)
+    yield "RESOURCE:MEMORY", partial(_less_than, table.free_memory, wanted.memory_mib)
     if wanted.gpus:
-        yield (
-            "RESOURCE:GPU",
-            lambda bad: np.putmask(bad, ~table.gpus.fitting(wanted.gpus, wanted.gpu_milli), -1),
-        )
+        yield "RESOURCE:GPU", partial(_gpus, ask, table)
     for name, amount in wanted.custom:
-        yield f"RESOURCE:{name}", _custom(table, name, amount)
+        yield f"RESOURCE:{name}", partial(_custom, table, name, amount)
     if wanted.ports:
-        yield "RESOURCE:PORTS", lambda bad: _ports(ask, table, bad)
+        yield "RESOURCE:PORTS", partial(_ports, ask, table)
     if held != NO_ROW:
         yield "HELD", lambda bad: bad.__setitem__(held, -1)
 
@@ -116,36 +138,35 @@ def refusals(ask: Ask, table: InstanceTable, held: int = NO_ROW, only: int = NO_
     return reasons
 
 
-def _facts(ask: Ask, table: InstanceTable) -> Iterator[tuple[str, Exclude]]:
-    """Rules that look at facts of the instance, not at what is free."""
-    draining = np.array([each is not None and each.status != "ACTIVE" for each in table.instances], bool)
-    yield "INSTANCE:DRAINING", lambda bad: np.putmask(bad, draining, -1)
-    yield "AGENT", lambda bad: np.putmask(bad, ~table.connected, -1)
-    for name, value in ask.required_attributes:
-        yield "ATTRIBUTE", lambda bad, name=name, value=value: _attribute(table, name, value, bad)  # type: ignore[misc]
-    for expression in ask.expressions:
-        yield "MEMBEROF", lambda bad, text=expression: np.putmask(bad, ~parse(text).mask(table), -1)  # type: ignore[misc]
-
-
 def _attribute(table: InstanceTable, name: str, value: str, bad: Ints) -> None:
     column = table.texts(f"attribute:{name}")
     np.putmask(bad, column.codes != column.code_of.get(value, -2), -1)
 
 
-def _distinct(ask: Ask, table: InstanceTable) -> Exclude:
+def _member_of(expression: str, table: InstanceTable, bad: Ints) -> None:
+    np.putmask(bad, ~parse(expression).mask(table), -1)
+
+
+def _distinct(ask: Ask, table: InstanceTable, bad: Ints) -> None:
     counts = table.groups.get(ask.group)
-    return counts.exclude_from if counts is not None else lambda _bad: None
+    if counts is not None:
+        counts.exclude_from(bad)
 
 
-def _custom(table: InstanceTable, name: str, amount: int) -> Exclude:
+def _gpus(ask: Ask, table: InstanceTable, bad: Ints) -> None:
+    np.putmask(bad, ~table.gpus.fitting(ask.resources.gpus, ask.resources.gpu_milli), -1)
+
+
+def _custom(table: InstanceTable, name: str, amount: int, bad: Ints) -> None:
     free = table.free_custom.get(name)
     if free is None:
-        return lambda bad: bad.fill(-1)
-    return lambda bad: _less_than(free, amount, bad)
+        bad.fill(-1)
+    else:
+        _less_than(free, amount, bad)
 
 
 def _less_than(free: Ints, amount: int, bad: Ints) -> None:
-    np.putmask(bad, free < min(amount, LIMIT), -1)
+    np.putmask(bad, free < amount, -1)
 
 
 def _ports(ask: Ask, table: InstanceTable, bad: Ints) -> None:

@@ -96,14 +96,14 @@ def place_on(ask: Ask, row: int, table: InstanceTable) -> Spot | Unplaceable:
 
 def best(ask: Ask, table: InstanceTable, held: int = NO_ROW) -> Rows:
     """The rows that fit and that the strategies hold equal; one of them is drawn."""
-    if not len(table):
+    if not table.instances:
         return np.zeros(0, np.intp)
     bad = fitting(ask, table, held)
     if not ask.strategies:
         fit: Rows = (bad == 0).nonzero()[0]
         return fit
     first, *others = ask.strategies
-    _, rank, unsigned, equal = buffers(len(table))
+    _, rank, unsigned, equal = buffers(len(table.instances))
     rank_all(first, ask, table, rank)
     np.bitwise_or(rank, bad, out=rank)
     lowest = unsigned[unsigned.argmin()]

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from shoal_scheduler.model.ask import Ask, Strategy
 from shoal_scheduler.state.columns import Column
-from shoal_scheduler.state.instance_table import LIMIT, InstanceTable
+from shoal_scheduler.state.instance_table import InstanceTable
 from shoal_scheduler.state.row_counts import Ints
 
 _HOST_FIELDS = ("instanceId", "host")
@@ -17,8 +17,7 @@ _HOST_FIELDS = ("instanceId", "host")
 def rank_all(strategy: Strategy, ask: Ask, table: InstanceTable, out: Ints) -> None:
     """One rank a row into `out`: not negative for rows that fit. `random` ranks all alike."""
     if strategy.type == "binpack":
-        free, amount = _binpacked(strategy, ask, table)
-        np.subtract(free, amount, out=out)
+        np.subtract(_packed(strategy, table), binpack_amount(strategy, ask), out=out)
     elif is_by_host(strategy):
         counts = table.groups.get(ask.group)
         out[:] = 0 if counts is None else counts.as_array(len(table))
@@ -32,8 +31,7 @@ def rank_all(strategy: Strategy, ask: Ask, table: InstanceTable, out: Ints) -> N
 def rank_some(strategy: Strategy, ask: Ask, table: InstanceTable, rows: NDArray[np.intp]) -> Ints:
     """The same for these rows only."""
     if strategy.type == "binpack":
-        free, amount = _binpacked(strategy, ask, table)
-        return free[rows] - np.int32(amount)
+        return _packed(strategy, table)[rows] - np.int32(binpack_amount(strategy, ask))
     if is_by_host(strategy):
         counts = table.groups.get(ask.group)
         return np.zeros(len(rows), np.int32) if counts is None else counts.as_array(len(table))[rows]
@@ -43,21 +41,19 @@ def rank_some(strategy: Strategy, ask: Ask, table: InstanceTable, rows: NDArray[
     return np.zeros(len(rows), np.int32)
 
 
-def binpack_amount(strategy: Strategy, ask: Ask) -> int:
-    """What one task takes of what is packed: less is left after each."""
-    wanted = ask.resources
-    field = strategy.field.lower()
-    if field == "cpu":
-        return min(wanted.cpu, LIMIT)
-    if field == "memory":
-        return min(wanted.memory_mib, LIMIT)
-    return min(wanted.gpus * wanted.gpu_milli, LIMIT)
-
-
-def _binpacked(strategy: Strategy, ask: Ask, table: InstanceTable) -> tuple[Ints, int]:
+def _packed(strategy: Strategy, table: InstanceTable) -> Ints:
     """ECS: so that the least is left of cpu or memory; of GPUs, ours, in thousandths."""
-    free = {"cpu": table.free_cpu, "memory": table.free_memory, "gpu": table.gpus.total}[strategy.field.lower()]
-    return free, binpack_amount(strategy, ask)
+    if strategy.field == "memory":
+        return table.free_memory
+    return table.free_cpu if strategy.field == "cpu" else table.gpus.total
+
+
+def binpack_amount(strategy: Strategy, ask: Ask) -> int:
+    """What one task takes of what is packed: so much less is left after each."""
+    wanted = ask.resources
+    if strategy.field == "memory":
+        return wanted.memory_mib
+    return wanted.cpu if strategy.field == "cpu" else wanted.gpus * wanted.gpu_milli
 
 
 def is_by_host(strategy: Strategy) -> bool:

@@ -1,8 +1,8 @@
 """The instances of one cluster as arrays, a row each: what is free there, and what an expression may ask of it.
 
 Placement looks at all rows in one pass, which takes microseconds even for 10,000 of them. `copy` is cheap, so that a
-step can take from its own copy while the tables stay as they are. Numbers are 32 bits wide: amounts beyond LIMIT
-count as LIMIT.
+step can take from its own copy while the tables stay as they are. Numbers are 32 bits wide: amounts
+beyond AMOUNT_MAX count as that.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from shoal_scheduler.model.ask import Port, Resources
+from shoal_scheduler.model.ask import AMOUNT_MAX, Port, Resources
 from shoal_scheduler.model.instance import Instance
 from shoal_scheduler.state.columns import Column, column_of, text_of, with_text
 from shoal_scheduler.state.gpu_table import GpuTable
@@ -18,7 +18,6 @@ from shoal_scheduler.state.port_table import PortTable
 from shoal_scheduler.state.row_counts import Ints, RowCounts
 from shoal_scheduler.state.shared_dict import SharedDict
 
-LIMIT = 2**30
 STATIC_MAX = 512
 
 
@@ -37,6 +36,7 @@ class InstanceTable:
         # -1 where the agent is away or the instance is not ACTIVE, else 0.
         self.away: Ints = np.zeros(0, np.int32)
         self.connected = np.zeros(0, bool)
+        self.active = np.zeros(0, bool)
 
         self.total_cpu: Ints = np.zeros(0, np.int32)
         self.total_memory: Ints = np.zeros(0, np.int32)
@@ -55,7 +55,7 @@ class InstanceTable:
         twin = InstanceTable()
         twin.instances, twin.rows, twin._vacant = self.instances, self.rows, self._vacant
         twin._columns, twin.static, twin._facts_are_shared = self._columns, self.static, True
-        twin.away, twin.connected = self.away, self.connected
+        twin.away, twin.connected, twin.active = self.away, self.connected, self.active
         twin.total_cpu, twin.total_memory = self.total_cpu, self.total_memory
         twin.free_cpu, twin.free_memory = self.free_cpu.copy(), self.free_memory.copy()
         twin.free_custom = {name: free.copy() for name, free in self.free_custom.items()}
@@ -81,10 +81,10 @@ class InstanceTable:
     def take_many(self, rows: NDArray[np.intp], wanted: Resources, group: str) -> None:
         """One task a row named, rows may repeat; none of them takes GPUs."""
         times = np.bincount(rows, minlength=len(self)).astype(np.int32)
-        self.free_cpu -= times * np.int32(min(wanted.cpu, LIMIT))
-        self.free_memory -= times * np.int32(min(wanted.memory_mib, LIMIT))
+        self.free_cpu -= times * np.int32(wanted.cpu)
+        self.free_memory -= times * np.int32(wanted.memory_mib)
         for name, amount in wanted.custom:
-            self._custom(name)[:] -= times * np.int32(min(amount, LIMIT))
+            self._custom(name)[:] -= times * np.int32(amount)
         for port in wanted.ports:
             for row in rows.tolist():
                 self.ports.add(port, row, 1, len(self))
@@ -103,12 +103,12 @@ class InstanceTable:
         self.running[row] += 1
 
     def _add(self, row: int, wanted: Resources, group: str, gpus: Sequence[int], sign: int) -> None:
-        self.free_cpu[row] -= sign * min(wanted.cpu, LIMIT)
-        self.free_memory[row] -= sign * min(wanted.memory_mib, LIMIT)
+        self.free_cpu[row] -= sign * wanted.cpu
+        self.free_memory[row] -= sign * wanted.memory_mib
         if gpus:
             self.gpus.take(row, gpus, sign * wanted.gpu_milli)
         for name, amount in wanted.custom:
-            self._custom(name)[row] -= sign * min(amount, LIMIT)
+            self._custom(name)[row] -= sign * amount
         for port in wanted.ports:
             self.ports.add(port, row, sign, len(self))
         self.group(group).add(row, sign, len(self))
@@ -160,14 +160,15 @@ class InstanceTable:
             self.instances, self.rows = self.instances.copy(), self.rows.copy()
             self._vacant, self._columns = self._vacant.copy(), self._columns.copy()
             self._facts_are_shared = False
-            self.away, self.connected = self.away.copy(), self.connected.copy()
+            self.away, self.connected, self.active = self.away.copy(), self.connected.copy(), self.active.copy()
             self.total_cpu, self.total_memory = self.total_cpu.copy(), self.total_memory.copy()
         self.static = {}
 
     def _set_presence(self, row: int, *, connected: bool) -> None:
         instance = self.instances[row]
         self.connected[row] = connected
-        self.away[row] = 0 if connected and instance is not None and instance.status == "ACTIVE" else -1
+        self.active[row] = instance is not None and instance.status == "ACTIVE"
+        self.away[row] = 0 if connected and self.active[row] else -1
 
     def _new_row(self, instance: Instance) -> int:
         if self._vacant:
@@ -175,7 +176,8 @@ class InstanceTable:
         else:
             row = len(self.instances)
             self.instances.append(None)
-            self.away, self.connected = np.append(self.away, np.int32(-1)), np.append(self.connected, False)
+            self.away = np.append(self.away, np.int32(-1))
+            self.connected, self.active = np.append(self.connected, False), np.append(self.active, False)
             self.total_cpu, self.total_memory = _longer(self.total_cpu), _longer(self.total_memory)
             self.free_cpu, self.free_memory = _longer(self.free_cpu), _longer(self.free_memory)
             self.running, self.pending = _longer(self.running), _longer(self.pending)
@@ -220,18 +222,19 @@ class InstanceTable:
             return self.running.astype(np.int64)
         return np.array([each.registered_at if each else 0 for each in self.instances], np.int64)
 
-    def rows_with_group(self, wanted: Callable[[str], bool]) -> NDArray[np.bool_]:
-        """Rows that run a task of a group that is wanted."""
+    def rows_with_group(self, wanted: Callable[[str], bool], names: frozenset[str] | None) -> NDArray[np.bool_]:
+        """Rows that run a task of a group that is wanted; `names` are those groups, where they are known."""
         marked = np.zeros(len(self), np.int32)
-        for name in self.groups:
-            if wanted(name):
-                self.groups[name].exclude_from(marked)
+        for name in self.groups if names is None else names:
+            counts = self.groups.get(name)
+            if counts is not None and wanted(name):
+                counts.exclude_from(marked)
         found: NDArray[np.bool_] = marked != 0
         return found
 
 
 def _total(amount: int) -> int:
-    return min(amount, LIMIT)
+    return min(amount, AMOUNT_MAX)
 
 
 def _longer(column: Ints) -> Ints:

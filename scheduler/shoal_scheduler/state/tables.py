@@ -49,6 +49,10 @@ class Tables:
     # Store revision up to which all of this is true.
     revision: int = 0
 
+    # Derived: launches all of whose tasks are STOPPED, in the order in which that came, with the time of the last.
+    finished: dict[str, int] = field(default_factory=dict)
+    finished_tasks: int = 0
+
     # Derived: launch ids by (cluster, client token); tasks that are not STOPPED by instance; what is
     # free on the instances of each cluster.
     tokens: dict[tuple[str, str], str] = field(default_factory=dict)
@@ -174,14 +178,22 @@ class Tables:
 
     def _delete_launch(self, launch_id: str) -> None:
         entry = self.launches.pop(launch_id, None)
+        if entry and self.finished.pop(launch_id, None) is not None:
+            self.finished_tasks -= len(entry.tasks)
         if entry and entry.launch.client_token:
             self.tokens.pop((entry.launch.cluster, entry.launch.client_token), None)
 
     def _put_task(self, task: Task) -> None:
         entry = self.launches[task.launch.id]
         before = entry.tasks.get(task.index)
+        last_stop = self.finished.pop(entry.launch.id, None)
+        if last_stop is not None:
+            self.finished_tasks -= len(entry.tasks)
         entry.tasks[task.index] = task
         entry.live += (not task.is_stopped) - (before is not None and not before.is_stopped)
+        if not entry.live:
+            self.finished[entry.launch.id] = max(last_stop or 0, task.stopped_at)
+            self.finished_tasks += len(entry.tasks)
         if not task.instance:
             self._set_waiting(task, not task.is_stopped)
             return

@@ -90,4 +90,5 @@ def loaded(records: Iterable[Stored], revision: int) -> Tables:
     for change, changed_at in changes_of(records):
         tables.apply([change], changed_at)
     tables.revision = max(tables.revision, revision)
+    tables.finished = dict(sorted(tables.finished.items(), key=lambda item: item[1]))
     return tables
