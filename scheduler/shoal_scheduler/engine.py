@@ -87,14 +87,31 @@ class Engine:
 
     async def submit(self, request: Input) -> Reply:
         """Durable once answered. Raises Refused, or Unavailable."""
+        (waiting,) = self._enqueue([request])
+        return await waiting.answer
+
+    async def submit_all(self, requests: Sequence[Input]) -> list[Reply]:
+        """Of one caller, in this order, each answered on its own; durable once all are. Raises the first refusal."""
+        replies, refusals = [], []
+        for waiting in self._enqueue(requests):
+            try:
+                replies.append(await waiting.answer)
+            except Exception as error:
+                refusals.append(error)
+        if refusals:
+            raise refusals[0]
+        return replies
+
+    def _enqueue(self, requests: Sequence[Input]) -> list[_Waiting]:
         if self._closed:
             raise Unavailable("this scheduler does not lead any more")
-        if len(self._inbox) >= INBOX_MAX:
+        if len(self._inbox) + len(requests) > INBOX_MAX:
             raise Unavailable("too many requests wait: try again later")
-        waiting = _Waiting(request, asyncio.get_running_loop().create_future())
-        self._inbox.append(waiting)
+        loop = asyncio.get_running_loop()
+        waiting = [_Waiting(request, loop.create_future()) for request in requests]
+        self._inbox.extend(waiting)
         self._arrived.set()
-        return await waiting.answer
+        return waiting
 
     async def run(self) -> None:
         try:

@@ -6,7 +6,7 @@ from google.protobuf.message import Message
 from shoal import arn, awsjson
 from shoal.v1 import cluster_pb2, container_instance_pb2, event_pb2, resource_pb2, task_definition_pb2, task_pb2
 
-from shoal_scheduler.events import EventRecord
+from shoal_scheduler.events import EventRecord, message_of
 from shoal_scheduler.model.candidate import Candidate
 from shoal_scheduler.model.cluster import Cluster
 from shoal_scheduler.model.definition import Definition
@@ -210,7 +210,12 @@ def _resources(cpu: int, memory_mib: int, tcp: tuple[int, ...], udp: tuple[int, 
 
 
 def event_message(tables: Tables, event: EventRecord) -> event_pb2.Event:
-    message = event_pb2.Event(revision=event.revision, time=event.time, cluster=event.cluster, message=event.message)
+    message = event_pb2.Event(
+        revision=event.revision,
+        time=event.time,
+        cluster=event.cluster,
+        message=message_of(tables, event.subject),
+    )
     if isinstance(event.subject, Task):
         message.detail_type = TASK_EVENT
         message.task.CopyFrom(task_message(tables, event.subject))
