@@ -6,6 +6,7 @@ import gc
 import logging
 import os
 import random
+import resource
 import signal
 import socket
 import time
@@ -25,6 +26,11 @@ from shoal_scheduler.state.store import StoreError
 from shoal_scheduler.state.writes import loaded
 
 log = logging.getLogger("shoal_scheduler")
+
+# Records form no cycles, and neither does what is left of a session or of a call that ended: counting references
+# frees them. So the collector looks for cycles among what is young, and what survived that it leaves alone for good:
+# with a million tasks one look at all of them would hold everybody up for seconds.
+GARBAGE_THRESHOLDS = (5_000, 10, 1_000_000)
 
 STOP_GRACE_SECONDS = 0.5
 RETRY_SECONDS_MAX = 0.5
@@ -122,7 +128,15 @@ async def _load(channel: grpc.aio.Channel, epoch: int) -> ControlPlane:
 def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     config = configuration.parse()
+    gc.set_threshold(*GARBAGE_THRESHOLDS)
+    _allow_many_connections()
     uvloop.run(_until_terminated(config))
+
+
+def _allow_many_connections() -> None:
+    """As many as the system lets this process have: each agent keeps one, and common soft limits end at 1,024."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 async def _until_terminated(config: configuration.Configuration) -> None:

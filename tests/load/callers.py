@@ -14,6 +14,8 @@ from shoal.v1 import cluster_pb2, cluster_pb2_grpc, task_pb2
 from tests.ground.certificates import Certificates
 from tests.load.workers import obey, run
 
+CALLER = "caller"
+
 Call = Callable[[], Awaitable[Any]]
 
 
@@ -58,7 +60,7 @@ async def _repeated(call: Call, callers: int, seconds: float) -> list[float]:
 
 async def _main() -> None:
     address, folder = sys.argv[1:]
-    credentials = Certificates(Path(folder)).credentials("operator", "caller")
+    credentials = Certificates(Path(folder)).credentials("operator", CALLER)
     async with rpc.open_channel(address, credentials) as channel:
         callers = Callers(cluster_pb2_grpc.ClusterStub(channel))
         await obey({"run_tasks": callers.run_tasks, "nothing": callers.nothing})

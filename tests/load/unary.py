@@ -11,6 +11,7 @@ from typing import Any
 from tests.ground.certificates import Certificates
 from tests.load import mix
 from tests.load.agents import fleet
+from tests.load.callers import CALLER
 from tests.load.report import summary
 from tests.load.stack import Meter, between, stack
 from tests.load.workers import Worker, worker
@@ -31,6 +32,7 @@ async def measure(folder: Path, certificates: Certificates, size: Size) -> dict[
     async with stack(folder, certificates) as measured, fleet(measured) as agents, AsyncExitStack() as open_:
         await agents.connect(size.agents, size.life)
         definition = await mix.register(measured.cluster, mix.definition("unary", random.Random(3)))
+        certificates.files("operator", CALLER)  # made once, not by each process
         arguments = (measured.address, str(certificates.folder))
         callers = [await open_.enter_async_context(worker("tests.load.callers", *arguments)) for _ in range(PROCESSES)]
         meter = Meter(measured, **agents.pids, **{f"callers{n}": each.pid for n, each in enumerate(callers)})

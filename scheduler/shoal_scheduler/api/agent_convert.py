@@ -136,7 +136,7 @@ class _Part:
             started_by=launch.started_by,
         )
         if launch.overrides:
-            assignment.overrides.CopyFrom(_overrides.of(launch.id, launch))
+            assignment.overrides.CopyFrom(overrides_message(launch))
         if task.stop_code:
             assignment.stop_code, assignment.stopped_reason = task.stop_code, task.stopped_reason
         definition = tables.definition(family, int(number))
@@ -159,7 +159,6 @@ def _named_definition(definition: Definition) -> bytes:
 
 
 _named_definitions = Remembered(_named_definition)
-_overrides = Remembered(overrides_message)
 
 
 def forget_message(task_ids: Iterable[str]) -> pb.SchedulerMessage:

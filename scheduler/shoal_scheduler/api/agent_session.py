@@ -155,7 +155,8 @@ def _messages(open_session: _Session, news: News) -> Iterator[bytes]:
     if news.everything:
         live = [task.key for task in tables.tasks_on(open_session.instance)]
         yield from convert.assignment_messages(tables, live, full=True)
-    yield from convert.assignment_messages(tables, news.keys, full=False)
+    if news.keys:
+        yield from convert.assignment_messages(tables, news.keys, full=False)
     if news.unknown:
         yield convert.forget_message(news.unknown).SerializeToString()
     if news.acknowledged is not None:
@@ -234,7 +235,8 @@ async def _report(open_session: _Session, field: str, reports: Sequence[pb.TaskR
     inputs = [convert.report_input(report, open_session.instance, open_session.incarnation) for report in reports]
     # Before the status: who sees a task RUNNING finds how it got there.
     for report in reports:
-        _keep_trace(open_session, report)
+        if report.trace:
+            _keep_trace(open_session, report)
     verdicts = await plane.engine.submit_all(inputs)
     return [
         report.task_id
