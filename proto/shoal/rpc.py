@@ -31,10 +31,11 @@ _LIMITS: Sequence[tuple[str, int]] = (
     ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
     ("grpc.max_metadata_size", 16 * 1024),
 )
-# grpc's own back-off grows to minutes; a restarted server must be seen at once.
+# grpc's own back-off grows to minutes; a restarted server must be seen at once. The second is how long one attempt
+# may take: when thousands connect to a server at once, a handshake waits for its turn.
 _RECONNECT: Sequence[tuple[str, int]] = (
     ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 5_000),
     ("grpc.max_reconnect_backoff_ms", 800),
 )
 _SERVER: Sequence[tuple[str, int]] = (

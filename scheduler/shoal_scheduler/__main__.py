@@ -5,6 +5,7 @@ import contextlib
 import logging
 import os
 import random
+import resource
 import signal
 import socket
 import time
@@ -120,7 +121,14 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     config = configuration.parse()
     garbage.govern()
+    _allow_many_connections()
     uvloop.run(_until_terminated(config))
+
+
+def _allow_many_connections() -> None:
+    """As many as the system lets this process have: each agent keeps one, and common soft limits end at 1,024."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 async def _until_terminated(config: configuration.Configuration) -> None:

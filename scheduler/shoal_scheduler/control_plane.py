@@ -30,7 +30,7 @@ class ControlPlane:
 
     def committed(self, changes: Sequence[Change], revision: int, now: int) -> None:
         self.dispatch.on_commit(changes)
-        self.events.on_commit(self.tables, changes, revision, now)
+        self.events.on_commit(changes, revision, now)
 
     def close(self) -> None:
         """This process no longer leads: every stream ends, so that its other side looks for the new leader."""

@@ -1,12 +1,12 @@
 """What each connected agent is still to be told: only which tasks changed, never copies of them.
 
 A session takes its outbox and reads the tables for the newest state, so a slow reader costs no memory and old
-news is never sent.
+news is never sent. What comes while it sends is sent together.
 """
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from shoal_scheduler.model.task import Task, TaskKey
 from shoal_scheduler.state import changes as c
@@ -24,38 +24,71 @@ class LogsWanted:
     tail: int | None = None
 
 
+@dataclass(slots=True)
+class News:
+    """What one session is to say next, in this order. Nothing of it if it is None or empty."""
+
+    # The tasks that changed; with `everything` all there are, whether they changed or not.
+    keys: dict[TaskKey, None] = field(default_factory=dict)
+    everything: bool = False
+
+    # Ids of tasks that are none of this instance's.
+    unknown: list[str] = field(default_factory=list)
+
+    # All messages of reports up to this one are committed.
+    acknowledged: int | None = None
+    log_requests: list[LogsWanted] = field(default_factory=list)
+
+
 class Outbox:
-    """The tasks of one session that changed. `closed` ends the session."""
+    """The news of one session. `closed` ends the session."""
 
     def __init__(self) -> None:
-        self._keys: dict[TaskKey, None] = {}
-        self._log_requests: list[LogsWanted] = []
+        self._news = News()
         self._ready = asyncio.Event()
+        self._taken = asyncio.Event()
+
+        # How many messages of reports were answered since the news was taken.
+        self.answers = 0
         self.closed = False
 
     def put(self, key: TaskKey) -> None:
-        self._keys[key] = None
+        self._news.keys[key] = None
+        self._ready.set()
+
+    def put_everything(self) -> None:
+        self._news.everything = True
+        self._ready.set()
+
+    def answer(self, acknowledged: int, unknown: Sequence[str]) -> None:
+        self._news.acknowledged = acknowledged
+        self._news.unknown.extend(unknown)
+        self.answers += 1
         self._ready.set()
 
     def ask_logs(self, request: LogsWanted) -> None:
-        self._log_requests.append(request)
+        self._news.log_requests.append(request)
         self._ready.set()
-
-    def take_log_requests(self) -> list[LogsWanted]:
-        requests, self._log_requests = self._log_requests, []
-        return requests
 
     def close(self) -> None:
         self.closed = True
         self._ready.set()
 
-    async def take(self) -> list[TaskKey]:
-        """All tasks that changed since the last call. Returns once there is one, a log request, or the end."""
-        while not (self._keys or self._log_requests or self.closed):
-            self._ready.clear()
+    async def taken(self) -> None:
+        """Until somebody takes what is here now."""
+        self._taken.clear()
+        await self._taken.wait()
+
+    async def take(self) -> News | None:
+        """All that came since the last call, once there is something. None is the end."""
+        if not self._ready.is_set():
             await self._ready.wait()
-        keys, self._keys = list(self._keys), {}
-        return keys
+        if self.closed:
+            return None
+        self._ready.clear()
+        self._taken.set()
+        news, self._news, self.answers = self._news, News(), 0
+        return news
 
 
 class Dispatch:

@@ -1,9 +1,13 @@
-"""The newest things that became true, kept in memory up to a bound, and who waits for more."""
+"""The newest things that became true, kept in memory up to a bound, and who waits for more.
+
+A commit costs nothing here but a place in a list: what its changes mean is told when somebody reads.
+"""
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from shoal_scheduler.engine import Unavailable
 from shoal_scheduler.model.instance import Instance
@@ -11,7 +15,7 @@ from shoal_scheduler.model.task import Task
 from shoal_scheduler.state import changes as c
 from shoal_scheduler.state.tables import Tables
 
-EVENTS_MAX = 20_000
+CHANGES_MAX = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,14 +24,31 @@ class EventRecord:
 
     revision: int
     time: int
-    cluster: str
     subject: Task | Instance
-    message: str
+
+    @property
+    def cluster(self) -> str:
+        return self.subject.launch.cluster if isinstance(self.subject, Task) else self.subject.cluster
+
+
+class _Commit(NamedTuple):
+    revision: int
+    time: int
+    changes: Sequence[c.Change]
+
+    def events(self) -> Iterator[EventRecord]:
+        for change in self.changes:
+            match change:
+                case c.PutTask(task):
+                    yield EventRecord(self.revision, self.time, task)
+                case c.PutInstance(instance):
+                    yield EventRecord(self.revision, self.time, instance)
 
 
 class EventLog:
     def __init__(self) -> None:
-        self._events: deque[EventRecord] = deque(maxlen=EVENTS_MAX)
+        self._commits: deque[_Commit] = deque()
+        self._changes = 0
         self._more = asyncio.Event()
         self._first_known = 0
         self._closed = False
@@ -39,17 +60,15 @@ class EventLog:
 
     def reaches_back_to(self, revision: int) -> bool:
         """True if every event after this revision is still here."""
-        if len(self._events) == EVENTS_MAX:
-            return revision >= self._events[0].revision
         return revision >= self._first_known
 
     def after(self, revision: int) -> list[EventRecord]:
         newest_first = []
-        for event in reversed(self._events):
-            if event.revision <= revision:
+        for commit in reversed(self._commits):
+            if commit.revision <= revision:
                 break
-            newest_first.append(event)
-        return newest_first[::-1]
+            newest_first.append(commit)
+        return [event for commit in reversed(newest_first) for event in commit.events()]
 
     async def wait_beyond(self, revision: int) -> None:
         """Raises Unavailable once this process no longer leads."""
@@ -62,20 +81,22 @@ class EventLog:
         self._closed = True
         self._more.set()
 
-    def on_commit(self, tables: Tables, changes: Sequence[c.Change], revision: int, now: int) -> None:
-        for change in changes:
-            match change:
-                case c.PutTask(task):
-                    current = tables.task(task.key) or task
-                    self._add(EventRecord(revision, now, task.launch.cluster, current, _of_task(tables, task)))
-                case c.PutInstance(instance):
-                    self._add(EventRecord(revision, now, instance.cluster, instance, _of_instance(instance)))
+    def on_commit(self, changes: Sequence[c.Change], revision: int, now: int) -> None:
+        if changes:
+            self._commits.append(_Commit(revision, now, changes))
+            self._changes += len(changes)
+        while self._changes > CHANGES_MAX and len(self._commits) > 1:
+            dropped = self._commits.popleft()
+            self._changes -= len(dropped.changes)
+            self._first_known = dropped.revision
         self.revision = max(self.revision, revision)
         self._more.set()
         self._more = asyncio.Event()
 
-    def _add(self, event: EventRecord) -> None:
-        self._events.append(event)
+
+def message_of(tables: Tables, subject: Task | Instance) -> str:
+    """The change in a sentence for people."""
+    return _of_task(tables, subject) if isinstance(subject, Task) else _of_instance(subject)
 
 
 def _of_task(tables: Tables, task: Task) -> str:

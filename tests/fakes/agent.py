@@ -98,7 +98,13 @@ class SimulatedAgent:
         self._hello = hello(instance, **said)
         self._stub = agent_pb2_grpc.AgentSessionStub(channel)
         self._pending: list[pb.TaskReport] = []
-        self._changed = asyncio.Condition()
+
+        # By the number of a message of reports: the tasks in it.
+        self._unacknowledged: dict[int, list[str]] = {}
+        self._waiting: list[asyncio.Future[None]] = []
+
+        # The transport takes one message of a stream at a time.
+        self._writing = asyncio.Lock()
         self._sequence = 0
         self._running: list[asyncio.Task[None]] = []
 
@@ -122,14 +128,13 @@ class SimulatedAgent:
 
     async def until(self, condition: Callable[[], bool], timeout_seconds: float = 10.0) -> None:
         """Until the condition, looked at after every message, is true."""
-        async with asyncio.timeout(timeout_seconds), self._changed:
-            await self._changed.wait_for(condition)
+        async with asyncio.timeout(timeout_seconds):
+            await self._until(condition)
 
     async def report(self, *reports: pb.TaskReport) -> None:
         """Say this of tasks, whatever was said before."""
-        async with self._changed:
-            self._pending.extend(reports)
-            self._changed.notify_all()
+        self._pending.extend(reports)
+        self._wake()
 
     @property
     def sequence(self) -> int:
@@ -138,11 +143,22 @@ class SimulatedAgent:
     def _inventory(self) -> list[pb.TaskReport]:
         return [pb.TaskReport(task_id=task_id, last_status=status) for task_id, status in self.tasks.items()]
 
+    async def _until(self, condition: Callable[[], bool]) -> None:
+        while not condition():
+            waiting = asyncio.get_running_loop().create_future()
+            self._waiting.append(waiting)
+            await waiting
+
+    def _wake(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for each in waiting:
+            if not each.done():
+                each.set_result(None)
+
     async def _read(self) -> None:
         while isinstance(message := await self.call.read(), pb.SchedulerMessage):
-            async with self._changed:
-                self._take(message)
-                self._changed.notify_all()
+            self._take(message)
+            self._wake()
 
     def _take(self, message: pb.SchedulerMessage) -> None:
         match message.WhichOneof("kind"):
@@ -150,7 +166,7 @@ class SimulatedAgent:
                 for assignment in message.assignments.assignments:
                     self._assign(assignment)
             case "reports_ack":
-                self.acknowledged = message.reports_ack.sequence
+                self._acknowledge(message.reports_ack.sequence)
             case "log_request":
                 self.log_requests.append(message.log_request)
                 self._running.append(asyncio.create_task(self._send_logs(message.log_request)))
@@ -166,13 +182,19 @@ class SimulatedAgent:
         elif is_new:
             self._pending.extend(self.life(assignment))
 
+    def _acknowledge(self, sequence: int) -> list[str]:
+        """All messages up to this one are; the tasks in them."""
+        self.acknowledged = sequence
+        numbers = [number for number in self._unacknowledged if number <= sequence]
+        return [task_id for number in numbers for task_id in self._unacknowledged.pop(number)]
+
     async def _report(self) -> None:
         while True:
-            async with self._changed:
-                await self._changed.wait_for(lambda: bool(self._pending))
-                batch = self._one_for_each_task()
+            await self._until(lambda: bool(self._pending))
+            batch = self._one_for_each_task()
             self._sequence += 1
-            await self.call.write(pb.AgentMessage(reports=pb.Reports(sequence=self._sequence, tasks=batch)))
+            self._unacknowledged[self._sequence] = [report.task_id for report in batch]
+            await self._write(pb.AgentMessage(reports=pb.Reports(sequence=self._sequence, tasks=batch)))
             self.tasks.update({report.task_id: report.last_status for report in batch})
 
     def _one_for_each_task(self) -> list[pb.TaskReport]:
@@ -190,7 +212,11 @@ class SimulatedAgent:
     async def _beat(self) -> None:
         while True:
             await asyncio.sleep(self.welcome.heartbeat_period_millis / 1000)
-            await self.call.write(pb.AgentMessage(heartbeat=pb.Heartbeat(engine_status="OK")))
+            await self._write(pb.AgentMessage(heartbeat=pb.Heartbeat(engine_status="OK")))
+
+    async def _write(self, message: pb.AgentMessage) -> None:
+        async with self._writing:
+            await self.call.write(message)
 
     async def _send_logs(self, request: pb.LogRequest) -> None:
         call = self._stub.SendLogs()

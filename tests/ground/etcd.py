@@ -65,7 +65,17 @@ class EtcdServer:
         daemon.await_ready(self._daemon, self.is_healthy)
 
     def is_healthy(self) -> bool:
-        """Asks its health page with a client's certificate. Raises OSError while nobody listens."""
+        """Raises OSError while nobody listens."""
+        return b'"true"' in self._page("/health")
+
+    def metrics(self) -> dict[str, float]:
+        """Its own counters, by name with labels, as it publishes them."""
+        lines = self._page("/metrics").decode().splitlines()
+        parts = (line.rpartition(" ") for line in lines if not line.startswith("#"))
+        return {name: float(value) for name, _, value in parts}
+
+    def _page(self, path: str) -> bytes:
+        """One of its HTTP pages, asked for with a client's certificate."""
         identity = self.certificates.files("scheduler", "test")
         context = ssl.create_default_context(cafile=str(self.certificates.authority))
         context.load_cert_chain(identity.certificate, identity.key)
@@ -73,8 +83,8 @@ class EtcdServer:
         connection = http.client.HTTPConnection("127.0.0.1", self.client_port)
         connection.sock = context.wrap_socket(plain, server_hostname=ETCD_NAME)
         try:
-            connection.request("GET", "/health")
-            return b'"true"' in connection.getresponse().read()
+            connection.request("GET", path)
+            return connection.getresponse().read()
         finally:
             connection.close()
 

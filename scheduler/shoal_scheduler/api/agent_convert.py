@@ -9,8 +9,10 @@ from shoal.v1 import log_pb2, task_pb2
 
 from shoal_scheduler.api.agent_checks import is_custom, text
 from shoal_scheduler.api.convert import definition_message, overrides_message
+from shoal_scheduler.api.remembered import Remembered
 from shoal_scheduler.control import inputs as i
 from shoal_scheduler.dispatch import LogsWanted
+from shoal_scheduler.model.definition import Definition
 from shoal_scheduler.model.task import Binding, ContainerState, Task, TaskKey
 from shoal_scheduler.state.tables import Tables
 from shoal_scheduler.traces import Span
@@ -92,57 +94,78 @@ def spans(messages: Iterable[task_pb2.Span]) -> list[Span]:
     return [Span(text(m.name, 64), m.start_micros, m.duration_micros) for m in islice(messages, SPANS_MAX)]
 
 
-def assignment_messages(tables: Tables, keys: Sequence[TaskKey], *, full: bool) -> Iterator[pb.SchedulerMessage]:
+def assignment_messages(tables: Tables, keys: Iterable[TaskKey], *, full: bool) -> Iterator[bytes]:
     """The tasks in messages of bounded size, each with the definitions it names. A full set is always sent, even
     if it is empty: then the agent knows that it is to run nothing."""
-    current = pb.Assignments(full=full)
-    named: set[str] = set()
+    current = _Part(full)
     for key in keys:
         task = tables.task(key)
         if task is None:
             continue
-        if _is_full(current):
-            yield pb.SchedulerMessage(assignments=_with_more(current))
-            current, named = pb.Assignments(full=full), set()
-        _add(tables, current, named, task)
-    if full or current.assignments:
-        yield pb.SchedulerMessage(assignments=current)
+        if current.is_full():
+            yield current.encoded(more=full)
+            current = _Part(full)
+        current.add(tables, task)
+    if full or current.assignments.assignments:
+        yield current.encoded(more=False)
 
 
-def _is_full(message: pb.Assignments) -> bool:
-    if len(message.assignments) >= ASSIGNMENTS_PER_MESSAGE:
-        return True
-    return len(message.assignments) % 10 == 9 and message.ByteSize() > DEFINITION_BYTES_PER_MESSAGE
+class _Part:
+    """One message of assignments, to which tasks are added."""
+
+    def __init__(self, full: bool) -> None:
+        self._message = pb.SchedulerMessage(assignments=pb.Assignments(full=full))
+        self._definitions: dict[str, bytes] = {}
+        self._definition_bytes = 0
+        self.assignments = self._message.assignments
+
+    def is_full(self) -> bool:
+        count = len(self.assignments.assignments)
+        if count >= ASSIGNMENTS_PER_MESSAGE:
+            return True
+        if count % 10 != 9:
+            return False
+        return self._definition_bytes + self.assignments.ByteSize() > DEFINITION_BYTES_PER_MESSAGE
+
+    def add(self, tables: Tables, task: Task) -> None:
+        launch = task.launch
+        family, _, number = launch.definition.rpartition(":")
+        assignment = self.assignments.assignments.add(
+            task_id=task.id,
+            task_arn=arn.task_arn(launch.cluster, task.id),
+            task_definition_arn=arn.task_definition_arn(family, int(number)),
+            desired_status=task.desired_status,
+            last_status=task.last_status,
+            fence=task.fence,
+            group=launch.group,
+            started_by=launch.started_by,
+        )
+        if launch.overrides:
+            assignment.overrides.CopyFrom(overrides_message(launch))
+        for container, ids in (task.gpu_ids or {}).items():
+            assignment.gpu_ids[container].values.extend(ids)
+        if task.stop_code:
+            assignment.stop_code, assignment.stopped_reason = task.stop_code, task.stopped_reason
+        definition = tables.definition(family, int(number))
+        if definition is not None and launch.definition not in self._definitions:
+            named = _named_definitions.of(launch.definition, definition)
+            self._definitions[launch.definition] = named
+            self._definition_bytes += len(named)
+
+    def encoded(self, *, more: bool) -> bytes:
+        """Messages written one after another are read as one that has what each of them has: so protobuf says."""
+        if more:
+            self.assignments.more = True
+        return b"".join((*self._definitions.values(), self._message.SerializeToString()))
 
 
-def _with_more(message: pb.Assignments) -> pb.Assignments:
-    message.more = message.full
-    return message
+def _named_definition(definition: Definition) -> bytes:
+    """The message that names this definition and has no assignments."""
+    assignments = pb.Assignments(task_definitions=[definition_message(definition)])
+    return pb.SchedulerMessage(assignments=assignments).SerializeToString()
 
 
-def _add(tables: Tables, message: pb.Assignments, named: set[str], task: Task) -> None:
-    launch = task.launch
-    family, _, number = launch.definition.rpartition(":")
-    assignment = message.assignments.add(
-        task_id=task.id,
-        task_arn=arn.task_arn(launch.cluster, task.id),
-        task_definition_arn=arn.task_definition_arn(family, int(number)),
-        desired_status=task.desired_status,
-        last_status=task.last_status,
-        fence=task.fence,
-        group=launch.group,
-        started_by=launch.started_by,
-    )
-    if launch.overrides:
-        assignment.overrides.CopyFrom(overrides_message(launch))
-    for container, ids in (task.gpu_ids or {}).items():
-        assignment.gpu_ids[container].values.extend(ids)
-    if task.stop_code:
-        assignment.stop_code, assignment.stopped_reason = task.stop_code, task.stopped_reason
-    definition = tables.definition(family, int(number))
-    if definition is not None and launch.definition not in named:
-        named.add(launch.definition)
-        message.task_definitions.append(definition_message(definition))
+_named_definitions = Remembered(_named_definition)
 
 
 def forget_message(task_ids: Iterable[str]) -> pb.SchedulerMessage:

@@ -7,9 +7,10 @@ the slower the heartbeat. A session never waits for another.
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from dataclasses import dataclass
 
+from google.protobuf.message import Message
 from shoal import PROTOCOL_VERSION
 from shoal.rpc import Identity
 from shoal.v1 import agent_pb2 as pb
@@ -19,7 +20,7 @@ from shoal_scheduler.api.agent_checks import check_hello, check_report, text
 from shoal_scheduler.api.validate_names import name_problems
 from shoal_scheduler.control import inputs as i
 from shoal_scheduler.control_plane import ControlPlane
-from shoal_scheduler.dispatch import Outbox
+from shoal_scheduler.dispatch import News, Outbox
 from shoal_scheduler.engine import Unavailable
 from shoal_scheduler.model.refusal import Refused, invalid_field
 from shoal_scheduler.model.task import TaskKey
@@ -34,25 +35,26 @@ SESSION_DEADLINE_MIN_SECONDS = 15.0
 REPORTS_PER_MESSAGE_MAX = 10_000
 
 Messages = AsyncIterator[pb.AgentMessage]
-Outgoing = asyncio.Queue[pb.SchedulerMessage | None]
 
-# Messages that wait for a slow agent; then its reports wait too.
+# Answers that wait for a slow agent; then its reports wait too.
 OUTGOING_MAX = 64
 
+# An alarm that rings so much later was held up by this program, not by the agent.
+LATE_SECONDS = 1.0
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(slots=True)
 class _Session:
     plane: ControlPlane
     instance: str
     incarnation: int
     outbox: Outbox
     deadline_seconds: float
-    out: Outgoing = field(default_factory=lambda: asyncio.Queue(OUTGOING_MAX))
 
-    async def send(self, message: pb.SchedulerMessage) -> None:
-        """Raises TimeoutError if the agent reads nothing for so long that it counts as gone."""
-        async with asyncio.timeout(self.deadline_seconds):
-            await self.out.put(message)
+    # Since when it waits for the agent to say something, and to read something.
+    reading_since: float | None = None
+    writing_since: float | None = None
+    timed_out: bool = False
 
 
 def heartbeat_seconds(instances: int) -> float:
@@ -60,7 +62,7 @@ def heartbeat_seconds(instances: int) -> float:
     return min(max(instances / INSTANCES_PER_HEARTBEAT_SECOND, HEARTBEAT_MIN_SECONDS), HEARTBEAT_MAX_SECONDS)
 
 
-async def session(plane: ControlPlane, messages: Messages, caller: Identity) -> AsyncGenerator[pb.SchedulerMessage]:
+async def session(plane: ControlPlane, messages: Messages, caller: Identity) -> AsyncGenerator[Message | bytes]:
     if any(name_problems("instance", caller.name)):
         raise Refused("denied", "The certificate does not name an instance.", reason="AccessDeniedException")
     hello = await _hello(messages)
@@ -124,63 +126,84 @@ def _welcome(epoch: int, period_seconds: float, deadline_seconds: float) -> pb.S
     )
 
 
-async def _exchange(open_session: _Session, messages: Messages) -> AsyncGenerator[pb.SchedulerMessage]:
-    """What is to be sent, while another task reads. Ends with the first of the two, by its error if it has one."""
-    out = open_session.out
-    sender, is_sending = asyncio.current_task(), False
-
-    def end(ended: asyncio.Task[None]) -> None:
-        if is_sending and sender is not None and _timed_out(ended):
-            sender.cancel()  # it waits for an agent that does not listen
-            return
-        while out.full():
-            out.get_nowait()
-        out.put_nowait(None)
-
-    tasks = [asyncio.create_task(_read(open_session, messages)), asyncio.create_task(_write(open_session))]
-    for task in tasks:
-        task.add_done_callback(end)
+async def _exchange(open_session: _Session, messages: Messages) -> AsyncGenerator[bytes]:
+    """What is to be sent, while another task reads. Ends with the reading, by its error if it has one, or with the
+    outbox."""
+    outbox, now = open_session.outbox, asyncio.get_running_loop().time
+    reading = asyncio.create_task(_read(open_session, messages))
+    reading.add_done_callback(lambda _: outbox.close())
+    alarm = _Alarm(open_session)
     try:
-        while (message := await out.get()) is not None:
-            is_sending = True
-            yield message
-            is_sending = False
-        for task in tasks:
-            if task.done():
-                task.result()
-    except TimeoutError:
-        raise Unavailable("the agent was silent, or did not listen, for too long") from None
+        while (news := await outbox.take()) is not None:
+            for message in _messages(open_session, news):
+                open_session.writing_since = now()
+                yield message
+                open_session.writing_since = None
+        if open_session.timed_out:
+            raise Unavailable("the agent was silent, or did not listen, for too long")
+        if reading.done():
+            reading.result()
     finally:
-        for task in tasks:
-            task.cancel()
+        alarm.cancel()
+        reading.cancel()
 
 
-def _timed_out(ended: asyncio.Task[None]) -> bool:
-    return not ended.cancelled() and isinstance(ended.exception(), TimeoutError)
+def _messages(open_session: _Session, news: News) -> Iterator[bytes]:
+    tables = open_session.plane.tables
+    for wanted in news.log_requests:
+        yield convert.log_request_message(wanted).SerializeToString()
+    if news.everything:
+        live = [task.key for task in tables.tasks_on(open_session.instance)]
+        yield from convert.assignment_messages(tables, live, full=True)
+    if news.keys:
+        yield from convert.assignment_messages(tables, news.keys, full=False)
+    if news.unknown:
+        yield convert.forget_message(news.unknown).SerializeToString()
+    if news.acknowledged is not None:
+        ack = pb.ReportsAck(sequence=news.acknowledged)
+        yield pb.SchedulerMessage(reports_ack=ack).SerializeToString()
+
+
+class _Alarm:
+    """Ends a session whose agent says nothing, or reads nothing, for too long. One timer, however much is said."""
+
+    def __init__(self, watched: _Session) -> None:
+        self._watched = watched
+        self._sender = asyncio.current_task()
+        self._loop = asyncio.get_running_loop()
+        self._set(self._loop.time() + watched.deadline_seconds)
+
+    def _set(self, due: float) -> None:
+        self._timer = self._loop.call_at(due, self._ring, due)
+
+    def _ring(self, due: float) -> None:
+        watched, now = self._watched, self._loop.time()
+        waits = [since for since in (watched.reading_since, watched.writing_since) if since is not None]
+        since = now if now - due > LATE_SECONDS else min(waits, default=now)
+        if now < since + watched.deadline_seconds:
+            self._set(since + watched.deadline_seconds)
+            return
+        watched.timed_out = True
+        watched.outbox.close()
+        if watched.writing_since is not None and self._sender is not None:
+            self._sender.cancel()  # it waits for an agent that does not listen
+
+    def cancel(self) -> None:
+        self._timer.cancel()
 
 
 async def _read(open_session: _Session, messages: Messages) -> None:
     """Ends by raising, or when the agent ends the stream."""
+    now = asyncio.get_running_loop().time
     first = True
     while True:
-        async with asyncio.timeout(open_session.deadline_seconds):
-            message = await anext(messages, None)
+        open_session.reading_since = now()
+        message = await anext(messages, None)
+        open_session.reading_since = None
         if message is None:
             return
         await _take(open_session, message, first=first)
         first = False
-
-
-async def _write(open_session: _Session) -> None:
-    outbox = open_session.outbox
-    while True:
-        keys = await outbox.take()
-        if outbox.closed:
-            return
-        for wanted in outbox.take_log_requests():
-            await open_session.send(convert.log_request_message(wanted))
-        for message in convert.assignment_messages(open_session.plane.tables, keys, full=False):
-            await open_session.send(message)
 
 
 async def _take(open_session: _Session, message: pb.AgentMessage, *, first: bool) -> None:
@@ -191,17 +214,15 @@ async def _take(open_session: _Session, message: pb.AgentMessage, *, first: bool
         raise invalid_field(kind or "message", "the inventory comes once, right after the hello.")
     if kind is None and not message.ByteSize():  # a newer agent's kinds are not known here, but they are not empty
         raise invalid_field("message", "is empty: say one of inventory, reports and heartbeat.")
+    outbox = open_session.outbox
     if kind == "inventory":
         await _report(open_session, "inventory.tasks", message.inventory.tasks)
-        plane = open_session.plane
-        live = [task.key for task in plane.tables.tasks_on(open_session.instance)]
-        for each in convert.assignment_messages(plane.tables, live, full=True):
-            await open_session.send(each)
+        outbox.put_everything()
     elif kind == "reports":
         unknown = await _report(open_session, "reports.tasks", message.reports.tasks)
-        if unknown:
-            await open_session.send(convert.forget_message(unknown))
-        await open_session.send(pb.SchedulerMessage(reports_ack=pb.ReportsAck(sequence=message.reports.sequence)))
+        outbox.answer(message.reports.sequence, unknown)
+        while outbox.answers >= OUTGOING_MAX:
+            await outbox.taken()
 
 
 async def _report(open_session: _Session, field: str, reports: Sequence[pb.TaskReport]) -> list[str]:
@@ -214,8 +235,9 @@ async def _report(open_session: _Session, field: str, reports: Sequence[pb.TaskR
     inputs = [convert.report_input(report, open_session.instance, open_session.incarnation) for report in reports]
     # Before the status: who sees a task RUNNING finds how it got there.
     for report in reports:
-        _keep_trace(open_session, report)
-    verdicts = await asyncio.gather(*(plane.engine.submit(each) for each in inputs))
+        if report.trace:
+            _keep_trace(open_session, report)
+    verdicts = await plane.engine.submit_all(inputs)
     return [
         report.task_id
         for report, verdict in zip(reports, verdicts, strict=True)

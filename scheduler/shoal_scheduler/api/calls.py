@@ -1,6 +1,7 @@
 """How a call becomes an answer, for every method alike: who calls, is it well formed, do we lead, then the handler.
 
-Messages are parsed here and not by the transport, so that nothing of a caller is read before it is known who calls.
+Messages are parsed and written here and not by the transport, so that nothing of a caller is read before it is known
+who calls, and nothing is sent that is too large to be received.
 """
 
 import contextlib
@@ -14,7 +15,7 @@ from google.protobuf.message_factory import GetMessageClass
 from shoal.rpc import Identity, peer_identity
 
 from shoal_scheduler.api.gate import Gate
-from shoal_scheduler.api.sizes import check_answer
+from shoal_scheduler.api.sizes import encoded
 from shoal_scheduler.api.status import abort
 from shoal_scheduler.control_plane import ControlPlane
 from shoal_scheduler.model.refusal import Refused
@@ -23,7 +24,7 @@ Context = grpc.aio.ServicerContext[Any, Any]
 Check = Callable[[Message], None]
 Parse = Callable[[Any], Any]
 Unary = Callable[[ControlPlane, Any, Identity], Awaitable[Message]]
-ServerStream = Callable[[ControlPlane, Any, Identity], AsyncGenerator[Message]]
+ServerStream = Callable[[ControlPlane, Any, Identity], AsyncGenerator[Message | bytes]]
 Handler = Unary | ServerStream
 
 
@@ -51,21 +52,20 @@ def _handler(method: MethodDescriptor, gate: Gate, role: str, handler: Any, chec
     parse: Parse = _parser(GetMessageClass(method.input_type), check)
     if method.client_streaming:
         parse = _each(parse)
-    serialize = GetMessageClass(method.output_type).SerializeToString
     if method.client_streaming and not method.server_streaming:
-        return grpc.stream_unary_rpc_method_handler(_unary(gate, role, handler, parse), None, serialize)
+        return grpc.stream_unary_rpc_method_handler(_unary(gate, role, handler, parse), None, None)
     if method.client_streaming:
         return grpc.stream_stream_rpc_method_handler(_stream(gate, role, handler, parse), None, None)
     if method.server_streaming:
         return grpc.unary_stream_rpc_method_handler(_stream(gate, role, handler, parse), None, None)
-    return grpc.unary_unary_rpc_method_handler(_unary(gate, role, handler, parse), None, serialize)
+    return grpc.unary_unary_rpc_method_handler(_unary(gate, role, handler, parse), None, None)
 
 
-def _unary(gate: Gate, role: str, handler: Unary, parse: Parse) -> Callable[[Any, Context], Awaitable[Message]]:
-    async def call(request: Any, context: Context) -> Message:
+def _unary(gate: Gate, role: str, handler: Unary, parse: Parse) -> Callable[[Any, Context], Awaitable[bytes]]:
+    async def call(request: Any, context: Context) -> bytes:
         try:
             caller = authorised(context, role)
-            return check_answer(await handler(gate.plane, parse(request), caller))
+            return encoded(await handler(gate.plane, parse(request), caller))
         except Exception as error:
             await abort(context, error)
 
@@ -80,7 +80,7 @@ def _stream(gate: Gate, role: str, handler: ServerStream, parse: Parse) -> Calla
             caller = authorised(context, role)
             async with contextlib.aclosing(handler(gate.plane, parse(request), caller)) as answers:
                 async for answer in answers:
-                    await _write(context, check_answer(answer).SerializeToString())
+                    await _write(context, encoded(answer))
         except _CallerGoneError:
             return
         except Exception as error:

@@ -3,11 +3,11 @@
 from collections.abc import Iterable
 from typing import Any
 
-from google.protobuf.message import Message
 from shoal import arn, awsjson
 from shoal.v1 import cluster_pb2, container_instance_pb2, event_pb2, resource_pb2, task_definition_pb2, task_pb2
 
-from shoal_scheduler.events import EventRecord
+from shoal_scheduler.api.remembered import Remembered
+from shoal_scheduler.events import EventRecord, message_of
 from shoal_scheduler.model.ask import Port
 from shoal_scheduler.model.candidate import Candidate
 from shoal_scheduler.model.cluster import Cluster
@@ -18,6 +18,9 @@ from shoal_scheduler.traces import Span
 
 TASK_EVENT = "ECS Task State Change"
 INSTANCE_EVENT = "ECS Container Instance State Change"
+
+# Of a container: in its document, and in its message as text.
+_SIZES = (("cpu", "cpu"), ("memory", "memory"), ("memoryReservation", "memory_reservation"))
 
 
 def definition_message(definition: Definition) -> task_definition_pb2.TaskDefinition:
@@ -50,105 +53,104 @@ def failure_messages(failures: tuple[Failure, ...]) -> list[resource_pb2.Failure
 
 
 def overrides_message(launch: Launch) -> task_pb2.TaskOverride:
+    """Not to be changed: it is the same one for all tasks of the launch."""
+    return _overrides.of(launch.id, launch)
+
+
+def _overrides_message(launch: Launch) -> task_pb2.TaskOverride:
     message, _ = awsjson.to_message(launch.overrides, task_pb2.TaskOverride)
     return message
 
 
-def task_message(
-    tables: Tables, task: Task, *, with_tags: bool = False, trace: list[Span] | None = None
-) -> task_pb2.Task:
-    launch = task.launch
+_overrides = Remembered(_overrides_message)
+
+# Members of a message by their names, as its constructor takes them; what is None is not set.
+Fields = dict[str, Any]
+
+
+def task_message(tables: Tables, task: Task, *, with_tags: bool = False, trace: Iterable[Span] = ()) -> task_pb2.Task:
+    fields = task_fields(tables, task, launch_fields(tables, task.launch), with_tags=with_tags)
+    return task_pb2.Task(trace=[task_pb2.Span(**span._asdict()) for span in trace], **fields)
+
+
+def launch_fields(tables: Tables, launch: Launch) -> Fields:
+    """What the messages of all its tasks have in common."""
     family, _, revision = launch.definition.rpartition(":")
     resources = tables.resources(launch.id) if launch.id in tables.launches else None
-    message = task_pb2.Task(
-        task_arn=arn.task_arn(launch.cluster, task.id),
-        cluster_arn=arn.cluster_arn(launch.cluster),
-        task_definition_arn=arn.task_definition_arn(family, int(revision)),
-        last_status=task.last_status,
-        desired_status=task.desired_status,
-        group=launch.group,
-        launch_type=launch.launch_type,
-        created_at=launch.created_at,
-        version=task.version,
-        enable_execute_command=launch.enable_execute_command,
-        cpu=str(resources.cpu) if resources else None,
-        memory=str(resources.memory_mib) if resources else None,
-        connectivity="CONNECTED" if task.instance in tables.sessions else "DISCONNECTED",
-    )
-    if launch.overrides:
-        message.overrides.CopyFrom(overrides_message(launch))
-    if task.instance:
-        message.container_instance_arn = arn.container_instance_arn(launch.cluster, task.instance)
-    _set_present(
-        message,
-        {
-            name: getattr(task, name)
-            for name in (
-                "pull_started_at",
-                "pull_stopped_at",
-                "started_at",
-                "stopping_at",
-                "execution_stopped_at",
-                "stopped_at",
-                "stop_code",
-                "stopped_reason",
-            )
-        }
-        | {"started_by": launch.started_by},
-    )
-    definition = tables.definition(family, int(revision))
-    message.containers.extend(_container(task, state, definition) for state in task.containers)
-    if with_tags:
-        message.tags.extend(tag_messages(launch.tags if task.tags is None else task.tags))
-    for span in trace or ():
-        message.trace.add(name=span.name, start_micros=span.start_micros, duration_micros=span.duration_micros)
-    return message
+    return {
+        "cluster_arn": arn.cluster_arn(launch.cluster),
+        "task_definition_arn": arn.task_definition_arn(family, int(revision)),
+        "group": launch.group,
+        "launch_type": launch.launch_type,
+        "created_at": launch.created_at,
+        "started_by": launch.started_by or None,
+        "enable_execute_command": launch.enable_execute_command,
+        "cpu": str(resources.cpu) if resources else None,
+        "memory": str(resources.memory_mib) if resources else None,
+        "overrides": overrides_message(launch) if launch.overrides else None,
+    }
 
 
-def _set_present(message: Message, values: dict[str, Any]) -> None:
-    for name, value in values.items():
-        if value:
-            setattr(message, name, value)
+def task_fields(tables: Tables, task: Task, of_launch: Fields, *, with_tags: bool = False) -> Fields:
+    launch = task.launch
+    task_arn = arn.task_arn(launch.cluster, task.id)
+    definition = _definition_of(tables, launch)
+    tags = launch.tags if task.tags is None else task.tags
+    return {
+        **of_launch,
+        "task_arn": task_arn,
+        "last_status": task.last_status,
+        "desired_status": task.desired_status,
+        "version": task.version,
+        "connectivity": "CONNECTED" if task.instance in tables.sessions else "DISCONNECTED",
+        "container_instance_arn": arn.container_instance_arn(launch.cluster, task.instance) if task.instance else None,
+        "pull_started_at": task.pull_started_at or None,
+        "pull_stopped_at": task.pull_stopped_at or None,
+        "started_at": task.started_at or None,
+        "stopping_at": task.stopping_at or None,
+        "execution_stopped_at": task.execution_stopped_at or None,
+        "stopped_at": task.stopped_at or None,
+        "stop_code": task.stop_code or None,
+        "stopped_reason": task.stopped_reason or None,
+        "containers": [_container_fields(task, task_arn, state, definition) for state in task.containers],
+        "tags": [{"key": key, "value": value} for key, value in tags.items()] if with_tags else None,
+    }
 
 
-def _container(task: Task, state: ContainerState, definition: Definition | None) -> task_pb2.Container:
+def _definition_of(tables: Tables, launch: Launch) -> Definition | None:
+    family, _, revision = launch.definition.rpartition(":")
+    return tables.definition(family, int(revision))
+
+
+def _container_fields(task: Task, task_arn: str, state: ContainerState, definition: Definition | None) -> Fields:
     documents = definition.containers if definition else []
     document = next((container for container in documents if container["name"] == state.name), {})
-    message = task_pb2.Container(
-        container_arn=arn.container_arn(task.launch.cluster, task.id, state.name),
-        task_arn=arn.task_arn(task.launch.cluster, task.id),
-        name=state.name,
-        last_status=state.last_status,
-    )
-    _set_present(
-        message,
-        {
-            "image": document.get("image"),
-            "runtime_id": state.runtime_id,
-            "reason": state.reason,
-            "image_digest": state.image_digest,
-            "health_status": state.health_status,
-        },
-    )
-    for json_name, name in (
-        ("cpu", "cpu"),
-        ("memory", "memory"),
-        ("memoryReservation", "memory_reservation"),
-    ):
+    fields = {
+        "container_arn": arn.container_arn(task.launch.cluster, task.id, state.name),
+        "task_arn": task_arn,
+        "name": state.name,
+        "last_status": state.last_status,
+        "image": document.get("image"),
+        "runtime_id": state.runtime_id or None,
+        "reason": state.reason or None,
+        "image_digest": state.image_digest or None,
+        "health_status": state.health_status or None,
+        "exit_code": state.exit_code,
+        "gpu_ids": (task.gpu_ids or {}).get(state.name, ()),
+        "network_bindings": [
+            {
+                "bind_ip": binding.bind_ip,
+                "container_port": binding.container_port,
+                "host_port": binding.host_port,
+                "protocol": binding.protocol,
+            }
+            for binding in state.bindings
+        ],
+    }
+    for json_name, name in _SIZES:
         if json_name in document:
-            setattr(message, name, str(document[json_name]))
-    if task.gpu_ids:
-        message.gpu_ids.extend(task.gpu_ids.get(state.name, ()))
-    if state.exit_code is not None:
-        message.exit_code = state.exit_code
-    for binding in state.bindings:
-        message.network_bindings.add(
-            bind_ip=binding.bind_ip,
-            container_port=binding.container_port,
-            host_port=binding.host_port,
-            protocol=binding.protocol,
-        )
-    return message
+            fields[name] = str(document[json_name])
+    return fields
 
 
 def cluster_message(tables: Tables, cluster: Cluster, *, with_tags: bool) -> cluster_pb2.ClusterDescription:
@@ -222,7 +224,12 @@ def _resources(cpu: int, memory_mib: int, tcp: tuple[int, ...], udp: tuple[int, 
 
 
 def event_message(tables: Tables, event: EventRecord) -> event_pb2.Event:
-    message = event_pb2.Event(revision=event.revision, time=event.time, cluster=event.cluster, message=event.message)
+    message = event_pb2.Event(
+        revision=event.revision,
+        time=event.time,
+        cluster=event.cluster,
+        message=message_of(tables, event.subject),
+    )
     if isinstance(event.subject, Task):
         message.detail_type = TASK_EVENT
         message.task.CopyFrom(task_message(tables, event.subject))

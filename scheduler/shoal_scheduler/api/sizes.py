@@ -17,6 +17,8 @@ Item = TypeVar("Item", bound=Message)
 
 def check_elements(message: Message) -> None:
     """Refuses lists and maps that hold too much altogether, before anything walks through them."""
+    if message.ByteSize() <= ELEMENTS_MAX:  # each entry takes a byte at least
+        return
     left = ELEMENTS_MAX
     waiting = [("", message)]
     while waiting:
@@ -35,14 +37,25 @@ def check_elements(message: Message) -> None:
 
 def check_answer(message: Item) -> Item:
     """Refuses an answer that the other side could not receive."""
-    if message.ByteSize() > MESSAGE_BYTES_MAX:
+    _check_bytes(message.ByteSize())
+    return message
+
+
+def encoded(answer: Message | bytes) -> bytes:
+    """As it is sent; refused if the other side could not receive it. A handler may encode by itself."""
+    data = answer if isinstance(answer, bytes) else answer.SerializeToString()
+    _check_bytes(len(data))
+    return data
+
+
+def _check_bytes(size_bytes: int) -> None:
+    if size_bytes > MESSAGE_BYTES_MAX:
         raise Refused(
             "exhausted",
             f"The answer is larger than {MESSAGE_BYTES_MAX} bytes: ask for fewer at once, with fewer names or a"
             " smaller maxResults.",
             reason="LimitExceededException",
         )
-    return message
 
 
 def parts(items: Iterable[Item], items_max: int, bytes_max: int) -> Iterator[list[Item]]:

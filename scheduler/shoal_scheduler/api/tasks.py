@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import json
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 from typing import Any
 
 from shoal import arn, awsjson
@@ -24,7 +24,7 @@ from shoal_scheduler.api.fields import (
 )
 from shoal_scheduler.api.instances import instance_id
 from shoal_scheduler.api.pages import page
-from shoal_scheduler.api.sizes import check_answer, parts
+from shoal_scheduler.api.sizes import check_answer
 from shoal_scheduler.api.status import status_of
 from shoal_scheduler.api.validate_run_task import (
     REQUEST_BYTES_MAX,
@@ -39,7 +39,7 @@ from shoal_scheduler.control.definitions import find
 from shoal_scheduler.control_plane import ControlPlane
 from shoal_scheduler.model.ask import Strategy
 from shoal_scheduler.model.refusal import invalid_field
-from shoal_scheduler.model.task import Task, TaskKey
+from shoal_scheduler.model.task import Launch, Task, TaskKey
 from shoal_scheduler.state.overlay import Overlay
 from shoal_scheduler.state.tables import Tables
 from shoal_scheduler.traces import Span
@@ -48,6 +48,7 @@ from shoal_scheduler.traces import Span
 TASKS_IN_ANSWER_MAX = 100
 BYTES_IN_ANSWER_MAX = 1024 * 1024
 RUN_TASKS_IN_FLIGHT_MAX = 1000
+_sorted_json = json.JSONEncoder(sort_keys=True).encode
 
 
 async def run(plane: ControlPlane, request: pb.RunTaskRequest, _caller: Identity) -> pb.RunTaskResponse:
@@ -163,21 +164,31 @@ def _strategy(document: dict[str, Any]) -> Strategy:
 def _digest(document: dict[str, Any]) -> str:
     """Of what is asked for, whatever the token."""
     asked = {name: value for name, value in document.items() if name != "clientToken"}
-    return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:32]
+    return hashlib.sha256(_sorted_json(asked).encode()).hexdigest()[:32]
 
 
 def _answer(tables: Tables, launched: i.Launched, document: dict[str, Any]) -> pb.RunTaskResponse:
-    newest = (tables.task(task.key) or task for task in launched.tasks)
-    described = (convert.task_message(tables, task, with_tags=True) for task in newest)
-    answer = pb.RunTaskResponse(
-        tasks=next(parts(described, TASKS_IN_ANSWER_MAX, BYTES_IN_ANSWER_MAX), ()),
-        failures=convert.failure_messages(launched.failures),
-    )
+    answer = pb.RunTaskResponse(failures=convert.failure_messages(launched.failures))
     if launched.launch is not None:
+        _describe_first(tables, launched.launch, launched.tasks, answer)
         answer.task_id_ranges.add(prefix=launched.launch.id, first=0, last=launched.launch.count - 1)
     for warning in run_task_warnings(document):
         answer.warnings.add(field=warning.field, message=warning.message)
     return answer
+
+
+def _describe_first(tables: Tables, launch: Launch, tasks: Sequence[Task], answer: pb.RunTaskResponse) -> None:
+    """The first ones, as many as an answer has room for."""
+    of_launch = convert.launch_fields(tables, launch)
+    room_bytes = BYTES_IN_ANSWER_MAX
+    for task in tasks[:TASKS_IN_ANSWER_MAX]:
+        newest = tables.task(task.key) or task
+        described = answer.tasks.add(**convert.task_fields(tables, newest, of_launch, with_tags=True))
+        room_bytes -= described.ByteSize()
+        if room_bytes < 0:
+            if len(answer.tasks) > 1:
+                del answer.tasks[-1]
+            return
 
 
 def _trace(plane: ControlPlane, launched: i.Launched, received_micros: int) -> None:
@@ -206,7 +217,7 @@ async def describe(
         if key is None or task is None or task.launch.cluster != cluster.name:
             response.failures.append(resource_pb2.Failure(arn=name, reason="MISSING"))
             continue
-        trace = plane.traces.of(key) if "TRACE" in request.include else None
+        trace = plane.traces.of(key) if "TRACE" in request.include else ()
         message = convert.task_message(plane.tables, task, with_tags="TAGS" in request.include, trace=trace)
         response.tasks.append(message)
     return response

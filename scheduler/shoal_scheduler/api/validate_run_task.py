@@ -142,6 +142,8 @@ def _strategy_problems(path: str, strategy: Document) -> Problems:
 
 
 def _override_problems(overrides: Document, definition: Document | None) -> Problems:
+    if not overrides:
+        return
     characters = len(json.dumps(overrides, ensure_ascii=False, separators=(",", ":")))
     if characters > OVERRIDES_CHARACTERS_MAX:
         yield Problem("overrides", f"have {characters} characters; at most {OVERRIDES_CHARACTERS_MAX} are allowed")

@@ -34,17 +34,15 @@ def write_of(tables: Tables, changes: Sequence[c.Change], step: str) -> Write | 
                 deletes.extend(_deletes(tables, change))
     for (launch_id, number), tasks in changed_tasks.items():
         launch = next(iter(tasks.values())).launch
-        puts[keys.chunk(launch.cluster, launch_id, number)] = codec.encode_chunk(
-            _chunk(tables, launch_id, number, tasks)
-        )
+        puts[keys.chunk(launch.cluster, launch_id, number)] = codec.encode_chunk(_chunk(tables, launch, number, tasks))
     return Write(step, puts, deletes) if puts or deletes else None
 
 
-def _chunk(tables: Tables, launch_id: str, number: int, changed: dict[int, Task]) -> Iterable[Task]:
-    entry = tables.launches.get(launch_id)
+def _chunk(tables: Tables, launch: Launch, number: int, changed: dict[int, Task]) -> Iterable[Task]:
+    entry = tables.launches.get(launch.id)
     known = entry.tasks if entry else {}
     start = number * keys.TASKS_PER_CHUNK
-    for index in range(start, start + keys.TASKS_PER_CHUNK):
+    for index in range(start, min(start + keys.TASKS_PER_CHUNK, launch.count)):
         task = changed.get(index) or known.get(index)
         if task is not None:
             yield task

@@ -53,8 +53,8 @@ async def test_gpus_of_a_task_go_to_its_agent_and_are_shown() -> None:
     await plane.prepare(instance("1f"))
     (task,) = (await plane.one(i.RunTask("default", "web", 1))).tasks
     plane.tables.apply([PutTask(msgspec.structs.replace(task, gpu_ids={"app": ("GPU-1",)}))], plane.tables.revision)
-    (message,) = assignment_messages(plane.tables, [task.key], full=True)
-    (assignment,) = message.assignments.assignments
+    (encoded,) = assignment_messages(plane.tables, [task.key], full=True)
+    (assignment,) = agent_pb2.SchedulerMessage.FromString(encoded).assignments.assignments
     assert {name: list(ids.values) for name, ids in assignment.gpu_ids.items()} == {"app": ["GPU-1"]}
     shown = task_message(plane.tables, next(iter(plane.tables.tasks())))
     assert list(shown.containers[0].gpu_ids) == ["GPU-1"]

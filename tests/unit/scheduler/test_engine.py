@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 
 import pytest
+from shoal_scheduler import engine
 from shoal_scheduler.control import inputs as i
 from shoal_scheduler.engine import Engine, LeadershipLost, OutcomeLost, Unavailable
 from shoal_scheduler.model.cluster import Cluster
@@ -173,3 +174,34 @@ async def test_leadership_lost_before_the_outcome_was_known_says_just_that(groun
         await ground.create("a")
     with pytest.raises(LeadershipLost):
         await ground.running
+
+
+async def test_many_inputs_of_one_caller_are_answered_in_order(ground: Ground) -> None:
+    names = [f"c{number}" for number in range(20)]
+    replies = await ground.engine.submit_all([i.PutClusterDocument(name, {}, create=True) for name in names])
+    assert [reply.name for reply in replies if isinstance(reply, Cluster)] == names
+    assert await ground.engine.submit_all([]) == []
+
+
+async def test_one_refused_input_of_many_is_told_when_all_are_done(ground: Ground) -> None:
+    wrong = i.PutClusterDocument("nowhere", {}, create=False)
+    with pytest.raises(Refused):
+        await ground.engine.submit_all([wrong, i.PutClusterDocument("a", {}, create=True), wrong])
+    assert "a" in ground.tables.clusters
+
+
+async def test_after_a_step_of_several_the_next_waits_for_more(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "STEP_PERIOD_SECONDS", 0.3)
+    await asyncio.gather(*(ground.create(f"a{number}") for number in range(engine.SEVERAL_INPUTS)))
+    before = len(ground.store.writes)
+    first = asyncio.create_task(ground.create("b"))
+    await asyncio.sleep(0.05)
+    await asyncio.gather(first, ground.create("c"))
+    assert len(ground.store.writes) == before + 1
+
+
+async def test_who_asks_alone_is_not_kept_waiting(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "STEP_PERIOD_SECONDS", 600.0)
+    async with asyncio.timeout(10):
+        for number in range(engine.SEVERAL_INPUTS * 2):
+            await ground.create(f"a{number}")
