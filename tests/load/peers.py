@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 import aiodocker
+from aiodocker.containers import DockerContainer
 from shoal.client import Client
 
 from tests.ground.images import BUSYBOX
@@ -87,6 +88,8 @@ class Contest:
         for number in range(rounds):
             order = CONTENDERS if number % 2 == 0 else CONTENDERS[::-1]
             measured.append({name: await self._turn(name, network, count) for name in order})
+            rates = ", ".join(f"{name} {turn.rate:.2f}" for name, turn in measured[-1].items())
+            print(f"{network}, round {number + 1} of {rounds}, started a second: {rates}", flush=True)
         return measured
 
     async def _turn(self, name: str, network: str, count: int) -> Turn:
@@ -96,14 +99,14 @@ class Contest:
             asked_at, began = time.time(), time.monotonic()
             stop = await starts[name](network, count)
             known = time.monotonic() - began
-            containers = [await container.show() for container in await self.docker.containers.list()]
+            containers = [await container.show() for container in await self._running()]
             _check(name, containers, network, count)
             await stop()
-            await wait_until(self._nothing_runs, timeout_seconds=60.0, why=f"the end of all of {name}")
+            await wait_until(self._running, _is_empty, 60.0, f"the end of all of {name}")
         return Turn(count, max(map(_started_at, containers)) - asked_at, known)
 
-    async def _nothing_runs(self) -> bool:
-        return not await self.docker.containers.list()
+    async def _running(self) -> list[DockerContainer]:
+        return await self.docker.containers.list()
 
     async def _bare(self, network: str, count: int) -> Stop:
         containers = await sleepers.start_bare(self.docker, count, network)
@@ -124,6 +127,10 @@ class Contest:
         service = await create_service(self.docker, _template(), mode, network)
         await all_known_to_run(self.docker, service, count, POLL_SECONDS)
         return lambda: remove_service(self.docker, service)
+
+
+def _is_empty(running: list[DockerContainer]) -> bool:
+    return not running
 
 
 def _check(name: str, containers: Sequence[Mapping[str, Any]], network: str, count: int) -> None:
