@@ -3,7 +3,10 @@
 import asyncio
 import contextlib
 import os
+import signal
+import socket
 import sys
+import threading
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -85,13 +88,37 @@ async def _call(work: Callable[[Session], Awaitable[Result]], text: str, timeout
     chosen = context.load().choose(target().context)
     cluster = target().cluster or os.environ.get("SHOAL_CLUSTER") or chosen.cluster
     async with Client(chosen, timeout_seconds) as client:
-        with progress(text) as shown:
+        with _woken_by_signals(), progress(text) as shown:
             try:
                 return await work(Session(client, cluster, shown))
             except errors.NotFound as error:
                 if error.reason == "ClusterNotFoundException" and not error.hint:
                     error.hint = _cluster_hint(cluster, error.message)
                 raise
+
+
+@contextlib.contextmanager
+def _woken_by_signals() -> Iterator[None]:
+    """Has a Ctrl-C seen at once, whatever the loop is waiting for.
+
+    The handler of asyncio.run is Python code, for which a signal only leaves a mark. If another thread took it (the
+    transport has some), or if it came just before the loop began to wait, nothing ends that wait, which may be long.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield  # no handler runs here anyway
+        return
+    loop = asyncio.get_running_loop()
+    ours, written = socket.socketpair()
+    with ours, written:
+        ours.setblocking(False)
+        written.setblocking(False)
+        loop.add_reader(ours, ours.recv, 4096)
+        before = signal.set_wakeup_fd(written.fileno(), warn_on_full_buffer=False)
+        try:
+            yield
+        finally:
+            signal.set_wakeup_fd(before)
+            loop.remove_reader(ours)
 
 
 def _cluster_hint(cluster: str, message: str) -> str:
