@@ -16,6 +16,7 @@ from shoal_scheduler.placement.suggest import Suggestion, Survey, kept_away, nea
 from shoal_scheduler.state.instance_table import InstanceTable
 
 NEAREST_MAX = 10
+NEXT_TURN = "it fits now and is placed in its turn"
 _SHOWN_MAX = 80
 _PLURAL = re.compile(r"(?<=\w)s(?= of|$)")
 
@@ -62,7 +63,7 @@ def waiting_reason(ask: Ask, table: InstanceTable, held: int = NO_ROW) -> str:
     """The same in one sentence, for a task that waits."""
     found = survey(ask, table, held)
     if (found.is_open & (found.refused == 0)).any():
-        return "it fits now and is placed in its turn"
+        return NEXT_TURN
     return _reason(refusals(ask, table, held), _near(found, table, nearest(found, 1)))
 
 
