@@ -55,7 +55,7 @@ async def test_a_definition_that_is_not_registered(scheduler: Scheduler, agent: 
     big = sized("big", memory=20_000, cpu=5000)
     answer = await explained(scheduler, task_definition=big)
     assert answer.reason.startswith("It would not be placed: RESOURCE:CPU on 1 instance; the nearest, host-1f1f1f1f")
-    assert answer.reason.endswith("lacks 904 cpu units and lacks 3616 MiB of memory.")
+    assert answer.reason.endswith("lacks 904 cpu units and 3616 MiB of memory.")
     assert [(each.reason, each.instance_count) for each in answer.refusals] == [("RESOURCE:CPU", 1)]
     (near,) = answer.nearest
     assert [(each.field, each.wanted, each.has, each.missing) for each in near.shortfalls] == [
@@ -87,7 +87,7 @@ async def test_the_suggested_change_is_one_that_registers(scheduler: Scheduler, 
     await run(scheduler, task_definition="full")
     await agent.until(lambda: agent.acknowledged == 1)
     answer = await explained(scheduler, task_definition=definition("web", cpu="256"))
-    assert answer.reason.endswith("lacks 160 cpu units and lacks 28 MiB of memory.")
+    assert answer.reason.endswith("lacks 160 cpu units and 28 MiB of memory.")
     assert not answer.HasField("smallest_change")
 
 

@@ -11,6 +11,7 @@ import pytest
 from shoal_scheduler.model.ask import MEMORY_MIB_MIN, Ask, Port, Resources
 from shoal_scheduler.placement.explain import Explanation, explain, waiting_reason
 from shoal_scheduler.placement.filters import NO_ROW
+from shoal_scheduler.placement.kinds import LATER
 from shoal_scheduler.placement.place import place
 from shoal_scheduler.placement.suggest import Suggestion
 
@@ -287,7 +288,7 @@ def test_one_more_instance_of_the_kind_takes_it_and_none_is_named_where_none_wou
         kind, ask = case.found.one_more, case.ask
         fresh = [Host.of(msgspec.structs.replace(host.instance, status="ACTIVE")) for host in case.world.hosts]
         for host in fresh:
-            host.instance = msgspec.structs.replace(host.instance, registered_at=10**6, hostname="")
+            host.instance = msgspec.structs.replace(host.instance, registered_at=LATER, hostname="")
         would_take = [host.instance.id for host in fresh if reference.refusal(ask, host) is None]
         if kind.like is not None:
             assert kind.like.id in would_take

@@ -10,8 +10,6 @@ from shoal.cli import placement, show, text
 from shoal.v1 import placement_pb2 as pb
 from shoal.v1 import resource_pb2
 
-_UNITS = {"CPU": "cpu units", "GPU": "GPUs"}
-
 
 def emit(output: str, answer: pb.ExplainPlacementResponse) -> None:
     if output in ("json", "yaml"):
@@ -111,7 +109,8 @@ def lack(shortfall: pb.Shortfall) -> str:
             return f"{shortfall.field} {shortfall.wanted}: {shortfall.has or 'absent'}"
         case "DISTINCT_INSTANCE":
             return f"{shortfall.field}: {shortfall.has}"
-    return f"{shortfall.field}: {shortfall.has or 0} of {shortfall.wanted} {shortfall.unit}".rstrip()
+    unit = "" if shortfall.unit == "GPUs" else shortfall.unit
+    return f"{shortfall.field}: {shortfall.has or 0} of {shortfall.wanted} {unit}".rstrip()
 
 
 def remedies(answer: pb.ExplainPlacementResponse) -> Iterable[str]:
@@ -145,7 +144,7 @@ def change(field: pb.FieldChange) -> str:
             return "without distinctInstance"
         case "ATTRIBUTE":
             return f"without runtimePlatform's {field.field} {field.before}"
-    return f"without {field.field}"
+    return f"without {'a GPU' if field.field == 'GPU' else field.field}"
 
 
 def one_more(kind: pb.OneMoreInstance) -> str:
@@ -162,9 +161,13 @@ def one_more(kind: pb.OneMoreInstance) -> str:
 
 
 def _resource(resource: resource_pb2.Resource) -> str:
+    """To the last MiB: it may be the least that is needed."""
+    amount = resource.integer_value
     if resource.name == "MEMORY":
-        return text.mebibytes(resource.integer_value)
-    return f"{resource.integer_value} {_UNITS.get(resource.name, resource.name)}"
+        return f"{amount} MiB" if amount % 1024 else text.mebibytes(amount)
+    if resource.name == "GPU":
+        return text.plural(amount, "GPU")
+    return f"{amount} {'cpu units' if resource.name == 'CPU' else resource.name}"
 
 
 def name_of(message: Any) -> str:

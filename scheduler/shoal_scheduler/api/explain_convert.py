@@ -84,7 +84,8 @@ def _sentence(asked: i.RunTask, planned: DryRun, room: InstanceTable) -> str:
     if asked.count == 1:
         return f"It {rest}: {planned.unplaced.reason}."
     if not placed:
-        return f"All {asked.count} tasks {rest}: {planned.unplaced.reason}."
+        who = f"All {asked.count} tasks would wait" if asked.queue else f"None of {asked.count} tasks would be placed"
+        return f"{who}: {planned.unplaced.reason}."
     return f"{placed} of {asked.count} tasks would be placed, on {on}; the others {rest}: {planned.unplaced.reason}."
 
 

@@ -68,7 +68,8 @@ def _attribute(name: str, value: str, table: InstanceTable) -> Rule:
 
 def _member_of(expression: str, table: InstanceTable) -> Rule:
     def has(row: int) -> str:
-        return ", ".join(f"{name}={_attribute_of(table, row, name)}" for name in attributes_in(expression))
+        values = ((name, _attribute_of(table, row, name)) for name in attributes_in(expression))
+        return ", ".join(f"{name}={value}" if value else f"no {name}" for name, value in values)
 
     return Rule(
         "MEMBEROF",

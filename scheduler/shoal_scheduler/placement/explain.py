@@ -77,13 +77,23 @@ def _reason(refused: Counter[str], near: Sequence[Near]) -> str:
     if not near:
         return said
     first, *_ = near
-    lacks = [_lack(shortfall) for shortfall in first.shortfalls]
-    return f"{said}; the nearest, {name_of(first.instance)}, {_joined(lacks)}"
+    return f"{said}; the nearest, {name_of(first.instance)}, {_lacks(first.shortfalls)}"
 
 
 def name_of(instance: Instance) -> str:
     """As people know it."""
     return instance.hostname or instance.id[:8]
+
+
+def _lacks(shortfalls: Sequence[Shortfall]) -> str:
+    """`is draining, lacks 2 GPUs, 512 MiB of memory and has port 80/tcp taken`"""
+    parts = [_lack(shortfall) for shortfall in shortfalls]
+    shorter_parts = [
+        part.removeprefix("lacks ") if before.startswith("lacks ") else part
+        for before, part in zip(["", *parts], parts, strict=False)
+    ]
+    *most, last = shorter_parts
+    return f"{', '.join(most)} and {last}" if most else last
 
 
 def _lack(shortfall: Shortfall) -> str:
@@ -115,9 +125,3 @@ def _counted(shortfall: Shortfall) -> str:
 
 def shorter(text: str) -> str:
     return text if len(text) <= _SHOWN_MAX else f"{text[:_SHOWN_MAX]}..."
-
-
-def _joined(parts: Sequence[str]) -> str:
-    """`lacks 2 GPUs, is draining and has no agent connected`"""
-    *most, last = parts
-    return f"{', '.join(most)} and {last}" if most else last

@@ -124,7 +124,7 @@ def rules(ask: Ask, table: InstanceTable, held: int = NO_ROW) -> Iterator[tuple[
 
 def refusals(ask: Ask, table: InstanceTable, held: int = NO_ROW, only: int = NO_ROW) -> Counter[str]:
     """How many instances each rule refused; of all, or of one row."""
-    open_rows = np.array([instance is not None for instance in table.instances], bool)
+    open_rows = table.present()
     if only != NO_ROW:
         open_rows &= np.arange(len(table)) == only
     reasons: Counter[str] = Counter()

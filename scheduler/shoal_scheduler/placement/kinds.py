@@ -17,6 +17,9 @@ from shoal_scheduler.state.instance_table import InstanceTable
 
 TYPE = "ecs.instance-type"
 
+# Milliseconds, in the year 9999: one more instance registers after all that are there.
+LATER = 253_000_000_000_000
+
 
 class Kind(NamedTuple):
     """`like` is one that is registered, `number` how many are. Without one, it is the least an instance would need."""
@@ -36,10 +39,9 @@ def one_more(ask: Ask, table: InstanceTable) -> Kind:
     """The smallest kind that takes it when empty: of GPUs, then of memory, then of cpu. If none does, what one must
     have at least."""
     wanted = ask.resources
-    newest = int(table.numbers("registeredAt").max(initial=0))
     for rows in _kinds(ask, table):
         instance = table.instances[rows[0]]
-        if instance is not None and _takes(ask, table, rows[0], instance, newest):
+        if instance is not None and _takes(ask, table, rows[0], instance):
             return _kind_of(ask, instance, len(rows))
     return Kind(
         wanted.cpu, wanted.memory_mib, wanted.gpus, wanted.custom, ask.required_attributes, tuple(ask.expressions)
@@ -51,7 +53,7 @@ def _kinds(ask: Ask, table: InstanceTable) -> Iterator[list[int]]:
     wanted = ask.resources
     gpus = (table.gpus.free >= 0).sum(axis=1)
     big_enough = (table.total_cpu >= wanted.cpu) & (table.total_memory >= wanted.memory_mib) & (gpus >= wanted.gpus)
-    big_enough &= np.array([each is not None for each in table.instances], bool)
+    big_enough &= table.present()
     for name, value in ask.required_attributes:
         column = table.texts(f"attribute:{name}")
         big_enough &= column.codes == column.code_of.get(value, -2)
@@ -74,11 +76,11 @@ def _attributes_that_matter(ask: Ask) -> list[str]:
     return list(dict.fromkeys([TYPE, *required, *asked]))
 
 
-def _takes(ask: Ask, table: InstanceTable, row: int, instance: Instance, newest: int) -> bool:
-    """Whether a new one does; how it will be called nobody knows, only that it registers after all others."""
+def _takes(ask: Ask, table: InstanceTable, row: int, instance: Instance) -> bool:
+    """Whether a new one does; how it will be called nobody knows, and it registers later than any."""
     if any(is_reserved(port, table, row) for port in ask.resources.ports):
         return False
-    facts = Facts(instance.attributes, agent_version=instance.agent_version, registered_at=newest + 1)
+    facts = Facts(instance.attributes, agent_version=instance.agent_version, registered_at=LATER)
     return all(parse(expression).test(facts) for expression in ask.expressions)
 
 

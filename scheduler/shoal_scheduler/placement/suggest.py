@@ -54,8 +54,7 @@ def survey(ask: Ask, table: InstanceTable, held: int = NO_ROW, least: Least = AN
         refused += refuses
         cost += demand.cost
         negotiable &= ~refuses | demand.negotiable
-    present = np.array([each is not None for each in table.instances], bool)
-    return Survey(present, wanted, _obstacles(table, held), refused, cost, negotiable)
+    return Survey(table.present(), wanted, _obstacles(table, held), refused, cost, negotiable)
 
 
 def _obstacles(table: InstanceTable, held: int) -> tuple[tuple[Shortfall, Mask], ...]:

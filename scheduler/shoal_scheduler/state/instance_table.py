@@ -71,6 +71,12 @@ class InstanceTable:
     def registered(self) -> int:
         return len(self.rows)
 
+    def present(self) -> NDArray[np.bool_]:
+        """Rows that are not vacant."""
+        if len(self.rows) == len(self.instances):
+            return np.ones(len(self), bool)
+        return np.array([each is not None for each in self.instances], bool)
+
     # -- what a task takes ---------------------------------------------------------------------------------
 
     def take(self, row: int, wanted: Resources, group: str, gpus: Sequence[int] = (), *, running: bool = False) -> None:

@@ -272,7 +272,7 @@ def test_who_waits_for_a_task_that_waits_is_told_why(
     ("field", "words"),
     [
         ({"reason": "RESOURCE:GPU", "field": "GPU", "before": "1", "after": "0.5"}, "GPU 0.5 instead of 1"),
-        ({"reason": "RESOURCE:GPU", "field": "GPU", "before": "1"}, "without GPU"),
+        ({"reason": "RESOURCE:GPU", "field": "GPU", "before": "1"}, "without a GPU"),
         (
             {"reason": "RESOURCE:PORTS", "field": "hostPort", "before": "80/tcp"},
             "without the host port 80/tcp (any free one, or another)",
