@@ -60,7 +60,7 @@ async def _measure(name: str, folder: Path, certificates: Certificates, *, quick
         case "unary":
             return await unary.measure(folder, certificates, unary.Size(50, 2 if quick else 7, 1.0 if quick else 3.0))
         case _:
-            return await idle.measure(folder, certificates, idle.Size(500, 5.0) if quick else idle.Size(3000, 60.0))
+            return await idle.measure(folder, certificates, idle.Size(500, 4.0) if quick else idle.Size(3000, 60.0))
 
 
 def _show_burst(figures: dict[str, Any]) -> None:
