@@ -157,7 +157,8 @@ class Engine:
         return time.monotonic() >= self._retention_at
 
     async def _carry_out(self, batch: list[_Waiting]) -> None:
-        now = self.now()
+        # Time never goes back, not even when another host's clock was ahead: the tables are in its order.
+        now = max(self.now(), self.tables.newest)
         context = Context(now, self._ids, self.rng, self.limits)
         due = self._due(context)
         result = step(self.tables, [waiting.request for waiting in batch], context, due)

@@ -44,7 +44,9 @@ class Tables:
     clusters: dict[str, Cluster] = field(default_factory=dict)
     definitions: dict[str, dict[int, Definition]] = field(default_factory=dict)
     instances: dict[str, Instance] = field(default_factory=dict)
+    # In the order of their times; `newest` is the time of the last.
     launches: dict[str, LaunchEntry] = field(default_factory=dict)
+    newest: int = 0
 
     # Store revision up to which all of this is true.
     revision: int = 0
@@ -173,6 +175,7 @@ class Tables:
         family, _, number = launch.definition.rpartition(":")
         definition = self.definitions[family][int(number)]
         self.launches[launch.id] = LaunchEntry(launch, ask_of(launch, definition))
+        self.newest = max(self.newest, launch.created_at)
         if launch.client_token:
             self.tokens[launch.cluster, launch.client_token] = launch.id
 

@@ -1,0 +1,250 @@
+"""Where a task leaves the most capacity that the asks seen so far could still use.
+
+After "Beware of Fragmentation" (ATC'23): capacity that is free but that an ask cannot use is a fragment for that
+ask, and a task goes where the fragments, expected over the asks, grow least. Two things differ. The asks are not
+known beforehand: `Seen` counts the ones that arrived. And what an ask could use is limited by the CPU and memory
+left to feed it: eight free GPUs beside four CPUs are not eight GPUs to anyone. An ask that can use some of an
+instance counts only what could be fed at its own proportion, so that GPUs keep CPU and memory with them, light asks
+go where little is left, and asks without GPUs go where there is more CPU than the GPUs can use.
+
+Of free capacity an ask either can use a part or not, and every placement takes the same amount: the least growth of
+fragments is the least loss of usable capacity, which is what is computed. Every number is a whole one, below 2**53,
+so that sums of floats are exact, and equal states are exact ties, on every machine.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+# Kinds of asks that are counted; past twice as many, only the commonest stay.
+SHAPES_MAX = 512
+
+# The commonest kinds stand for all when places are weighed: the rest move the sum by little.
+WEIGHED_MAX = 64
+
+WHOLE_MILLI = 1000
+
+# A task without GPUs is worth this many thousandths of one: what it loses decides only where GPUs lose alike.
+TASK_MILLI = 50
+
+# What a row of GPUs offers is summed up in one number: free thousandths below, how many GPUs fit above.
+_FIT = 1 << 20
+
+# More than any instance has: where an ask needs none of something, that limits nothing.
+_UNLIMITED = float(1 << 30)
+
+Ints = NDArray[np.int32]
+Floats = NDArray[np.float64]
+
+
+class Shape(NamedTuple):
+    """What an ask takes: CPU, memory, and `gpus` GPUs with `gpu_milli` thousandths of each, 1000 being a whole one."""
+
+    cpu: int
+    memory_mib: int
+    gpus: int = 0
+    gpu_milli: int = 0
+
+
+class Seen:
+    """How many asks of each shape arrived, placed or not.
+
+    Derived from its adds and removes in any order, while there are no more than `SHAPES_MAX` shapes; where there are
+    more than twice as many, the rarest are forgotten (of equals the greater ones), and removing those does nothing.
+    """
+
+    __slots__ = ("_counts",)
+
+    def __init__(self, counts: dict[Shape, int] | None = None) -> None:
+        self._counts: dict[Shape, int] = dict(counts or {})
+
+    def add(self, shape: Shape, count: int = 1) -> None:
+        self._counts[shape] = self._counts.get(shape, 0) + count
+        if len(self._counts) > 2 * SHAPES_MAX:
+            commonest_first = sorted(self._counts.items(), key=lambda item: (-item[1], item[0]))
+            self._counts = dict(commonest_first[:SHAPES_MAX])
+
+    def remove(self, shape: Shape, count: int = 1) -> None:
+        left = self._counts.get(shape, 0) - count
+        if left > 0:
+            self._counts[shape] = left
+        else:
+            self._counts.pop(shape, None)
+
+    def copy(self) -> "Seen":
+        return Seen(self._counts)
+
+    def weighed(self) -> tuple[tuple[Shape, ...], Floats]:
+        """The shapes that places are weighed by, and how often each was asked for."""
+        shapes = tuple(self._counts)
+        counts = np.fromiter(self._counts.values(), np.float64)
+        if len(shapes) <= WEIGHED_MAX:
+            return shapes, counts
+        least = np.partition(counts, -WEIGHED_MAX)[-WEIGHED_MAX]
+        surely = np.flatnonzero(counts > least).tolist()
+        equals = sorted(np.flatnonzero(counts == least).tolist(), key=shapes.__getitem__)
+        kept = sorted(surely + equals[: WEIGHED_MAX - len(surely)])
+        return tuple(shapes[index] for index in kept), counts[kept]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Seen) and self._counts == other._counts
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """`cost` of each row: the usable capacity lost, in thousandths of a GPU, summed over the asks seen. The least is
+    best; costs compare between calls with an equal `Seen`."""
+
+    cost: NDArray[np.int64]
+    shape: Shape
+    gpu_free: Ints
+    free_of_taken: Ints
+
+    def gpus(self, row: int) -> tuple[int, ...]:
+        """Which GPUs of the row to take: as free as in the choice that was weighed; of equals the lowest."""
+        free = self.gpu_free[row]
+        if self.shape.gpus == 1:
+            return (int(np.argmax(free == self.free_of_taken[row])),)
+        fitting = np.flatnonzero(free >= self.shape.gpu_milli)
+        fullest_first = fitting[np.argsort(free[fitting], kind="stable")]
+        return tuple(sorted(fullest_first[: self.shape.gpus].tolist()))
+
+
+def growth(shape: Shape, free_cpu: Ints, free_memory: Ints, gpu_free: Ints, seen: Seen) -> Growth:
+    """What placing `shape` costs on each row. All rows fit it; of a row, `gpu_free` has the thousandths free of each
+    GPU, -1 where there is none."""
+    if not len(free_cpu):
+        return Growth(np.zeros(0, np.int64), shape, gpu_free, np.zeros(0, np.int32))
+    fullest_first = np.sort(gpu_free, axis=1)
+    first, state_of_row = _distinct(free_cpu, free_memory, fullest_first)
+    shapes, counts = seen.weighed()
+    states = _States(free_cpu[first], free_memory[first], fullest_first[first])
+    cost, free_of_taken = _costs(shape, states, _demand(shapes), counts)
+    return Growth(cost[state_of_row], shape, gpu_free, free_of_taken[state_of_row])
+
+
+def _distinct(free_cpu: Ints, free_memory: Ints, gpus: Ints) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """One row of each state, and the state of each row: many instances are alike."""
+    state = np.column_stack((free_cpu, free_memory, gpus)).astype(np.uint64)
+    hashed = (state * _multipliers(state.shape[1])).sum(axis=1)
+    _, first, state_of_row = np.unique(hashed, return_index=True, return_inverse=True)
+    if (state[first[state_of_row]] == state).all():
+        return first, state_of_row
+    every = np.arange(len(state))
+    return every, every
+
+
+@lru_cache(maxsize=64)
+def _multipliers(count: int) -> NDArray[np.uint64]:
+    """Odd numbers without a pattern, always the same. A collision is noticed and costs only time."""
+    return np.random.default_rng(1).integers(0, 2**63, count, dtype=np.uint64) * np.uint64(2) + np.uint64(1)
+
+
+class _Demand(NamedTuple):
+    """The shapes as columns. A rate is how many thousandths of GPU one unit of CPU or memory feeds at the shape's
+    own proportion; of shapes without GPUs, of what a task is worth."""
+
+    cpu: Floats
+    memory: Floats
+    cpu_rate: Floats
+    memory_rate: Floats
+
+    # Shapes that want as many GPUs of the same size see the GPUs alike: they are of one kind.
+    kind: NDArray[np.int64]
+    kind_gpus: NDArray[np.int64]
+
+    # By the thousandths free of one GPU (-1 is the last line) and by kind: what it adds to what a row offers.
+    offers: NDArray[np.int64]
+
+
+@lru_cache(maxsize=64)
+def _demand(shapes: tuple[Shape, ...]) -> _Demand:
+    cpu = np.array([each.cpu for each in shapes], np.float64)
+    memory = np.array([each.memory_mib for each in shapes], np.float64)
+    worth = np.array([each.gpus * each.gpu_milli or TASK_MILLI for each in shapes], np.float64)
+    kinds = sorted({(each.gpus, each.gpu_milli) for each in shapes})
+    kind_milli = np.array([milli for _, milli in kinds])
+    free = np.append(np.arange(WHOLE_MILLI + 1), -1)[:, None]
+    return _Demand(
+        cpu,
+        memory,
+        worth / np.maximum(cpu, 1),
+        worth / np.maximum(memory, 1),
+        np.array([kinds.index((each.gpus, each.gpu_milli)) for each in shapes], np.int64),
+        np.array([gpus for gpus, _ in kinds], np.int64),
+        np.where(free >= np.maximum(kind_milli, 1), free + _FIT, 0),
+    )
+
+
+class _States(NamedTuple):
+    """Distinct states of instances; the GPUs of each with the fullest first, after those that are not there."""
+
+    cpu: Ints
+    memory: Ints
+    gpus: Ints
+
+
+def _costs(shape: Shape, states: _States, demand: _Demand, counts: Floats) -> tuple[NDArray[np.int64], Ints]:
+    """Of each state the least loss, and how much was free of the GPU that it takes (of several, of the fullest)."""
+    offered = demand.offers[states.gpus].sum(axis=1)
+    fed = _fed(states.cpu, states.memory, demand)
+    fed_after = _fed(states.cpu - shape.cpu, states.memory - shape.memory_mib, demand)
+    before = _usable(offered, fed, demand) @ counts
+    if shape.gpus == 1:
+        state, free = _choices(states.gpus, shape.gpu_milli)
+        offered_after = offered[state] - demand.offers[free] + demand.offers[free - shape.gpu_milli]
+        lost = before[state] - _usable(offered_after, fed_after[state], demand) @ counts
+        return _least(lost, state, free)
+    taken = _take(states.gpus, shape)
+    offered_after = demand.offers[states.gpus - taken].sum(axis=1) if shape.gpus else offered
+    lost = before - _usable(offered_after, fed_after, demand) @ counts
+    return lost.astype(np.int64), np.full(len(lost), -1, np.int32)
+
+
+def _fed(cpu: Ints, memory: Ints, demand: _Demand) -> Floats:
+    """By state and shape: the thousandths that CPU and memory can feed, none where not one task is left room."""
+    by_cpu = _fed_by(cpu[:, None], demand.cpu, demand.cpu_rate)
+    return np.minimum(by_cpu, _fed_by(memory[:, None], demand.memory, demand.memory_rate))
+
+
+def _fed_by(free: Ints, need: Floats, rate: Floats) -> Floats:
+    fed = np.floor(free * rate)
+    fed[free < need] = 0
+    fed[:, need == 0] = _UNLIMITED
+    return fed
+
+
+def _usable(offered: NDArray[np.int64], fed: Floats, demand: _Demand) -> Floats:
+    """By state and shape: the thousandths of GPU that could be used."""
+    free = (offered & (_FIT - 1)).astype(np.float64)
+    free[offered < demand.kind_gpus * _FIT] = 0
+    free[:, demand.kind_gpus == 0] = _UNLIMITED
+    return np.minimum(free[:, demand.kind], fed)
+
+
+def _choices(gpus: Ints, milli: int) -> tuple[NDArray[np.int64], Ints]:
+    """Every way to take a part of one GPU: its state, and how much is free of the GPU. Equal GPUs are one way."""
+    fits = gpus >= milli
+    fits[:, 1:] &= gpus[:, 1:] != gpus[:, :-1]
+    state, column = np.nonzero(fits)
+    return state, gpus[state, column]
+
+
+def _least(lost: Floats, state: NDArray[np.int64], free: Ints) -> tuple[NDArray[np.int64], Ints]:
+    """The best way of each state; of equals the one with the fullest GPU. Ways are in the order of states."""
+    starts = np.flatnonzero(np.diff(state, prepend=-1))
+    least = np.minimum.reduceat(lost, starts)
+    best = np.flatnonzero(lost == least[state])
+    first_best = best[np.flatnonzero(np.diff(state[best], prepend=-1))]
+    return least.astype(np.int64), free[first_best]
+
+
+def _take(gpus: Ints, shape: Shape) -> Ints:
+    """What several GPUs lose, the fullest that fit first."""
+    fits = gpus >= max(shape.gpu_milli, 1)
+    return np.where(fits & (np.cumsum(fits, axis=1) <= shape.gpus), shape.gpu_milli, 0).astype(np.int32)
