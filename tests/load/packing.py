@@ -12,6 +12,7 @@ import statistics
 import sys
 import time
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple
@@ -19,8 +20,13 @@ from typing import Any, NamedTuple
 import matplotlib as mpl
 import numpy as np
 from numpy.typing import NDArray
+from shoal_scheduler.model.ask import Ask, Resources, Strategy
+from shoal_scheduler.model.instance import Instance
+from shoal_scheduler.placement.filters import fitting
+from shoal_scheduler.placement.place import place
+from shoal_scheduler.state.instance_table import InstanceTable
+from shoal_scheduler.state.seen import Shape
 
-from shoal_scheduler.placement.fragmentation import Seen, Shape, growth
 from tests.load.report import arguments, show, store
 
 ROOT = Path(__file__).parents[2]
@@ -153,67 +159,71 @@ def inflated(offers: Sequence[Offer], arrivals: list[Arrival], seed: int) -> lis
 # The run.
 
 
-class Table:
-    """The instances as arrays, and where a strategy puts an arrival. Stands in for the scheduler's own."""
+OURS = {
+    "binpack gpu": (Strategy("binpack", "gpu"),),
+    "fragmentation": (Strategy("fragmentation"),),
+}
+
+
+class Packed:
+    """The scheduler's own table of instances, and where a strategy puts an arrival: ours by the scheduler's own
+    placement, the others beside them."""
 
     def __init__(self, offers: Sequence[Offer], strategy: str, rng: Random) -> None:
-        width = max(offer.gpus for offer in offers)
-        self.strategy, self.rng, self.seen = strategy, rng, Seen()
-        self.cpu = np.array([offer.cpu for offer in offers], np.int32)
-        self.memory = np.array([offer.memory_mib for offer in offers], np.int32)
-        self.gpu_free = np.array(
-            [[1000] * offer.gpus + [-1] * (width - offer.gpus) for offer in offers], np.int32
-        ).reshape(len(offers), width)
-        self.totals = (self.cpu.sum(), self.memory.sum(), max(1, np.maximum(self.gpu_free, 0).sum()))
-        self.models = np.array([offer.model for offer in offers])
-        self.allowed: dict[str, NDArray[np.bool_]] = {}
+        self.strategy, self.rng, self.table = strategy, rng, InstanceTable()
+        for number, offer in enumerate(offers):
+            self.table.put(_instance(number, offer), connected=True)
+        gpu = max(1, int(self.table.gpus.total.sum()))
+        self.totals = (max(1, int(self.table.free_cpu.sum())), max(1, int(self.table.free_memory.sum())), gpu)
 
     def place(self, arrival: Arrival) -> bool:
-        shape = arrival.shape
-        self.seen.add(shape)
-        rows = self._fitting(arrival)
+        """Who found no room waits, and counts among what is asked for."""
+        self.table.seen.add(arrival.shape)
+        ask = _ask(arrival, OURS.get(self.strategy, ()))
+        if self.strategy in OURS:
+            return bool(place(ask, 1, self.table, self.rng).spots)
+        rows = (fitting(ask, self.table) == 0).nonzero()[0]
         if not len(rows):
             return False
-        row, gpus = self._choose(shape, rows)
-        self.cpu[row] -= shape.cpu
-        self.memory[row] -= shape.memory_mib
-        self.gpu_free[row, list(gpus)] -= shape.gpu_milli
+        row = int(rows[0]) if self.strategy == "first-fit" else self._best_fit(rows)
+        wanted = ask.resources
+        gpus = self.table.gpus.choose(row, wanted.gpus, wanted.gpu_milli) if wanted.gpus else ()
+        self.table.take(row, wanted, ask.group, gpus)
         return True
 
-    def _fitting(self, arrival: Arrival) -> NDArray[np.int64]:
-        shape, spec = arrival
-        if spec not in self.allowed:
-            self.allowed[spec] = np.isin(self.models, spec.split("|")) if spec else np.ones(len(self.cpu), np.bool_)
-        fits = self.allowed[spec] & (self.cpu >= shape.cpu) & (self.memory >= shape.memory_mib)
-        if shape.gpus:
-            fits &= (self.gpu_free >= shape.gpu_milli).sum(axis=1) >= shape.gpus
-        return np.flatnonzero(fits)
+    def _best_fit(self, rows: NDArray[np.intp]) -> int:
+        """The least left of everything together, each by its share of the cluster."""
+        cpu, memory, gpu = self.totals
+        table = self.table
+        left = table.free_cpu[rows] / cpu + table.free_memory[rows] / memory + table.gpus.total[rows] / gpu
+        return int(self.rng.choice(rows[left == left.min()].tolist()))
 
-    def _choose(self, shape: Shape, rows: NDArray[np.int64]) -> tuple[int, tuple[int, ...]]:
-        if self.strategy == "first-fit":
-            return int(rows[0]), self._fullest(rows[0], shape)
-        if self.strategy == "fragmentation":
-            grown = growth(shape, self.cpu[rows], self.memory[rows], self.gpu_free[rows], self.seen)
-            position = self._drawn(grown.cost)
-            return int(rows[position]), grown.gpus(position)
-        remaining = np.maximum(self.gpu_free[rows], 0).sum(axis=1)
-        if self.strategy == "best-fit":
-            cpu, memory, gpu = self.totals
-            remaining = self.cpu[rows] / cpu + self.memory[rows] / memory + remaining / gpu
-        row = rows[self._drawn(remaining)]
-        return int(row), self._fullest(row, shape)
 
-    def _drawn(self, ranks: NDArray[Any]) -> int:
-        return int(self.rng.choice(np.flatnonzero(ranks == ranks.min()).tolist()))
+def _instance(number: int, offer: Offer) -> Instance:
+    return Instance(
+        id=f"i-{number}",
+        cluster="default",
+        registered_at=0,
+        cpu=offer.cpu,
+        memory_mib=offer.memory_mib,
+        gpu_ids=tuple(f"gpu-{gpu}" for gpu in range(offer.gpus)),
+        agent_attributes={"model": offer.model},
+    )
 
-    def _fullest(self, row: int, shape: Shape) -> tuple[int, ...]:
-        free = self.gpu_free[row]
-        fitting = [index for index in range(len(free)) if free[index] >= max(1, shape.gpu_milli)]
-        return tuple(sorted(fitting, key=lambda index: (free[index], index))[: shape.gpus])
+
+@cache
+def _ask(arrival: Arrival, strategies: tuple[Strategy, ...]) -> Ask:
+    shape, models = arrival
+    allowed = ", ".join(f"'{model}'" for model in models.split("|"))
+    return Ask(
+        Resources(shape.cpu, shape.memory_mib, shape.gpus, shape.gpu_milli or 1000),
+        expressions=(f"attribute:model in [{allowed}]",) if models else (),
+        strategies=strategies,
+    )
 
 
 def run(strategy: str, offers: Sequence[Offer], arrivals: Sequence[Arrival], seed: int) -> Run:
-    table = Table(offers, strategy, Random(seed))
+    packed = Packed(offers, strategy, Random(seed))
     weights = {shape: _weight(offers, shape) for shape in {arrival.shape for arrival in arrivals}}
     capacity, arrived, allocated, count = _capacity(offers), 0, 0, 0
     curve: list[float] = []
@@ -221,7 +231,7 @@ def run(strategy: str, offers: Sequence[Offer], arrivals: Sequence[Arrival], see
     for arrival in arrivals:
         count += 1
         arrived += weights[arrival.shape]
-        allocated += weights[arrival.shape] * table.place(arrival)
+        allocated += weights[arrival.shape] * packed.place(arrival)
         while len(curve) <= DEMAND_PERCENT and arrived * 100 >= capacity * len(curve):
             curve.append(100 * allocated / capacity)
         if len(curve) > DEMAND_PERCENT:
@@ -235,7 +245,9 @@ def run(strategy: str, offers: Sequence[Offer], arrivals: Sequence[Arrival], see
 def report(shuffled: dict[str, list[Run]], plain: dict[str, Run], instances: int, *, published: bool) -> None:
     rows: list[tuple[object, ...]] = []
     if published:
-        rows += [(f"{name} (published)", mean100, mean130, "", "", "", "", "") for name, (mean100, mean130) in _ranked()]
+        rows += [
+            (f"{name} (published)", mean100, mean130, "", "", "", "", "") for name, (mean100, mean130) in _ranked()
+        ]
     for name, runs in shuffled.items():
         at100, at130 = [each.curve[100] for each in runs], [each.curve[DEMAND_PERCENT] for each in runs]
         per_placement = statistics.median(each.microseconds for each in runs)

@@ -19,13 +19,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-# Kinds of asks that are counted; past twice as many, only the commonest stay.
-SHAPES_MAX = 512
-
-# The commonest kinds stand for all when places are weighed: the rest move the sum by little.
-WEIGHED_MAX = 64
-
-WHOLE_MILLI = 1000
+from shoal_scheduler.state.gpu_table import WHOLE
+from shoal_scheduler.state.seen import Seen, Shape
 
 # A task without GPUs is worth this many thousandths of one: what it loses decides only where GPUs lose alike.
 TASK_MILLI = 50
@@ -38,61 +33,6 @@ _UNLIMITED = float(1 << 30)
 
 Ints = NDArray[np.int32]
 Floats = NDArray[np.float64]
-
-
-class Shape(NamedTuple):
-    """What an ask takes: CPU, memory, and `gpus` GPUs with `gpu_milli` thousandths of each, 1000 being a whole one."""
-
-    cpu: int
-    memory_mib: int
-    gpus: int = 0
-    gpu_milli: int = 0
-
-
-class Seen:
-    """How many asks of each shape arrived, placed or not.
-
-    Derived from its adds and removes in any order, while there are no more than `SHAPES_MAX` shapes; where there are
-    more than twice as many, the rarest are forgotten (of equals the greater ones), and removing those does nothing.
-    """
-
-    __slots__ = ("_counts",)
-
-    def __init__(self, counts: dict[Shape, int] | None = None) -> None:
-        self._counts: dict[Shape, int] = dict(counts or {})
-
-    def add(self, shape: Shape, count: int = 1) -> None:
-        self._counts[shape] = self._counts.get(shape, 0) + count
-        if len(self._counts) > 2 * SHAPES_MAX:
-            commonest_first = sorted(self._counts.items(), key=lambda item: (-item[1], item[0]))
-            self._counts = dict(commonest_first[:SHAPES_MAX])
-
-    def remove(self, shape: Shape, count: int = 1) -> None:
-        left = self._counts.get(shape, 0) - count
-        if left > 0:
-            self._counts[shape] = left
-        else:
-            self._counts.pop(shape, None)
-
-    def copy(self) -> "Seen":
-        return Seen(self._counts)
-
-    def weighed(self) -> tuple[tuple[Shape, ...], Floats]:
-        """The shapes that places are weighed by, and how often each was asked for."""
-        shapes = tuple(self._counts)
-        counts = np.fromiter(self._counts.values(), np.float64)
-        if len(shapes) <= WEIGHED_MAX:
-            return shapes, counts
-        least = np.partition(counts, -WEIGHED_MAX)[-WEIGHED_MAX]
-        surely = np.flatnonzero(counts > least).tolist()
-        equals = sorted(np.flatnonzero(counts == least).tolist(), key=shapes.__getitem__)
-        kept = sorted(surely + equals[: WEIGHED_MAX - len(surely)])
-        return tuple(shapes[index] for index in kept), counts[kept]
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Seen) and self._counts == other._counts
-
-    __hash__ = None  # type: ignore[assignment]
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +109,7 @@ def _demand(shapes: tuple[Shape, ...]) -> _Demand:
     worth = np.array([each.gpus * each.gpu_milli or TASK_MILLI for each in shapes], np.float64)
     kinds = sorted({(each.gpus, each.gpu_milli) for each in shapes})
     kind_milli = np.array([milli for _, milli in kinds])
-    free = np.append(np.arange(WHOLE_MILLI + 1), -1)[:, None]
+    free = np.append(np.arange(WHOLE + 1), -1)[:, None]
     return _Demand(
         cpu,
         memory,
