@@ -77,6 +77,9 @@ class Seen:
     def copy(self) -> "Seen":
         return Seen(self._counts)
 
+    def shapes(self) -> list[tuple[Shape, int]]:
+        return sorted(self._counts.items())
+
     def weighed(self) -> tuple[tuple[Shape, ...], Floats]:
         """The shapes that places are weighed by, and how often each was asked for."""
         shapes = tuple(self._counts)
@@ -87,7 +90,7 @@ class Seen:
         surely = np.flatnonzero(counts > least).tolist()
         equals = sorted(np.flatnonzero(counts == least).tolist(), key=shapes.__getitem__)
         kept = sorted(surely + equals[: WEIGHED_MAX - len(surely)])
-        return tuple(shapes[index] for index in kept), counts[kept]
+        return tuple([shapes[index] for index in kept]), counts[kept]
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Seen) and self._counts == other._counts
@@ -123,8 +126,9 @@ def growth(shape: Shape, free_cpu: Ints, free_memory: Ints, gpu_free: Ints, seen
     fullest_first = np.sort(gpu_free, axis=1)
     first, state_of_row = _distinct(free_cpu, free_memory, fullest_first)
     shapes, counts = seen.weighed()
+    demand = _demand(shapes)
     states = _States(free_cpu[first], free_memory[first], fullest_first[first])
-    cost, free_of_taken = _costs(shape, states, _demand(shapes), counts)
+    cost, free_of_taken = _costs(shape, states, demand, _weights(demand, counts))
     return Growth(cost[state_of_row], shape, gpu_free, free_of_taken[state_of_row])
 
 
@@ -146,13 +150,12 @@ def _multipliers(count: int) -> NDArray[np.uint64]:
 
 
 class _Demand(NamedTuple):
-    """The shapes as columns. A rate is how many thousandths of GPU one unit of CPU or memory feeds at the shape's
-    own proportion; of shapes without GPUs, of what a task is worth."""
+    """The shapes as columns; `milli` is what one task takes of all its GPUs, and of shapes without GPUs just 1: of
+    those whole tasks are counted."""
 
     cpu: Floats
     memory: Floats
-    cpu_rate: Floats
-    memory_rate: Floats
+    milli: Floats
 
     # Shapes that want as many GPUs of the same size see the GPUs alike: they are of one kind.
     kind: NDArray[np.int64]
@@ -164,21 +167,30 @@ class _Demand(NamedTuple):
 
 @lru_cache(maxsize=64)
 def _demand(shapes: tuple[Shape, ...]) -> _Demand:
-    cpu = np.array([each.cpu for each in shapes], np.float64)
-    memory = np.array([each.memory_mib for each in shapes], np.float64)
-    worth = np.array([each.gpus * each.gpu_milli or TASK_MILLI for each in shapes], np.float64)
     kinds = sorted({(each.gpus, each.gpu_milli) for each in shapes})
     kind_milli = np.array([milli for _, milli in kinds])
     free = np.append(np.arange(WHOLE_MILLI + 1), -1)[:, None]
     return _Demand(
-        cpu,
-        memory,
-        worth / np.maximum(cpu, 1),
-        worth / np.maximum(memory, 1),
+        np.array([each.cpu for each in shapes], np.float64),
+        np.array([each.memory_mib for each in shapes], np.float64),
+        np.array([each.gpus * each.gpu_milli or 1 for each in shapes], np.float64),
         np.array([kinds.index((each.gpus, each.gpu_milli)) for each in shapes], np.int64),
         np.array([gpus for gpus, _ in kinds], np.int64),
         np.where(free >= np.maximum(kind_milli, 1), free + _FIT, 0),
     )
+
+
+def _weights(demand: _Demand, counts: Floats) -> Floats:
+    """How much one usable unit of each shape counts: as often as it was asked for, and for a task without GPUs as
+    much as its size, beside the mean of those, makes it worth."""
+    without_gpus = (demand.kind_gpus == 0)[demand.kind]
+    asked = counts * without_gpus
+    number = asked.sum()
+    if not number:
+        return counts
+    cpu_mean, memory_mean = max(asked @ demand.cpu / number, 1), max(asked @ demand.memory / number, 1)
+    size = (demand.cpu / cpu_mean + demand.memory / memory_mean) / 2
+    return np.where(without_gpus, np.rint(TASK_MILLI * counts * size), counts)
 
 
 class _States(NamedTuple):
@@ -189,38 +201,39 @@ class _States(NamedTuple):
     gpus: Ints
 
 
-def _costs(shape: Shape, states: _States, demand: _Demand, counts: Floats) -> tuple[NDArray[np.int64], Ints]:
+def _costs(shape: Shape, states: _States, demand: _Demand, weights: Floats) -> tuple[NDArray[np.int64], Ints]:
     """Of each state the least loss, and how much was free of the GPU that it takes (of several, of the fullest)."""
     offered = demand.offers[states.gpus].sum(axis=1)
     fed = _fed(states.cpu, states.memory, demand)
     fed_after = _fed(states.cpu - shape.cpu, states.memory - shape.memory_mib, demand)
-    before = _usable(offered, fed, demand) @ counts
+    before = _usable(offered, fed, demand) @ weights
     if shape.gpus == 1:
         state, free = _choices(states.gpus, shape.gpu_milli)
         offered_after = offered[state] - demand.offers[free] + demand.offers[free - shape.gpu_milli]
-        lost = before[state] - _usable(offered_after, fed_after[state], demand) @ counts
+        lost = before[state] - _usable(offered_after, fed_after[state], demand) @ weights
         return _least(lost, state, free)
     taken = _take(states.gpus, shape)
     offered_after = demand.offers[states.gpus - taken].sum(axis=1) if shape.gpus else offered
-    lost = before - _usable(offered_after, fed_after, demand) @ counts
+    lost = before - _usable(offered_after, fed_after, demand) @ weights
     return lost.astype(np.int64), np.full(len(lost), -1, np.int32)
 
 
 def _fed(cpu: Ints, memory: Ints, demand: _Demand) -> Floats:
-    """By state and shape: the thousandths that CPU and memory can feed, none where not one task is left room."""
-    by_cpu = _fed_by(cpu[:, None], demand.cpu, demand.cpu_rate)
-    return np.minimum(by_cpu, _fed_by(memory[:, None], demand.memory, demand.memory_rate))
+    """By state and shape: how much CPU and memory can feed, at the shape's own proportion; nothing where there is not
+    room for one task."""
+    by_cpu = _fed_by(cpu[:, None], demand.cpu, demand.milli)
+    return np.minimum(by_cpu, _fed_by(memory[:, None], demand.memory, demand.milli))
 
 
-def _fed_by(free: Ints, need: Floats, rate: Floats) -> Floats:
-    fed = np.floor(free * rate)
+def _fed_by(free: Ints, need: Floats, milli: Floats) -> Floats:
+    fed = np.floor(free * milli / np.maximum(need, 1))
     fed[free < need] = 0
     fed[:, need == 0] = _UNLIMITED
     return fed
 
 
 def _usable(offered: NDArray[np.int64], fed: Floats, demand: _Demand) -> Floats:
-    """By state and shape: the thousandths of GPU that could be used."""
+    """By state and shape: the thousandths of GPU, or the tasks without GPUs, that there is still use for."""
     free = (offered & (_FIT - 1)).astype(np.float64)
     free[offered < demand.kind_gpus * _FIT] = 0
     free[:, demand.kind_gpus == 0] = _UNLIMITED
