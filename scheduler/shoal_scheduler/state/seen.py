@@ -51,6 +51,9 @@ class Seen:
     def copy(self) -> "Seen":
         return Seen(self._counts)
 
+    def shapes(self) -> list[tuple[Shape, int]]:
+        return sorted(self._counts.items())
+
     def weighed(self) -> tuple[tuple[Shape, ...], NDArray[np.float64]]:
         """The shapes that places are weighed by, and how often each was asked for."""
         shapes = tuple(self._counts)
@@ -61,7 +64,7 @@ class Seen:
         surely = np.flatnonzero(counts > least).tolist()
         equals = sorted(np.flatnonzero(counts == least).tolist(), key=shapes.__getitem__)
         kept = sorted(surely + equals[: WEIGHED_MAX - len(surely)])
-        return tuple(shapes[index] for index in kept), counts[kept]
+        return tuple([shapes[index] for index in kept]), counts[kept]
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Seen) and self._counts == other._counts
