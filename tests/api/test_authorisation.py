@@ -23,11 +23,11 @@ EVERYONE = frozenset({"operator", "agent", "scheduler", "etcd"})
 
 OPERATORS_MAY = """
     RegisterTaskDefinition DeregisterTaskDefinition DeleteTaskDefinitions DescribeTaskDefinition ListTaskDefinitions
-    ListTaskDefinitionFamilies RunTask RunTasks StartTask StopTask DescribeTasks ListTasks CreateCluster
-    DescribeClusters ListClusters UpdateCluster UpdateClusterSettings DeleteCluster ListContainerInstances
-    DescribeContainerInstances UpdateContainerInstancesState DeregisterContainerInstance PutAttributes
-    DeleteAttributes ListAttributes TagResource UntagResource ListTagsForResource Watch ListEvents ReadLogs
-    DescribeControlPlane
+    ListTaskDefinitionFamilies RunTask RunTasks StartTask StopTask DescribeTasks ListTasks ExplainPlacement
+    CreateCluster DescribeClusters ListClusters UpdateCluster UpdateClusterSettings DeleteCluster
+    ListContainerInstances DescribeContainerInstances UpdateContainerInstancesState DeregisterContainerInstance
+    PutAttributes DeleteAttributes ListAttributes TagResource UntagResource ListTagsForResource Watch ListEvents
+    ReadLogs DescribeControlPlane
 """
 RULES = {
     **{f"/shoal.v1.Cluster/{name}": OPERATOR for name in OPERATORS_MAY.split()},

@@ -7,6 +7,7 @@ from shoal.v1 import cluster_pb2 as shoal_dot_v1_dot_cluster__pb2
 from shoal.v1 import container_instance_pb2 as shoal_dot_v1_dot_container__instance__pb2
 from shoal.v1 import event_pb2 as shoal_dot_v1_dot_event__pb2
 from shoal.v1 import log_pb2 as shoal_dot_v1_dot_log__pb2
+from shoal.v1 import placement_pb2 as shoal_dot_v1_dot_placement__pb2
 from shoal.v1 import resource_pb2 as shoal_dot_v1_dot_resource__pb2
 from shoal.v1 import task_definition_pb2 as shoal_dot_v1_dot_task__definition__pb2
 from shoal.v1 import task_pb2 as shoal_dot_v1_dot_task__pb2
@@ -102,6 +103,11 @@ class ClusterStub:
                 '/shoal.v1.Cluster/ListTasks',
                 request_serializer=shoal_dot_v1_dot_task__pb2.ListTasksRequest.SerializeToString,
                 response_deserializer=shoal_dot_v1_dot_task__pb2.ListTasksResponse.FromString,
+                _registered_method=True)
+        self.ExplainPlacement = channel.unary_unary(
+                '/shoal.v1.Cluster/ExplainPlacement',
+                request_serializer=shoal_dot_v1_dot_placement__pb2.ExplainPlacementRequest.SerializeToString,
+                response_deserializer=shoal_dot_v1_dot_placement__pb2.ExplainPlacementResponse.FromString,
                 _registered_method=True)
         self.CreateCluster = channel.unary_unary(
                 '/shoal.v1.Cluster/CreateCluster',
@@ -281,6 +287,13 @@ class ClusterServicer:
 
     def ListTasks(self, request, context):
         """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExplainPlacement(self, request, context):
+        """Why a task waits, or where tasks would go now; changes nothing.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -467,6 +480,11 @@ def add_ClusterServicer_to_server(servicer, server):
                     servicer.ListTasks,
                     request_deserializer=shoal_dot_v1_dot_task__pb2.ListTasksRequest.FromString,
                     response_serializer=shoal_dot_v1_dot_task__pb2.ListTasksResponse.SerializeToString,
+            ),
+            'ExplainPlacement': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExplainPlacement,
+                    request_deserializer=shoal_dot_v1_dot_placement__pb2.ExplainPlacementRequest.FromString,
+                    response_serializer=shoal_dot_v1_dot_placement__pb2.ExplainPlacementResponse.SerializeToString,
             ),
             'CreateCluster': grpc.unary_unary_rpc_method_handler(
                     servicer.CreateCluster,
@@ -896,6 +914,33 @@ class Cluster:
             '/shoal.v1.Cluster/ListTasks',
             shoal_dot_v1_dot_task__pb2.ListTasksRequest.SerializeToString,
             shoal_dot_v1_dot_task__pb2.ListTasksResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExplainPlacement(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shoal.v1.Cluster/ExplainPlacement',
+            shoal_dot_v1_dot_placement__pb2.ExplainPlacementRequest.SerializeToString,
+            shoal_dot_v1_dot_placement__pb2.ExplainPlacementResponse.FromString,
             options,
             channel_credentials,
             insecure,

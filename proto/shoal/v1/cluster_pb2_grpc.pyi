@@ -9,6 +9,7 @@ from shoal.v1 import cluster_pb2 as _cluster_pb2
 from shoal.v1 import container_instance_pb2 as _container_instance_pb2
 from shoal.v1 import event_pb2 as _event_pb2
 from shoal.v1 import log_pb2 as _log_pb2
+from shoal.v1 import placement_pb2 as _placement_pb2
 from shoal.v1 import resource_pb2 as _resource_pb2
 from shoal.v1 import task_definition_pb2 as _task_definition_pb2
 from shoal.v1 import task_pb2 as _task_pb2
@@ -56,6 +57,8 @@ class ClusterStub:
     StopTask: _grpc.UnaryUnaryMultiCallable[_task_pb2.StopTaskRequest, _task_pb2.StopTaskResponse]
     DescribeTasks: _grpc.UnaryUnaryMultiCallable[_task_pb2.DescribeTasksRequest, _task_pb2.DescribeTasksResponse]
     ListTasks: _grpc.UnaryUnaryMultiCallable[_task_pb2.ListTasksRequest, _task_pb2.ListTasksResponse]
+    ExplainPlacement: _grpc.UnaryUnaryMultiCallable[_placement_pb2.ExplainPlacementRequest, _placement_pb2.ExplainPlacementResponse]
+    """Why a task waits, or where tasks would go now; changes nothing."""
     CreateCluster: _grpc.UnaryUnaryMultiCallable[_cluster_pb2.CreateClusterRequest, _cluster_pb2.CreateClusterResponse]
     DescribeClusters: _grpc.UnaryUnaryMultiCallable[_cluster_pb2.DescribeClustersRequest, _cluster_pb2.DescribeClustersResponse]
     ListClusters: _grpc.UnaryUnaryMultiCallable[_cluster_pb2.ListClustersRequest, _cluster_pb2.ListClustersResponse]
@@ -99,6 +102,8 @@ class ClusterAsyncStub(ClusterStub):
     StopTask: _aio.UnaryUnaryMultiCallable[_task_pb2.StopTaskRequest, _task_pb2.StopTaskResponse]  # type: ignore[assignment]
     DescribeTasks: _aio.UnaryUnaryMultiCallable[_task_pb2.DescribeTasksRequest, _task_pb2.DescribeTasksResponse]  # type: ignore[assignment]
     ListTasks: _aio.UnaryUnaryMultiCallable[_task_pb2.ListTasksRequest, _task_pb2.ListTasksResponse]  # type: ignore[assignment]
+    ExplainPlacement: _aio.UnaryUnaryMultiCallable[_placement_pb2.ExplainPlacementRequest, _placement_pb2.ExplainPlacementResponse]  # type: ignore[assignment]
+    """Why a task waits, or where tasks would go now; changes nothing."""
     CreateCluster: _aio.UnaryUnaryMultiCallable[_cluster_pb2.CreateClusterRequest, _cluster_pb2.CreateClusterResponse]  # type: ignore[assignment]
     DescribeClusters: _aio.UnaryUnaryMultiCallable[_cluster_pb2.DescribeClustersRequest, _cluster_pb2.DescribeClustersResponse]  # type: ignore[assignment]
     ListClusters: _aio.UnaryUnaryMultiCallable[_cluster_pb2.ListClustersRequest, _cluster_pb2.ListClustersResponse]  # type: ignore[assignment]
@@ -211,6 +216,14 @@ class ClusterServicer(metaclass=_abc_1.ABCMeta):
         request: _task_pb2.ListTasksRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_task_pb2.ListTasksResponse, _abc.Awaitable[_task_pb2.ListTasksResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def ExplainPlacement(
+        self,
+        request: _placement_pb2.ExplainPlacementRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_placement_pb2.ExplainPlacementResponse, _abc.Awaitable[_placement_pb2.ExplainPlacementResponse]]:
+        """Why a task waits, or where tasks would go now; changes nothing."""
 
     @_abc_1.abstractmethod
     def CreateCluster(

@@ -1,6 +1,7 @@
 """Task definitions: register, deregister, delete, describe, list."""
 
 from collections.abc import Iterable
+from typing import Any
 
 from shoal import arn, awsjson
 from shoal.rpc import Identity
@@ -38,12 +39,7 @@ _READ_ONLY = (
 async def register(
     plane: ControlPlane, request: pb.RegisterTaskDefinitionRequest, caller: Identity
 ) -> pb.RegisterTaskDefinitionResponse:
-    refuse(size_problems(request.ByteSize(), DOCUMENT_BYTES_MAX))
-    tags = tags_of(request.tags)
-    document = {key: value for key, value in awsjson.to_document(request).items() if key not in _READ_ONLY}
-    refuse(task_definition_problems(document))
-    for number, constraint in enumerate(document.get("placementConstraints", ())):
-        check_expression(f"placementConstraints[{number}].expression", constraint["expression"], "ClientException")
+    document, tags = checked_document(request)
     definition = await plane.engine.submit(i.RegisterTaskDefinition(document, tags, caller.uri))
     assert isinstance(definition, Definition)
     response = pb.RegisterTaskDefinitionResponse(
@@ -52,6 +48,17 @@ async def register(
     for warning in task_definition_warnings(document):
         response.warnings.add(field=warning.field, message=warning.message)
     return response
+
+
+def checked_document(request: pb.RegisterTaskDefinitionRequest) -> tuple[dict[str, Any], dict[str, str]]:
+    """The definition as AWS JSON, and its tags. Raises Refused for what cannot be registered."""
+    refuse(size_problems(request.ByteSize(), DOCUMENT_BYTES_MAX))
+    tags = tags_of(request.tags)
+    document = {key: value for key, value in awsjson.to_document(request).items() if key not in _READ_ONLY}
+    refuse(task_definition_problems(document))
+    for number, constraint in enumerate(document.get("placementConstraints", ())):
+        check_expression(f"placementConstraints[{number}].expression", constraint["expression"], "ClientException")
+    return document, tags
 
 
 async def deregister(

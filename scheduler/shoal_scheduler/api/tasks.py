@@ -35,6 +35,7 @@ from shoal_scheduler.api.validate_run_task import (
     start_task_problems,
 )
 from shoal_scheduler.api.validate_values import one_of, size_problems
+from shoal_scheduler.api.waiting import WaitingReasons
 from shoal_scheduler.control import inputs as i
 from shoal_scheduler.control.definitions import find
 from shoal_scheduler.control_plane import ControlPlane
@@ -57,7 +58,7 @@ async def run(plane: ControlPlane, request: pb.RunTaskRequest, _caller: Identity
     refuse(size_problems(request.ByteSize(), REQUEST_BYTES_MAX), "InvalidParameterException")
     document = awsjson.to_document(request)
     refuse(run_task_problems(document, _definition(plane, request, document)), "InvalidParameterException")
-    launched = await plane.engine.submit(_run_task(request, document))
+    launched = await plane.engine.submit(run_task_input(request, document))
     assert isinstance(launched, i.Launched)
     _trace(plane, launched, received)
     return _answer(plane.tables, launched, document)
@@ -108,7 +109,7 @@ async def start(plane: ControlPlane, request: pb.StartTaskRequest, _caller: Iden
     refuse(size_problems(request.ByteSize(), REQUEST_BYTES_MAX), "InvalidParameterException")
     document = awsjson.to_document(request)
     refuse(start_task_problems(document, _definition(plane, request, document)), "InvalidParameterException")
-    launched = await plane.engine.submit(_run_task(request, document, tuple(request.container_instances)))
+    launched = await plane.engine.submit(run_task_input(request, document, tuple(request.container_instances)))
     assert isinstance(launched, i.Launched)
     answer = _answer(plane.tables, launched, document)
     return pb.StartTaskResponse(tasks=answer.tasks, failures=answer.failures, warnings=answer.warnings)
@@ -127,7 +128,7 @@ def _definition(
     return definition.document
 
 
-def _run_task(
+def run_task_input(
     request: pb.RunTaskRequest | pb.StartTaskRequest, document: dict[str, Any], instances: tuple[str, ...] = ()
 ) -> i.RunTask:
     constraints = document.get("placementConstraints", ())
@@ -211,7 +212,7 @@ async def describe(
     plane: ControlPlane, request: pb.DescribeTasksRequest, _caller: Identity
 ) -> pb.DescribeTasksResponse:
     cluster = existing_cluster(plane, request)
-    response = pb.DescribeTasksResponse()
+    response, reasons = pb.DescribeTasksResponse(), WaitingReasons(plane.tables)
     for name in bounded(request.tasks, "tasks"):
         key = TaskKey.parse(arn.short(name))
         task = plane.tables.task(key) if key else None
@@ -220,6 +221,8 @@ async def describe(
             continue
         trace = plane.traces.of(key) if "TRACE" in request.include else ()
         message = convert.task_message(plane.tables, task, with_tags="TAGS" in request.include, trace=trace)
+        if task.last_status == "PROVISIONING":
+            message.waiting_reason = await reasons.of(task)
         response.tasks.append(message)
     return response
 

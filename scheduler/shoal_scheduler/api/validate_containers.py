@@ -26,10 +26,10 @@ from shoal_scheduler.api.validate_values import (
     without_nul,
 )
 from shoal_scheduler.api.validate_volumes import mount_problems
+from shoal_scheduler.model.ask import MEMORY_MIB_MIN
 
 LOG_DRIVERS = ("json-file", "syslog", "journald", "gelf", "fluentd", "awslogs", "splunk", "awsfirelens")
 CPU_UNITS_MAX = 196_608
-MEMORY_MIB_MIN = 6  # the engine makes no container with less
 MEMORY_MIB_MAX = 64 * 1024 * 1024
 TIMEOUT_SECONDS_MAX = 86_400
 

@@ -18,7 +18,6 @@ from shoal.quantity import cpu_units, memory_mib
 from shoal_scheduler.api.validate_containers import (
     CPU_UNITS_MAX,
     MEMORY_MIB_MAX,
-    MEMORY_MIB_MIN,
     container_problems,
 )
 from shoal_scheduler.api.validate_dependencies import dependency_problems
@@ -39,6 +38,7 @@ from shoal_scheduler.api.validate_values import (
 )
 from shoal_scheduler.api.validate_volumes import volumes_problems
 from shoal_scheduler.api.validate_warnings import task_definition_warnings
+from shoal_scheduler.model.ask import MEMORY_MIB_MIN
 
 __all__ = ["runnable_problems", "task_definition_problems", "task_definition_warnings"]
 

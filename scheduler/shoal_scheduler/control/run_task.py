@@ -16,6 +16,7 @@ from shoal_scheduler.placement.place import Spot, Unplaceable, place, place_on
 from shoal_scheduler.state import changes as c
 from shoal_scheduler.state.instance_table import InstanceTable
 from shoal_scheduler.state.overlay import Overlay
+from shoal_scheduler.state.seen import shape_of
 
 # Tasks of a cluster that wait for room.
 WAITING_TASKS_MAX = 100_000
@@ -32,13 +33,8 @@ def run(view: Overlay, request: i.RunTask, context: Context) -> Outcome:
         known = view.launch_by_token(request.cluster, request.client_token)
         if known is not None:
             return _again(view, request, known)
-    definition = definitions.find(view, request.definition)
-    if definition.status != "ACTIVE":
-        raise Refused(
-            "failed_precondition",
-            f"taskDefinition: {definition.name} is {definition.status}: register a new revision to run it.",
-        )
-    launch = _launch(request, definition, context)
+    definition = active_definition(view, request.definition)
+    launch = launch_of(request, definition, context)
     ask = ask_of(launch, definition)
     spots, failures = _spots(view, request, ask, context)
     waiting = request.count - len(spots) if request.queue else 0
@@ -51,6 +47,17 @@ def run(view: Overlay, request: i.RunTask, context: Context) -> Outcome:
     tasks = list(_tasks(view, launch, definition, spots))
     changes: list[c.Change] = [c.PutLaunch(launch), *map(c.PutTask, tasks)]
     return Outcome(i.Launched(launch, tasks, failures), changes, placed=True)
+
+
+def active_definition(view: Overlay, name: str) -> Definition:
+    """Raises Refused."""
+    definition = definitions.find(view, name)
+    if definition.status != "ACTIVE":
+        raise Refused(
+            "failed_precondition",
+            f"taskDefinition: {definition.name} is {definition.status}: register a new revision to run it.",
+        )
+    return definition
 
 
 def _refuse_too_long_a_queue(view: Overlay, cluster: str, more: int) -> None:
@@ -79,6 +86,7 @@ def _spots(view: Overlay, request: i.RunTask, ask: Ask, context: Context) -> tup
     room = view.room(request.cluster)
     if request.instances:
         return _on_named_instances(view, request, ask, room)
+    room.seen.add(shape_of(ask.resources), request.count)
     placed = place(ask, request.count, room, context.rng, held_row(view, request.cluster))
     if placed.unplaceable is None:
         return placed.spots, ()
@@ -119,7 +127,7 @@ def _group(request: i.RunTask, definition: Definition) -> str:
     return request.group or f"family:{definition.family}"
 
 
-def _launch(request: i.RunTask, definition: Definition, context: Context) -> Launch:
+def launch_of(request: i.RunTask, definition: Definition, context: Context) -> Launch:
     return Launch(
         id=context.ids.launch_id(),
         cluster=request.cluster,

@@ -16,6 +16,9 @@ _REMEMBERED = 1024
 # Of any resource: what is more counts as this much, so that sums of two stay within 32 bits. No host has a pebibyte.
 AMOUNT_MAX = 2**30
 
+# The engine makes no container with less.
+MEMORY_MIB_MIN = 6
+
 
 class Port(NamedTuple):
     """Ports of an instance that a task takes: first to last, mostly one."""

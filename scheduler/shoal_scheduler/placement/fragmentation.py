@@ -19,13 +19,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-# Kinds of asks that are counted; past twice as many, only the commonest stay.
-SHAPES_MAX = 512
-
-# The commonest kinds stand for all when places are weighed: the rest move the sum by little.
-WEIGHED_MAX = 64
-
-WHOLE_MILLI = 1000
+from shoal_scheduler.state.gpu_table import WHOLE
+from shoal_scheduler.state.seen import Seen, Shape
 
 # A task without GPUs is worth this many thousandths of one: what it loses decides only where GPUs lose alike.
 TASK_MILLI = 50
@@ -33,66 +28,14 @@ TASK_MILLI = 50
 # What a row of GPUs offers is summed up in one number: free thousandths below, how many GPUs fit above.
 _FIT = 1 << 20
 
+# More than the error of a rate, less than what lies between a result and the next whole number.
+_HAIR = 1 + 2.0**-44
+
 # More than any instance has: where an ask needs none of something, that limits nothing.
 _UNLIMITED = float(1 << 30)
 
 Ints = NDArray[np.int32]
 Floats = NDArray[np.float64]
-
-
-class Shape(NamedTuple):
-    """What an ask takes: CPU, memory, and `gpus` GPUs with `gpu_milli` thousandths of each, 1000 being a whole one."""
-
-    cpu: int
-    memory_mib: int
-    gpus: int = 0
-    gpu_milli: int = 0
-
-
-class Seen:
-    """How many asks of each shape arrived, placed or not.
-
-    Derived from its adds and removes in any order, while there are no more than `SHAPES_MAX` shapes; where there are
-    more than twice as many, the rarest are forgotten (of equals the greater ones), and removing those does nothing.
-    """
-
-    __slots__ = ("_counts",)
-
-    def __init__(self, counts: dict[Shape, int] | None = None) -> None:
-        self._counts: dict[Shape, int] = dict(counts or {})
-
-    def add(self, shape: Shape, count: int = 1) -> None:
-        self._counts[shape] = self._counts.get(shape, 0) + count
-        if len(self._counts) > 2 * SHAPES_MAX:
-            commonest_first = sorted(self._counts.items(), key=lambda item: (-item[1], item[0]))
-            self._counts = dict(commonest_first[:SHAPES_MAX])
-
-    def remove(self, shape: Shape, count: int = 1) -> None:
-        left = self._counts.get(shape, 0) - count
-        if left > 0:
-            self._counts[shape] = left
-        else:
-            self._counts.pop(shape, None)
-
-    def copy(self) -> "Seen":
-        return Seen(self._counts)
-
-    def weighed(self) -> tuple[tuple[Shape, ...], Floats]:
-        """The shapes that places are weighed by, and how often each was asked for."""
-        shapes = tuple(self._counts)
-        counts = np.fromiter(self._counts.values(), np.float64)
-        if len(shapes) <= WEIGHED_MAX:
-            return shapes, counts
-        least = np.partition(counts, -WEIGHED_MAX)[-WEIGHED_MAX]
-        surely = np.flatnonzero(counts > least).tolist()
-        equals = sorted(np.flatnonzero(counts == least).tolist(), key=shapes.__getitem__)
-        kept = sorted(surely + equals[: WEIGHED_MAX - len(surely)])
-        return tuple(shapes[index] for index in kept), counts[kept]
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Seen) and self._counts == other._counts
-
-    __hash__ = None  # type: ignore[assignment]
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,8 +66,9 @@ def growth(shape: Shape, free_cpu: Ints, free_memory: Ints, gpu_free: Ints, seen
     fullest_first = np.sort(gpu_free, axis=1)
     first, state_of_row = _distinct(free_cpu, free_memory, fullest_first)
     shapes, counts = seen.weighed()
+    demand = _demand(shapes)
     states = _States(free_cpu[first], free_memory[first], fullest_first[first])
-    cost, free_of_taken = _costs(shape, states, _demand(shapes), counts)
+    cost, free_of_taken = _costs(shape, states, demand, _weights(demand, counts))
     return Growth(cost[state_of_row], shape, gpu_free, free_of_taken[state_of_row])
 
 
@@ -146,11 +90,14 @@ def _multipliers(count: int) -> NDArray[np.uint64]:
 
 
 class _Demand(NamedTuple):
-    """The shapes as columns. A rate is how many thousandths of GPU one unit of CPU or memory feeds at the shape's
-    own proportion; of shapes without GPUs, of what a task is worth."""
+    """The shapes as columns; `milli` is what one task takes of all its GPUs, and of shapes without GPUs just 1: of
+    those whole tasks are counted."""
 
     cpu: Floats
     memory: Floats
+    milli: Floats
+
+    # What one unit of CPU or memory feeds at the shape's own proportion, a hair more so that whole results stay whole.
     cpu_rate: Floats
     memory_rate: Floats
 
@@ -164,21 +111,35 @@ class _Demand(NamedTuple):
 
 @lru_cache(maxsize=64)
 def _demand(shapes: tuple[Shape, ...]) -> _Demand:
-    cpu = np.array([each.cpu for each in shapes], np.float64)
-    memory = np.array([each.memory_mib for each in shapes], np.float64)
-    worth = np.array([each.gpus * each.gpu_milli or TASK_MILLI for each in shapes], np.float64)
     kinds = sorted({(each.gpus, each.gpu_milli) for each in shapes})
     kind_milli = np.array([milli for _, milli in kinds])
-    free = np.append(np.arange(WHOLE_MILLI + 1), -1)[:, None]
+    free = np.append(np.arange(WHOLE + 1), -1)[:, None]
+    cpu = np.array([each.cpu for each in shapes], np.float64)
+    memory = np.array([each.memory_mib for each in shapes], np.float64)
+    milli = np.array([each.gpus * each.gpu_milli or 1 for each in shapes], np.float64)
     return _Demand(
         cpu,
         memory,
-        worth / np.maximum(cpu, 1),
-        worth / np.maximum(memory, 1),
+        milli,
+        milli / np.maximum(cpu, 1) * _HAIR,
+        milli / np.maximum(memory, 1) * _HAIR,
         np.array([kinds.index((each.gpus, each.gpu_milli)) for each in shapes], np.int64),
         np.array([gpus for gpus, _ in kinds], np.int64),
         np.where(free >= np.maximum(kind_milli, 1), free + _FIT, 0),
     )
+
+
+def _weights(demand: _Demand, counts: Floats) -> Floats:
+    """How much one usable unit of each shape counts: as often as it was asked for, and for a task without GPUs as
+    much as its size, beside the mean of those, makes it worth."""
+    without_gpus = (demand.kind_gpus == 0)[demand.kind]
+    asked = counts * without_gpus
+    number = asked.sum()
+    if not number:
+        return counts
+    cpu_mean, memory_mean = max(asked @ demand.cpu / number, 1), max(asked @ demand.memory / number, 1)
+    size = (demand.cpu / cpu_mean + demand.memory / memory_mean) / 2
+    return np.where(without_gpus, np.rint(TASK_MILLI * counts * size), counts)
 
 
 class _States(NamedTuple):
@@ -189,42 +150,42 @@ class _States(NamedTuple):
     gpus: Ints
 
 
-def _costs(shape: Shape, states: _States, demand: _Demand, counts: Floats) -> tuple[NDArray[np.int64], Ints]:
+def _costs(shape: Shape, states: _States, demand: _Demand, weights: Floats) -> tuple[NDArray[np.int64], Ints]:
     """Of each state the least loss, and how much was free of the GPU that it takes (of several, of the fullest)."""
     offered = demand.offers[states.gpus].sum(axis=1)
     fed = _fed(states.cpu, states.memory, demand)
     fed_after = _fed(states.cpu - shape.cpu, states.memory - shape.memory_mib, demand)
-    before = _usable(offered, fed, demand) @ counts
+    before = _usable(offered, fed, demand) @ weights
     if shape.gpus == 1:
         state, free = _choices(states.gpus, shape.gpu_milli)
         offered_after = offered[state] - demand.offers[free] + demand.offers[free - shape.gpu_milli]
-        lost = before[state] - _usable(offered_after, fed_after[state], demand) @ counts
+        lost = before[state] - _usable(offered_after, fed_after[state], demand) @ weights
         return _least(lost, state, free)
     taken = _take(states.gpus, shape)
     offered_after = demand.offers[states.gpus - taken].sum(axis=1) if shape.gpus else offered
-    lost = before - _usable(offered_after, fed_after, demand) @ counts
+    lost = before - _usable(offered_after, fed_after, demand) @ weights
     return lost.astype(np.int64), np.full(len(lost), -1, np.int32)
 
 
 def _fed(cpu: Ints, memory: Ints, demand: _Demand) -> Floats:
-    """By state and shape: the thousandths that CPU and memory can feed, none where not one task is left room."""
-    by_cpu = _fed_by(cpu[:, None], demand.cpu, demand.cpu_rate)
-    return np.minimum(by_cpu, _fed_by(memory[:, None], demand.memory, demand.memory_rate))
-
-
-def _fed_by(free: Ints, need: Floats, rate: Floats) -> Floats:
-    fed = np.floor(free * rate)
-    fed[free < need] = 0
-    fed[:, need == 0] = _UNLIMITED
+    """By state and shape: how much CPU and memory can feed; nothing where there is not room for one task."""
+    fed = cpu[:, None] * demand.cpu_rate
+    fed[:, demand.cpu == 0] = _UNLIMITED
+    by_memory = memory[:, None] * demand.memory_rate
+    by_memory[:, demand.memory == 0] = _UNLIMITED
+    np.minimum(fed, by_memory, out=fed)
+    np.floor(fed, out=fed)
+    fed *= fed >= demand.milli
     return fed
 
 
 def _usable(offered: NDArray[np.int64], fed: Floats, demand: _Demand) -> Floats:
-    """By state and shape: the thousandths of GPU that could be used."""
+    """By state and shape: the thousandths of GPU, or the tasks without GPUs, that there is still use for."""
     free = (offered & (_FIT - 1)).astype(np.float64)
     free[offered < demand.kind_gpus * _FIT] = 0
     free[:, demand.kind_gpus == 0] = _UNLIMITED
-    return np.minimum(free[:, demand.kind], fed)
+    usable = free.take(demand.kind, axis=1)
+    return np.minimum(usable, fed, out=usable)
 
 
 def _choices(gpus: Ints, milli: int) -> tuple[NDArray[np.int64], Ints]:
@@ -237,11 +198,16 @@ def _choices(gpus: Ints, milli: int) -> tuple[NDArray[np.int64], Ints]:
 
 def _least(lost: Floats, state: NDArray[np.int64], free: Ints) -> tuple[NDArray[np.int64], Ints]:
     """The best way of each state; of equals the one with the fullest GPU. Ways are in the order of states."""
-    starts = np.flatnonzero(np.diff(state, prepend=-1))
-    least = np.minimum.reduceat(lost, starts)
-    best = np.flatnonzero(lost == least[state])
-    first_best = best[np.flatnonzero(np.diff(state[best], prepend=-1))]
-    return least.astype(np.int64), free[first_best]
+    least = np.minimum.reduceat(lost, _starts(state))
+    (best,) = (lost == least[state]).nonzero()
+    return least.astype(np.int64), free[best[_starts(state[best])]]
+
+
+def _starts(ordered: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Where each run of equal numbers begins."""
+    begins = np.ones(len(ordered), np.bool_)
+    np.not_equal(ordered[1:], ordered[:-1], out=begins[1:])
+    return begins.nonzero()[0]
 
 
 def _take(gpus: Ints, shape: Shape) -> Ints:

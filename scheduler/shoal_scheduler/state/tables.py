@@ -20,6 +20,7 @@ from shoal_scheduler.model.task import Launch, Task, TaskKey, ask_of
 from shoal_scheduler.state import changes as c
 from shoal_scheduler.state.capacity import holds, put_instance, recount, used_by
 from shoal_scheduler.state.instance_table import InstanceTable
+from shoal_scheduler.state.seen import shape_of
 
 
 @dataclass(slots=True)
@@ -176,11 +177,15 @@ class Tables:
         definition = self.definitions[family][int(number)]
         self.launches[launch.id] = LaunchEntry(launch, ask_of(launch, definition))
         self.newest = max(self.newest, launch.created_at)
+        room = self.rooms.setdefault(launch.cluster, InstanceTable())
+        room.seen.add(shape_of(self.resources(launch.id)), launch.count)
         if launch.client_token:
             self.tokens[launch.cluster, launch.client_token] = launch.id
 
     def _delete_launch(self, launch_id: str) -> None:
         entry = self.launches.pop(launch_id, None)
+        if entry:
+            self.rooms[entry.launch.cluster].seen.remove(shape_of(entry.ask.resources), entry.launch.count)
         if entry and self.finished.pop(launch_id, None) is not None:
             self.finished_tasks -= len(entry.tasks)
         if entry and entry.launch.client_token:
