@@ -22,6 +22,7 @@ from shoal.v1 import (
     container_instance_pb2,
     event_pb2,
     log_pb2,
+    placement_pb2,
     resource_pb2,
     task_definition_pb2,
     task_pb2,
@@ -58,6 +59,8 @@ class State:
     breaks: int = 0  # how many calls are done, and then answered as a broken connection is
     delay_seconds: float = 0.0
     exits_with: int | None = 0  # None: tasks stay RUNNING
+    waiting_reason: str = ""  # why tasks that are queued wait; empty if there is room
+    explanation: placement_pb2.ExplainPlacementResponse = field(default_factory=placement_pb2.ExplainPlacementResponse)
     page_size: int = 100
 
 
@@ -129,6 +132,10 @@ class ClusterService(cluster_pb2_grpc.ClusterServicer):
         ids = task_pb2.TaskIdRange(prefix=submission, first=0, last=count - 1)
         self._break(context)
         return task_pb2.RunTaskResponse(tasks=made[:100], task_id_ranges=[ids])
+
+    def ExplainPlacement(self, request: Any, context: Any) -> Any:
+        self._begin(request, context)
+        return self.state.explanation
 
     def StopTask(self, request: Any, context: Any) -> Any:
         self._begin(request, context)
@@ -292,6 +299,7 @@ class ClusterService(cluster_pb2_grpc.ClusterServicer):
         with self.changed:
             task = self.state.tasks[task_id]
             task.last_status, task.version = status, task.version + 1
+            task.ClearField("waiting_reason")
             container = task.containers[0]
             container.last_status = status
             if status == "RUNNING":
@@ -335,6 +343,9 @@ class ClusterService(cluster_pb2_grpc.ClusterServicer):
             version=1,
             overrides=request.overrides,
         )
+        if request.queue and self.state.waiting_reason:
+            task.ClearField("container_instance_arn")
+            task.last_status, task.waiting_reason = "PROVISIONING", self.state.waiting_reason
         with self.changed:
             self.state.tasks[task_id] = task
             self._tell(task)

@@ -20,6 +20,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     "Tasks": {
         "run": ("run:run", "Run tasks of a definition, or a command in an image."),
         "ps": ("ps:ps", "List tasks."),
+        "explain": ("explain:explain", "Show why tasks find no room, and what would help."),
         "logs": ("logs:logs", "Show what a task's containers wrote."),
         "wait": ("wait:wait", "Wait until tasks run or have stopped."),
         "stop": ("stop:stop", "Stop tasks."),

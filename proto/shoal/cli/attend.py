@@ -50,12 +50,16 @@ async def _watch(session: Session, task_ids: Sequence[str], shows_logs: bool) ->
     latest: dict[str, task_pb2.Task] = {}
     statuses: Counter[str] = Counter()
     output: asyncio.Task[None] | None = None
+    told = False
     async for task in follow.changes(session, task_ids):
         task_id = tasks.task_id(task)
         if task_id in latest:
             statuses[latest[task_id].last_status] -= 1
         latest[task_id] = task
         statuses[task.last_status] += 1
+        if task.waiting_reason and not told:
+            told = True
+            _say_it_waits(session, task, len(task_ids))
         session.progress.say(_line(task) if len(task_ids) == 1 else _summary(statuses, len(task_ids)))
         if shows_logs and output is None and _has_output(task):
             output = asyncio.create_task(_copy(session, task_id))
@@ -65,6 +69,16 @@ async def _watch(session: Session, task_ids: Sequence[str], shows_logs: bool) ->
     _explain([latest[each] for each in task_ids], shows_logs)
     codes = [tasks.exit_code(latest[each]) for each in task_ids]
     return next((code for code in codes if code != 0), 0)
+
+
+def _say_it_waits(session: Session, task: task_pb2.Task, count: int) -> None:
+    """Once, and whether or not there is a terminal: it may wait for long."""
+    session.progress.end()
+    name = text.short_task(tasks.task_id(task))
+    click.echo(f"{name} waits for room: {text.printable(task.waiting_reason)}.", err=True)
+    what = "it" if count == 1 else f"all {count:,}"
+    click.echo(f"Ctrl-C stops {what}; what would help: shoal explain {name}", err=True)
+    session.progress.begin()
 
 
 async def _copy(session: Session, task_id: str) -> None:
@@ -89,11 +103,13 @@ def _has_output(task: task_pb2.Task) -> bool:
 
 def _line(task: task_pb2.Task) -> str:
     where = text.short_instance(arn.short(task.container_instance_arn))
-    return f"{text.short_task(tasks.task_id(task))} {task.last_status}{f' on {where}' if where else ''}"
+    what = "waits for room" if task.last_status == "PROVISIONING" else task.last_status
+    return f"{text.short_task(tasks.task_id(task))} {what}{f' on {where}' if where else ''}"
 
 
 def _summary(statuses: Counter[str], count: int) -> str:
-    return f"{statuses['RUNNING']:,} running, {statuses['STOPPED']:,} of {count:,} stopped"
+    waiting = f"{statuses['PROVISIONING']:,} waiting, " if statuses["PROVISIONING"] else ""
+    return f"{waiting}{statuses['RUNNING']:,} running, {statuses['STOPPED']:,} of {count:,} stopped"
 
 
 def _explain(ended: Sequence[task_pb2.Task], shows_logs: bool) -> None:

@@ -102,11 +102,18 @@ def looks_like_image(name: str) -> bool:
     return "/" in name or "@" in name or "." in family or bool(colon and not is_revision)
 
 
-async def definition_for(session: Session, asked: ImageRun) -> str:
-    """`family:revision` of a definition that says exactly this: the latest of its family, or a new one."""
+def registration(asked: ImageRun) -> task_definition_pb2.RegisterTaskDefinitionRequest:
+    """Raises ValueError."""
     from shoal import awsjson
 
     request, _ = awsjson.to_message(document(asked), task_definition_pb2.RegisterTaskDefinitionRequest)
+    return request
+
+
+async def definition_for(session: Session, request: task_definition_pb2.RegisterTaskDefinitionRequest) -> str:
+    """`family:revision` of a definition that says exactly this: the latest of its family, or a new one."""
+    from shoal import awsjson
+
     latest = await described(session, request.family)
     if latest is not None and _same(awsjson.to_document(latest), awsjson.to_document(request)):
         return f"{latest.family}:{latest.revision}"

@@ -17,6 +17,7 @@ _REASONS = {
     "INSTANCE:NONE": "the cluster has no container instances",
     "INSTANCE:DRAINING": "instances are draining",
     "AGENT": "the agent is not connected",
+    "HELD": "it is held for a task that waits longer",
     "ATTRIBUTE": "an attribute the definition requires is missing",
     "INACTIVE": "not active",
     "MISSING": "does not exist",
@@ -28,7 +29,7 @@ _HINTS = {
     "INSTANCE:DRAINING": "shoal activate INSTANCE",
     "AGENT": "its agent is reconnecting or down: shoal doctor",
 }
-_ROOM_HINT = "shoal instances, to see what room there is"
+_ROOM_HINT = "the same with --dry-run, which says what would help; with --queue, to wait for room"
 
 
 def strategy(words: str) -> task_pb2.PlacementStrategy:
@@ -44,6 +45,11 @@ def constraint(words: str) -> task_pb2.PlacementConstraint:
     if words.startswith("memberOf(") and words.endswith(")"):
         return task_pb2.PlacementConstraint(type="memberOf", expression=words[len("memberOf(") : -1])
     raise ValueError(f"{words!r} is neither distinctInstance nor memberOf(expression)")
+
+
+def words_of(reason: str) -> str:
+    """What a rule's name means, for people."""
+    return _REASONS.get(reason) or f"not enough {reason.removeprefix('RESOURCE:')}"
 
 
 def failure_lines(failures: Iterable[resource_pb2.Failure]) -> Sequence[str]:

@@ -1,11 +1,15 @@
 import time
+from collections.abc import Iterable
 
 import click
 
-from shoal.cli import find, show, tasks
+from shoal.cli import find, show, tasks, text
 from shoal.cli.options import connected, output_option
 from shoal.cli.session import Session, call
 from shoal.v1 import task_pb2
+
+# Of many different ones, this many are told; `-o wide` shows the reason of each task.
+REASONS_MAX = 5
 
 
 @click.command()
@@ -30,6 +34,21 @@ def ps(
         lambda: _document(answer),
         [tasks.task_id(task) for task in answer.tasks],
     )
+    if output in ("table", "wide"):
+        _say_what_waits(answer.tasks)
+
+
+def _say_what_waits(found: Iterable[task_pb2.Task]) -> None:
+    """Below the table, once for each reason."""
+    reasons: dict[str, list[str]] = {}
+    for task in found:
+        if task.waiting_reason:
+            reasons.setdefault(task.waiting_reason, []).append(text.short_task(tasks.task_id(task)))
+    for reason, names in list(reasons.items())[:REASONS_MAX]:
+        verb = "waits" if len(names) == 1 else "wait"
+        click.echo(f"{text.sentence_list(names, 3)} {verb} for room: {text.printable(reason)}.", err=True)
+    if reasons:
+        click.echo(f"{click.style('Try:', bold=True)} shoal explain {next(iter(reasons.values()))[0]}", err=True)
 
 
 async def _read(

@@ -8,15 +8,15 @@ from typing import Any
 import click
 
 from shoal import errors
-from shoal.cli import image, placement, show, tasks, text
+from shoal.cli import explanation, find, image, placement, show, tasks, text
 from shoal.cli.attend import attend
-from shoal.cli.failures import FAILED
+from shoal.cli.failures import FAILED, OK
 from shoal.cli.options import connected, mebibytes, output_option, parse_pairs
 from shoal.cli.register import read_document, read_message
 from shoal.cli.session import Session, call
-from shoal.v1 import resource_pb2, task_definition_pb2, task_pb2
+from shoal.cli.submission import placement_options, put_options
+from shoal.v1 import placement_pb2, task_definition_pb2, task_pb2
 
-COUNT_MAX = 10_000
 # What only an image can be run with, and how a person writes it.
 OF_IMAGES = {
     "container_name": "--name",
@@ -45,22 +45,7 @@ class Ask:
 @click.command()
 @click.argument("name", metavar="FAMILY[:REV] | IMAGE", required=False)
 @click.argument("command", metavar="[-- COMMAND...]", nargs=-1)
-@click.option("--count", type=click.IntRange(1, COUNT_MAX), help="How many tasks.  [default: 1]")
-@click.option(
-    "--strategy",
-    "strategies",
-    multiple=True,
-    metavar="TYPE[:FIELD]",
-    help="binpack:memory|cpu|gpu, spread:FIELD, fragmentation, random; in order.",
-)
-@click.option(
-    "--constraint",
-    "constraints",
-    multiple=True,
-    metavar="RULE",
-    help="distinctInstance, or 'memberOf(EXPRESSION)'.",
-)
-@click.option("--group", metavar="NAME", help="The tasks' group.  [default: family:FAMILY]")
+@placement_options
 @click.option("--started-by", metavar="WHO", help="Who or what starts them; a filter of lists.")
 @click.option(
     "-e",
@@ -74,6 +59,8 @@ class Ask:
 @click.option("--container", metavar="NAME", help="Whose environment --env is, in a definition of several.")
 @click.option("--wait", "waits", is_flag=True, help="Wait until they stop; exit with their exit code.")
 @click.option("--tag", "tags", multiple=True, metavar="KEY=VALUE", callback=parse_pairs, help="A tag of the tasks.")
+@click.option("--queue", is_flag=True, default=None, help="What finds no room waits for it, instead of failing.")
+@click.option("--dry-run", is_flag=True, help="Only show where they would go, or why nowhere; then exit with 1.")
 @click.option("--client-token", metavar="TOKEN", help="Same token, same tasks: makes it safe to repeat.")
 @click.option(
     "--cli-input-json",
@@ -98,6 +85,7 @@ def run(**options: Any) -> int:
     shoal run web:3 --count 5 --strategy binpack:memory     tasks of a registered definition
     shoal run busybox -- echo hello                         a command in an image, as docker run
     shoal run nginx:latest -p 8080:80 -d                    the same, left running
+    shoal run web:3 --count 5 --dry-run                     where they would go and why; nothing runs
 
     The second form registers a definition (or takes the latest, if it says the same), shows what the container
     writes and exits with its exit code. Ctrl-C stops the task.
@@ -116,9 +104,30 @@ async def _run(session: Session, options: dict[str, Any]) -> int:
         options["waits"],
         options["output"],
     )
+    if options["dry_run"]:
+        return await _dry_run(session, ask)
     if ask.image_run is not None:
         return await _run_image(session, ask, ask.image_run)
     return await _run_definition(session, ask)
+
+
+async def _dry_run(session: Session, ask: Ask) -> int:
+    request = placement_pb2.ExplainPlacementRequest(run_task=ask.request)
+    if ask.image_run is not None:
+        request.task_definition.CopyFrom(_definition_of(ask.image_run))
+        request.run_task.ClearField("task_definition")
+    answer = await session.client.cluster.ExplainPlacement(request)
+    session.progress.end()
+    explanation.emit(ask.output, answer)
+    return OK if ask.request.queue or answer.placed_count == answer.task_count else FAILED
+
+
+def _definition_of(image_run: image.ImageRun) -> task_definition_pb2.RegisterTaskDefinitionRequest:
+    """Raises UsageError."""
+    try:
+        return image.registration(image_run)
+    except ValueError as error:
+        raise click.UsageError(f"{error}.") from None
 
 
 def _request(session: Session, options: dict[str, Any]) -> task_pb2.RunTaskRequest:
@@ -128,23 +137,9 @@ def _request(session: Session, options: dict[str, Any]) -> task_pb2.RunTaskReque
         request = read_message(read_document(file), task_pb2.RunTaskRequest, str(file), strict=False)
     elif name is None:
         raise click.UsageError("Say what to run: FAMILY[:REV], or IMAGE -- COMMAND.")
-    try:
-        given = task_pb2.RunTaskRequest(
-            task_definition=name,
-            count=options["count"],
-            group=options["group"],
-            started_by=options["started_by"],
-            client_token=options["client_token"],
-            tags=[resource_pb2.Tag(key=key, value=value) for key, value in options["tags"].items()],
-            placement_strategy=[placement.strategy(each) for each in options["strategies"]],
-            placement_constraints=[placement.constraint(each) for each in options["constraints"]],
-        )
-    except ValueError as error:
-        raise click.UsageError(f"{error}.") from None
-    for field in ("placement_strategy", "placement_constraints"):
-        if len(getattr(given, field)):
-            request.ClearField(field)
-    request.MergeFrom(given)
+    if name is not None:
+        request.task_definition = name
+    put_options(request, options)
     if not request.HasField("cluster"):
         request.cluster = session.cluster
     return request
@@ -206,7 +201,7 @@ async def _run_definition(session: Session, ask: Ask) -> int:
     if ask.environment:
         await _override_environment(session, ask)
     answer = await session.client.cluster.RunTask(ask.request)
-    ids = _report(session, ask, answer)
+    ids = await _report(session, ask, answer)
     if ask.waits and ids:
         code = await attend(session, ids, shows_logs=False)
         return code or (FAILED if answer.failures else 0)
@@ -216,13 +211,10 @@ async def _run_definition(session: Session, ask: Ask) -> int:
 async def _run_image(session: Session, ask: Ask, image_run: image.ImageRun) -> int:
     if ask.request.count > 1 and not ask.detached:
         raise click.UsageError("Output of several tasks is not shown at once: add --detach.")
-    try:
-        ask.request.task_definition = await image.definition_for(session, image_run)
-    except ValueError as error:
-        raise click.UsageError(f"{error}.") from None
+    ask.request.task_definition = await image.definition_for(session, _definition_of(image_run))
     answer = await session.client.cluster.RunTask(ask.request)
     if ask.detached or answer.failures:
-        _report(session, ask, answer)
+        await _report(session, ask, answer)
         return FAILED if answer.failures else 0
     return await attend(session, _ids(answer), shows_logs=True)
 
@@ -237,7 +229,7 @@ async def _override_environment(session: Session, ask: Ask) -> None:
         override.environment.add(name=key, value=value)
 
 
-def _report(session: Session, ask: Ask, answer: task_pb2.RunTaskResponse) -> list[str]:
+async def _report(session: Session, ask: Ask, answer: task_pb2.RunTaskResponse) -> list[str]:
     """Prints what was placed, and on stderr what was not and why. Answers the ids of all that was."""
     ids = _ids(answer)
     session.progress.end()
@@ -254,7 +246,21 @@ def _report(session: Session, ask: Ask, answer: task_pb2.RunTaskResponse) -> lis
             click.echo(f"... and {len(ids) - len(answer.tasks):,} more. All ids: -o name", err=True)
     if answer.failures:
         _say_failures(ask, answer, len(ids))
+    if ask.request.queue and ids and not ask.waits:
+        await _say_what_waits(session, answer, ids)
     return ids
+
+
+async def _say_what_waits(session: Session, answer: task_pb2.RunTaskResponse, ids: list[str]) -> None:
+    """Those that were placed come first: if any waits, the last one does."""
+    (last,) = (await find.describe_tasks(session, ids[-1:])).tasks or [None]
+    if last is None or last.last_status != "PROVISIONING":
+        return
+    placed = next((at for at, task in enumerate(answer.tasks) if task.last_status == "PROVISIONING"), None)
+    how_many = "Some of the tasks wait" if placed is None else text.waiting(len(ids) - placed, len(ids))
+    sys.stdout.flush()
+    click.echo(f"{how_many} for room: {text.printable(last.waiting_reason)}.", err=True)
+    click.echo(f"{click.style('Try:', bold=True)} shoal explain {text.short_task(ids[-1])}", err=True)
 
 
 def _say_failures(ask: Ask, answer: task_pb2.RunTaskResponse, placed: int) -> None:

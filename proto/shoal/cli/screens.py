@@ -36,7 +36,7 @@ def show_task(task: task_pb2.Task, now_millis: int) -> None:
         ("Status", tasks.status(task, now_millis)),
         ("Wanted", task.desired_status),
         ("Health", task.health_status),
-        ("Why", task.stopped_reason),
+        ("Why", task.stopped_reason or task.waiting_reason),
         ("Stop code", task.stop_code),
         ("Cluster", arn.short(task.cluster_arn)),
         ("Instance", arn.short(task.container_instance_arn)),

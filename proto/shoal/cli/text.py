@@ -121,6 +121,16 @@ def plural(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
+def waiting(count: int, whole: int) -> str:
+    """
+    >>> waiting(1, 1), waiting(2, 5), waiting(5, 5)
+    ('The task waits', '2 of 5 tasks wait', 'All 5 tasks wait')
+    """
+    if whole == 1:
+        return "The task waits"
+    return f"All {whole:,} tasks wait" if count == whole else f"{count:,} of {whole:,} tasks wait"
+
+
 def sentence_list(words: Iterable[str], limit: int = 5) -> str:
     """
     >>> sentence_list("abcdefg", 3)

@@ -116,7 +116,7 @@ def test_run_says_why_tasks_were_not_placed(shoal: Shoal, web: ClusterService) -
     assert result.code == 1
     assert "0 of 2 tasks were placed" in result.err
     assert "  not enough memory: RESOURCE:MEMORY on 3 instances (0f, 1f, 2f)\n" in result.err
-    assert "Try: shoal instances, to see what room there is\n" in result.err
+    assert "Try: the same with --dry-run, which says what would help; with --queue, to wait for room\n" in result.err
 
 
 @pytest.mark.parametrize("code", [0, 7, 137])

@@ -6,7 +6,7 @@ from types import ModuleType
 import click
 import pytest
 from shoal import certificates, rpc
-from shoal.cli import checks, image, options, placement, show, tasks, text
+from shoal.cli import checks, explain, image, options, placement, show, tasks, text
 from shoal.supervisor import programs
 from shoal.v1 import resource_pb2, task_pb2
 
@@ -80,7 +80,7 @@ def test_ids_of_ranges() -> None:
     ]
 
 
-@pytest.mark.parametrize("module", [text, image, checks])
+@pytest.mark.parametrize("module", [text, image, checks, explain])
 def test_what_the_docstrings_show(module: ModuleType) -> None:
     result = doctest.testmod(module)
     assert result.attempted > 0
@@ -124,7 +124,10 @@ def test_a_detail_that_says_the_same_is_said_once() -> None:
         (["INSTANCE:DRAINING"], "shoal activate INSTANCE"),
         (["MEMBEROF", "ATTRIBUTE"], "shoal attributes"),
         (["INSTANCE:NONE"], "shoal doctor says why no instance is there"),
-        (["RESOURCE:CPU", "RESOURCE:PORTS"], "shoal instances, to see what room there is"),
+        (
+            ["RESOURCE:CPU", "RESOURCE:PORTS"],
+            "the same with --dry-run, which says what would help; with --queue, to wait for room",
+        ),
         (["AGENT", "MEMBEROF"], "its agent is reconnecting or down: shoal doctor; shoal attributes"),
     ],
 )
