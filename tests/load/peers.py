@@ -2,14 +2,15 @@
 
 One engine, one run, the same N containers, by turns:
 
-  bare     the engine alone, an aiodocker loop, eight at once: what no orchestrator can beat by much
+  bare     the engine alone, an aiodocker loop, eight at once as our agent: what no orchestrator can beat by much
+  flood    the same loop, all at once as Swarm does: tells how much of a difference is due to that alone
   shoal    RunTask with count N
   service  Swarm, a replicated service of N replicas
   job      Swarm, a replicated job of N completions, all at once: nearer to a task, which is not started again
 
 Why it is fair. Image, command, memory limit, log driver, grace period and network are the same, and that is checked
 of every container. All are asked through their API by one process, which polls both orchestrators' own word at the
-same pace. "Started" is read from the engine, one clock for all. Each warms up; the order turns round with every
+same pace. "Started" is read from the engine, one clock for all. Each warms up once; the order turns round with every
 round; an orchestrator without a turn is idle, but there. What differs: our tasks have CPU shares, as the bare
 containers do; Swarm has no word for them.
 
@@ -38,7 +39,7 @@ from tests.load import sleepers
 from tests.load.report import arguments, show, store
 
 NETWORKS = ("bridge", "host")
-CONTENDERS = ("bare", "shoal", "service", "job")
+CONTENDERS = ("bare", "flood", "shoal", "service", "job")
 POLL_SECONDS = 0.1
 WARM_UP = 2
 
@@ -71,6 +72,7 @@ async def main() -> None:
     print(__doc__.partition("\n\n")[2])
     async with sleepers.ground() as (client, docker, engine), swarm_mode(engine, docker):
         contest = Contest(client, docker)
+        await contest.warm_up()
         measured = {network: await contest.hold(network, count, rounds) for network in NETWORKS}
     _report(options.json, count, measured)
 
@@ -80,10 +82,13 @@ class Contest:
     client: Client
     docker: aiodocker.Docker
 
-    async def hold(self, network: str, count: int, rounds: int) -> Rounds:
-        await sleepers.register(self.client, network, network)
+    async def warm_up(self) -> None:
+        for network in NETWORKS:
+            await sleepers.register(self.client, network, network)
         for name in CONTENDERS:
-            await self._turn(name, network, WARM_UP)
+            await self._turn(name, NETWORKS[0], WARM_UP)
+
+    async def hold(self, network: str, count: int, rounds: int) -> Rounds:
         measured = []
         for number in range(rounds):
             order = CONTENDERS if number % 2 == 0 else CONTENDERS[::-1]
@@ -94,7 +99,7 @@ class Contest:
 
     async def _turn(self, name: str, network: str, count: int) -> Turn:
         """Ends with an engine on which nothing runs."""
-        starts = {"bare": self._bare, "shoal": self._shoal, "service": self._service, "job": self._job}
+        starts = dict(zip(CONTENDERS, (self._bare, self._flood, self._shoal, self._service, self._job), strict=True))
         async with asyncio.timeout(sleepers.TIMEOUT_SECONDS):
             asked_at, began = time.time(), time.monotonic()
             stop = await starts[name](network, count)
@@ -110,6 +115,10 @@ class Contest:
 
     async def _bare(self, network: str, count: int) -> Stop:
         containers = await sleepers.start_bare(self.docker, count, network)
+        return lambda: sleepers.remove(containers)
+
+    async def _flood(self, network: str, count: int) -> Stop:
+        containers = await sleepers.start_bare(self.docker, count, network, at_once=count)
         return lambda: sleepers.remove(containers)
 
     async def _shoal(self, network: str, count: int) -> Stop:
