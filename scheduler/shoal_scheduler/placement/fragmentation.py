@@ -33,6 +33,9 @@ TASK_MILLI = 50
 # What a row of GPUs offers is summed up in one number: free thousandths below, how many GPUs fit above.
 _FIT = 1 << 20
 
+# More than the error of a rate, less than what lies between a result and the next whole number.
+_HAIR = 1 + 2.0**-44
+
 # More than any instance has: where an ask needs none of something, that limits nothing.
 _UNLIMITED = float(1 << 30)
 
@@ -157,6 +160,10 @@ class _Demand(NamedTuple):
     memory: Floats
     milli: Floats
 
+    # What one unit of CPU or memory feeds at the shape's own proportion, a hair more so that whole results stay whole.
+    cpu_rate: Floats
+    memory_rate: Floats
+
     # Shapes that want as many GPUs of the same size see the GPUs alike: they are of one kind.
     kind: NDArray[np.int64]
     kind_gpus: NDArray[np.int64]
@@ -170,10 +177,15 @@ def _demand(shapes: tuple[Shape, ...]) -> _Demand:
     kinds = sorted({(each.gpus, each.gpu_milli) for each in shapes})
     kind_milli = np.array([milli for _, milli in kinds])
     free = np.append(np.arange(WHOLE_MILLI + 1), -1)[:, None]
+    cpu = np.array([each.cpu for each in shapes], np.float64)
+    memory = np.array([each.memory_mib for each in shapes], np.float64)
+    milli = np.array([each.gpus * each.gpu_milli or 1 for each in shapes], np.float64)
     return _Demand(
-        np.array([each.cpu for each in shapes], np.float64),
-        np.array([each.memory_mib for each in shapes], np.float64),
-        np.array([each.gpus * each.gpu_milli or 1 for each in shapes], np.float64),
+        cpu,
+        memory,
+        milli,
+        milli / np.maximum(cpu, 1) * _HAIR,
+        milli / np.maximum(memory, 1) * _HAIR,
         np.array([kinds.index((each.gpus, each.gpu_milli)) for each in shapes], np.int64),
         np.array([gpus for gpus, _ in kinds], np.int64),
         np.where(free >= np.maximum(kind_milli, 1), free + _FIT, 0),
@@ -219,16 +231,14 @@ def _costs(shape: Shape, states: _States, demand: _Demand, weights: Floats) -> t
 
 
 def _fed(cpu: Ints, memory: Ints, demand: _Demand) -> Floats:
-    """By state and shape: how much CPU and memory can feed, at the shape's own proportion; nothing where there is not
-    room for one task."""
-    by_cpu = _fed_by(cpu[:, None], demand.cpu, demand.milli)
-    return np.minimum(by_cpu, _fed_by(memory[:, None], demand.memory, demand.milli))
-
-
-def _fed_by(free: Ints, need: Floats, milli: Floats) -> Floats:
-    fed = np.floor(free * milli / np.maximum(need, 1))
-    fed[free < need] = 0
-    fed[:, need == 0] = _UNLIMITED
+    """By state and shape: how much CPU and memory can feed; nothing where there is not room for one task."""
+    fed = cpu[:, None] * demand.cpu_rate
+    fed[:, demand.cpu == 0] = _UNLIMITED
+    by_memory = memory[:, None] * demand.memory_rate
+    by_memory[:, demand.memory == 0] = _UNLIMITED
+    np.minimum(fed, by_memory, out=fed)
+    np.floor(fed, out=fed)
+    fed *= fed >= demand.milli
     return fed
 
 
@@ -237,7 +247,8 @@ def _usable(offered: NDArray[np.int64], fed: Floats, demand: _Demand) -> Floats:
     free = (offered & (_FIT - 1)).astype(np.float64)
     free[offered < demand.kind_gpus * _FIT] = 0
     free[:, demand.kind_gpus == 0] = _UNLIMITED
-    return np.minimum(free[:, demand.kind], fed)
+    usable = free.take(demand.kind, axis=1)
+    return np.minimum(usable, fed, out=usable)
 
 
 def _choices(gpus: Ints, milli: int) -> tuple[NDArray[np.int64], Ints]:
@@ -250,11 +261,16 @@ def _choices(gpus: Ints, milli: int) -> tuple[NDArray[np.int64], Ints]:
 
 def _least(lost: Floats, state: NDArray[np.int64], free: Ints) -> tuple[NDArray[np.int64], Ints]:
     """The best way of each state; of equals the one with the fullest GPU. Ways are in the order of states."""
-    starts = np.flatnonzero(np.diff(state, prepend=-1))
-    least = np.minimum.reduceat(lost, starts)
-    best = np.flatnonzero(lost == least[state])
-    first_best = best[np.flatnonzero(np.diff(state[best], prepend=-1))]
-    return least.astype(np.int64), free[first_best]
+    least = np.minimum.reduceat(lost, _starts(state))
+    (best,) = (lost == least[state]).nonzero()
+    return least.astype(np.int64), free[best[_starts(state[best])]]
+
+
+def _starts(ordered: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Where each run of equal numbers begins."""
+    begins = np.ones(len(ordered), np.bool_)
+    np.not_equal(ordered[1:], ordered[:-1], out=begins[1:])
+    return begins.nonzero()[0]
 
 
 def _take(gpus: Ints, shape: Shape) -> Ints:
