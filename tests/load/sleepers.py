@@ -54,11 +54,9 @@ async def ground() -> AsyncIterator[tuple[Client, aiodocker.Docker, Engine]]:
             engine.end()
 
 
-async def start_bare(
-    docker: aiodocker.Docker, count: int, network: str = "bridge", at_once: int = CONCURRENCY
-) -> list[DockerContainer]:
-    """By the engine alone: create and start."""
-    room = asyncio.Semaphore(at_once)
+async def start_bare(docker: aiodocker.Docker, count: int, network: str = "bridge") -> list[DockerContainer]:
+    """By the engine alone: create and start, as many at once as the agent does."""
+    room = asyncio.Semaphore(CONCURRENCY)
     body: dict[str, Any] = {
         "Image": BUSYBOX,
         "Cmd": COMMAND,
