@@ -11,6 +11,9 @@ from dataclasses import dataclass, field
 from shoal_scheduler.model.task import Task, TaskKey
 from shoal_scheduler.state import changes as c
 
+# An acknowledgement only lets the agent forget its reports: it may come a little later, and then covers more of them.
+ACKNOWLEDGE_SECONDS = 0.2
+
 
 @dataclass(frozen=True, slots=True)
 class LogsWanted:
@@ -48,8 +51,10 @@ class Outbox:
         self._ready = asyncio.Event()
         self._taken = asyncio.Event()
 
-        # How many messages of reports were answered since the news was taken.
-        self.answers = 0
+        # Reports that are committed and not yet acknowledged: the newest message of them, and how many.
+        self._acknowledged: int | None = None
+        self._acknowledging: asyncio.TimerHandle | None = None
+        self.unacknowledged = 0
         self.closed = False
 
     def put(self, key: TaskKey) -> None:
@@ -61,9 +66,20 @@ class Outbox:
         self._ready.set()
 
     def answer(self, acknowledged: int, unknown: Sequence[str]) -> None:
-        self._news.acknowledged = acknowledged
-        self._news.unknown.extend(unknown)
-        self.answers += 1
+        """All messages of reports up to this one are committed; these tasks in it are none of the instance's."""
+        self._acknowledged = acknowledged
+        self.unacknowledged += 1
+        if unknown:
+            self._news.unknown.extend(unknown)
+            self._acknowledge()
+        elif self._acknowledging is None:
+            self._acknowledging = asyncio.get_running_loop().call_later(ACKNOWLEDGE_SECONDS, self._acknowledge)
+
+    def _acknowledge(self) -> None:
+        if self._acknowledging is not None:
+            self._acknowledging.cancel()
+            self._acknowledging = None
+        self._news.acknowledged = self._acknowledged
         self._ready.set()
 
     def ask_logs(self, request: LogsWanted) -> None:
@@ -74,10 +90,11 @@ class Outbox:
         self.closed = True
         self._ready.set()
 
-    async def taken(self) -> None:
-        """Until somebody takes what is here now."""
-        self._taken.clear()
-        await self._taken.wait()
+    async def room(self, unacknowledged_max: int) -> None:
+        """Until fewer messages of reports than that wait for their acknowledgement to be taken."""
+        while self.unacknowledged >= unacknowledged_max:
+            self._taken.clear()
+            await self._taken.wait()
 
     async def take(self) -> News | None:
         """All that came since the last call, once there is something. None is the end."""
@@ -86,8 +103,10 @@ class Outbox:
         if self.closed:
             return None
         self._ready.clear()
-        self._taken.set()
-        news, self._news, self.answers = self._news, News(), 0
+        news, self._news = self._news, News()
+        if news.acknowledged is not None:
+            self.unacknowledged = 0
+            self._taken.set()
         return news
 
 

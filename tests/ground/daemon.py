@@ -1,8 +1,9 @@
 """One background program of the tests: started with a log of its own, killed or stopped by its pid."""
 
+import os
 import signal
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,19 +47,22 @@ class Daemon:
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
 
 
-def start(command: Sequence[str], log: Path) -> Daemon:
+def start(command: Sequence[str], log: Path, environment: Mapping[str, str] | None = None) -> Daemon:
     """Runs until stopped, or until this process dies, however that happens: then the kernel sends it SIGTERM.
+
+    environment: what it has besides ours.
 
     No code of ours runs between fork and exec: with gRPC's threads about, such a child may crash before it is the
     program. And the signal comes when the starting *thread* dies, so that is one which lives as long as the process.
     """
-    return Daemon(command, log, _STARTER.submit(_popen, command, log).result())
+    return Daemon(command, log, _STARTER.submit(_popen, command, log, environment or {}).result())
 
 
-def _popen(command: Sequence[str], log: Path) -> "subprocess.Popen[bytes]":
+def _popen(command: Sequence[str], log: Path, environment: Mapping[str, str]) -> "subprocess.Popen[bytes]":
     with log.open("ab") as output:
         return subprocess.Popen(
             ["setpriv", "--pdeathsig", "TERM", *command],
+            env={**os.environ, **environment},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,

@@ -20,6 +20,9 @@ from shoal.supervisor.processes import start_time
 from tests.ground import daemon
 from tests.ground.network import Bridge, make_bridge
 
+# In Swarm mode an engine asks the registry about every task's image, even one that it has: these have all they need.
+_ENVIRONMENT = {"DOCKER_SERVICE_PREFER_OFFLINE_IMAGE": "1"}
+
 
 @dataclass(slots=True)
 class Engine:
@@ -61,7 +64,7 @@ class Engine:
         if live_restore:
             command.append("--live-restore")
         self._forget_the_dead()
-        self._daemon = daemon.start(command, self.log)
+        self._daemon = daemon.start(command, self.log, _ENVIRONMENT)
         daemon.await_ready(self._daemon, self.answers, 60.0)
 
     def answers(self) -> bool:

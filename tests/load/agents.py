@@ -124,6 +124,11 @@ class Agents:
         agent.tally = self._tally
         return agent
 
+    async def live(self, life: str) -> None:
+        """What becomes of tasks that are assigned from now on."""
+        for agent in self._agents:
+            agent.life = LIVES[life]
+
     async def counts(self) -> dict[str, int]:
         tally = self._tally
         return {"assigned": tally.assigned, "running": tally.running, "messages": tally.messages}
@@ -158,6 +163,9 @@ class Fleet:
         seconds: list[float] = await asyncio.gather(*asked)
         return max(seconds)
 
+    async def live(self, life: str) -> None:
+        await self._all("live", life=life)
+
     async def counts(self) -> Counter[str]:
         return sum((Counter(each) for each in await self._all("counts")), Counter())
 
@@ -180,8 +188,8 @@ class Fleet:
             steps.update(dict(part))
         return [tasks for _, tasks in sorted(steps.items())]
 
-    async def _all(self, do: str) -> list[Any]:
-        return await asyncio.gather(*(each.ask(do) for each in self._workers))
+    async def _all(self, do: str, **arguments: Any) -> list[Any]:
+        return await asyncio.gather(*(each.ask(do, **arguments) for each in self._workers))
 
 
 @asynccontextmanager
@@ -201,6 +209,7 @@ async def _main() -> None:
         await obey(
             {
                 "connect": agents.connect,
+                "live": agents.live,
                 "counts": agents.counts,
                 "launches": agents.launches,
                 "take_steps": agents.take_steps,

@@ -9,7 +9,7 @@ from tests.ground.certificates import Certificates
 from tests.load.agents import fleet
 from tests.load.stack import Meter, between, stack
 
-SETTLE_SECONDS = 5.0
+SETTLE_SECONDS = 3.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,7 +70,7 @@ def _burst_times(axes: Axes, figures: dict[str, Any]) -> None:
 
 
 def _unary_rounds(axes: Axes, figures: dict[str, Any]) -> None:
-    rounds = range(1, len(figures["rounds"]) + 1)
-    for name in ("empty_per_second", "run_task_per_second"):
-        axes.plot(rounds, [each[name] for each in figures["rounds"]], "o-", label=name.removesuffix("_per_second"))
+    for name, label in (("empty", "empty call"), ("assigned", "RunTask"), ("running", "RunTask, RUNNING at once")):
+        rates = figures[name]["rounds_per_second"]
+        axes.plot(range(1, len(rates) + 1), rates, "o-", label=label)
     axes.set(title=f"Unary calls, ratio {figures['ratio']:.2f}", xlabel="round", ylabel="calls/s", ylim=(0, None))

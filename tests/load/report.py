@@ -11,6 +11,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+FILE_WIDTH = 120
+
 
 def arguments(description: str) -> argparse.ArgumentParser:
     """The options all benchmarks share."""
@@ -45,7 +47,9 @@ def show(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -
         table.add_column(column, justify="left" if number == 0 else "right")
     for row in rows:
         table.add_row(*(f"{cell:.3f}" if isinstance(cell, float) else str(cell) for cell in row))
-    Console().print(table)
+    console = Console()
+    # A file has no width of its own.
+    (console if console.is_terminal else Console(width=FILE_WIDTH)).print(table)
 
 
 def store(path: Path | None, figures: dict[str, Any]) -> None:

@@ -22,8 +22,8 @@ SUBMITTERS = 32
 WARM_UP_SECONDS = 2.0
 POLL_SECONDS = 0.1
 
-# Tasks submitted and not yet RUNNING: a second's worth of the goal. More would be a queue that hides a slow path.
-OUTSTANDING_MAX = 3000
+# Tasks submitted and not yet RUNNING: two seconds' worth of the goal. More would be a queue that hides a slow path.
+OUTSTANDING_MAX = 6000
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from shoal_scheduler.control import retention
 from shoal_scheduler.control.context import Limits
 from shoal_scheduler.model.ask import Strategy
 from shoal_scheduler.model.task import TaskKey
+from shoal_scheduler.placement.filters import NO_ROW, fitting
 from shoal_scheduler.state.tables import Tables
 
 from tests.unit.scheduler.plane import Plane, instance
@@ -30,11 +31,21 @@ DOCUMENT: dict[str, Any] = {
     ],
 }
 HOSTS = ("x", "y", "z")
+FAMILIES = ("web", "plain", "big")
+EXPRESSIONS: tuple[tuple[str, ...], ...] = (
+    (),
+    ("attribute:rack == a",),
+    ("task:group == family:plain",),
+    ("not (task:group == family:web)",),
+    ("runningTasksCount < 2",),
+)
 STRATEGIES = ((), (Strategy("binpack", "cpu"),), (Strategy("spread", "instanceId"),), (Strategy("random"),))
 
 moves = st.one_of(
     st.tuples(st.just("run"), st.integers(1, 6), st.sampled_from(STRATEGIES)),
     st.tuples(st.just("run without port"), st.integers(1, 6), st.sampled_from(STRATEGIES)),
+    st.tuples(st.just("queue"), st.integers(1, 6), st.sampled_from(FAMILIES), st.sampled_from(EXPRESSIONS)),
+    st.tuples(st.just("attribute"), st.sampled_from(HOSTS), st.sampled_from(("a", "b"))),
     st.tuples(st.just("stop"), st.integers(0, 30)),
     st.tuples(st.just("report"), st.integers(0, 30), st.sampled_from(lifecycle.ORDER[1:])),
     st.tuples(st.just("leave"), st.sampled_from(HOSTS)),
@@ -57,7 +68,8 @@ async def _play(history: list[list[Any]], seed: int) -> None:
     await plane.prepare(*(instance(name, cpu=1000, memory_mib=2000) for name in HOSTS), document=DOCUMENT)
     without_port = {**DOCUMENT, "family": "plain"}
     without_port["containerDefinitions"] = [{"name": "app", "image": "busybox", "cpu": 200, "memory": 300}]
-    await plane.one(i.RegisterTaskDefinition(without_port, {}, "test"))
+    big = {"family": "big", "containerDefinitions": [{"name": "app", "image": "busybox", "cpu": 900, "memory": 30}]}
+    await plane.run([i.RegisterTaskDefinition(each, {}, "test") for each in (without_port, big)])
     rng, incarnation = Random(seed), 1
     seen: dict[TaskKey, str] = {}
     for moves_of_step in history:
@@ -84,6 +96,10 @@ def _inputs(plane: Plane, move: Any, rng: Random, incarnation: int) -> list[i.In
         case ("run" | "run without port", count, strategies):
             family = "web" if move[0] == "run" else "plain"
             return [i.RunTask(cluster="default", definition=family, count=count, strategies=strategies)]
+        case ("queue", count, family, expressions):
+            return [i.RunTask("default", family, count, expressions=expressions, queue=True)]
+        case ("attribute", name, value) if plane.tables.instances[name].status != "INACTIVE":
+            return [i.ChangeAttributes("default", ((name, "rack", value),))]
         case ("stop", number) if tasks:
             return [i.StopTask("default", tasks[number % len(tasks)].id, "")]
         case ("report", number, status) if tasks:
@@ -113,6 +129,9 @@ def check(tables: Tables, seen: dict[TaskKey, str]) -> None:
             assert task.stopped_at
             assert task.desired_status == "STOPPED"
             continue
+        if task.last_status == "PROVISIONING":
+            assert not task.instance
+            continue
         assert task.instance in tables.instances
         assert task.fence
         resources = tables.resources(task.launch.id)
@@ -124,6 +143,19 @@ def check(tables: Tables, seen: dict[TaskKey, str]) -> None:
         assert host.cpu - room.free_cpu[row] == cpu[host.id] <= host.cpu
         assert room.running[row] + room.pending[row] == len(tables.live_tasks.get(host.id, ()))
     assert all(count == 1 for count in ports.values())
+    check_queue(tables)
+
+
+def check_queue(tables: Tables) -> None:
+    """Nothing waits that has room."""
+    waiting = [task for task in tables.tasks() if task.last_status == "PROVISIONING" and not task.is_stopped]
+    assert len(waiting) == tables.waiting_count["default"]
+    room, held = tables.room("default"), tables.held.get("default")
+    for launch in {task.launch.id: task.launch for task in waiting}.values():
+        kept = NO_ROW if held is None or held.launch == launch.id else room.rows[held.instance]
+        assert not (fitting(tables.launches[launch.id].ask, room, kept) == 0).any()
+    if held is not None:
+        assert held.launch in tables.waiting["default"]
 
 
 def assert_equal(applied: Tables, loaded: Tables) -> None:

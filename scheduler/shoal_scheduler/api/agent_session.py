@@ -221,8 +221,7 @@ async def _take(open_session: _Session, message: pb.AgentMessage, *, first: bool
     elif kind == "reports":
         unknown = await _report(open_session, "reports.tasks", message.reports.tasks)
         outbox.answer(message.reports.sequence, unknown)
-        while outbox.answers >= OUTGOING_MAX:
-            await outbox.taken()
+        await outbox.room(OUTGOING_MAX)
 
 
 async def _report(open_session: _Session, field: str, reports: Sequence[pb.TaskReport]) -> list[str]:

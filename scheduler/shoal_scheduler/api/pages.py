@@ -2,7 +2,7 @@
 
 import base64
 import binascii
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -18,14 +18,31 @@ RESULTS_MAX = 1000
 def page(items: Iterable[tuple[str, Item]], request: Any, *, descending: bool = False) -> tuple[list[Item], str]:
     """Items after the request's token, in the order of their sort keys, and the token for the next page, "" after
     the last. Items that came or went meanwhile do no harm."""
-    size = request.max_results if request.HasField("max_results") else RESULTS_DEFAULT
+    size = _size(request)
+    after = _last_key(request.next_token)
+    following = (item for item in items if _follows(item[0], after, descending))
+    return _first(sorted(following, key=_key, reverse=descending), size)
+
+
+def page_of_sorted(items: Callable[[str], Iterable[tuple[str, Item]]], request: Any) -> tuple[list[Item], str]:
+    """The same of items that come in the order of their keys: those beyond the page are not looked at. `items` is
+    told the last key of the page before, "" for the first page, and may leave out what comes up to it."""
+    size = _size(request)
+    after = _last_key(request.next_token)
+    return _first((item for item in items(after) if item[0] > after), size)
+
+
+def _first(items: Iterable[tuple[str, Item]], size: int) -> tuple[list[Item], str]:
+    taken = list(islice(items, size + 1))
+    more = len(taken) > size
+    return [item for _, item in taken[:size]], _token(taken[size - 1][0]) if more else ""
+
+
+def _size(request: Any) -> int:
+    size: int = request.max_results if request.HasField("max_results") else RESULTS_DEFAULT
     if not 1 <= size <= RESULTS_MAX:
         raise invalid_field("maxResults", f"is {size}, must be 1 to {RESULTS_MAX}.")
-    after = _last_key(request.next_token)
-    rest = sorted((item for item in items if _follows(item[0], after, descending)), key=_key, reverse=descending)
-    taken = list(islice(rest, size))
-    more = len(rest) > size
-    return [item for _, item in taken], _token(taken[-1][0]) if more else ""
+    return size
 
 
 def _key(item: tuple[str, Any]) -> str:

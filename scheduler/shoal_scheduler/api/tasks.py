@@ -4,7 +4,8 @@ import asyncio
 import hashlib
 import json
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from itertools import groupby
 from typing import Any
 
 from shoal import arn, awsjson
@@ -23,7 +24,7 @@ from shoal_scheduler.api.fields import (
     tags_of,
 )
 from shoal_scheduler.api.instances import instance_id
-from shoal_scheduler.api.pages import page
+from shoal_scheduler.api.pages import page_of_sorted
 from shoal_scheduler.api.sizes import check_answer
 from shoal_scheduler.api.status import status_of
 from shoal_scheduler.api.validate_run_task import (
@@ -232,25 +233,48 @@ async def list_all(plane: ControlPlane, request: pb.ListTasksRequest, _caller: I
     desired = request.desired_status or "RUNNING"
     refuse(one_of("desiredStatus", desired, ("RUNNING", "PENDING", "STOPPED")), "InvalidParameterException")
     instance = instance_id(plane, cluster.name, request.container_instance) if request.container_instance else ""
-    found = (
-        (f"{task.launch.created_at:014d}{task.id}", arn.task_arn(cluster.name, task.id))
-        for task in _tasks(plane.tables, cluster.name, request)
-        if task.desired_status == desired and instance in ("", task.instance)
-    )
-    arns, token = page(found, request)
+
+    def found(after: str) -> Iterator[tuple[str, str]]:
+        for task in _tasks(plane.tables, cluster.name, request, _time_in(after)):
+            if task.desired_status == desired and instance in ("", task.instance):
+                yield _sort_key(task), arn.task_arn(cluster.name, task.id)
+
+    arns, token = page_of_sorted(found, request)
     return pb.ListTasksResponse(task_arns=arns, next_token=token or None)
 
 
-def _tasks(tables: Tables, cluster: str, request: pb.ListTasksRequest) -> Iterable[Task]:
-    for entry in tables.launches.values():
-        launch = entry.launch
-        if (
-            launch.cluster == cluster
-            and request.family in ("", launch.definition.rpartition(":")[0])
-            and request.started_by in ("", launch.started_by)
-            and request.group in ("", launch.group)
-            and request.launch_type in ("", launch.launch_type)
-            and not request.service_name
-            and not request.daemon_name
-        ):
-            yield from entry.tasks.values()
+# Of a time in milliseconds, for a few thousand years.
+MILLIS_DIGITS = 14
+
+
+def _sort_key(task: Task) -> str:
+    return f"{task.launch.created_at:0{MILLIS_DIGITS}d}{task.id}"
+
+
+def _time_in(key: str) -> int:
+    """A token may be forged: 0 for what is no key."""
+    digits = key[:MILLIS_DIGITS]
+    return int(digits) if digits.isascii() and digits.isdigit() else 0
+
+
+def _tasks(tables: Tables, cluster: str, request: pb.ListTasksRequest, since: int) -> Iterator[Task]:
+    """Of submissions from `since` on, the oldest first. The tables have them in the order of their times; those of
+    the same time are put in the order of their ids here."""
+    fitting = (
+        e for e in tables.launches.values() if e.launch.created_at >= since and _fits(e.launch, cluster, request)
+    )
+    for _, entries in groupby(fitting, key=lambda entry: entry.launch.created_at):
+        for entry in sorted(entries, key=lambda entry: entry.launch.id):
+            yield from (entry.tasks[index] for index in sorted(entry.tasks))
+
+
+def _fits(launch: Launch, cluster: str, request: pb.ListTasksRequest) -> bool:
+    return (
+        launch.cluster == cluster
+        and request.family in ("", launch.definition.rpartition(":")[0])
+        and request.started_by in ("", launch.started_by)
+        and request.group in ("", launch.group)
+        and request.launch_type in ("", launch.launch_type)
+        and not request.service_name
+        and not request.daemon_name
+    )

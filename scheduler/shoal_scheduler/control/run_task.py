@@ -16,6 +16,7 @@ from shoal_scheduler.placement.place import Spot, Unplaceable, place, place_on
 from shoal_scheduler.state import changes as c
 from shoal_scheduler.state.instance_table import InstanceTable
 from shoal_scheduler.state.overlay import Overlay
+from shoal_scheduler.state.seen import shape_of
 
 # Tasks of a cluster that wait for room.
 WAITING_TASKS_MAX = 100_000
@@ -85,6 +86,7 @@ def _spots(view: Overlay, request: i.RunTask, ask: Ask, context: Context) -> tup
     room = view.room(request.cluster)
     if request.instances:
         return _on_named_instances(view, request, ask, room)
+    room.seen.add(shape_of(ask.resources), request.count)
     placed = place(ask, request.count, room, context.rng, held_row(view, request.cluster))
     if placed.unplaceable is None:
         return placed.spots, ()

@@ -12,11 +12,15 @@ from shoal_scheduler.control import inputs as i
 from shoal_scheduler.control.context import Context, Outcome
 from shoal_scheduler.model.refusal import Refused
 from shoal_scheduler.state.changes import Change
+from shoal_scheduler.state.keys import TASKS_PER_CHUNK
 from shoal_scheduler.state.overlay import Overlay
 from shoal_scheduler.state.tables import Tables
 
-# etcd takes 128 operations a transaction; the largest single input (10,000 tasks) touches 41 keys.
-KEYS_PER_STEP = 80
+# etcd takes 128 operations a transaction; one is the step's own.
+KEYS_PER_STEP = 127
+
+# The most that any other input touches, or a launch that waits: a launch of 10,000 tasks and its 40 chunks.
+KEYS_PER_INPUT = 41
 
 # etcd takes 1.5 MiB a request; 10,000 tasks are about 0.8 MiB.
 TASKS_PER_STEP = 4_000
@@ -59,10 +63,11 @@ def step(tables: Tables, inputs: Sequence[i.Input], context: Context, due: Seque
     """`due` are changes that time itself asks for. Nothing is mutated."""
     overlay = Overlay(tables)
     overlay.propose(due)
-    _wake(overlay, overlay.unsettled, context)
+    # The first input is taken whatever it needs: room for it is left.
+    _wake(overlay, overlay.unsettled, context, KEYS_PER_STEP - 2 * KEYS_PER_INPUT)
     replies: list[i.Reply | Refused | Fault] = []
     for request in inputs:
-        if replies and (len(overlay.touched) >= KEYS_PER_STEP or len(overlay.changes) >= TASKS_PER_STEP):
+        if replies and not _has_room(overlay, request):
             break
         try:
             outcome = RULES[type(request)](overlay, request, context)
@@ -76,15 +81,27 @@ def step(tables: Tables, inputs: Sequence[i.Input], context: Context, due: Seque
             continue
         overlay.propose(outcome.changes, placed=outcome.placed)
         replies.append(outcome.reply)
-    _wake(overlay, list(overlay.stirred), context)
+    _wake(overlay, list(overlay.stirred), context, KEYS_PER_STEP - KEYS_PER_INPUT)
     return Step(overlay.changes, replies)
 
 
-def _wake(overlay: Overlay, clusters: Sequence[str], context: Context) -> None:
+def _wake(overlay: Overlay, clusters: Sequence[str], context: Context, keys_max: int) -> None:
     """What waits for room, where something changed."""
     for cluster in clusters:
         if overlay.waiting(cluster) or overlay.held(cluster):
-            queue.wake(overlay, cluster, context, KEYS_PER_STEP)
+            queue.wake(overlay, cluster, context, keys_max)
+
+
+def _has_room(overlay: Overlay, request: i.Input) -> bool:
+    """Whether the transaction has room for whatever comes of the request."""
+    match request:
+        case i.RunTask(count=count):
+            keys = 1 + -(-count // TASKS_PER_CHUNK)
+        case i.TaskReport() | i.AgentHello() | i.SessionClosed() | i.StopTask():
+            keys = 1
+        case _:
+            keys = KEYS_PER_INPUT
+    return len(overlay.touched) + keys <= KEYS_PER_STEP and len(overlay.changes) < TASKS_PER_STEP
 
 
 def _again(tables: Tables, overlay: Overlay) -> Overlay:

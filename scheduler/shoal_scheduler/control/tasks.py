@@ -72,7 +72,7 @@ def report(view: Overlay, request: i.TaskReport, context: Context) -> Outcome:
         return Outcome(i.Verdict(known=True))
     key = TaskKey.parse(request.task)
     task = view.task(key) if key else None
-    if task is None or task.instance != request.instance:
+    if task is None or not task.instance or task.instance != request.instance:
         return Outcome(i.Verdict(known=False))
     seen = task if task.is_stopped else _seen(task, request, context.now)
     if seen is task:

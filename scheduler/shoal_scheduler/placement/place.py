@@ -8,10 +8,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from shoal_scheduler.model.ask import Ask
+from shoal_scheduler.model.ask import Ask, Strategy
 from shoal_scheduler.placement.equal import can_be_placed_at_once, rows_in_order
 from shoal_scheduler.placement.filters import NO_ROW, buffers, fitting, refusals
-from shoal_scheduler.placement.strategies import rank_all, rank_some
+from shoal_scheduler.placement.strategies import growth_on, rank_all, rank_some
 from shoal_scheduler.state.instance_table import InstanceTable
 
 Rows = NDArray[np.intp]
@@ -73,6 +73,16 @@ def place(ask: Ask, count: int, table: InstanceTable, rng: Random, held: int = N
     return Placed(spots, None)
 
 
+def gpus_on(ask: Ask, row: int, table: InstanceTable) -> tuple[int, ...]:
+    """Which GPUs of the instance a task takes: where fragments count, those that were weighed; else the fullest."""
+    wanted = ask.resources
+    if not wanted.gpus:
+        return ()
+    if any(strategy.type == "fragmentation" for strategy in ask.strategies):
+        return growth_on(ask, table, np.array([row])).gpus(0)
+    return table.gpus.choose(row, wanted.gpus, wanted.gpu_milli)
+
+
 def _take_many(ask: Ask, rows: Rows, table: InstanceTable) -> list[Spot]:
     if ask.resources.gpus:
         return [_take(ask, row, table) for row in rows.tolist()]
@@ -81,9 +91,8 @@ def _take_many(ask: Ask, rows: Rows, table: InstanceTable) -> list[Spot]:
 
 
 def _take(ask: Ask, row: int, table: InstanceTable) -> Spot:
-    wanted = ask.resources
-    gpus = table.gpus.choose(row, wanted.gpus, wanted.gpu_milli) if wanted.gpus else ()
-    table.take(row, wanted, ask.group, gpus)
+    gpus = gpus_on(ask, row, table)
+    table.take(row, ask.resources, ask.group, gpus)
     return Spot(row, gpus)
 
 
@@ -103,6 +112,8 @@ def best(ask: Ask, table: InstanceTable, held: int = NO_ROW) -> Rows:
         fit: Rows = (bad == 0).nonzero()[0]
         return fit
     first, *others = ask.strategies
+    if first.type == "fragmentation":
+        return _best_of((bad == 0).nonzero()[0], ask.strategies, ask, table)
     _, rank, unsigned, equal = buffers(len(table.instances))
     rank_all(first, ask, table, rank)
     np.bitwise_or(rank, bad, out=rank)
@@ -110,9 +121,12 @@ def best(ask: Ask, table: InstanceTable, held: int = NO_ROW) -> Rows:
     if lowest >= _UNFIT:
         return np.zeros(0, np.intp)
     np.equal(unsigned, lowest, out=equal)
-    rows: Rows = equal.nonzero()[0]
-    for strategy in others:
-        if len(rows) == 1:
+    return _best_of(equal.nonzero()[0], others, ask, table)
+
+
+def _best_of(rows: Rows, strategies: Sequence[Strategy], ask: Ask, table: InstanceTable) -> Rows:
+    for strategy in strategies:
+        if len(rows) <= 1:
             break
         ranks = rank_some(strategy, ask, table, rows)
         rows = rows[ranks == ranks.min()]

@@ -7,9 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shoal_scheduler.model.ask import Ask, Strategy
+from shoal_scheduler.placement.fragmentation import Growth, growth
 from shoal_scheduler.state.columns import Column
 from shoal_scheduler.state.instance_table import InstanceTable
 from shoal_scheduler.state.row_counts import Ints
+from shoal_scheduler.state.seen import shape_of
 
 _HOST_FIELDS = ("instanceId", "host")
 
@@ -28,8 +30,10 @@ def rank_all(strategy: Strategy, ask: Ask, table: InstanceTable, out: Ints) -> N
         out[:] = 0
 
 
-def rank_some(strategy: Strategy, ask: Ask, table: InstanceTable, rows: NDArray[np.intp]) -> Ints:
-    """The same for these rows only."""
+def rank_some(strategy: Strategy, ask: Ask, table: InstanceTable, rows: NDArray[np.intp]) -> NDArray[np.signedinteger]:
+    """The same for these rows only, and for `fragmentation`: all of them fit."""
+    if strategy.type == "fragmentation":
+        return growth_on(ask, table, rows).cost
     if strategy.type == "binpack":
         return _packed(strategy, table)[rows] - np.int32(binpack_amount(strategy, ask))
     if is_by_host(strategy):
@@ -39,6 +43,11 @@ def rank_some(strategy: Strategy, ask: Ask, table: InstanceTable, rows: NDArray[
         column = spread_column(strategy, table)
         return sums_by_value(ask, table, column)[column.slots[rows]]
     return np.zeros(len(rows), np.int32)
+
+
+def growth_on(ask: Ask, table: InstanceTable, rows: NDArray[np.intp]) -> Growth:
+    gpus = table.gpus.free[rows]
+    return growth(shape_of(ask.resources), table.free_cpu[rows], table.free_memory[rows], gpus, table.seen)
 
 
 def _packed(strategy: Strategy, table: InstanceTable) -> Ints:

@@ -78,11 +78,10 @@ class EtcdStore:
         self.revision = snapshot
 
     async def commit(self, write: Write) -> int:
-        puts = [_put(key, value) for key, value in write.puts.items()]
-        request = pb.TxnRequest(
-            compare=self._guards(),
-            success=[*puts, *map(_delete, write.deletes), _put(keys.STEP, write.step.encode())],
-        )
+        request = pb.TxnRequest(compare=self._guards())
+        for key, value in write.puts.items():
+            request.success.add(request_put={"key": key, "value": value})
+        request.success.extend((*map(_delete, write.deletes), _put(keys.STEP, write.step.encode())))
         try:
             answer = await self._kv.Txn(request, timeout=COMMIT_TIMEOUT_SECONDS)
         except grpc.aio.AioRpcError as error:

@@ -16,6 +16,7 @@ from shoal_scheduler.state.columns import Column, column_of, text_of, with_text
 from shoal_scheduler.state.gpu_table import GpuTable
 from shoal_scheduler.state.port_table import PortTable
 from shoal_scheduler.state.row_counts import Ints, RowCounts
+from shoal_scheduler.state.seen import Seen
 from shoal_scheduler.state.shared_dict import SharedDict
 
 STATIC_MAX = 512
@@ -49,6 +50,7 @@ class InstanceTable:
         self.gpus = GpuTable()
         self.ports = PortTable()
         self.groups: SharedDict[str, RowCounts] = SharedDict()
+        self.seen = Seen()
 
     def copy(self) -> "InstanceTable":
         """Independent of this one as long as this one does not change."""
@@ -61,6 +63,7 @@ class InstanceTable:
         twin.free_custom = {name: free.copy() for name, free in self.free_custom.items()}
         twin.running, twin.pending = self.running.copy(), self.pending.copy()
         twin.gpus, twin.ports, twin.groups = self.gpus.copy(), self.ports.copy(), self.groups.copy()
+        twin.seen = self.seen.copy()
         return twin
 
     def __len__(self) -> int:

@@ -20,6 +20,7 @@ from shoal_scheduler.model.task import Launch, Task, TaskKey, ask_of
 from shoal_scheduler.state import changes as c
 from shoal_scheduler.state.capacity import holds, put_instance, recount, used_by
 from shoal_scheduler.state.instance_table import InstanceTable
+from shoal_scheduler.state.seen import shape_of
 
 
 @dataclass(slots=True)
@@ -44,7 +45,9 @@ class Tables:
     clusters: dict[str, Cluster] = field(default_factory=dict)
     definitions: dict[str, dict[int, Definition]] = field(default_factory=dict)
     instances: dict[str, Instance] = field(default_factory=dict)
+    # In the order of their times; `newest` is the time of the last.
     launches: dict[str, LaunchEntry] = field(default_factory=dict)
+    newest: int = 0
 
     # Store revision up to which all of this is true.
     revision: int = 0
@@ -173,11 +176,16 @@ class Tables:
         family, _, number = launch.definition.rpartition(":")
         definition = self.definitions[family][int(number)]
         self.launches[launch.id] = LaunchEntry(launch, ask_of(launch, definition))
+        self.newest = max(self.newest, launch.created_at)
+        room = self.rooms.setdefault(launch.cluster, InstanceTable())
+        room.seen.add(shape_of(self.resources(launch.id)), launch.count)
         if launch.client_token:
             self.tokens[launch.cluster, launch.client_token] = launch.id
 
     def _delete_launch(self, launch_id: str) -> None:
         entry = self.launches.pop(launch_id, None)
+        if entry:
+            self.rooms[entry.launch.cluster].seen.remove(shape_of(entry.ask.resources), entry.launch.count)
         if entry and self.finished.pop(launch_id, None) is not None:
             self.finished_tasks -= len(entry.tasks)
         if entry and entry.launch.client_token:

@@ -190,18 +190,14 @@ async def test_one_refused_input_of_many_is_told_when_all_are_done(ground: Groun
     assert "a" in ground.tables.clusters
 
 
-async def test_after_a_step_of_several_the_next_waits_for_more(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, "STEP_PERIOD_SECONDS", 0.3)
-    await asyncio.gather(*(ground.create(f"a{number}") for number in range(engine.SEVERAL_INPUTS)))
+async def test_the_more_a_step_carried_the_longer_the_next_waits_for_more(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "PERIOD_SECONDS_PER_INPUT", 0.1)
+    monkeypatch.setattr(engine, "PERIOD_SECONDS_MAX", 0.3)
+    await asyncio.gather(*(ground.create(f"a{number}") for number in range(10)))
     before = len(ground.store.writes)
     first = asyncio.create_task(ground.create("b"))
     await asyncio.sleep(0.05)
     await asyncio.gather(first, ground.create("c"))
     assert len(ground.store.writes) == before + 1
-
-
-async def test_who_asks_alone_is_not_kept_waiting(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, "STEP_PERIOD_SECONDS", 600.0)
-    async with asyncio.timeout(10):
-        for number in range(engine.SEVERAL_INPUTS * 2):
-            await ground.create(f"a{number}")

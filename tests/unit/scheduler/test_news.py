@@ -2,7 +2,8 @@
 
 import asyncio
 
-from shoal_scheduler import events
+import pytest
+from shoal_scheduler import dispatch, events
 from shoal_scheduler.api.remembered import Remembered
 from shoal_scheduler.dispatch import Dispatch
 from shoal_scheduler.events import EventLog
@@ -18,11 +19,11 @@ def assigned(index: int, version: int = 1) -> c.PutTask:
 
 
 async def test_what_comes_meanwhile_is_told_together() -> None:
-    dispatch = Dispatch()
-    outbox = dispatch.attach("i-1")
-    dispatch.on_commit([assigned(0), assigned(1), assigned(0, version=2)])
-    outbox.answer(1, ["gone"])
-    outbox.answer(2, [])
+    connected = Dispatch()
+    outbox = connected.attach("i-1")
+    connected.on_commit([assigned(0), assigned(1), assigned(0, version=2)])
+    outbox.answer(1, [])
+    outbox.answer(2, ["gone"])
     news = await outbox.take()
     assert news is not None
     assert list(news.keys) == [TaskKey(LAUNCH.id, 0), TaskKey(LAUNCH.id, 1)]
@@ -30,26 +31,40 @@ async def test_what_comes_meanwhile_is_told_together() -> None:
 
 
 async def test_news_is_told_once_and_a_closed_session_is_told_no_more() -> None:
-    dispatch = Dispatch()
-    outbox = dispatch.attach("i-1")
+    connected = Dispatch()
+    outbox = connected.attach("i-1")
     outbox.put_everything()
     assert (await outbox.take()) is not None
     waiting = asyncio.create_task(outbox.take())
     await asyncio.sleep(0)
     assert not waiting.done()
-    dispatch.on_commit([assigned(0), c.SetSession("i-1", 0)])
+    connected.on_commit([assigned(0), c.SetSession("i-1", 0)])
     assert await waiting is None
 
 
-async def test_answers_are_counted_until_they_are_taken() -> None:
+async def test_an_acknowledgement_waits_for_more_and_holds_up_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dispatch, "ACKNOWLEDGE_SECONDS", 0.05)
     outbox = Dispatch().attach("i-1")
     outbox.answer(1, [])
-    assert outbox.answers == 1
-    waiting = asyncio.create_task(outbox.taken())
+    outbox.put(TaskKey(LAUNCH.id, 0))
+    first = await outbox.take()
+    assert first is not None and (len(first.keys), first.acknowledged) == (1, None)
+    outbox.answer(2, [])
+    second = await outbox.take()
+    assert second is not None and (len(second.keys), second.acknowledged) == (0, 2)
+
+
+async def test_reports_wait_while_too_many_are_not_acknowledged() -> None:
+    outbox = Dispatch().attach("i-1")
+    outbox.answer(1, [])
+    waiting = asyncio.create_task(outbox.room(1))
     await asyncio.sleep(0)
+    assert not waiting.done()
+    outbox.answer(2, ["gone"])
     await outbox.take()
-    await waiting
-    assert outbox.answers == 0
+    async with asyncio.timeout(10):
+        await waiting
+    await outbox.room(1)
 
 
 def test_events_are_kept_by_commit_up_to_a_bound() -> None:
