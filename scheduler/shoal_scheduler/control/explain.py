@@ -16,6 +16,7 @@ from shoal_scheduler.placement.demands import Least
 from shoal_scheduler.placement.explain import Explanation, explain, waiting_reason
 from shoal_scheduler.placement.place import Spot, place
 from shoal_scheduler.state.overlay import Overlay
+from shoal_scheduler.state.seen import shape_of
 from shoal_scheduler.state.tables import Tables
 
 
@@ -39,11 +40,13 @@ def dry_run(tables: Tables, request: i.RunTask, definition: Definition, least: L
     rng = Random(tables.revision)
     ask = ask_of(launch_of(request, definition, Context(0, _NoIds(), rng, Limits())), definition)
     held = held_row(view, request.cluster)
-    room = tables.room(request.cluster).copy()
+    room, before = (tables.room(request.cluster).copy() for _ in range(2))
+    for each in (room, before):
+        each.seen.add(shape_of(ask.resources), request.count)
     placed = place(ask, request.count, room, rng, held)
     return DryRun(
         placed.spots,
-        choices(ask, placed.spots, tables.room(request.cluster).copy(), held),
+        choices(ask, placed.spots, before, held),
         None if placed.unplaceable is None else explain(ask, room, held, least),
     )
 
