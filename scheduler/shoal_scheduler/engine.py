@@ -214,6 +214,8 @@ class Engine:
     async def _not_stored(self, taken: list[_Waiting], error: NotStored) -> None:
         """One input may have made the whole batch unstorable: try each alone before it is refused."""
         log.warning("a step was not stored inputs=%d error=%s", len(taken), error)
+        if not taken:  # what waits for room is still to be looked at: not at once
+            await asyncio.sleep(SETTLE_RETRY_SECONDS)
         if len(taken) > 1 and not isinstance(error, StoreFull):
             for waiting in taken:
                 await self._carry_out([waiting])
