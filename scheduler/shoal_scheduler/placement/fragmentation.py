@@ -23,7 +23,10 @@ from shoal_scheduler.state.gpu_table import WHOLE
 from shoal_scheduler.state.seen import Seen, Shape
 
 # A task without GPUs is worth this many thousandths of one: what it loses decides only where GPUs lose alike.
-TASK_MILLI = 50
+TASK_MILLI = 10
+
+# Weights are whole numbers of such parts of one ask for a whole GPU.
+WEIGHT_PARTS = 32
 
 # What a row of GPUs offers is summed up in one number: free thousandths below, how many GPUs fit above.
 _FIT = 1 << 20
@@ -40,8 +43,8 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Growth:
-    """`cost` of each row: the usable capacity lost, in thousandths of a GPU, summed over the asks seen. The least is
-    best; costs compare between calls with an equal `Seen`."""
+    """`cost` of each row: the usable capacity that is lost, as a sum over the asks seen, weighted. The least is best;
+    costs compare between calls with an equal `Seen`."""
 
     cost: NDArray[np.int64]
     shape: Shape
@@ -130,16 +133,18 @@ def _demand(shapes: tuple[Shape, ...]) -> _Demand:
 
 
 def _weights(demand: _Demand, counts: Floats) -> Floats:
-    """How much one usable unit of each shape counts: as often as it was asked for, and for a task without GPUs as
-    much as its size, beside the mean of those, makes it worth."""
+    """How much one usable unit of each shape counts: half way between the number of asks and what they ask for, so
+    by the square root of their size. By number alone, the few that need a whole instance of GPUs find none left; by
+    size alone, those few rule. A task without GPUs counts by its size beside the mean of those."""
+    by_size: Floats = np.rint(WEIGHT_PARTS * counts * np.sqrt(demand.milli / WHOLE))
     without_gpus = (demand.kind_gpus == 0)[demand.kind]
     asked = counts * without_gpus
     number = asked.sum()
     if not number:
-        return counts
+        return by_size
     cpu_mean, memory_mean = max(asked @ demand.cpu / number, 1), max(asked @ demand.memory / number, 1)
     size = (demand.cpu / cpu_mean + demand.memory / memory_mean) / 2
-    return np.where(without_gpus, np.rint(TASK_MILLI * counts * size), counts)
+    return np.where(without_gpus, np.rint(WEIGHT_PARTS * TASK_MILLI * counts * size), by_size)
 
 
 class _States(NamedTuple):

@@ -1,17 +1,19 @@
 """Where the least capacity is lost to the asks seen so far."""
 
 from itertools import permutations
+from math import sqrt
 from random import Random
 
 import numpy as np
 import pytest
 from shoal_scheduler.placement import fragmentation
-from shoal_scheduler.placement.fragmentation import TASK_MILLI, Growth, growth
+from shoal_scheduler.placement.fragmentation import TASK_MILLI, WEIGHT_PARTS, Growth, growth
 from shoal_scheduler.state.seen import SHAPES_MAX, WEIGHED_MAX, Seen, Shape
 
 WHOLE = Shape(8, 64, 1, 1000)
 HALF = Shape(4, 32, 1, 500)
 BARE = Shape(8, 64)
+WHOLE_ASK = 1000 * WEIGHT_PARTS
 
 
 def seen(*shapes: Shape) -> Seen:
@@ -41,6 +43,11 @@ def test_a_light_ask_goes_where_cpu_is_short() -> None:
     """The two free GPUs of the first have CPU for one ask only: the other is of no use to the asks seen."""
     light = Shape(1, 8, 1, 1000)
     assert best(light, [(9, 512, [1000, 1000]), (64, 512, [1000, 1000])], *[WHOLE] * 5) == [0]
+
+
+def test_big_asks_are_few_but_weigh_by_their_size() -> None:
+    eight, rows = Shape(8, 64, 8, 1000), [(640, 5120, [1000] * 8), (640, 5120, [0] + [1000] * 7)]
+    assert best(HALF, rows, eight, *[WHOLE] * 9) == [1]
 
 
 def test_an_ask_without_gpus_goes_where_cpu_is_in_excess() -> None:
@@ -81,7 +88,7 @@ def test_nothing_seen_and_no_rows() -> None:
 
 def test_a_shape_that_needs_no_cpu_or_nothing_at_all() -> None:
     rows = [(0, 512, [1000]), (0, 64, [1000])]
-    assert grown(Shape(0, 64), rows, seen(Shape(0, 64, 1, 1000), Shape(0, 0))).cost.tolist() == [0, 1000]
+    assert grown(Shape(0, 64), rows, seen(Shape(0, 64, 1, 1000), Shape(0, 0))).cost.tolist() == [0, WHOLE_ASK]
 
 
 def test_seen_is_what_its_adds_and_removes_say_in_any_order() -> None:
@@ -150,7 +157,10 @@ def test_it_agrees_with_the_plain_form_and_the_gpus_give_the_cost(seed: int) -> 
         for gpus in (1, 1, 1, 2)
     ]
     counted = Seen({shape: rng.randrange(1, 50) for shape in shapes} | {BARE: 7})
-    weights = {shape: 7 * TASK_MILLI if shape is BARE else dict(counted.shapes())[shape] for shape in [*shapes, BARE]}
+    weights = {
+        shape: round(WEIGHT_PARTS * count * (sqrt(shape.gpus * shape.gpu_milli / 1000) if shape.gpus else TASK_MILLI))
+        for shape, count in counted.shapes()
+    }
     rows = [
         (rng.randrange(20, 80), rng.randrange(99, 400), [1000, 1000, *rng.choices([0, 200, 500, 650, -1], k=3)])
         for _ in range(40)
