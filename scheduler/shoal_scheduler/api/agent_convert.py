@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
+from sys import intern
 
 from shoal import arn
 from shoal.v1 import agent_pb2 as pb
@@ -63,7 +64,7 @@ def report_input(report: pb.TaskReport, instance: str, incarnation: int) -> i.Ta
         instance=instance,
         incarnation=incarnation,
         task=report.task_id,
-        last_status=report.last_status,
+        last_status=intern(report.last_status),
         containers=tuple(map(_container, report.containers)),
         pull_started_at=report.pull_started_at,
         pull_stopped_at=report.pull_stopped_at,
@@ -75,14 +76,15 @@ def report_input(report: pb.TaskReport, instance: str, incarnation: int) -> i.Ta
 
 
 def _container(message: task_pb2.Container) -> ContainerState:
+    """Texts that many tasks have in common are kept once."""
     return ContainerState(
-        name=message.name,
-        last_status=message.last_status,
+        name=intern(message.name),
+        last_status=intern(message.last_status),
         runtime_id=message.runtime_id,
         exit_code=message.exit_code if message.HasField("exit_code") else None,
         reason=text(message.reason, REASON_CHARACTERS_MAX),
-        image_digest=message.image_digest,
-        health_status=message.health_status,
+        image_digest=intern(message.image_digest),
+        health_status=intern(message.health_status),
         bindings=tuple(
             Binding(b.container_port, b.host_port, b.protocol or "tcp", b.bind_ip or "0.0.0.0")
             for b in message.network_bindings

@@ -7,6 +7,7 @@ fence, which only the commit can know, costs no second write: the next write of 
 
 from collections.abc import Iterable, Mapping
 from operator import attrgetter
+from sys import intern
 from typing import Any, TypeVar
 
 import msgspec
@@ -14,7 +15,7 @@ import msgspec
 from shoal_scheduler.model.cluster import Cluster
 from shoal_scheduler.model.definition import Definition
 from shoal_scheduler.model.instance import Instance
-from shoal_scheduler.model.task import ContainerState, Launch, Task
+from shoal_scheduler.model.task import ContainerState, Launch, Task, shared
 
 Record = TypeVar("Record", Cluster, Definition, Instance, Launch)
 
@@ -53,6 +54,9 @@ _values_of = attrgetter(*_FIELDS)
 _decoders: Mapping[type, msgspec.msgpack.Decoder[Any]] = {
     record: msgspec.msgpack.Decoder(record) for record in (Cluster, Definition, Instance, Launch)
 }
+
+# Texts that many tasks have in common: each is kept once.
+_SHARED = ("instance", "last_status", "desired_status", "stop_code")
 _chunk_decoder = msgspec.msgpack.Decoder(tuple[StoredTask, ...])
 
 
@@ -77,6 +81,9 @@ def decode_chunk(launch: Launch, value: bytes, revision: int) -> list[Task]:
         fields = {name: getattr(stored, name) for name in _FIELDS}
         if stored.instance and not stored.fence:
             fields["fence"] = revision
+        for name in _SHARED:
+            fields[name] = intern(fields[name])
+        fields["containers"] = tuple(map(shared, stored.containers))
         tasks.append(Task(launch=launch, **fields))
     return tasks
 

@@ -106,11 +106,6 @@ class InstanceTable:
         self._add(row, wanted, group, gpus, -1)
         (self.running if running else self.pending)[row] -= 1
 
-    def now_runs(self, row: int) -> None:
-        """A task that was counted as pending."""
-        self.pending[row] -= 1
-        self.running[row] += 1
-
     def _add(self, row: int, wanted: Resources, group: str, gpus: Sequence[int], sign: int) -> None:
         self.free_cpu[row] -= sign * wanted.cpu
         self.free_memory[row] -= sign * wanted.memory_mib
