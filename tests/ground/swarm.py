@@ -25,7 +25,8 @@ _ENDED_BADLY = frozenset({"failed", "rejected", "orphaned", "complete"})
 async def swarm_mode(engine: Engine, docker: aiodocker.Docker) -> AsyncIterator[None]:
     """The engine is a manager and the only node, until the block ends."""
     bridge = make_bridge()
-    trace = engine.folder / "gateway" / "bridge"  # for tests.ground.sweep, should this process be killed
+    # For tests.ground.sweep, should this process be killed; it removes the engine's own folder whole.
+    trace = engine.folder.with_name(f"{engine.folder.name}-gateway") / "bridge"
     trace.parent.mkdir()
     trace.write_text(bridge.name)
     try:

@@ -91,7 +91,7 @@ def _single(rounds: int, count: int, seed: int, quick: bool) -> Figures:
             fits = min(count, size * 4 if mix.name != "gpu" else size // 4)
             asks = mixes.asks(mix.name, fits, seed=seed)
             ours = rate(_one_by_one(empty, asks, seed), rounds)
-            plain = _plain_rate(size, asks[:20], seed)
+            plain = _plain_rate(size, asks[:5], seed)
             figures[f"{mix.name}/{size}"] = {"per_second": ours, "plain_per_second": plain, "ratio": ours / plain}
             needed = SINGLE_NEEDED.get(size) if mix.name == "heterogeneous" else None
             rows.append((mix.name, size, round(ours), needed or "", round(plain), f"{ours / plain:.0f}"))
