@@ -2,7 +2,7 @@
 
 Records form no cycles, and neither does what is left of a session or of a call that ended: counting references frees
 them. So the collector looks for cycles among what is young, and leaves alone for good what survived that: with a
-million tasks, one look at everything would take a second or more.
+million tasks, one look at everything takes more than a tenth of a second, and everybody would wait for it.
 """
 
 import gc

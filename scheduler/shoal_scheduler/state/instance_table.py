@@ -115,7 +115,10 @@ class InstanceTable:
             self._custom(name)[row] -= sign * amount
         for port in wanted.ports:
             self.ports.add(port, row, sign, len(self))
-        self.group(group).add(row, sign, len(self))
+        counts = self.group(group)
+        counts.add(row, sign, len(self))
+        if sign < 0 and counts.is_empty():
+            self.groups.drop(group)
 
     def _custom(self, name: str) -> Ints:
         if name not in self.free_custom:

@@ -126,3 +126,11 @@ def test_an_instance_that_leaves_takes_what_is_counted_with_it() -> None:
     hosts.put(host("z", gpu_ids=("g0",)), connected=True)
     assert hosts.registered == 2
     assert names(place(taken, 1, hosts, Random(1)), hosts) == ("z",)
+
+
+def test_a_group_is_forgotten_with_its_last_task() -> None:
+    """Groups are named by users: what was once named must not stay."""
+    hosts = table(host("x"))
+    hosts.take(0, Resources(1, 1), "family:once")
+    hosts.give_back(0, Resources(1, 1), "family:once")
+    assert list(hosts.groups) == []
