@@ -11,6 +11,10 @@ from dataclasses import dataclass, field
 from shoal_scheduler.model.task import Task, TaskKey
 from shoal_scheduler.state import changes as c
 
+# Who was just told of tasks hears of the next ones a little later, and then of all of them: a message costs about as
+# much for one task as for ten, and a start takes far longer.
+PAUSE_SECONDS = 0.05
+
 # An acknowledgement only lets the agent forget its reports: it may come a little later, and then covers more of them.
 ACKNOWLEDGE_SECONDS = 0.2
 
@@ -50,6 +54,9 @@ class Outbox:
         self._news = News()
         self._ready = asyncio.Event()
         self._taken = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        self._quiet_until = 0.0
+        self._waking: asyncio.TimerHandle | None = None
 
         # Reports that are committed and not yet acknowledged: the newest message of them, and how many.
         self._acknowledged: int | None = None
@@ -59,6 +66,13 @@ class Outbox:
 
     def put(self, key: TaskKey) -> None:
         self._news.keys[key] = None
+        if self._loop.time() >= self._quiet_until:
+            self._ready.set()
+        elif self._waking is None:
+            self._waking = self._loop.call_at(self._quiet_until, self._wake)
+
+    def _wake(self) -> None:
+        self._waking = None
         self._ready.set()
 
     def put_everything(self) -> None:
@@ -73,7 +87,7 @@ class Outbox:
             self._news.unknown.extend(unknown)
             self._acknowledge()
         elif self._acknowledging is None:
-            self._acknowledging = asyncio.get_running_loop().call_later(ACKNOWLEDGE_SECONDS, self._acknowledge)
+            self._acknowledging = self._loop.call_later(ACKNOWLEDGE_SECONDS, self._acknowledge)
 
     def _acknowledge(self) -> None:
         if self._acknowledging is not None:
@@ -104,6 +118,8 @@ class Outbox:
             return None
         self._ready.clear()
         news, self._news = self._news, News()
+        if news.keys:
+            self._quiet_until = self._loop.time() + PAUSE_SECONDS
         if news.acknowledged is not None:
             self.unacknowledged = 0
             self._taken.set()

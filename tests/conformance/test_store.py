@@ -70,6 +70,17 @@ def key(name: str) -> bytes:
     return f"{keys.ROOT}c/o/{name}".encode()
 
 
+async def test_a_write_of_many_keys_is_one_revision_or_nothing(ground: Ground) -> None:
+    store = await ground.elect()
+    many = {key(f"{number:03d}"): b"1" for number in range(400)}
+    revision = await store.commit(Write("s1", many))
+    assert {record.mod_revision async for record in store.load()} == {revision}
+    newer = await ground.elect()
+    with pytest.raises(Deposed):
+        await store.commit(Write("s2", dict.fromkeys(many, b"2")))
+    assert await records(newer) == many
+
+
 async def test_what_was_committed_is_loaded_with_its_revision(ground: Ground) -> None:
     store = await ground.elect()
     assert await records(store) == {}

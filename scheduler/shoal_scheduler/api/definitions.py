@@ -20,7 +20,6 @@ from shoal_scheduler.control import inputs as i
 from shoal_scheduler.control.definitions import find
 from shoal_scheduler.control_plane import ControlPlane
 from shoal_scheduler.model.definition import Definition
-from shoal_scheduler.state.overlay import Overlay
 
 _READ_ONLY = (
     "taskDefinitionArn",
@@ -85,7 +84,7 @@ async def delete(
 async def describe(
     plane: ControlPlane, request: pb.DescribeTaskDefinitionRequest, _caller: Identity
 ) -> pb.DescribeTaskDefinitionResponse:
-    definition = find(Overlay(plane.tables), required(request, "task_definition", "taskDefinition"))
+    definition = find(plane.tables, required(request, "task_definition", "taskDefinition"))
     return pb.DescribeTaskDefinitionResponse(
         task_definition=convert.definition_message(definition),
         tags=convert.tag_messages(definition.tags) if "TAGS" in request.include else (),

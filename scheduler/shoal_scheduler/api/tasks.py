@@ -2,13 +2,14 @@
 
 import asyncio
 import hashlib
-import json
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from itertools import groupby
 from typing import Any
 
+import msgspec
 from shoal import arn, awsjson
+from shoal.problems import Problem
 from shoal.rpc import Identity
 from shoal.v1 import resource_pb2
 from shoal.v1 import task_pb2 as pb
@@ -25,6 +26,7 @@ from shoal_scheduler.api.fields import (
 )
 from shoal_scheduler.api.instances import instance_id
 from shoal_scheduler.api.pages import page_of_sorted
+from shoal_scheduler.api.remembered import Remembered
 from shoal_scheduler.api.sizes import check_answer
 from shoal_scheduler.api.status import status_of
 from shoal_scheduler.api.validate_run_task import (
@@ -40,9 +42,9 @@ from shoal_scheduler.control import inputs as i
 from shoal_scheduler.control.definitions import find
 from shoal_scheduler.control_plane import ControlPlane
 from shoal_scheduler.model.ask import Strategy
+from shoal_scheduler.model.definition import Definition
 from shoal_scheduler.model.refusal import invalid_field
 from shoal_scheduler.model.task import Launch, Task, TaskKey
-from shoal_scheduler.state.overlay import Overlay
 from shoal_scheduler.state.tables import Tables
 from shoal_scheduler.traces import Span
 
@@ -50,7 +52,6 @@ from shoal_scheduler.traces import Span
 TASKS_IN_ANSWER_MAX = 100
 BYTES_IN_ANSWER_MAX = 1024 * 1024
 RUN_TASKS_IN_FLIGHT_MAX = 1000
-_sorted_json = json.JSONEncoder(sort_keys=True).encode
 
 
 async def run(plane: ControlPlane, request: pb.RunTaskRequest, _caller: Identity) -> pb.RunTaskResponse:
@@ -123,9 +124,16 @@ def _definition(
     name = required(request, "task_definition", "taskDefinition")
     if plane.tables.launch_by_token(cluster_name(request), document.get("clientToken", "")):
         return None
-    definition = find(Overlay(plane.tables), name)
-    refuse(runnable_problems(definition.document))
+    definition = find(plane.tables, name)
+    refuse(_runnable_problems.of(definition.name, definition))
     return definition.document
+
+
+def _problems_of(definition: Definition) -> list[Problem]:
+    return runnable_problems(definition.document)
+
+
+_runnable_problems = Remembered(_problems_of)
 
 
 def run_task_input(
@@ -166,7 +174,7 @@ def _strategy(document: dict[str, Any]) -> Strategy:
 def _digest(document: dict[str, Any]) -> str:
     """Of what is asked for, whatever the token."""
     asked = {name: value for name, value in document.items() if name != "clientToken"}
-    return hashlib.sha256(_sorted_json(asked).encode()).hexdigest()[:32]
+    return hashlib.sha256(msgspec.json.encode(asked, order="sorted")).hexdigest()[:32]
 
 
 def _answer(tables: Tables, launched: i.Launched, document: dict[str, Any]) -> pb.RunTaskResponse:

@@ -11,6 +11,7 @@ from shoal_scheduler.model.refusal import Refused, invalid_field
 from shoal_scheduler.model.task import Failure
 from shoal_scheduler.state import changes as c
 from shoal_scheduler.state.overlay import Overlay
+from shoal_scheduler.state.tables import Tables
 
 
 def register(view: Overlay, request: i.RegisterTaskDefinition, context: Context) -> Outcome:
@@ -56,7 +57,7 @@ def delete(view: Overlay, request: i.DeleteTaskDefinitions, context: Context) ->
     return Outcome(reply, [c.PutDefinition(definition) for definition in deleted])
 
 
-def find(view: Overlay, name: str, *, revision_required: bool = False) -> Definition:
+def find(view: Overlay | Tables, name: str, *, revision_required: bool = False) -> Definition:
     """`family`, `family:revision` or the ARN. Without a revision: the latest ACTIVE one. Raises Refused."""
     family, _, number = arn.short(name).partition(":")
     if number and not (number.isascii() and number.isdigit() and len(number) < 10):

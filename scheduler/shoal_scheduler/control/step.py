@@ -16,8 +16,8 @@ from shoal_scheduler.state.keys import TASKS_PER_CHUNK
 from shoal_scheduler.state.overlay import Overlay
 from shoal_scheduler.state.tables import Tables
 
-# etcd takes 128 operations a transaction; one is the step's own.
-KEYS_PER_STEP = 127
+# With what RunTask may carry at its longest, a step of as many keys is still within the 1.5 MiB that etcd takes.
+KEYS_PER_STEP = 255
 
 # The most that any other input touches, or a launch that waits: a launch of 10,000 tasks and its 40 chunks.
 KEYS_PER_INPUT = 41

@@ -3,7 +3,8 @@
 The public clients do not fit an asyncio control plane: see the README for which were tried and why they fell.
 """
 
-from collections.abc import AsyncIterator, Sequence
+import itertools
+from collections.abc import AsyncIterator, Iterator, Sequence
 
 import grpc
 from shoal.rpc import Credentials, channel_options
@@ -26,6 +27,7 @@ SERVER_NAME = "etcd.shoal"
 COMMIT_TIMEOUT_SECONDS = 5.0
 READ_TIMEOUT_SECONDS = 10.0
 PAGE_KEYS = 1000
+NESTED_OPERATIONS_MAX = 100
 _VOID = "void:"
 
 
@@ -78,10 +80,8 @@ class EtcdStore:
         self.revision = snapshot
 
     async def commit(self, write: Write) -> int:
-        request = pb.TxnRequest(compare=self._guards())
-        for key, value in write.puts.items():
-            request.success.add(request_put={"key": key, "value": value})
-        request.success.extend((*map(_delete, write.deletes), _put(keys.STEP, write.step.encode())))
+        request = pb.TxnRequest(compare=self._guards(), success=[_put(keys.STEP, write.step.encode())])
+        request.success.extend(_nested([*itertools.starmap(_put, write.puts.items()), *map(_delete, write.deletes)]))
         try:
             answer = await self._kv.Txn(request, timeout=COMMIT_TIMEOUT_SECONDS)
         except grpc.aio.AioRpcError as error:
@@ -145,6 +145,13 @@ def _commit_error(error: grpc.aio.AioRpcError) -> NotStored | OutcomeUnknown:
     if code in (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.RESOURCE_EXHAUSTED):
         return NotStored(f"etcd refused the transaction: {details}")
     return OutcomeUnknown(f"{code.name}: {details}")
+
+
+def _nested(operations: list[pb.RequestOp]) -> Iterator[pb.RequestOp]:
+    """etcd bounds the operations of a transaction by 128, counting those of one that is nested in it for itself;
+    all of them are one revision, or nothing."""
+    for first in range(0, len(operations), NESTED_OPERATIONS_MAX):
+        yield pb.RequestOp(request_txn=pb.TxnRequest(success=operations[first : first + NESTED_OPERATIONS_MAX]))
 
 
 def _put(key: bytes, value: bytes) -> pb.RequestOp:

@@ -1,6 +1,6 @@
 """The tables as they will be after the changes a step has proposed so far. Reading never mutates them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from shoal_scheduler.model.ask import Ask
 from shoal_scheduler.model.cluster import Cluster
@@ -66,7 +66,9 @@ class Overlay:
         key = (family, revision)
         return self._definitions[key] if key in self._definitions else self._tables.definition(family, revision)
 
-    def revisions(self, family: str) -> dict[int, Definition]:
+    def revisions(self, family: str) -> Mapping[int, Definition]:
+        if not self._definitions:
+            return self._tables.revisions(family)
         found: dict[int, Definition] = dict(self._tables.revisions(family))
         for (name, number), definition in self._definitions.items():
             if name == family and definition is not None:

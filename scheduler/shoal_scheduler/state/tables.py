@@ -5,7 +5,7 @@ records. Loading the store and applying the history give equal tables.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -80,7 +80,7 @@ class Tables:
     def definition(self, family: str, revision: int) -> Definition | None:
         return self.definitions.get(family, {}).get(revision)
 
-    def revisions(self, family: str) -> dict[int, Definition]:
+    def revisions(self, family: str) -> Mapping[int, Definition]:
         return self.definitions.get(family, {})
 
     def launch(self, launch_id: str) -> Launch | None:

@@ -190,14 +190,22 @@ async def test_one_refused_input_of_many_is_told_when_all_are_done(ground: Groun
     assert "a" in ground.tables.clusters
 
 
-async def test_the_more_a_step_carried_the_longer_the_next_waits_for_more(
+async def test_a_step_waits_for_as_many_inputs_as_the_last_one_carried(
     ground: Ground, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine, "PERIOD_SECONDS_PER_INPUT", 0.1)
-    monkeypatch.setattr(engine, "PERIOD_SECONDS_MAX", 0.3)
-    await asyncio.gather(*(ground.create(f"a{number}") for number in range(10)))
+    monkeypatch.setattr(engine, "GATHER_SECONDS_PER_INPUT", 60.0)
+    monkeypatch.setattr(engine, "GATHER_SECONDS_MAX", 60.0)
+    await asyncio.gather(*(ground.create(f"a{number}") for number in range(3)))
     before = len(ground.store.writes)
     first = asyncio.create_task(ground.create("b"))
     await asyncio.sleep(0.05)
-    await asyncio.gather(first, ground.create("c"))
+    assert not first.done()
+    await asyncio.gather(first, ground.create("c"), ground.create("d"))
     assert len(ground.store.writes) == before + 1
+
+
+async def test_but_not_for_ever(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "GATHER_SECONDS_MAX", 0.01)
+    await asyncio.gather(*(ground.create(f"a{number}") for number in range(20)))
+    async with asyncio.timeout(5):
+        await ground.create("b")

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from shoal_scheduler.control import inputs as i
+from shoal_scheduler.control.step import KEYS_PER_STEP
 from shoal_scheduler.model.refusal import Refused
 from shoal_scheduler.model.task import Task
 
@@ -141,9 +142,9 @@ async def test_a_queue_survives_a_new_leader() -> None:
 
 async def test_more_than_a_transaction_holds_goes_on_in_the_next_step() -> None:
     plane = await plane_with()
-    for _ in range(100):
+    for _ in range(KEYS_PER_STEP):
         await plane.one(run("small"))
-    await plane.one(instance("x", cpu=100_000))
+    await plane.one(instance("x", cpu=1_000_000))
     assert plane.tables.unsettled
     while plane.tables.unsettled:
         await plane.run([])
