@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from shoal_agent.engine import Port
-from shoal_agent.labels import listed, parse_listed
+from shoal_agent.plan import listed, parse_listed
 from shoal_agent.task import ContainerPlan, ContainerReport, Report, Task
 
 Entry = Mapping[str, Any]

@@ -13,7 +13,7 @@ from shoal_agent.case import Case, Surroundings, now_millis
 from shoal_agent.engine import EngineError, EngineTimeout, EngineUnavailable
 from shoal_agent.journal import JournalFault
 from shoal_agent.pause import either
-from shoal_agent.specification import plans
+from shoal_agent.plan import plans
 from shoal_agent.task import Assignment, Report, Seen, Task, View
 from shoal_agent.verdict import report_of
 

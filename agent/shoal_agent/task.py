@@ -13,12 +13,43 @@ STOP_TIMEOUT_SECONDS = 30
 ABSENT, CREATED, RUNNING, EXITED = "ABSENT", "CREATED", "RUNNING", "EXITED"
 
 
+# What a container may wait for in another.
+START, COMPLETE, SUCCESS, HEALTHY = "START", "COMPLETE", "SUCCESS", "HEALTHY"
+
+
+@dataclass(frozen=True, slots=True)
+class Dependency:
+    """`container` must have come so far before the one that depends on it is made: it was started (START), ended
+    (COMPLETE), ended with exit code 0 (SUCCESS), or runs and its health check passed (HEALTHY)."""
+
+    container: str
+    condition: str
+
+
+@dataclass(frozen=True, slots=True)
+class RestartPolicy:
+    """A container that ends is started again in place, if it ran for the period and its exit code is not ignored."""
+
+    ignored_exit_codes: tuple[int, ...] = ()
+    attempt_period_seconds: int = 300
+
+
 @dataclass(frozen=True, slots=True)
 class ContainerPlan:
-    """One container of a task. An essential one takes the task with it when it ends."""
+    """How one container of a task lives beside the others.
+
+    essential              it takes the task with it when it ends
+    start_timeout_seconds  so long after its start the others wait for it to end or to be healthy
+    internal               made by the agent for itself: never reported, never essential, first to start, last to stop
+    """
 
     name: str
     essential: bool = True
+    depends_on: tuple[Dependency, ...] = ()
+    has_health_check: bool = False
+    start_timeout_seconds: int | None = None
+    restart: RestartPolicy | None = None
+    internal: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence, Set
 from shoal_agent import labels
 from shoal_agent.case import Surroundings
 from shoal_agent.engine import Event, Listed
+from shoal_agent.plan import plans
 from shoal_agent.runner import Lane
-from shoal_agent.specification import plans
 from shoal_agent.task import ABSENT, CREATED, EXITED, RUNNING, Assignment, Report, Seen, Span, Task, View
 
 log = logging.getLogger(__name__)
