@@ -61,15 +61,15 @@ def _source(path: str, volume: Document, name_of: Any, rules: Configuration) -> 
     wanted = volume.get("host", {}).get("sourcePath")
     if not wanted:
         return {"Type": "volume", "Source": name_of(volume["name"])}
-    return {"Type": "bind", "Source": allowed_path(f"{path}.host.sourcePath", wanted, rules.host_mounts)}
+    return {"Type": "bind", "Source": path_below(f"{path}.host.sourcePath", wanted, rules.host_mounts, "host_mounts")}
 
 
 def _docker_volume(path: str, volume: Document, docker: Document, name_of: Any, rules: Configuration) -> Document:
     options, driver = dict(docker.get("driverOpts", {})), docker.get("driver") or "local"
-    if (options or driver != "local") and not rules.allow_privileged:
+    if not (rules.allow_privileged or (driver == "local" and _harmless(options, rules.nfs_servers))):
         # The local driver's options can mount any device or folder of the host.
         where = f"{path}.driverOpts" if options else f"{path}.driver"
-        raise Refused(where, f"not allowed on this instance; {PRIVILEGED}")
+        raise Refused(where, f"not allowed on this instance; {PRIVILEGED}, or list its NFS server in nfs_servers")
     name = name_of(volume["name"]) if _lives_with_task(volume) else volume["name"]
     if not _lives_with_task(volume) and name.startswith("shoal."):
         raise Refused(f"{path}", "the name of a shared volume may not begin with 'shoal.'")
@@ -78,8 +78,31 @@ def _docker_volume(path: str, volume: Document, docker: Document, name_of: Any, 
     return {"Type": "volume", "Source": name, "VolumeOptions": details}
 
 
-def allowed_path(path: str, wanted: str, allowed: Sequence[str]) -> str:
-    """`wanted` with its links resolved, if that lies at or below one of `allowed`. Raises Refused."""
+def _harmless(options: Document, nfs_servers: Sequence[str]) -> bool:
+    """None, or a mount of a listed NFS server: {"type": "nfs", "o": "addr=10.0.0.5,rw", "device": ":/exports/data"}."""
+    if not options:
+        return True
+    named = [word.removeprefix("addr=") for word in options.get("o", "").split(",") if word.startswith("addr=")]
+    is_nfs = options.get("type") in ("nfs", "nfs4") and options.get("device", "").startswith(":/")
+    return is_nfs and options.keys() <= {"type", "o", "device"} and len(named) == 1 and named[0] in nfs_servers
+
+
+def must_exist(container: Document, volumes: Sequence[Document]) -> tuple[tuple[str, str], ...]:
+    """Shared volumes that nobody makes for the container: where they are declared, and their names."""
+    mounted = {point.get("sourceVolume") for point in container.get("mountPoints", ())}
+    return tuple(
+        (f"volumes[{position}].dockerVolumeConfiguration.autoprovision", volume["name"])
+        for position, volume in enumerate(volumes)
+        if volume.get("name") in mounted
+        and (docker := volume.get("dockerVolumeConfiguration")) is not None
+        and docker.get("scope") == "shared"
+        and not docker.get("autoprovision")
+    )
+
+
+def path_below(path: str, wanted: str, allowed: Sequence[str], key: str) -> str:
+    """`wanted` with its links resolved, if that lies at or below one of `allowed`, which `key` of the agent's
+    configuration lists. Raises Refused."""
     if not PurePosixPath(wanted).is_absolute() or "\0" in wanted:
         raise Refused(path, f"{wanted!r} is not an absolute path")
     real = os.path.realpath(wanted)
@@ -87,4 +110,4 @@ def allowed_path(path: str, wanted: str, allowed: Sequence[str]) -> str:
         if real == permitted or real.startswith(permitted.rstrip("/") + "/"):
             return real
     shown = wanted if real == wanted else f"{wanted} (really {real})"
-    raise Refused(path, f"{shown} is not below any path that host_mounts in the agent's configuration lists")
+    raise Refused(path, f"{shown} is not below any path that {key} in the agent's configuration lists")

@@ -152,6 +152,7 @@ def _container_report(task: Task, name: str, view: View, status: str) -> Contain
         runtime_id=seen.runtime_id,
         exit_code=seen.exit_code if seen.status == EXITED else None,
         reason=_reason(task, name, seen),
+        image_digest=seen.image_digest,
         ports=seen.ports or (),
     )
 

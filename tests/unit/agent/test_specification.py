@@ -194,7 +194,12 @@ def test_dynamic_ports_come_from_the_instances_range() -> None:
         ),
         ({"dockerSecurityOptions": ["seccomp=unconfined"]}, {}, "containerDefinitions[0].dockerSecurityOptions[0]"),
         ({"secrets": [{"name": "A", "valueFrom": "b"}]}, {}, "containerDefinitions[0].secrets"),
-        ({"environmentFiles": [{"value": "a"}]}, {}, "containerDefinitions[0].environmentFiles"),
+        ({"environmentFiles": [{"value": "a"}]}, {}, "containerDefinitions[0].environmentFiles[0].type"),
+        ({"repositoryCredentials": {"credentialsParameter": "a"}}, {}, "containerDefinitions[0].repositoryCredentials"),
+        ({"firelensConfiguration": {"type": "fluentd"}}, {}, "containerDefinitions[0].firelensConfiguration"),
+        ({"credentialSpecs": ["a"]}, {}, "containerDefinitions[0].credentialSpecs"),
+        ({}, {"taskRoleArn": "a"}, "taskRoleArn"),
+        ({}, {"trustedExecutionConfiguration": {"isolationMode": "a"}}, "trustedExecutionConfiguration"),
         (
             {"mountPoints": [{"sourceVolume": "no", "containerPath": "/x"}]},
             {},

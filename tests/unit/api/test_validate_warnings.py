@@ -22,7 +22,7 @@ RUN_OF_CONTAINER = {
     *("name", "image", "cpu", "memory", "memoryReservation", "portMappings", "essential", "entryPoint", "command"),
     *("environment", "mountPoints", "user", "workingDirectory", "hostname", "readonlyRootFilesystem", "dnsServers"),
     *("dnsSearchDomains", "extraHosts", "dockerLabels", "ulimits", "linuxParameters", "stopTimeout", "interactive"),
-    *("pseudoTerminal", "systemControls", "disableNetworking"),
+    *("pseudoTerminal", "systemControls", "disableNetworking", "links", "volumesFrom"),
 }
 # A value for each of the others.
 WARNED = {
@@ -38,10 +38,8 @@ WARNED = {
 }
 WARNED_OF_CONTAINER: Document = {
     "repositoryCredentials": {"credentialsParameter": "x"},
-    "links": ["other"],
     "restartPolicy": {"enabled": True},
     "environmentFiles": [{"type": "s3", "value": "x"}],
-    "volumesFrom": [{"sourceContainer": "other"}],
     "secrets": [{"name": "A", "valueFrom": "x"}],
     "dependsOn": [{"containerName": "other", "condition": "START"}],
     "startTimeout": 10,
