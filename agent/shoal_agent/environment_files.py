@@ -53,10 +53,13 @@ def _read(at: str, path: str) -> str:
     """Only a plain file of that very path: a pipe would hold the agent up, a link made since could lead elsewhere."""
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
-        with os.fdopen(handle, "rb") as file:
+        try:
             if not stat.S_ISREG(os.fstat(handle).st_mode):
                 raise Refused(at, f"{path} is not a plain file")
-            content = file.read(FILE_BYTES_MAX + 1)
+            with os.fdopen(handle, "rb", closefd=False) as file:
+                content = file.read(FILE_BYTES_MAX + 1)
+        finally:
+            os.close(handle)
     except OSError as error:
         raise Refused(at, f"{path} cannot be read on this instance: {error.strerror}") from None
     if len(content) > FILE_BYTES_MAX:

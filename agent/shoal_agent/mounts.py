@@ -16,6 +16,13 @@ from shoal_agent.refusal import Refused
 
 Document = Mapping[str, Any]
 
+_ELSEWHERE = (
+    "efsVolumeConfiguration",
+    "s3filesVolumeConfiguration",
+    "fsxWindowsFileServerVolumeConfiguration",
+    "configuredAtLaunch",
+)
+
 
 def mounts(container: Document, volumes: Sequence[Document], name_of: Any, rules: Configuration) -> list[Document]:
     """The engine's Mounts. `name_of(volume)` names a volume that lives as long as the task. Raises Refused."""
@@ -47,8 +54,7 @@ def _lives_with_task(volume: Document) -> bool:
 
 
 def _elsewhere(volume: Document) -> str | None:
-    kinds = ("efsVolumeConfiguration", "s3filesVolumeConfiguration", "fsxWindowsFileServerVolumeConfiguration")
-    return next((kind for kind in kinds if volume.get(kind) is not None), None)
+    return next((kind for kind in _ELSEWHERE if volume.get(kind)), None)
 
 
 def _source(path: str, volume: Document, name_of: Any, rules: Configuration) -> Document:

@@ -53,7 +53,7 @@ def _problems(document: Document) -> Problems:
             if kind in volume:
                 yield Problem(f"volumes[{index}].{kind}", "cannot be mounted yet; use host or a Docker volume")
         if volume.get("configuredAtLaunch"):
-            yield Problem(f"volumes[{index}].configuredAtLaunch", "volumes cannot be made at launch yet")
+            yield Problem(f"volumes[{index}].configuredAtLaunch", "cannot be made yet; use host or a Docker volume")
 
 
 def unread_file_problems(path: str, container: Document) -> Problems:
