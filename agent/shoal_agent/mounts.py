@@ -41,6 +41,21 @@ def mounts(container: Document, volumes: Sequence[Document], name_of: Any, rules
     return result
 
 
+def as_binds(mounts: Sequence[Document]) -> tuple[list[str], list[Document]]:
+    """Folders of the host as the engine's Binds, and the other mounts.
+
+    Of a bind the engine makes the folder if it is not there, as in ECS; of a mount it does not. Paths with a colon
+    cannot be written as binds.
+    """
+    binds, others = [], []
+    for mount in mounts:
+        if mount["Type"] == "bind" and ":" not in mount["Source"] + mount["Target"]:
+            binds.append(f"{mount['Source']}:{mount['Target']}" + (":ro" if mount["ReadOnly"] else ""))
+        else:
+            others.append(mount)
+    return binds, others
+
+
 def task_volumes(volumes: Sequence[Document]) -> list[str]:
     """Names of those that are made for the task and go with it."""
     return [volume["name"] for volume in volumes if _lives_with_task(volume)]
@@ -79,7 +94,9 @@ def _docker_volume(path: str, volume: Document, docker: Document, name_of: Any, 
     name = name_of(volume["name"]) if _lives_with_task(volume) else volume["name"]
     if not _lives_with_task(volume) and name.startswith("shoal."):
         raise Refused(f"{path}", "the name of a shared volume may not begin with 'shoal.'")
-    labels = {key: value for key, value in docker.get("labels", {}).items() if not key.startswith("shoal.")}
+    labels = docker.get("labels", {})
+    if forged := [key for key in labels if key.lower().startswith("shoal.")]:
+        raise Refused(f"{path}.labels.{forged[0]}", "labels that begin with shoal. are the agent's; rename it")
     details = {"Labels": labels, "DriverConfig": {"Name": driver, "Options": options}}
     return {"Type": "volume", "Source": name, "VolumeOptions": details}
 

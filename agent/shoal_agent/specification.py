@@ -19,7 +19,7 @@ from shoal_agent.configuration import Configuration
 from shoal_agent.environment_files import file_variables
 from shoal_agent.gpus import device_requests, environment
 from shoal_agent.labels import Owner
-from shoal_agent.mounts import mounts, must_exist, task_volumes
+from shoal_agent.mounts import as_binds, mounts, must_exist, task_volumes
 from shoal_agent.permissions import check_task, privileges
 from shoal_agent.ports import Published, published
 from shoal_agent.refusal import Refused
@@ -112,7 +112,7 @@ def _specification(
     from_files = file_variables(files, rules.environment_file_folders)
     process = _process(container, override, wanted.fence, environment(requirements), from_files)
     body = {**process, "ExposedPorts": ports.exposed, "HostConfig": host}
-    if network_mode != "host" and container.get("hostname"):
+    if container.get("hostname"):
         body["Hostname"] = container["hostname"]
     body["Labels"] = _labels(body, wanted, definition, container, owner, volumes, ports)
     needed = must_exist(container, definition.get("volumes", ()))
@@ -222,8 +222,10 @@ def _files(
         return labels.volume_name(owner.cluster, task_id, volume)
 
     linux = container.get("linuxParameters", {})
+    binds, others = as_binds(mounts(container, definition.get("volumes", ()), name_of, rules))
     files: dict[str, Any] = {
-        "Mounts": mounts(container, definition.get("volumes", ()), name_of, rules),
+        "Binds": binds,
+        "Mounts": others,
         "ReadonlyRootfs": bool(container.get("readonlyRootFilesystem")),
         "Tmpfs": {entry["containerPath"]: _tmpfs(entry) for entry in linux.get("tmpfs", ())},
         "VolumesFrom": [
@@ -271,8 +273,9 @@ def _labels(
     ports: Published,
 ) -> dict[str, str]:
     """The user's labels and ours, which cannot be forged: theirs may not begin like them."""
-    given = container.get("dockerLabels", {})
-    own = {key: value for key, value in given.items() if not key.startswith(labels.PREFIX)}
+    own = container.get("dockerLabels", {})
+    if forged := [key for key in own if key.lower().startswith(labels.PREFIX)]:
+        raise Refused(f"dockerLabels.{forged[0]}", f"labels that begin with {labels.PREFIX} are the agent's; rename it")
     digest = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
     return {
         **own,

@@ -89,7 +89,7 @@ _NETWORK = (
     ),
     Row("portMappings[].name", NOTED, NOTES, "Nothing connects services by it yet."),
     Row("portMappings[].appProtocol", NOTED, NOTES, "Nothing connects services by it yet."),
-    Row("hostname", RUNS, f"{PROCESS}::test_hostname", "Not with networkMode host."),
+    Row("hostname", RUNS, f"{PROCESS}::test_hostname"),
     Row("dnsServers[]", RUNS, f"{NETWORK}::test_dns_servers"),
     Row("dnsSearchDomains[]", RUNS, f"{NETWORK}::test_dns_search_domains"),
     Row("extraHosts[]", RUNS, f"{NETWORK}::test_extra_hosts", whole=True),

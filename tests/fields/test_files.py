@@ -77,6 +77,19 @@ def test_a_folder_of_the_host(ran: Ran, folder: Path) -> None:
     assert (folder / "written").exists()
 
 
+def test_a_folder_that_is_not_there_is_made(task: MakeRun, folder: Path) -> None:
+    app = container("touch /v/written", mountPoints=[mounted("new", "/v")])
+    for name in ("new", "new:with-a-colon"):
+        document = definition(app, volumes=[{"name": "new", "host": {"sourcePath": str(folder / name)}}])
+        run = task(document, rules=Configuration(host_mounts=(str(folder),)))
+        if ":" in name:
+            with pytest.raises(CannotCreate, match="does not exist"):
+                run.create()
+        else:
+            run.to_the_end()
+            assert (folder / name / "written").exists()
+
+
 def test_read_only_mounts(ran: Ran) -> None:
     assert ran.said["read only"] == "hello no"
 

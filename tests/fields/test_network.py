@@ -17,6 +17,7 @@ echo "servers: $(sed -n 's/^nameserver //p' /etc/resolv.conf | xargs)"
 echo "search: $(sed -n 's/^search //p' /etc/resolv.conf)"
 echo "database: $(grep -w storage /etc/hosts | cut -f 1)"
 echo "added: $(grep -w added /etc/hosts | cut -f 1)"
+echo "host: $(hostname)"
 echo "interfaces: $(ls /sys/class/net | xargs)"
 echo "network: $(readlink /proc/self/ns/net)"
 """
@@ -66,8 +67,10 @@ def test_bridge(ran: Ran) -> None:
 
 
 def test_host_network(task: MakeRun) -> None:
-    ran = task(definition(container(LOOK), networkMode="host")).to_the_end()
+    app = container(LOOK, hostname="box-2", dnsServers=["10.9.8.7"])
+    ran = task(definition(app, networkMode="host")).to_the_end()
     assert ran.said["network"] == OUR_NETWORK
+    assert (ran.said["host"], ran.said["servers"]) == ("box-2", "10.9.8.7")
 
 
 @pytest.mark.parametrize(

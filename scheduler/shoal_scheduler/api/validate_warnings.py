@@ -87,7 +87,7 @@ def _container_list_warnings(document: Document) -> Problems:
         yield from _without_effect(path, container, _CONTAINER_FIELDS)
         yield from _container_warnings(path, container)
         yield from _environment_warnings(path, container)
-        yield from _network_warnings(path, container, mode)
+        yield from _network_warnings(path, container)
         for number, requirement in enumerate(container.get("resourceRequirements", ())):
             yield from _requirement_warnings(f"{path}.resourceRequirements[{number}]", requirement)
         yield from _linux_warnings(path, container, has_memory="memory" in document or "memory" in container)
@@ -134,9 +134,7 @@ def _environment_warnings(path: str, container: Document) -> Problems:
         names[name] = field
 
 
-def _network_warnings(path: str, container: Document, mode: str) -> Problems:
-    if mode == "host" and "hostname" in container:
-        yield Problem(f"{path}.hostname", "has no effect with networkMode host: it is the instance's")
+def _network_warnings(path: str, container: Document) -> Problems:
     if container.get("disableNetworking"):
         for key in ("portMappings", "links"):
             if container.get(key):
