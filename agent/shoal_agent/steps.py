@@ -138,9 +138,10 @@ async def _demand_volumes(case: Case, wanted: Specification) -> None:
 
 async def _resolved(case: Case, wanted: Specification) -> tuple[str, str | None]:
     """The image to run and its digest, if it has one. Raises ImageNotFound."""
-    given = image_reference.split(wanted.image)[2]
-    if given or not wanted.consistent:
-        return wanted.image, given or None
+    if given := image_reference.split(wanted.image)[2]:
+        return wanted.image, given
+    if not wanted.consistent:
+        return wanted.image, await case.around.engine.image_digest(wanted.image)
     if wanted.image not in case.digests:
         case.digests[wanted.image] = await case.around.engine.image_digest(wanted.image)
     digest = case.digests[wanted.image]

@@ -22,7 +22,7 @@ _PROCESS = (
     Row(
         "versionConsistency",
         RUNS,
-        "unit/agent/test_worker.py::test_a_container_is_made_from_what_its_tag_meant_and_reports_it",
+        "fields/test_version_consistency.py::test_the_digest_of_what_runs_is_reported",
         "Each instance resolves a tag once for each task it launches, runs that digest and reports it as imageDigest.",
     ),
     Row("repositoryCredentials", REFUSED, REFUSALS, "Images are pulled without credentials yet.", True),

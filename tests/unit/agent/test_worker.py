@@ -57,7 +57,7 @@ async def test_a_container_is_made_from_what_its_tag_meant_and_reports_it(rig: R
     (pinned,) = (await rig.report("t1", "RUNNING")).containers
     (floating,) = (await rig.report("t2", "RUNNING")).containers
     assert (pinned.image_digest, rig.box("t1").body["Image"]) == ("sha256:0af3", "image@sha256:0af3")
-    assert (floating.image_digest, rig.box("t2").body["Image"]) == (None, "image")
+    assert (floating.image_digest, rig.box("t2").body["Image"]) == ("sha256:0af3", "image")
 
 
 async def test_the_digest_is_known_after_a_crash_though_the_tag_has_moved(rig: Rig) -> None:
