@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from shoal_agent import image_reference
 from shoal_agent.engine import EngineFacts, Event, Inspected, Listed, Port
 
 Answer = Mapping[str, Any]
@@ -56,6 +57,7 @@ def inspected(answer: Answer) -> Inspected:
         tty=bool(config.get("Tty")),
         stop_timeout_seconds=config.get("StopTimeout"),
         health_status=_HEALTH.get((state.get("Health") or {}).get("Status", "none")) if status == "running" else None,
+        image=config.get("Image") or "",
     )
 
 
@@ -99,9 +101,5 @@ def pull_reference(image: str) -> dict[str, str]:
     >>> pull_reference("web@sha256:0af3")
     {'fromImage': 'web', 'tag': 'sha256:0af3'}
     """
-    name, _, digest = image.partition("@")
-    if digest:
-        return {"fromImage": name, "tag": digest}
-    start, separator, last = name.rpartition("/")
-    last, _, tag = last.partition(":")
-    return {"fromImage": f"{start}{separator}{last}", "tag": tag or "latest"}
+    repository, tag, digest = image_reference.split(image)
+    return {"fromImage": repository, "tag": digest or tag or "latest"}

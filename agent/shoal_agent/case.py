@@ -38,7 +38,8 @@ class Surroundings:
 
 
 class Case:
-    """`task` and `view` are what the machine decides on; `changed` wakes the lane."""
+    """`task` and `view` are what the machine decides on; `changed` wakes the lane. `digests` is what the tags of its
+    images were found to mean: once, so that all containers of the task run the same."""
 
     def __init__(self, task: Task, view: View, around: Surroundings) -> None:
         self.task = task
@@ -47,6 +48,7 @@ class Case:
         self.changed = asyncio.Event()
         self.wanted: Assignment | None = None
         self.told: Report | None = None
+        self.digests: dict[str, str | None] = {}
         self._specifications: dict[str, Specification] = {}
 
     @property

@@ -85,7 +85,8 @@ class Listed:
 
 @dataclass(frozen=True, slots=True)
 class Inspected:
-    """All the agent wants to know of one container. Times are milliseconds since the epoch."""
+    """All the agent wants to know of one container. Times are milliseconds since the epoch. `image` is the reference
+    it was made from."""
 
     container_id: str
     name: str
@@ -100,6 +101,7 @@ class Inspected:
     tty: bool = False
     stop_timeout_seconds: int | None = None
     health_status: str | None = None
+    image: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,10 +163,13 @@ class Engine(Protocol):
 
     async def remove_volume(self, name: str) -> None: ...
 
+    async def has_volume(self, name: str) -> bool: ...
+
     async def inspect(self, container: str) -> Inspected: ...
 
     async def image_digest(self, image: str) -> str | None:
-        """The digest under which a registry knows the image; None for one made on this host."""
+        """The digest under which the image's own registry knows it; None for one made on this host. Raises
+        ImageNotFound."""
 
     async def pull(self, image: str) -> None: ...
 

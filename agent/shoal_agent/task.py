@@ -154,6 +154,7 @@ class Seen:
     started_at: int | None = None
     finished_at: int | None = None
     ports: tuple[Port, ...] | None = None
+    image_digest: str | None = None
     volumes: tuple[str, ...] = ()
     stop_timeout_seconds: int = STOP_TIMEOUT_SECONDS
     health_status: str | None = None

@@ -26,6 +26,7 @@ from shoal_agent.engine import (
     NameConflict,
     Port,
 )
+from shoal_agent.image_reference import pinned
 
 
 @dataclass(slots=True)
@@ -56,6 +57,8 @@ class MemoryEngine:
         self.stuck: set[str] = set()  # names of containers whose calls never return
         self.images = set(images)
         self.registry = set(registry)
+        self.digests: dict[str, str] = {}  # by image, of those that came from a registry
+        self.volumes: set[str] = set()
         self.boxes: dict[str, Box] = {}
         self.volumes_removed: list[str] = []
         self.calls: list[tuple[str, str]] = []
@@ -84,7 +87,7 @@ class MemoryEngine:
 
     async def create(self, name: str, body: Mapping[str, Any]) -> str:
         await self._enter("create", name)
-        if body["Image"] not in self.images:
+        if body["Image"] not in self.images | {pinned(*known) for known in self.digests.items()}:
             raise ImageNotFound(f"No such image: {body['Image']}")
         if any(box.name == name for box in self.boxes.values()):
             raise NameConflict(f'Conflict. The container name "/{name}" is already in use')
@@ -142,6 +145,10 @@ class MemoryEngine:
         await self._enter("remove_volume", name)
         self.volumes_removed.append(name)
 
+    async def has_volume(self, name: str) -> bool:
+        await self._enter("has_volume", name)
+        return name in self.volumes
+
     async def inspect(self, container: str) -> Inspected:
         box = await self._find("inspect", container)
         return Inspected(
@@ -156,13 +163,14 @@ class MemoryEngine:
             tty=bool(box.body.get("Tty")),
             stop_timeout_seconds=box.body.get("StopTimeout"),
             health_status=box.health_status,
+            image=box.body["Image"],
         )
 
     async def image_digest(self, image: str) -> str | None:
         await self._enter("image_digest", image)
         if image not in self.images:
             raise ImageNotFound(f"No such image: {image}")
-        return None
+        return self.digests.get(image)
 
     async def pull(self, image: str) -> None:
         await self._enter("pull", image)
@@ -253,7 +261,7 @@ class MemoryEngine:
 
     async def _enter(self, call: str, about: str) -> None:
         self.calls.append((call, about))
-        if about in self.stuck and call != "pull":
+        if about in self.stuck and call not in ("pull", "image_digest"):
             await asyncio.Event().wait()
         await asyncio.sleep(0)
         if not self.up:
