@@ -70,9 +70,14 @@ async def find(around: Surroundings, worker: Worker, task_id: str, wanted: Wante
     seen = lane.seen(name)
     source = _source(around, task_id, name, lane)
     if source.kept is None and (seen is None or seen.status == ABSENT):
-        state = "has removed it already" if name in lane.task.launched else "has not made it yet"
-        raise Unreadable(grpc.StatusCode.NOT_FOUND, f"no container {name!r} of this task: the instance {state}")
+        raise Unreadable(grpc.StatusCode.NOT_FOUND, _why_none(name, name in lane.task.launched))
     return source if seen is None or seen.runtime_id is None else replace(source, handle=seen.runtime_id)
+
+
+def _why_none(container: str, launched: bool) -> str:
+    if launched:
+        return f"the instance keeps no output of container {container!r} (any more)"
+    return f"no container {container!r} of this task: the instance has not made it yet"
 
 
 def _source(around: Surroundings, task_id: str, container: str, lane: Lane | None) -> Source:
