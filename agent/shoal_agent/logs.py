@@ -7,6 +7,7 @@ goes together, up to 64 KiB a message.
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 
@@ -31,7 +32,7 @@ STREAMS_MAX = 64
 # A line has a few bytes of its own beside its text.
 _LINE_OVERHEAD_BYTES = 88
 
-# A reader takes at most half of one core: after each message it rests as long as it worked.
+# A reader takes at most half of one core: after each message it rests for as long as that was work.
 REST_SECONDS_MAX = 0.1
 
 
@@ -59,12 +60,14 @@ class Logs:
             asked = _wanted(wanted.request)
             source = await log_source.find(self._around, self._worker, arn.short(wanted.request.task), asked)
             before: Position | None = None
+            began = time.thread_time()
             async for batch in _batches(log_source.lines(self._around, source, asked)):
                 events = []
                 for line in batch:
                     before = before if line.stream == NOTICE else following(before, line)
                     events.append(_event(source.container, line, before))
                 yield agent_pb2.LogChunk(events=events)
+                began = await _rest(began)
             yield agent_pb2.LogChunk(last=True)
         except Unreadable as reason:
             yield agent_pb2.LogChunk(error=status_pb2.Status(code=reason.code.value[0], message=str(reason)))
@@ -73,6 +76,12 @@ class Logs:
             code = grpc.StatusCode.NOT_FOUND if gone else grpc.StatusCode.UNAVAILABLE
             message = f"the engine gives no logs: {error.message}"
             yield agent_pb2.LogChunk(error=status_pb2.Status(code=code.value[0], message=message))
+
+
+async def _rest(began: float) -> float:
+    """For as long as the loop has worked since `began`; returns when that began anew."""
+    await asyncio.sleep(min(REST_SECONDS_MAX, time.thread_time() - began))
+    return time.thread_time()
 
 
 def _wanted(request: log_pb2.ReadLogsRequest) -> Wanted:
