@@ -19,6 +19,7 @@ from shoal_agent.fingerprint import Fingerprint, fingerprint, look
 from shoal_agent.identity import NotAnAgent, identity_of
 from shoal_agent.journal import Journal, StateInUse
 from shoal_agent.labels import Owner
+from shoal_agent.log_store import LogStore
 from shoal_agent.reporter import Reporter
 from shoal_agent.session import Caller, Session
 from shoal_agent.slots import Pulls, Slots
@@ -42,6 +43,7 @@ def main() -> int:
         credentials = Credentials.load(arguments.authority, arguments.certificate, arguments.key)
         identity = identity_of(credentials.certificate)
         journal = Journal(arguments.state)
+        log_store = LogStore(arguments.state / "logs", rules.log_host_mib * 1024**2, rules.log_keep_seconds)
         host = fingerprint(look(arguments.state), rules)
     except (BadConfiguration, NotAnAgent, StateInUse, OSError) as error:
         log.error("cannot start reason=%s", error)
@@ -50,7 +52,7 @@ def main() -> int:
     import uvloop
 
     try:
-        uvloop.run(_serve(arguments, rules, host, credentials, identity, journal))
+        uvloop.run(_serve(arguments, rules, host, credentials, identity, journal, log_store))
     finally:
         journal.close()
     return 0
@@ -77,20 +79,21 @@ async def _serve(
     credentials: Credentials,
     identity: Identity,
     journal: Journal,
+    log_store: LogStore,
 ) -> None:
     ending = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, ending.set)
     incarnation = max(journal.memory.incarnation + 1, time.time_ns() // 1_000_000)
     await journal.append(record.incarnation(incarnation))
-    around = _surroundings(arguments.docker_host, rules, identity, journal)
+    around = _surroundings(arguments.docker_host, rules, identity, journal, log_store)
     remembered = [task.as_task(task_id) for task_id, task in journal.memory.tasks.items()]
     worker = Worker(around, remembered)
     watch = Watch(around, worker)
     caller = Caller(credentials, incarnation, host)
     session = Session(arguments.scheduler.split(","), caller, around, worker, watch)
     log.info("agent began instance=%s version=%s tasks=%d", identity.name, VERSION, len(remembered))
-    work = asyncio.create_task(_work(watch, worker, session))
+    work = asyncio.create_task(_work(watch, worker, session, log_store))
     end = asyncio.create_task(ending.wait())
     await asyncio.wait({work, end}, return_when=asyncio.FIRST_COMPLETED)
     for task in (work, end):
@@ -98,15 +101,17 @@ async def _serve(
     await asyncio.wait({work, end})
     await worker.close()
     await around.pulls.close()
+    await around.log_store.close()
     await around.engine.close()
     log.info("agent ended")
     if not work.cancelled():
         work.result()
 
 
-async def _work(watch: Watch, worker: Worker, session: Session) -> None:
+async def _work(watch: Watch, worker: Worker, session: Session, log_store: LogStore) -> None:
     async with asyncio.TaskGroup() as group:
         group.create_task(watch.run())
+        group.create_task(log_store.run())
         # The first inventory should be whole, but an engine that is down must not keep the agent silent.
         try:
             async with asyncio.timeout(ENGINE_SECONDS):
@@ -120,11 +125,14 @@ async def _work(watch: Watch, worker: Worker, session: Session) -> None:
         group.create_task(session.run())
 
 
-def _surroundings(docker_host: str, rules: Configuration, identity: Identity, journal: Journal) -> Surroundings:
+def _surroundings(
+    docker_host: str, rules: Configuration, identity: Identity, journal: Journal, log_store: LogStore
+) -> Surroundings:
     engine = DockerEngine(docker_host)
     return Surroundings(
         engine=engine,
         journal=journal,
+        log_store=log_store,
         reporter=Reporter(),
         rules=rules,
         owner=Owner(identity.cluster, identity.name, journal.memory.epoch),

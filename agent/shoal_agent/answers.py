@@ -11,6 +11,7 @@ from shoal_agent.engine import EngineFacts, Event, Inspected, Listed, Port
 Answer = Mapping[str, Any]
 
 # Nanoseconds are more than datetime reads, and an old engine writes times as it prints them: with a space.
+_SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?([kmgt]?)i?b?")
 _TIME = re.compile(r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(\.\d+)?\s*(Z|[+-]\d\d:?\d\d)?")
 
 # The engine's words for health; a listing has them in brackets behind how long the container is up.
@@ -31,6 +32,16 @@ def milliseconds(text: str | None) -> int | None:
     zone = "+00:00" if zone in (None, "Z") else zone
     moment = datetime.fromisoformat(f"{day}T{clock}{zone}").astimezone(UTC)
     return int(moment.timestamp()) * 1000 + int(float(fraction or 0) * 1000)
+
+
+def size_bytes(text: str) -> int | None:
+    """A size as the engine's log options have it; None if it is none, or without a limit.
+
+    >>> size_bytes("10m")
+    10485760
+    """
+    found = _SIZE.fullmatch(text.strip().lower())
+    return int(float(found[1]) * 1024 ** " kmgt".index(found[2] or " ")) if found else None
 
 
 def listed(answer: Answer) -> Listed:
@@ -58,7 +69,15 @@ def inspected(answer: Answer) -> Inspected:
         stop_timeout_seconds=config.get("StopTimeout"),
         health_status=_HEALTH.get((state.get("Health") or {}).get("Status", "none")) if status == "running" else None,
         image=config.get("Image") or "",
+        log_bytes_max=_log_bytes_max((answer.get("HostConfig") or {}).get("LogConfig") or {}),
     )
+
+
+def _log_bytes_max(log: Mapping[str, Any]) -> int | None:
+    options = log.get("Config") or {}
+    size = size_bytes(options.get("max-size", ""))
+    files = options.get("max-file", "1")
+    return size * int(files) if size is not None and log.get("Type") == "json-file" and files.isdigit() else None
 
 
 def _ports(bindings: Mapping[str, Any]) -> tuple[Port, ...]:

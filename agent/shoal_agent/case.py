@@ -11,6 +11,7 @@ from shoal_agent.configuration import Configuration
 from shoal_agent.engine import Engine
 from shoal_agent.journal import Journal
 from shoal_agent.labels import Owner
+from shoal_agent.log_store import LogStore
 from shoal_agent.reporter import Reporter
 from shoal_agent.slots import Pulls, Slots
 from shoal_agent.specification import Specification, specification
@@ -27,6 +28,7 @@ class Surroundings:
 
     engine: Engine
     journal: Journal
+    log_store: LogStore
     reporter: Reporter
     rules: Configuration
     owner: Owner

@@ -11,6 +11,9 @@ from shoal import attributes, requirements
 
 RESERVED_PORTS = (22, 2375, 2376)
 
+# Those that the engine brings and ECS or the engine's own documentation names; awslogs is served by this host.
+LOG_DRIVERS = ("json-file", "local", "none", "syslog", "journald", "gelf", "fluentd", "splunk")
+
 # A scheduler takes 100 attributes and 40 resources of an agent, with those that every instance has.
 ATTRIBUTES_MAX = 80
 RESOURCES_MAX = 30
@@ -59,6 +62,13 @@ class Configuration:
 
     # "first-last" for host ports the task leaves open; absent means that the engine chooses.
     dynamic_ports: str | None = None
+
+    # Logs: what the engine keeps of one container, unless its definition says otherwise; what is kept of all that
+    # have been removed, and for how long; the engine's drivers that tasks may name.
+    log_container_mib: int = 30
+    log_host_mib: int = 1024
+    log_keep_seconds: float = 7 * 86_400.0
+    log_drivers: tuple[str, ...] = LOG_DRIVERS
 
     concurrent_starts: int = 8
     concurrent_pulls: int = 3
@@ -186,6 +196,14 @@ def _os_family(key: str, value: object) -> str:
     return text
 
 
+def _log_drivers(key: str, value: object) -> tuple[str, ...]:
+    names = _texts(key, value)
+    for position, name in enumerate(names):
+        if name not in LOG_DRIVERS:
+            raise BadConfiguration(f"{key}[{position}]", f"must be one of {', '.join(LOG_DRIVERS)}")
+    return names
+
+
 def _gpus(key: str, value: object) -> tuple[str, ...]:
     ids = _texts(key, value)
     for position, gpu in enumerate(ids):
@@ -220,6 +238,10 @@ _READERS: Mapping[str, Any] = {
     "allow_privileged": _flag,
     "allow_host_namespaces": _flag,
     "dynamic_ports": _port_range,
+    "log_container_mib": _positive,
+    "log_host_mib": _positive,
+    "log_keep_seconds": _seconds,
+    "log_drivers": _log_drivers,
     "concurrent_starts": _positive,
     "concurrent_pulls": _positive,
     "dead_container_keep_seconds": _seconds,

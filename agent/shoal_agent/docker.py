@@ -33,6 +33,7 @@ from shoal_agent.engine import (
     NameConflict,
 )
 from shoal_agent.lines import LineReader
+from shoal_agent.log_position import Position, Resumption, following
 
 PING_SECONDS = 5.0
 LOOK_SECONDS = 15.0
@@ -145,23 +146,31 @@ class DockerEngine:
     async def logs(
         self, container: str, *, follow: bool, since: float | None, tail: int | None
     ) -> AsyncGenerator[LogLine, None]:
-        tty = (await self.inspect(container)).tty
-        newest, repeated = (time.time() * 1000 if tail == 0 else None), 0
+        tty, began = (await self.inspect(container)).tty, time.time()
+        last: Position | None = None
         async with aclosing(self._log_stream(container, tty, follow, since, tail)) as stream:
             async for found in stream:
-                repeated = repeated + 1 if newest is not None and found.at <= newest else 1
-                newest = max(found.at, newest or 0)
+                last = following(last, found)
                 yield found
         if not follow:
             return
         # The engine ends a followed stream before it has flushed what the container wrote without a line end.
-        again = since if newest is None else newest / 1000
-        async with aclosing(self._log_stream(container, tty, False, again, None)) as stream:
-            async for found in stream:
-                if newest is not None and found.at <= newest and repeated > 0:
-                    repeated -= 1
-                    continue
+        if last is None:
+            async for found in self._log_stream(container, tty, False, since if tail is None else began, None):
                 yield found
+            return
+        rest = Resumption(last)
+        async with aclosing(self._log_stream(container, tty, False, last.since, None)) as stream:
+            async for found in stream:
+                for line in rest.feed(found):
+                    yield line
+
+    async def log_bytes(self, container: str) -> AsyncGenerator[bytes, None]:
+        params = {"stdout": "true", "stderr": "true", "timestamps": "true"}
+        patience = aiohttp.ClientTimeout(sock_connect=CONNECT_SECONDS, sock_read=LOOK_SECONDS)
+        async with self._answer(f"containers/{container}/logs", patience, params=params) as response:
+            async for chunk in response.content.iter_any():
+                yield chunk
 
     async def _log_stream(
         self, container: str, tty: bool, follow: bool, since: float | None, tail: int | None

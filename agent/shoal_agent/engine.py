@@ -103,6 +103,9 @@ class Inspected:
     health_status: str | None = None
     image: str = ""
 
+    # What of its output the engine keeps at most; None if that is not bounded, or not known.
+    log_bytes_max: int | None = None
+
 
 @dataclass(frozen=True, slots=True)
 class EngineFacts:
@@ -129,11 +132,17 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class LogLine:
-    """One line without its end. `stream` is stdout or stderr, `at` milliseconds since the epoch."""
+    """One line without its end. `stream` is stdout or stderr, `at` milliseconds since the epoch, `nanos` the same
+    moment in nanoseconds, if the engine tells it so exactly."""
 
     stream: str
     at: int
     text: bytes
+    nanos: int = 0
+
+    @property
+    def moment(self) -> int:
+        return self.nanos or self.at * 1_000_000
 
 
 class Engine(Protocol):
@@ -182,6 +191,10 @@ class Engine(Protocol):
 
     def logs(
         self, container: str, *, follow: bool, since: float | None, tail: int | None
-    ) -> AsyncGenerator[LogLine, None]: ...
+    ) -> AsyncGenerator[LogLine, None]:
+        """In the order in which the engine has them, which is not quite that of their times. `since` in seconds."""
+
+    def log_bytes(self, container: str) -> AsyncGenerator[bytes, None]:
+        """All the engine has of a container's output now, as lines.py reads it."""
 
     async def close(self) -> None: ...

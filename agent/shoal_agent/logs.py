@@ -1,11 +1,13 @@
 """Answers a log request: a stream of its own, opened by the agent, that carries one container's output.
 
-The engine is read only as fast as the scheduler takes: a bounded queue lies between, and a full one stops the
-reading. What waits goes together, up to 64 KiB a message.
+It comes from the engine while the container is there, and from the log store once it is not (log_source.py). It is
+read only as fast as the scheduler takes: a bounded queue lies between, and a full one stops the reading. What waits
+goes together, up to 64 KiB a message.
 """
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 
@@ -14,10 +16,11 @@ from google.rpc import status_pb2
 from shoal import arn
 from shoal.v1 import agent_pb2, agent_pb2_grpc, log_pb2
 
-from shoal_agent import labels
+from shoal_agent import log_source
 from shoal_agent.case import Surroundings
 from shoal_agent.engine import ContainerGone, EngineError, LogLine
-from shoal_agent.task import ABSENT, Task
+from shoal_agent.log_position import NOTICE, Position, following, parse_position
+from shoal_agent.log_source import Unreadable, Wanted
 from shoal_agent.worker import Worker
 
 log = logging.getLogger(__name__)
@@ -27,15 +30,10 @@ LINES_WAITING_MAX = 512
 STREAMS_MAX = 64
 
 # A line has a few bytes of its own beside its text.
-_LINE_OVERHEAD_BYTES = 48
+_LINE_OVERHEAD_BYTES = 88
 
-
-class Unreadable(Exception):  # noqa: N818 - reads as what it says
-    """Why there are no logs; `code` is gRPC's."""
-
-    def __init__(self, code: grpc.StatusCode, message: str) -> None:
-        super().__init__(message)
-        self.status = status_pb2.Status(code=code.value[0], message=message)
+# A reader takes at most half of one core: after each message it rests for as long as that was work.
+REST_SECONDS_MAX = 0.1
 
 
 class Logs:
@@ -59,57 +57,46 @@ class Logs:
         try:
             if self._open > STREAMS_MAX:
                 raise Unreadable(grpc.StatusCode.RESOURCE_EXHAUSTED, "too many logs of this instance are being read")
-            name, container = await self._find(wanted.request)
-            async for batch in _batches(self._lines(container, wanted.request)):
-                yield agent_pb2.LogChunk(events=[_event(name, line) for line in batch])
+            asked = _wanted(wanted.request)
+            source = await log_source.find(self._around, self._worker, arn.short(wanted.request.task), asked)
+            before: Position | None = None
+            began = time.thread_time()
+            async for batch in _batches(log_source.lines(self._around, source, asked)):
+                events = []
+                for line in batch:
+                    before = before if line.stream == NOTICE else following(before, line)
+                    events.append(_event(source.container, line, before))
+                yield agent_pb2.LogChunk(events=events)
+                began = await _rest(began)
             yield agent_pb2.LogChunk(last=True)
         except Unreadable as reason:
-            yield agent_pb2.LogChunk(error=reason.status)
+            yield agent_pb2.LogChunk(error=status_pb2.Status(code=reason.code.value[0], message=str(reason)))
         except EngineError as error:
             gone = isinstance(error, ContainerGone)
             code = grpc.StatusCode.NOT_FOUND if gone else grpc.StatusCode.UNAVAILABLE
-            yield agent_pb2.LogChunk(error=Unreadable(code, f"the engine gives no logs: {error.message}").status)
-
-    def _lines(self, container: str, wanted: log_pb2.ReadLogsRequest) -> AsyncGenerator[LogLine, None]:
-        return self._around.engine.logs(
-            container,
-            follow=wanted.follow,
-            since=wanted.since / 1000 if wanted.HasField("since") else None,
-            tail=wanted.tail if wanted.HasField("tail") else None,
-        )
-
-    async def _find(self, wanted: log_pb2.ReadLogsRequest) -> tuple[str, str]:
-        """The container's name in its task and its name in the engine; for a follower, once it is there."""
-        task_id = arn.short(wanted.task)
-        lane = self._worker.lane(task_id)
-        if lane is None:
-            if not wanted.container:
-                raise Unreadable(grpc.StatusCode.NOT_FOUND, "the task's containers are gone, and their logs with them")
-            return wanted.container, labels.container_name(self._around.owner.cluster, task_id, wanted.container)
-        name = wanted.container or _default_container(lane.task)
-        while wanted.follow and not lane.over and lane.task.outcome is None:
-            seen = lane.seen(name)
-            if seen is not None and seen.status != ABSENT:
-                break
-            await lane.stepped()
-        seen = lane.seen(name)
-        if seen is None or seen.status == ABSENT:
-            state = "has removed it already" if lane.task.launched else "has not made it yet"
-            raise Unreadable(grpc.StatusCode.NOT_FOUND, f"no container {name!r} of this task: the instance {state}")
-        return name, seen.runtime_id or labels.container_name(self._around.owner.cluster, task_id, name)
+            message = f"the engine gives no logs: {error.message}"
+            yield agent_pb2.LogChunk(error=status_pb2.Status(code=code.value[0], message=message))
 
 
-def _default_container(task: Task) -> str:
-    """The only one, or the first that is essential."""
-    essential = [plan.name for plan in task.containers if plan.essential]
-    names = essential or [plan.name for plan in task.containers]
-    if not names:
-        raise Unreadable(grpc.StatusCode.NOT_FOUND, "the task has no containers here yet")
-    return names[0]
+async def _rest(began: float) -> float:
+    """For as long as the loop has worked since `began`; returns when that began anew."""
+    await asyncio.sleep(min(REST_SECONDS_MAX, time.thread_time() - began))
+    return time.thread_time()
 
 
-def _event(container: str, line: LogLine) -> log_pb2.LogEvent:
-    return log_pb2.LogEvent(container=container, stream=line.stream, timestamp=line.at, message=line.text)
+def _wanted(request: log_pb2.ReadLogsRequest) -> Wanted:
+    return Wanted(
+        container=request.container,
+        follow=request.follow,
+        since=request.since / 1000 if request.HasField("since") else None,
+        tail=request.tail if request.HasField("tail") else None,
+        after=parse_position(request.after),
+    )
+
+
+def _event(container: str, line: LogLine, position: Position | None) -> log_pb2.LogEvent:
+    at = str(position) if position is not None and line.stream != NOTICE else None
+    return log_pb2.LogEvent(container=container, stream=line.stream, timestamp=line.at, message=line.text, position=at)
 
 
 class _Later:

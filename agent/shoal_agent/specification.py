@@ -1,8 +1,7 @@
 """A container definition and its overrides as the body of the engine's create call. Pure.
 
 Where the words come from: field names of ECS's RegisterTaskDefinition on one side, of Docker Engine API 1.41 on
-the other. Log drivers other than json-file are mapped to it, so that logs can be read here; it is bounded (30 MiB
-a container) unless the definition says otherwise. Nothing is taken from the agent: no environment, no oom score.
+the other. Nothing is taken from the agent: no environment, no oom score.
 """
 
 import hashlib
@@ -19,6 +18,7 @@ from shoal_agent.configuration import Configuration
 from shoal_agent.environment_files import file_variables
 from shoal_agent.gpus import device_requests, environment
 from shoal_agent.labels import Owner
+from shoal_agent.log_configuration import log_configuration
 from shoal_agent.mounts import as_binds, mounts, must_exist, task_volumes
 from shoal_agent.permissions import check_task, privileges
 from shoal_agent.plan import listed, plans
@@ -31,8 +31,6 @@ Document = Mapping[str, Any]
 
 CPU_SHARES_MIN = 2
 MIB = 1024 * 1024
-_LOG_LIMITS = {"max-size": "10m", "max-file": "3"}
-_LOG_OPTIONS = frozenset({"max-size", "max-file", "labels", "labels-regex", "env", "env-regex", "tag", "compress"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +94,7 @@ def _specification(
         **_files(definition, container, wanted.task_id, owner, rules),
         **_kernel(definition, container),
         **privileges(container, rules),
-        "LogConfig": _logs(container),
+        "LogConfig": log_configuration(container, rules),
         "RestartPolicy": {"Name": "no"},
         "OomScoreAdj": 0,
     }
@@ -249,13 +247,6 @@ def _kernel(definition: Document, container: Document) -> dict[str, Any]:
         "PidMode": "host" if definition.get("pidMode") == "host" else "",
         "IpcMode": definition["ipcMode"] if definition.get("ipcMode") in ("host", "none") else "private",
     }
-
-
-def _logs(container: Document) -> Document:
-    wanted = container.get("logConfiguration", {})
-    options = wanted.get("options", {}) if wanted.get("logDriver") == "json-file" else {}
-    kept = {key: value for key, value in options.items() if key in _LOG_OPTIONS}
-    return {"Type": "json-file", "Config": _LOG_LIMITS | kept}
 
 
 def _labels(

@@ -239,10 +239,15 @@ async def finish(case: Case, outcome: Report) -> None:
     except JournalFault as fault:  # told all the same: a restart would find it out again from the container
         log.error("outcome not on disk task=%s error=%s", case.task.id, fault)
     case.task = replace(case.task, outcome=outcome)
+    for name, seen in case.view.seen.items():
+        if _wrote(seen):
+            case.around.log_store.keep_soon(case.around.engine, case.task.id, name, case.handle(name))
     log.info("stopped task=%s code=%s reason=%s", case.task.id, outcome.stop_code, outcome.stopped_reason)
 
 
 async def remove(case: Case, name: str) -> None:
+    if _wrote(case.view.seen[name]):
+        await case.around.log_store.keep(case.around.engine, case.task.id, name, case.handle(name))
     await case.around.engine.remove(case.handle(name))
     case.see(name, replace(case.view.seen[name], status=ABSENT))
     if not machine.holds_containers(case.task, case.view):
@@ -256,3 +261,8 @@ async def note_failure(case: Case, name: str) -> None:
     essential = any(plan.name == name and plan.essential for plan in case.task.containers)
     if name in case.task.failures and not essential:
         await case.around.journal.append(record.failed(case.task.id, name, case.task.failures[name]))
+
+
+def _wrote(seen: Seen) -> bool:
+    """It may have: it ran, and is still there to be asked."""
+    return seen.status == EXITED and seen.started_at is not None

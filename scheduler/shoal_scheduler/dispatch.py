@@ -29,6 +29,7 @@ class LogsWanted:
     follow: bool = False
     since: int | None = None
     tail: int | None = None
+    after: str = ""
 
 
 @dataclass(slots=True)

@@ -1,6 +1,7 @@
 """The agent as a process on a real engine: killed, its memory damaged, and what it weighs."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import sys
@@ -15,6 +16,7 @@ from shoal.v1 import agent_pb2, log_pb2
 from tests.ground.certificates import Certificates
 from tests.ground.engine import Engine
 from tests.ground.images import BUSYBOX
+from tests.ground.waiting import wait_until
 from tests.unit.agent.rig import definition as document
 from tests.unit.agent.scheduler import FakeScheduler, definition
 
@@ -25,6 +27,8 @@ ARN = "arn:shoal:ecs:local:000000000000:task-definition/t:1"
 COMMAND = ["sh", "-c", "echo hello; sleep 1000"]
 RSS_MIB_MAX = 80.0
 ADOPTION_SECONDS_MAX = 5.0
+OTHER_TASK_SECONDS_MAX = 10.0
+MIB = 1024 * 1024
 
 
 class AgentProcess:
@@ -63,6 +67,11 @@ class AgentProcess:
         status = Path(f"/proc/{self.pid}/status").read_text()
         return int(status.partition("VmRSS:")[2].split()[0]) / 1024
 
+    @property
+    def cpu_seconds(self) -> float:
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def containers(self) -> dict[str, str]:
         """When each of its containers was started, by the container's name."""
         mine = f"label=shoal.instance={self.instance}"
@@ -93,8 +102,8 @@ async def agent(
         engine.docker("rm", "--force", name)
 
 
-def wanted(task_id: str, last_status: str = "PENDING") -> agent_pb2.Assignment:
-    entry = agent_pb2.Assignment(task_id=task_id, task_definition_arn=ARN, desired_status="RUNNING", fence=1)
+def wanted(task_id: str, last_status: str = "PENDING", arn: str = ARN) -> agent_pb2.Assignment:
+    entry = agent_pb2.Assignment(task_id=task_id, task_definition_arn=arn, desired_status="RUNNING", fence=1)
     entry.last_status = last_status
     return entry
 
@@ -174,6 +183,53 @@ async def test_logs_come_from_a_real_container(agent: AgentProcess, scheduler: F
 
     await scheduler.until(events)
     assert [(event.container, event.stream, event.message) for event in events()] == [("web", "stdout", b"hello")]
+
+
+def size_bytes(log: Path) -> int:
+    """Of all the engine's files of one container's output."""
+    total = 0
+    for file in log.parent.glob("*.log*"):
+        with contextlib.suppress(FileNotFoundError):  # it is rotated just now
+            total += file.stat().st_size
+    return total
+
+
+@pytest.mark.parametrize("mib", [200, pytest.param(10 * 1024, marks=pytest.mark.slow)])
+async def test_a_task_that_writes_at_full_speed_harms_nobody(
+    agent: AgentProcess, scheduler: FakeScheduler, engine: Engine, mib: int
+) -> None:
+    """Its log stays within the cap, the agent has nothing to do with it, another task comes and goes meanwhile."""
+    await scheduler.until(lambda: scheduler.sessions)
+    noisy, other = uuid.uuid4().hex, uuid.uuid4().hex
+    script = f"sleep 0.5; yes {'x' * 1000} | head -c {mib}m; echo; echo end"
+    noisy_arn, other_arn = f"{ARN}0", f"{ARN}1"
+    defined = [
+        definition(document(["sh", "-c", script], image=BUSYBOX, stopTimeout=1), noisy_arn),
+        definition(document(["sh", "-c", "echo hello; exit 3"], image=BUSYBOX, stopTimeout=1), other_arn),
+    ]
+    await scheduler.say(wanted(noisy, arn=noisy_arn), definitions=defined[:1])
+    await scheduler.report(noisy, "RUNNING")
+    before, began = agent.cpu_seconds, time.monotonic()
+    log = Path(engine.docker("inspect", "--format", "{{.LogPath}}", f"default.{noisy}.web"))
+    await wait_until(lambda: size_bytes(log) >= 10 * MIB, timeout_seconds=60)
+    asked = time.monotonic()
+    await scheduler.say(wanted(other, arn=other_arn), definitions=defined[1:])
+    assert (await scheduler.report(other, "STOPPED")).containers[0].exit_code == 3
+    assert time.monotonic() - asked <= OTHER_TASK_SECONDS_MAX
+    sizes = []
+    while scheduler.sessions[-1].reports[noisy].last_status == "RUNNING":
+        sizes.append(size_bytes(log))
+        await asyncio.sleep(0.5)
+    used = (agent.cpu_seconds - before) / (time.monotonic() - began)
+    print(f"written_mib={mib} seconds={time.monotonic() - began:.1f} cpu_share={used:.3f} rss_mib={agent.rss_mib:.0f}")
+    assert max(sizes, default=0) <= 31 * MIB
+    assert used <= 0.1 and agent.rss_mib <= RSS_MIB_MAX
+    await scheduler.ask_for_logs("a", log_pb2.ReadLogsRequest(task=noisy))
+    await scheduler.until(lambda: "a" in scheduler.logs_ended, 120.0)
+    events = [event for chunk in scheduler.logs["a"] for event in chunk.events]
+    assert events[0].stream == "notice" and b"keeps the last 30 MiB of a container" in events[0].message
+    assert events[-1].message == b"end" and len(events) > 15_000
+    assert agent.rss_mib <= RSS_MIB_MAX
 
 
 async def test_an_agent_killed_again_and_again_runs_each_task_once(

@@ -53,6 +53,7 @@ class State:
     agent_attributes: list[resource_pb2.Attribute] = field(default_factory=list)
     requests: list[Any] = field(default_factory=list)
     logs: list[log_pb2.LogEvent] = field(default_factory=list)
+    task_logs: dict[str, list[log_pb2.LogEvent]] = field(default_factory=dict)  # of some tasks, others
     failures: list[resource_pb2.Failure] = field(default_factory=list)
     warnings: list[task_definition_pb2.Warning] = field(default_factory=list)
     unavailable: int = 0  # how many calls are answered as a follower does
@@ -148,7 +149,9 @@ class ClusterService(cluster_pb2_grpc.ClusterServicer):
         arns = [
             task.task_arn
             for task in self.state.tasks.values()
-            if task.desired_status == (request.desired_status or "RUNNING") and request.family in ("", family_of(task))
+            if task.desired_status == (request.desired_status or "RUNNING")
+            and request.family in ("", family_of(task))
+            and request.group in ("", task.group)
         ]
         page, token = self._page(arns, request)
         return task_pb2.ListTasksResponse(task_arns=page, next_token=token)
@@ -186,8 +189,10 @@ class ClusterService(cluster_pb2_grpc.ClusterServicer):
 
     def ReadLogs(self, request: Any, context: Any) -> Iterator[Any]:
         self._begin(request, context)
-        for event in self.state.logs:
-            if event.timestamp >= request.since:
+        at_once = int(request.after.partition(".")[2] or 0)
+        for number, event in enumerate(self.state.task_logs.get(request.task, self.state.logs), 1):
+            if event.timestamp >= request.since and number > at_once:
+                event.position = f"{event.timestamp * 1_000_000}.{number}"
                 yield log_pb2.ReadLogsResponse(events=[event])
                 self._break(context)
 

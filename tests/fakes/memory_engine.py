@@ -10,6 +10,7 @@ import itertools
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from shoal_agent.engine import (
@@ -204,6 +205,14 @@ class MemoryEngine:
         chosen = [line for line in box.output if since is None or line.at >= since * 1000]
         for line in chosen if tail is None else chosen[len(chosen) - min(tail, len(chosen)) :]:
             yield line
+
+    async def log_bytes(self, container: str) -> AsyncGenerator[bytes, None]:
+        box = await self._find("log_bytes", container)
+        for line in box.output:
+            moment = datetime.fromtimestamp(line.at / 1000, UTC)
+            text = f"{moment:%Y-%m-%dT%H:%M:%S}.{line.at % 1000:03d}000000Z ".encode() + line.text + b"\n"
+            number = 2 if line.stream == "stderr" else 1
+            yield bytes([number, 0, 0, 0]) + len(text).to_bytes(4, "big") + text
 
     async def close(self) -> None:
         self.hang_up()

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import click
 
 from shoal import arn, errors
-from shoal.cli import follow, logs, tasks, text
+from shoal.cli import follow, log_sources, log_streams, tasks, text
 from shoal.cli.failures import INTERRUPTED, NO_EXIT_CODE, warn
 from shoal.cli.session import Session
 from shoal.v1 import log_pb2, task_pb2
@@ -62,7 +62,7 @@ async def _watch(session: Session, task_ids: Sequence[str], shows_logs: bool) ->
             _say_it_waits(session, task, len(task_ids))
         session.progress.say(_line(task) if len(task_ids) == 1 else _summary(statuses, len(task_ids)))
         if shows_logs and output is None and _has_output(task):
-            output = asyncio.create_task(_copy(session, task_id))
+            output = asyncio.create_task(_copy(session, task))
     if output is not None:
         await _finish(output)
     session.progress.end()
@@ -81,10 +81,10 @@ def _say_it_waits(session: Session, task: task_pb2.Task, count: int) -> None:
     session.progress.begin()
 
 
-async def _copy(session: Session, task_id: str) -> None:
-    request = log_pb2.ReadLogsRequest(cluster=session.cluster, task=task_id, follow=True)
+async def _copy(session: Session, task: task_pb2.Task) -> None:
+    request = log_pb2.ReadLogsRequest(cluster=session.cluster, follow=True)
     try:
-        await logs.copy(session, request)
+        await log_streams.copy(session, log_sources.sources(task), request)
     except errors.ShoalError as error:
         warn(f"the output cannot be shown: {error.message}")
 

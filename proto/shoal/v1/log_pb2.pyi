@@ -28,6 +28,7 @@ class ReadLogsRequest(_message.Message):
     FOLLOW_FIELD_NUMBER: _builtins.int
     SINCE_FIELD_NUMBER: _builtins.int
     TAIL_FIELD_NUMBER: _builtins.int
+    AFTER_FIELD_NUMBER: _builtins.int
     cluster: _builtins.str
     task: _builtins.str
     container: _builtins.str
@@ -37,6 +38,8 @@ class ReadLogsRequest(_message.Message):
     since: _builtins.int
     tail: _builtins.int
     """Only the last lines; absent means all that is kept."""
+    after: _builtins.str
+    """The position of a line that was had already: go on right after it. Stronger than since and tail."""
     def __init__(
         self,
         *,
@@ -46,11 +49,14 @@ class ReadLogsRequest(_message.Message):
         follow: _builtins.bool | None = ...,
         since: _builtins.int | None = ...,
         tail: _builtins.int | None = ...,
+        after: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_cluster", b"_cluster", "_container", b"_container", "_follow", b"_follow", "_since", b"_since", "_tail", b"_tail", "_task", b"_task", "cluster", b"cluster", "container", b"container", "follow", b"follow", "since", b"since", "tail", b"tail", "task", b"task"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_after", b"_after", "_cluster", b"_cluster", "_container", b"_container", "_follow", b"_follow", "_since", b"_since", "_tail", b"_tail", "_task", b"_task", "after", b"after", "cluster", b"cluster", "container", b"container", "follow", b"follow", "since", b"since", "tail", b"tail", "task", b"task"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cluster", b"_cluster", "_container", b"_container", "_follow", b"_follow", "_since", b"_since", "_tail", b"_tail", "_task", b"_task", "cluster", b"cluster", "container", b"container", "follow", b"follow", "since", b"since", "tail", b"tail", "task", b"task"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_after", b"_after", "_cluster", b"_cluster", "_container", b"_container", "_follow", b"_follow", "_since", b"_since", "_tail", b"_tail", "_task", b"_task", "after", b"after", "cluster", b"cluster", "container", b"container", "follow", b"follow", "since", b"since", "tail", b"tail", "task", b"task"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__after: _TypeAlias = _typing.Literal["after"]  # noqa: Y015
+    _WhichOneofArgType__after: _TypeAlias = _typing.Literal["_after", b"_after"]  # noqa: Y015
     _WhichOneofReturnType__cluster: _TypeAlias = _typing.Literal["cluster"]  # noqa: Y015
     _WhichOneofArgType__cluster: _TypeAlias = _typing.Literal["_cluster", b"_cluster"]  # noqa: Y015
     _WhichOneofReturnType__container: _TypeAlias = _typing.Literal["container"]  # noqa: Y015
@@ -63,6 +69,8 @@ class ReadLogsRequest(_message.Message):
     _WhichOneofArgType__tail: _TypeAlias = _typing.Literal["_tail", b"_tail"]  # noqa: Y015
     _WhichOneofReturnType__task: _TypeAlias = _typing.Literal["task"]  # noqa: Y015
     _WhichOneofArgType__task: _TypeAlias = _typing.Literal["_task", b"_task"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__after) -> _WhichOneofReturnType__after | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__cluster) -> _WhichOneofReturnType__cluster | None: ...
     @_typing.overload
@@ -88,12 +96,15 @@ class LogEvent(_message.Message):
     STREAM_FIELD_NUMBER: _builtins.int
     TIMESTAMP_FIELD_NUMBER: _builtins.int
     MESSAGE_FIELD_NUMBER: _builtins.int
+    POSITION_FIELD_NUMBER: _builtins.int
     container: _builtins.str
     stream: _builtins.str
-    """"stdout" or "stderr"."""
+    """"stdout" or "stderr"; "notice" is no output but what is to be said of it, such as that some is missing."""
     timestamp: _builtins.int
     message: _builtins.bytes
     """One line without its line end."""
+    position: _builtins.str
+    """Where in the container's output this is: the same in every reading. Absent for a notice."""
     def __init__(
         self,
         *,
@@ -101,15 +112,18 @@ class LogEvent(_message.Message):
         stream: _builtins.str | None = ...,
         timestamp: _builtins.int | None = ...,
         message: _builtins.bytes | None = ...,
+        position: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_container", b"_container", "_message", b"_message", "_stream", b"_stream", "_timestamp", b"_timestamp", "container", b"container", "message", b"message", "stream", b"stream", "timestamp", b"timestamp"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_container", b"_container", "_message", b"_message", "_position", b"_position", "_stream", b"_stream", "_timestamp", b"_timestamp", "container", b"container", "message", b"message", "position", b"position", "stream", b"stream", "timestamp", b"timestamp"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_container", b"_container", "_message", b"_message", "_stream", b"_stream", "_timestamp", b"_timestamp", "container", b"container", "message", b"message", "stream", b"stream", "timestamp", b"timestamp"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_container", b"_container", "_message", b"_message", "_position", b"_position", "_stream", b"_stream", "_timestamp", b"_timestamp", "container", b"container", "message", b"message", "position", b"position", "stream", b"stream", "timestamp", b"timestamp"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__container: _TypeAlias = _typing.Literal["container"]  # noqa: Y015
     _WhichOneofArgType__container: _TypeAlias = _typing.Literal["_container", b"_container"]  # noqa: Y015
     _WhichOneofReturnType__message: _TypeAlias = _typing.Literal["message"]  # noqa: Y015
     _WhichOneofArgType__message: _TypeAlias = _typing.Literal["_message", b"_message"]  # noqa: Y015
+    _WhichOneofReturnType__position: _TypeAlias = _typing.Literal["position"]  # noqa: Y015
+    _WhichOneofArgType__position: _TypeAlias = _typing.Literal["_position", b"_position"]  # noqa: Y015
     _WhichOneofReturnType__stream: _TypeAlias = _typing.Literal["stream"]  # noqa: Y015
     _WhichOneofArgType__stream: _TypeAlias = _typing.Literal["_stream", b"_stream"]  # noqa: Y015
     _WhichOneofReturnType__timestamp: _TypeAlias = _typing.Literal["timestamp"]  # noqa: Y015
@@ -118,6 +132,8 @@ class LogEvent(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__container) -> _WhichOneofReturnType__container | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__message) -> _WhichOneofReturnType__message | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__position) -> _WhichOneofReturnType__position | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__stream) -> _WhichOneofReturnType__stream | None: ...
     @_typing.overload

@@ -188,5 +188,6 @@ def log_request_message(wanted: LogsWanted) -> pb.SchedulerMessage:
         follow=wanted.follow,
         since=wanted.since,
         tail=wanted.tail,
+        after=wanted.after or None,
     )
     return pb.SchedulerMessage(log_request=pb.LogRequest(request_id=wanted.request_id, request=request))

@@ -1,6 +1,7 @@
 """Logs of a task: the agent of its instance opens a stream and sends them through here."""
 
 import asyncio
+import re
 from collections.abc import AsyncGenerator, AsyncIterator
 
 import grpc
@@ -21,6 +22,8 @@ FIRST_ANSWER_SECONDS = 10.0
 # Several wait for a slow reader, of each reading.
 CHUNK_BYTES_MAX = 1024 * 1024
 
+_POSITION = re.compile(r"[0-9]{1,19}\.[0-9]{1,9}")
+
 
 async def read(
     plane: ControlPlane, request: log_pb2.ReadLogsRequest, _caller: Identity
@@ -28,11 +31,13 @@ async def read(
     for name in ("since", "tail"):
         if getattr(request, name) < 0:
             raise invalid_field(name, "must not be negative.")
+    if request.after and not _POSITION.fullmatch(request.after):
+        raise invalid_field("after", "must be the position of a line, as ReadLogs gave it.")
     task = find(Overlay(plane.tables), cluster_name(request), required(request, "task", "task"))
     names = [state.name for state in task.containers]
     if request.container and request.container not in names:
         raise invalid_field("container", f"the task has no container {request.container!r}: {', '.join(names)}.")
-    if task.stop_code == "TaskFailedToStart":
+    if task.stop_code == "TaskFailedToStart" and all(state.exit_code is None for state in task.containers):
         raise Refused("not_found", f"The task never started, so it wrote nothing: {task.stopped_reason}")
     if task.instance not in plane.tables.sessions:
         raise Unavailable("The instance of the task is not connected: its logs can be read when it is back.")
@@ -44,6 +49,7 @@ async def read(
         follow=request.follow,
         since=request.since if request.HasField("since") else None,
         tail=request.tail if request.HasField("tail") else None,
+        after=request.after,
     )
     try:
         plane.dispatch.ask_logs(task.instance, wanted)

@@ -10,6 +10,7 @@ from shoal.problems import Problem, member, quoted
 
 from shoal_scheduler.api.validate_image import image_problems
 from shoal_scheduler.api.validate_linux import linux_problems
+from shoal_scheduler.api.validate_logs import log_problems
 from shoal_scheduler.api.validate_names import name_problems
 from shoal_scheduler.api.validate_network import network_problems
 from shoal_scheduler.api.validate_requirements import requirement_problems
@@ -29,7 +30,6 @@ from shoal_scheduler.api.validate_values import (
 from shoal_scheduler.api.validate_volumes import mount_problems
 from shoal_scheduler.model.ask import MEMORY_MIB_MIN
 
-LOG_DRIVERS = ("json-file", "syslog", "journald", "gelf", "fluentd", "awslogs", "splunk", "awsfirelens")
 CPU_UNITS_MAX = 196_608
 MEMORY_MIB_MAX = 64 * 1024 * 1024
 TIMEOUT_SECONDS_MAX = 86_400
@@ -53,7 +53,7 @@ def container_problems(path: str, container: Document, definition: Document) -> 
     yield from linux_problems(path, container, definition)
     yield from _health_problems(f"{path}.healthCheck", container.get("healthCheck"))
     yield from _restart_problems(f"{path}.restartPolicy", container.get("restartPolicy"))
-    yield from _log_problems(f"{path}.logConfiguration", container.get("logConfiguration"))
+    yield from log_problems(f"{path}.logConfiguration", container.get("logConfiguration"))
     accelerators = [device.get("deviceName") for device in definition.get("inferenceAccelerators", ())]
     yield from requirement_problems(path, container, accelerators)
     yield from _word_problems(path, container)
@@ -152,15 +152,6 @@ def _restart_problems(path: str, policy: Document | None) -> Problems:
     yield from required(path, policy, "enabled")
     yield from at_most(f"{path}.ignoredExitCodes", policy.get("ignoredExitCodes", ()), 50)
     yield from between(f"{path}.restartAttemptPeriod", policy.get("restartAttemptPeriod"), 60, 1800, "seconds")
-
-
-def _log_problems(path: str, log: Document | None) -> Problems:
-    if log is None:
-        return
-    yield from required(path, log, "logDriver")
-    yield from one_of(f"{path}.logDriver", log.get("logDriver"), LOG_DRIVERS)
-    for index, secret in enumerate(log.get("secretOptions", ())):
-        yield from required(f"{path}.secretOptions[{index}]", secret, "name", "valueFrom")
 
 
 def _word_problems(path: str, container: Document) -> Problems:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from shoal import requirements
 from shoal.problems import Problem
 
+from shoal_scheduler.api.validate_logs import log_runnable_problems
 from shoal_scheduler.api.validate_values import Document, Problems
 from shoal_scheduler.api.validate_volumes import VOLUME_KINDS
 
@@ -42,6 +43,8 @@ def _problems(document: Document) -> Problems:
             if container.get(key):
                 yield Problem(f"containerDefinitions[{index}].{key}", f"{why}; register it without")
         yield from unread_file_problems(f"containerDefinitions[{index}].environmentFiles", container)
+        path = f"containerDefinitions[{index}].logConfiguration"
+        yield from log_runnable_problems(path, container.get("logConfiguration", {}))
     yield from device_problems("containerDefinitions", containers)
     for index, volume in enumerate(document.get("volumes", ())):
         for kind in _MANAGED_VOLUMES:

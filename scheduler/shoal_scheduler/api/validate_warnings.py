@@ -5,9 +5,10 @@ Nothing is ignored silently: whatever field has no effect is named, with what ha
 
 from collections.abc import Mapping
 
-from shoal.problems import Problem, member, quoted
+from shoal.problems import Problem, quoted
 from shoal.requirements import PUBLISHED
 
+from shoal_scheduler.api.validate_logs import log_warnings
 from shoal_scheduler.api.validate_runnable import runnable_problems
 from shoal_scheduler.api.validate_values import Document, Problems, is_windows
 
@@ -16,7 +17,6 @@ _POWERFUL_CAPABILITIES = (
     *("ALL", "BPF", "CHECKPOINT_RESTORE", "DAC_READ_SEARCH", "MAC_ADMIN", "MAC_OVERRIDE", "PERFMON"),
     *("SYS_ADMIN", "SYS_BOOT", "SYS_MODULE", "SYS_PTRACE", "SYS_RAWIO", "SYS_TIME"),
 )
-_JSON_FILE_OPTIONS = ("compress", "env", "env-regex", "labels", "labels-regex", "max-file", "max-size", "tag")
 # Ports that instances commonly keep: ssh, the engine, the agent.
 _USUALLY_RESERVED = (22, 2375, 2376, 7600)
 _IF_ALLOWED = "runs only on instances whose agent allows it"
@@ -96,18 +96,7 @@ def _container_warnings(path: str, container: Document) -> Problems:
     for index, file in enumerate(container.get("environmentFiles", ())):
         if file.get("type") == "file":
             yield Problem(f"{path}.environmentFiles[{index}].value", f"{quoted(file['value'])} {_IF_ALLOWED}")
-    log = container.get("logConfiguration", {})
-    if log and log.get("logDriver") != "json-file":
-        yield Problem(
-            f"{path}.logConfiguration",
-            f"{log.get('logDriver')} is not used: logs are kept on the instance by the json-file driver",
-        )
-    else:
-        for key in log.get("options", {}):
-            if key not in _JSON_FILE_OPTIONS:
-                yield Problem(member(f"{path}.logConfiguration.options", key), "has no effect: json-file has no such")
-    if log.get("secretOptions"):
-        yield Problem(f"{path}.logConfiguration.secretOptions", "has no effect: logs are sent nowhere")
+    yield from log_warnings(f"{path}.logConfiguration", container.get("logConfiguration", {}))
     if container.get("privileged"):
         yield Problem(f"{path}.privileged", _IF_ALLOWED)
     for index, option in enumerate(container.get("dockerSecurityOptions", ())):

@@ -11,6 +11,7 @@ from shoal_agent.case import Surroundings
 from shoal_agent.configuration import Configuration
 from shoal_agent.journal import Journal
 from shoal_agent.labels import Owner, container_name
+from shoal_agent.log_store import LogStore
 from shoal_agent.reporter import Reporter
 from shoal_agent.slots import Pulls, Slots
 from shoal_agent.task import Assignment, Report
@@ -51,6 +52,7 @@ class Rig:
         self.around = Surroundings(
             engine=self.engine,
             journal=self.journal,
+            log_store=LogStore(self.folder / "logs", self.rules.log_host_mib * 1024**2, self.rules.log_keep_seconds),
             reporter=Reporter(),
             rules=self.rules,
             owner=Owner(CLUSTER, INSTANCE, self.epoch),
@@ -77,6 +79,7 @@ class Rig:
         await asyncio.gather(*self._running, return_exceptions=True)
         await self.worker.close()
         await self.around.pulls.close()
+        await self.around.log_store.close()
         if isinstance(self.engine, MemoryEngine):
             self.engine.hang_up()
         self.journal.close()

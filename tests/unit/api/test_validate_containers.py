@@ -82,6 +82,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"restartPolicy": {"enabled": True, "restartAttemptPeriod": 59}}, "restartPolicy.restartAttemptPeriod"),
     ({"restartPolicy": {"enabled": True, "restartAttemptPeriod": 1801}}, "restartPolicy.restartAttemptPeriod"),
     ({"logConfiguration": {}}, "logConfiguration.logDriver"),
+    ({"logConfiguration": {"logDriver": "local", "options": {"mode": "slow"}}}, "logConfiguration.options.mode"),
     ({"logConfiguration": {"logDriver": "jsonfile"}}, "logConfiguration.logDriver"),
     (
         {"logConfiguration": {"logDriver": "syslog", "secretOptions": [{"name": "a"}]}},

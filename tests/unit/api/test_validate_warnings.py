@@ -147,6 +147,38 @@ INSIDE: list[tuple[Document, list[str]]] = [
         of_container(logConfiguration={"logDriver": "json-file", "options": {"awslogs-group": "x"}}),
         [f"{C}.logConfiguration.options.awslogs-group"],
     ),
+    (of_container(logConfiguration={"logDriver": "none"}), [f"{C}.logConfiguration"]),
+    (of_container(logConfiguration={"logDriver": "gelf", "options": {"gelf-address": "udp://h:1"}}), []),
+    (of_container(logConfiguration={"logDriver": "awsfirelens"}), [f"{C}.logConfiguration.logDriver"]),
+    (
+        of_container(logConfiguration={"logDriver": "splunk", "secretOptions": [{"name": "a", "valueFrom": "b"}]}),
+        [f"{C}.logConfiguration.secretOptions"],
+    ),
+    (
+        of_container(
+            logConfiguration={
+                "logDriver": "awslogs",
+                "options": {
+                    "awslogs-group": "g",
+                    "awslogs-region": "r",
+                    "awslogs-stream-prefix": "p",
+                    "awslogs-create-group": "true",
+                    "awslogs-datetime-format": "%H",
+                    "awslogs-multiline-pattern": "^a",
+                    "mode": "non-blocking",
+                    "max-buffer-size": "1m",
+                    "x": "y",
+                },
+            }
+        ),
+        [
+            f"{C}.logConfiguration",
+            f"{C}.logConfiguration.options.awslogs-create-group",
+            f"{C}.logConfiguration.options.awslogs-datetime-format",
+            f"{C}.logConfiguration.options.awslogs-multiline-pattern",
+            f"{C}.logConfiguration.options.x",
+        ],
+    ),
     (of_container(restartPolicy={"enabled": False}, versionConsistency="disabled", privileged=False), []),
 ]
 
@@ -185,7 +217,7 @@ def test_published_files() -> None:
     assert files["tomcat_ec2"].keys() == {
         *("networkMode", f"{C}.logConfiguration", f"{C}.portMappings[0].hostPort"),
     }
-    assert "kept on the instance by the json-file driver" in files["nginx_ec2"][f"{C}.logConfiguration"]
+    assert "kept on the instance" in files["nginx_ec2"][f"{C}.logConfiguration"]
 
 
 def test_a_warning_says_what_happens_instead() -> None:
