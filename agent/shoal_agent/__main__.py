@@ -7,6 +7,7 @@ import logging
 import signal
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from shoal.rpc import Credentials, Identity
@@ -19,6 +20,7 @@ from shoal_agent.fingerprint import Fingerprint, fingerprint, look
 from shoal_agent.identity import NotAnAgent, identity_of
 from shoal_agent.journal import Journal, StateInUse
 from shoal_agent.labels import Owner
+from shoal_agent.metadata import Metadata
 from shoal_agent.reporter import Reporter
 from shoal_agent.session import Caller, Session
 from shoal_agent.slots import Pulls, Slots
@@ -87,15 +89,19 @@ async def _serve(
     remembered = [task.as_task(task_id) for task_id, task in journal.memory.tasks.items()]
     worker = Worker(around, remembered)
     watch = Watch(around, worker)
+    metadata = Metadata(arguments.state, around, worker)
+    port = await metadata.open()
+    host = replace(host, ports=tuple(sorted({*host.ports, port})))
     caller = Caller(credentials, incarnation, host)
     session = Session(arguments.scheduler.split(","), caller, around, worker, watch)
     log.info("agent began instance=%s version=%s tasks=%d", identity.name, VERSION, len(remembered))
-    work = asyncio.create_task(_work(watch, worker, session))
+    work = asyncio.create_task(_work(watch, worker, session, metadata))
     end = asyncio.create_task(ending.wait())
     await asyncio.wait({work, end}, return_when=asyncio.FIRST_COMPLETED)
     for task in (work, end):
         task.cancel()
     await asyncio.wait({work, end})
+    await metadata.close()
     await worker.close()
     await around.pulls.close()
     await around.engine.close()
@@ -104,9 +110,10 @@ async def _serve(
         work.result()
 
 
-async def _work(watch: Watch, worker: Worker, session: Session) -> None:
+async def _work(watch: Watch, worker: Worker, session: Session, metadata: Metadata) -> None:
     async with asyncio.TaskGroup() as group:
         group.create_task(watch.run())
+        group.create_task(metadata.run())
         # The first inventory should be whole, but an engine that is down must not keep the agent silent.
         try:
             async with asyncio.timeout(ENGINE_SECONDS):

@@ -1,11 +1,12 @@
 """What the Docker Engine answers, as our values. Pure. Field names are those of Docker Engine API 1.41."""
 
+import ipaddress
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from shoal_agent.engine import EngineFacts, Event, Inspected, Listed, Port
+from shoal_agent.engine import Attached, EngineFacts, Event, Inspected, Listed, Port
 
 Answer = Mapping[str, Any]
 
@@ -49,6 +50,25 @@ def inspected(answer: Answer) -> Inspected:
         ports=_ports((answer.get("NetworkSettings") or {}).get("Ports") or {}),
         tty=bool(config.get("Tty")),
         stop_timeout_seconds=config.get("StopTimeout"),
+        created_at=milliseconds(answer.get("Created")),
+        image=config.get("Image") or "",
+        image_id=answer.get("Image") or "",
+        network_mode=(answer.get("HostConfig") or {}).get("NetworkMode") or "",
+        networks=_networks((answer.get("NetworkSettings") or {}).get("Networks") or {}),
+    )
+
+
+def _networks(attached: Mapping[str, Any]) -> tuple[Attached, ...]:
+    return tuple(
+        Attached(
+            network=name,
+            address=entry.get("IPAddress") or "",
+            address_v6=entry.get("GlobalIPv6Address") or "",
+            prefix_length=entry.get("IPPrefixLen") or 0,
+            gateway=entry.get("Gateway") or "",
+            mac_address=entry.get("MacAddress") or "",
+        )
+        for name, entry in sorted(attached.items())
     )
 
 
@@ -79,7 +99,21 @@ def facts(answer: Answer, bridge: Answer | None) -> EngineFacts:
         cpus=int(answer.get("NCPU", 0)),
         memory_bytes=int(answer.get("MemTotal", 0)),
         set_up_at=milliseconds(bridge.get("Created")) if bridge else None,
+        bridge_address=_bridge_address(bridge) if bridge else None,
     )
+
+
+def _bridge_address(bridge: Answer) -> str | None:
+    """IPv4's; the first of the subnet if the engine names no other.
+
+    >>> _bridge_address({"IPAM": {"Config": [{"Subnet": "fd00::/64"}, {"Subnet": "172.17.0.0/16"}]}})
+    '172.17.0.1'
+    """
+    for subnet in (bridge.get("IPAM") or {}).get("Config") or ():
+        network = ipaddress.ip_network(subnet["Subnet"], strict=False)
+        if network.version == 4:
+            return str(subnet.get("Gateway") or network[1])
+    return None
 
 
 def pull_reference(image: str) -> dict[str, str]:

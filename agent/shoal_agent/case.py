@@ -4,11 +4,12 @@ import asyncio
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from shoal_agent import labels
 from shoal_agent.configuration import Configuration
 from shoal_agent.engine import Engine
+from shoal_agent.environment import Endpoint
 from shoal_agent.journal import Journal
 from shoal_agent.labels import Owner
 from shoal_agent.reporter import Reporter
@@ -22,8 +23,8 @@ TRACE_SPANS_MAX = 32
 
 @dataclass(slots=True)
 class Surroundings:
-    """What all lanes share. `owner` and `engine_start` change while the agent lives; `engine_trouble` is set by
-    whoever finds the engine silent."""
+    """What all lanes share. `owner`, `engine_start` and `endpoint` change while the agent lives; `engine_trouble` is
+    set by whoever finds the engine silent, `endpoint_changed` by whoever learns another address of the endpoint."""
 
     engine: Engine
     journal: Journal
@@ -35,6 +36,8 @@ class Surroundings:
     pulls: Pulls
     engine_trouble: asyncio.Event
     engine_start: EngineStart
+    endpoint: Endpoint | None = None
+    endpoint_changed: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class Case:
@@ -67,7 +70,8 @@ class Case:
         found = self._specifications.get(name)
         if found is None:
             assert self.wanted is not None, "the machine creates only what was assigned"
-            found = specification(self.wanted, name, self.around.owner, self.around.rules)
+            around = self.around
+            found = specification(self.wanted, name, around.owner, around.rules, around.endpoint)
             self._specifications[name] = found
             if found.ports.open:
                 self.view = replace(self.view, ports_open=self.view.ports_open | {name})

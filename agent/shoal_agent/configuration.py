@@ -57,6 +57,9 @@ class Configuration:
     # "first-last" for host ports the task leaves open; absent means that the engine chooses.
     dynamic_ports: str | None = None
 
+    # Where containers ask for their metadata; absent means a free port, which is then kept.
+    metadata_port: int | None = None
+
     concurrent_starts: int = 8
     concurrent_pulls: int = 3
     dead_container_keep_seconds: float = 3 * 3600.0
@@ -134,6 +137,12 @@ def _ports(key: str, value: object) -> tuple[int, ...]:
         if isinstance(port, bool) or not isinstance(port, int) or not 1 <= port <= 65535:
             raise BadConfiguration(f"{key}[{position}]", "must be a port number, 1 to 65535")
     return tuple(value)
+
+
+def _port(key: str, value: object) -> int:
+    if _count(key, value) not in range(1, 65536):
+        raise BadConfiguration(key, "must be a port number, 1 to 65535")
+    return _count(key, value)
 
 
 def _table(key: str, value: object) -> Mapping[str, str]:
@@ -215,6 +224,7 @@ _READERS: Mapping[str, Any] = {
     "allow_privileged": _flag,
     "allow_host_namespaces": _flag,
     "dynamic_ports": _port_range,
+    "metadata_port": _port,
     "concurrent_starts": _positive,
     "concurrent_pulls": _positive,
     "dead_container_keep_seconds": _seconds,

@@ -110,6 +110,12 @@ class DockerEngine:
     async def inspect(self, container: str) -> Inspected:
         return answers.inspected(await self._json(f"containers/{container}/json", LOOK_SECONDS))
 
+    async def stats(self, container: str) -> Mapping[str, Any]:
+        # Without `one-shot` the engine would wait a second for another sample to compare with.
+        params = {"stream": "false", "one-shot": "true"}
+        answer: Mapping[str, Any] = await self._json(f"containers/{container}/stats", LOOK_SECONDS, params=params)
+        return answer
+
     async def image_digest(self, image: str) -> str | None:
         answer = await self._json(f"images/{image}/json", LOOK_SECONDS)
         digests = [entry.partition("@")[2] for entry in answer.get("RepoDigests") or ()]

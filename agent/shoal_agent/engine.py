@@ -82,8 +82,23 @@ class Listed:
 
 
 @dataclass(frozen=True, slots=True)
+class Attached:
+    """One network a container is on. Addresses are empty where it has none."""
+
+    network: str
+    address: str = ""
+    address_v6: str = ""
+    prefix_length: int = 0
+    gateway: str = ""
+    mac_address: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Inspected:
-    """All the agent wants to know of one container. Times are milliseconds since the epoch."""
+    """All the agent wants to know of one container. Times are milliseconds since the epoch.
+
+    network_mode   as it was created: bridge, host, none, or container:<id> of whose network it shares
+    """
 
     container_id: str
     name: str
@@ -97,12 +112,17 @@ class Inspected:
     ports: tuple[Port, ...] = ()
     tty: bool = False
     stop_timeout_seconds: int | None = None
+    created_at: int | None = None
+    image: str = ""
+    image_id: str = ""
+    network_mode: str = ""
+    networks: tuple[Attached, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class EngineFacts:
     """`set_up_at` (milliseconds) is when the engine that answers was ready with what it found at its start, if it
-    tells: whatever ended later ended under its eyes."""
+    tells: whatever ended later ended under its eyes. `bridge_address` is the host's on the default network."""
 
     version: str
     operating_system: str
@@ -110,6 +130,7 @@ class EngineFacts:
     cpus: int
     memory_bytes: int
     set_up_at: int | None = None
+    bridge_address: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +180,9 @@ class Engine(Protocol):
     async def remove_volume(self, name: str) -> None: ...
 
     async def inspect(self, container: str) -> Inspected: ...
+
+    async def stats(self, container: str) -> Mapping[str, Any]:
+        """One sample of what it uses, as the Docker Engine API has it; of zeros if it does not run."""
 
     async def image_digest(self, image: str) -> str | None:
         """The digest under which a registry knows the image; None for one made on this host."""

@@ -16,7 +16,9 @@ from shoal.requirements import effective
 
 from shoal_agent import labels
 from shoal_agent.configuration import Configuration
-from shoal_agent.gpus import device_requests, environment
+from shoal_agent.environment import Endpoint, variables
+from shoal_agent.gpus import device_requests
+from shoal_agent.gpus import environment as gpu_environment
 from shoal_agent.labels import Owner
 from shoal_agent.mounts import mounts, task_volumes
 from shoal_agent.permissions import check_task, privileges
@@ -49,13 +51,16 @@ def plans(definition: Document) -> tuple[ContainerPlan, ...]:
     return tuple(ContainerPlan(entry["name"], entry.get("essential", True) is not False) for entry in containers)
 
 
-def specification(wanted: Assignment, container_name: str, owner: Owner, rules: Configuration) -> Specification:
-    """Raises Refused, with the path of the field, for what this instance does not do or may not give."""
+def specification(
+    wanted: Assignment, container_name: str, owner: Owner, rules: Configuration, endpoint: Endpoint | None = None
+) -> Specification:
+    """Raises Refused, with the path of the field, for what this instance does not do or may not give. `endpoint` is
+    where the container finds its metadata, if anywhere."""
     definition = wanted.definition or {}
     check_task(definition, rules)
     position, container = _container(definition, container_name)
     try:
-        return _specification(wanted, definition, container, owner, rules)
+        return _specification(wanted, definition, container, owner, rules, endpoint)
     except Refused as refused:
         if refused.path.startswith(("volumes[", "cpu", "memory")):
             raise
@@ -72,7 +77,12 @@ def _container(definition: Document, name: str) -> tuple[int, Document]:
 
 
 def _specification(
-    wanted: Assignment, definition: Document, container: Document, owner: Owner, rules: Configuration
+    wanted: Assignment,
+    definition: Document,
+    container: Document,
+    owner: Owner,
+    rules: Configuration,
+    endpoint: Endpoint | None,
 ) -> Specification:
     name = container["name"]
     override = _override(wanted.overrides, name)
@@ -97,7 +107,8 @@ def _specification(
     requirements = effective(container, override)
     if requests := device_requests(requirements, wanted.gpu_ids.get(name, ())):
         host["DeviceRequests"] = requests
-    process = _process(container, override, wanted.fence, environment(requirements))
+    told = variables(endpoint, owner, wanted.task_id, name, network_mode, wanted.fence)
+    process = _process(container, override, gpu_environment(requirements), told)
     body = {**process, "ExposedPorts": ports.exposed, "HostConfig": host}
     if network_mode != "host" and container.get("hostname"):
         body["Hostname"] = container["hostname"]
@@ -112,18 +123,20 @@ def _override(overrides: Document, name: str) -> Document:
     return {}
 
 
-def _process(container: Document, override: Document, fence: int, limits: Mapping[str, str]) -> dict[str, Any]:
-    """`limits` are what the agent would set, unless the definition does."""
+def _process(
+    container: Document, override: Document, limits: Mapping[str, str], told: Mapping[str, str]
+) -> dict[str, Any]:
+    """`limits` are what the agent would set, unless the definition does; `told` is set whatever it says."""
     for field_name in ("secrets", "environmentFiles"):
         if container.get(field_name):
             raise Refused(field_name, "not supported; the task would start without them")
-    variables = dict(limits)
+    environment = dict(limits)
     for entry in (*container.get("environment", ()), *override.get("environment", ())):
-        variables[entry["name"]] = entry.get("value", "")
-    variables["TASK_FENCE"] = str(fence)
+        environment[entry["name"]] = entry.get("value", "")
+    environment |= told
     body: dict[str, Any] = {
         "Image": container["image"],
-        "Env": [f"{name}={value}" for name, value in variables.items()],
+        "Env": [f"{name}={value}" for name, value in environment.items()],
         "Tty": bool(container.get("pseudoTerminal")),
         "OpenStdin": bool(container.get("interactive")),
         "StopTimeout": container.get("stopTimeout", STOP_TIMEOUT_SECONDS),

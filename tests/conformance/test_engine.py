@@ -87,6 +87,23 @@ async def test_a_life(runtime: Engine, labels: dict[str, str], name: Name) -> No
         await runtime.inspect(container)
 
 
+async def test_what_it_is_made_of_where_it_is_reached_and_what_it_uses(
+    runtime: Engine, labels: dict[str, str], name: Name
+) -> None:
+    container = await runtime.create(name(), body(labels, FOREVER, HostConfig={"NetworkMode": "bridge"}))
+    await runtime.start(container)
+    found = await runtime.inspect(container)
+    assert (found.image, found.network_mode) == (IMAGE, "bridge") and found.image_id.startswith("sha256:")
+    assert found.created_at is not None and abs(found.created_at - time.time() * 1000) < 60_000
+    (network,) = found.networks
+    bridge = (await runtime.facts()).bridge_address
+    assert network.address and bridge and network.address.split(".")[:2] == bridge.split(".")[:2]
+    sample = await runtime.stats(container)
+    assert sample["id"] == container and "cpu_usage" in sample["cpu_stats"] and sample["read"]
+    with pytest.raises(ContainerGone):
+        await runtime.stats("nobody")
+
+
 async def test_starting_twice_is_starting_once(runtime: Engine, labels: dict[str, str], name: Name) -> None:
     container = await runtime.create(name(), body(labels, FOREVER))
     await runtime.start(container)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from shoal_agent.engine import (
+    Attached,
     CannotPull,
     CannotStart,
     ContainerGone,
@@ -37,6 +38,8 @@ class Box:
     body: Mapping[str, Any]
     state: str = "created"
     exit_code: int = 0
+    created_at: int = 0
+    address: str = ""
     started_at: int | None = None
     finished_at: int | None = None
     starts: int = 0
@@ -71,7 +74,7 @@ class MemoryEngine:
 
     async def facts(self) -> EngineFacts:
         await self._enter("facts", "")
-        return EngineFacts("0", "linux", "x86_64", 2, 1 << 32, self.set_up_at)
+        return EngineFacts("0", "linux", "x86_64", 2, 1 << 32, self.set_up_at, "172.17.0.1")
 
     async def containers(self, labels: Mapping[str, str]) -> list[Listed]:
         await self._enter("containers", "")
@@ -87,8 +90,9 @@ class MemoryEngine:
             raise ImageNotFound(f"No such image: {body['Image']}")
         if any(box.name == name for box in self.boxes.values()):
             raise NameConflict(f'Conflict. The container name "/{name}" is already in use')
-        container_id = f"{next(self._numbers):064x}"
-        self.boxes[container_id] = Box(container_id, name, body)
+        number = next(self._numbers)
+        container_id, address = f"{number:064x}", f"172.17.{number // 250}.{number % 250 + 2}"
+        self.boxes[container_id] = Box(container_id, name, body, created_at=_now(), address=address)
         self._lose()
         return container_id
 
@@ -152,7 +156,17 @@ class MemoryEngine:
             ports=_ports(box) if box.state == "running" else (),
             tty=bool(box.body.get("Tty")),
             stop_timeout_seconds=box.body.get("StopTimeout"),
+            created_at=box.created_at,
+            image=box.body["Image"],
+            image_id=f"sha256:{box.body['Image']}",
+            network_mode=box.body.get("HostConfig", {}).get("NetworkMode", "bridge"),
+            networks=(Attached("bridge", box.address),) if box.state == "running" else (),
         )
+
+    async def stats(self, container: str) -> Mapping[str, Any]:
+        box = await self._find("stats", container)
+        now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        return {"id": box.container_id, "name": f"/{box.name}", "read": now, "cpu_stats": {"cpu_usage": {}}}
 
     async def image_digest(self, image: str) -> str | None:
         await self._enter("image_digest", image)

@@ -209,6 +209,8 @@ async def test_who_is_stuck_gives_its_place_away() -> None:
         ({"allow_privileged": 1}, "allow_privileged"),
         ({"reserved_ports": [80, 70000]}, "reserved_ports[1]"),
         ({"reserved_ports": 80}, "reserved_ports"),
+        ({"metadata_port": 0}, "metadata_port"),
+        ({"metadata_port": 65536}, "metadata_port"),
         ({"reserved_memory_mib": -1}, "reserved_memory_mib"),
         ({"reserved_memory_mib": True}, "reserved_memory_mib"),
         ({"concurrent_starts": 0}, "concurrent_starts"),
