@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from shoal_agent.engine import Attached, EngineFacts, Event, Inspected, Listed, Port
+from shoal_agent.engine import Attached, EngineFacts, Event, Image, Inspected, Listed, Port
 
 Answer = Mapping[str, Any]
 
@@ -31,7 +31,33 @@ def milliseconds(text: str | None) -> int | None:
 
 def listed(answer: Answer) -> Listed:
     names = answer.get("Names") or ["/"]
-    return Listed(answer["Id"], names[0].removeprefix("/"), answer.get("Labels") or {}, answer["State"].lower())
+    return Listed(
+        container_id=answer["Id"],
+        name=names[0].removeprefix("/"),
+        labels=answer.get("Labels") or {},
+        state=answer["State"].lower(),
+        image_id=answer.get("ImageID") or "",
+    )
+
+
+def image(answer: Answer) -> Image:
+    """The engine writes <none> for a name that was taken away."""
+    tags = tuple(name for name in answer.get("RepoTags") or () if "<none>" not in name)
+    digests = tuple(name for name in answer.get("RepoDigests") or () if "<none>" not in name)
+    return Image(answer["Id"], tags, digests)
+
+
+def pull_progress(answer: Answer) -> tuple[str, int, int] | None:
+    """Layer, bytes of it that are here, bytes in all; None for a line that tells of something else.
+
+    >>> pull_progress({"id": "ab", "status": "Downloading", "progressDetail": {"current": 5, "total": 10}})
+    ('ab', 5, 10)
+    >>> pull_progress({"id": "ab", "status": "Extracting", "progressDetail": {"current": 5, "total": 10}})
+    """
+    detail = answer.get("progressDetail") or {}
+    if answer.get("status") != "Downloading" or not detail.get("total"):
+        return None
+    return str(answer.get("id", "")), int(detail.get("current", 0)), int(detail["total"])
 
 
 def inspected(answer: Answer) -> Inspected:
@@ -100,6 +126,7 @@ def facts(answer: Answer, bridge: Answer | None) -> EngineFacts:
         memory_bytes=int(answer.get("MemTotal", 0)),
         set_up_at=milliseconds(bridge.get("Created")) if bridge else None,
         bridge_address=_bridge_address(bridge) if bridge else None,
+        data_root=answer.get("DockerRootDir") or "",
     )
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
@@ -24,7 +24,8 @@ TRACE_SPANS_MAX = 32
 @dataclass(slots=True)
 class Surroundings:
     """What all lanes share. `owner`, `engine_start` and `endpoint` change while the agent lives; `engine_trouble` is
-    set by whoever finds the engine silent, `endpoint_changed` by whoever learns another address of the endpoint."""
+    set by whoever finds the engine silent, `pulled_before` are the images that earlier tasks had
+    pulled; `endpoint_changed` is set by whoever learns another address of the endpoint."""
 
     engine: Engine
     journal: Journal
@@ -36,6 +37,7 @@ class Surroundings:
     pulls: Pulls
     engine_trouble: asyncio.Event
     engine_start: EngineStart
+    pulled_before: Collection[str] = ()
     endpoint: Endpoint | None = None
     endpoint_changed: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -50,6 +52,7 @@ class Case:
         self.changed = asyncio.Event()
         self.wanted: Assignment | None = None
         self.told: Report | None = None
+        self.pull_errors: dict[str, str] = {}  # of containers that make do with the image that is here
         self._specifications: dict[str, Specification] = {}
 
     @property

@@ -9,6 +9,8 @@ from typing import Any
 
 from shoal import attributes, requirements
 
+from shoal_agent.pull_behavior import BEHAVIORS
+
 RESERVED_PORTS = (22, 2375, 2376)
 
 # A scheduler takes 100 attributes and 40 resources of an agent, with those that every instance has.
@@ -59,6 +61,22 @@ class Configuration:
 
     # Where containers ask for their metadata; absent means a free port, which is then kept.
     metadata_port: int | None = None
+
+    # As ECS_IMAGE_PULL_BEHAVIOR (pull_behavior.py); absent means that what is here is used, and cleaned up later.
+    image_pull_behavior: str | None = None
+
+    # A Docker client's config.json with the registries' credentials under `auths`.
+    registry_credentials_file: str | None = None
+
+    # Images that the agent pulled and that nothing has used for the age go, so many a cycle; all unused ones as long
+    # as the engine's disk is fuller than the percentage. With `untracked`, images that others pulled go as well.
+    image_cleanup: bool = True
+    image_cleanup_untracked: bool = False
+    image_cleanup_interval_seconds: float = 1800.0
+    image_cleanup_minimum_age_seconds: float = 3600.0
+    image_cleanup_images_per_cycle: int = 5
+    image_cleanup_disk_percent: int = 85
+    image_cleanup_excluded: tuple[str, ...] = ()
 
     concurrent_starts: int = 8
     concurrent_pulls: int = 3
@@ -128,6 +146,30 @@ def _paths(key: str, value: object) -> tuple[str, ...]:
         if not path.startswith("/"):
             raise BadConfiguration(f"{key}[{position}]", "must be an absolute path")
     return _texts(key, value)
+
+
+def _path(key: str, value: object) -> str:
+    if not _text(key, value).startswith("/"):
+        raise BadConfiguration(key, "must be an absolute path")
+    return _text(key, value)
+
+
+def _pull_behavior(key: str, value: object) -> str:
+    if value not in BEHAVIORS:
+        raise BadConfiguration(key, f"must be one of {', '.join(BEHAVIORS)}")
+    return str(value)
+
+
+def _period(key: str, value: object) -> float:
+    if _seconds(key, value) < 1:
+        raise BadConfiguration(key, "must be a number of seconds, 1 or more")
+    return _seconds(key, value)
+
+
+def _percent(key: str, value: object) -> int:
+    if _positive(key, value) > 100:
+        raise BadConfiguration(key, "must be a percentage, 1 to 100; with 100 a full disk alone does not matter")
+    return _positive(key, value)
 
 
 def _ports(key: str, value: object) -> tuple[int, ...]:
@@ -225,6 +267,15 @@ _READERS: Mapping[str, Any] = {
     "allow_host_namespaces": _flag,
     "dynamic_ports": _port_range,
     "metadata_port": _port,
+    "image_pull_behavior": _pull_behavior,
+    "registry_credentials_file": _path,
+    "image_cleanup": _flag,
+    "image_cleanup_untracked": _flag,
+    "image_cleanup_interval_seconds": _period,
+    "image_cleanup_minimum_age_seconds": _seconds,
+    "image_cleanup_images_per_cycle": _positive,
+    "image_cleanup_disk_percent": _percent,
+    "image_cleanup_excluded": _texts,
     "concurrent_starts": _positive,
     "concurrent_pulls": _positive,
     "dead_container_keep_seconds": _seconds,

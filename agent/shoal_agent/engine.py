@@ -4,6 +4,7 @@ EngineError                   the engine said no, or could not say anything
 |- EngineUnavailable          no connection, or it broke: whether the call took effect is unknown
 |- EngineTimeout              no answer in time: whether the call took effect is unknown
 |- ImageNotFound              create: the image is not on this host
+|- ImageInUse                 remove_image: a container is made of it, or another image on top of it
 |- NameConflict               create: the name is taken
 |- ContainerGone              no such container
 |- CannotCreate, CannotStart, CannotPull    refused, with the engine's own words
@@ -12,7 +13,7 @@ EngineError                   the engine said no, or could not say anything
 
 # ruff: noqa: N818 - the names say what happened
 
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -34,6 +35,10 @@ class EngineTimeout(EngineError):
 
 
 class ImageNotFound(EngineError):
+    pass
+
+
+class ImageInUse(EngineError):
     pass
 
 
@@ -79,6 +84,20 @@ class Listed:
     name: str
     labels: Mapping[str, str]
     state: str
+    image_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """`tags` are its names with a tag, `digests` those with a registry's digest; both may be empty."""
+
+    image_id: str
+    tags: tuple[str, ...] = ()
+    digests: tuple[str, ...] = ()
+
+    @property
+    def references(self) -> tuple[str, ...]:
+        return self.tags + self.digests
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +141,8 @@ class Inspected:
 @dataclass(frozen=True, slots=True)
 class EngineFacts:
     """`set_up_at` (milliseconds) is when the engine that answers was ready with what it found at its start, if it
-    tells: whatever ended later ended under its eyes. `bridge_address` is the host's on the default network."""
+    tells: whatever ended later ended under its eyes. `bridge_address` is the host's on the default network,
+    `data_root` the folder on the engine's host where images and containers lie."""
 
     version: str
     operating_system: str
@@ -131,6 +151,7 @@ class EngineFacts:
     memory_bytes: int
     set_up_at: int | None = None
     bridge_address: str | None = None
+    data_root: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +171,10 @@ class LogLine:
     stream: str
     at: int
     text: bytes
+
+
+# Of a pull: layer, bytes of it that are here, bytes in all.
+Progress = Callable[[str, int, int], None]
 
 
 class Engine(Protocol):
@@ -187,7 +212,14 @@ class Engine(Protocol):
     async def image_digest(self, image: str) -> str | None:
         """The digest under which a registry knows the image; None for one made on this host."""
 
-    async def pull(self, image: str) -> None: ...
+    async def local_images(self) -> list[Image]: ...
+
+    async def remove_image(self, reference: str) -> None:
+        """By a name: that name, and the image with its last one; or by id. One that is gone is no error. Raises
+        ImageInUse."""
+
+    async def pull(self, image: str, *, auth: str | None = None, progress: Progress | None = None) -> None:
+        """`auth`: the X-Registry-Auth header. Raises CannotPull, EngineTimeout also if nothing moves for too long."""
 
     def events(self, labels: Mapping[str, str], since: float) -> AsyncIterator[Event]:
         """Ends of containers (die, destroy) from `since` (seconds) on, until the stream breaks: only a hint."""

@@ -1,7 +1,7 @@
 """How much of a kind the engine is asked to do at once: starts, and pulls of the same image only once."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from shoal_agent.engine import Engine
@@ -29,11 +29,15 @@ class Slots:
                 self._free.release()
 
 
+Fetch = Callable[[str], Awaitable[None]]
+
+
 class Pulls:
     """An image that several tasks wait for is pulled once; a task that waits no longer does not end the pull."""
 
-    def __init__(self, engine: Engine, places: int) -> None:
-        self._engine = engine
+    def __init__(self, engine: Engine, places: int, fetch: Fetch | None = None) -> None:
+        """`fetch` gets one image; the engine's bare pull if there is none."""
+        self._fetch = fetch or engine.pull
         self._slots = Slots(places, patience_seconds=3600.0)
         self._under_way: dict[str, asyncio.Task[None]] = {}
 
@@ -47,7 +51,7 @@ class Pulls:
 
     async def _pull(self, image: str) -> None:
         async with self._slots.one():
-            await self._engine.pull(image)
+            await self._fetch(image)
 
     async def close(self) -> None:
         for pull in list(self._under_way.values()):

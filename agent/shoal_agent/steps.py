@@ -19,6 +19,7 @@ from shoal_agent.engine import (
     NameConflict,
 )
 from shoal_agent.journal import JournalFault
+from shoal_agent.pull_behavior import pulls_first, uses_cached
 from shoal_agent.refusal import Refused
 from shoal_agent.task import ABSENT, CREATED, EXITED, RUNNING, STOP_TIMEOUT_SECONDS, Report, Seen
 from shoal_agent.verdict import exit_code_known
@@ -77,11 +78,14 @@ async def pull(case: Case, name: str) -> None:
         with case.span("engine.pull"):
             await _unless_unwanted(case, work)
     except CannotPull as error:
-        case.fail(name, f"CannotPullContainerError: {image}: {error.message}")
-    else:
-        case.view = replace(case.view, pulled=case.view.pulled | {name}, pull_stopped_at=now_millis())
+        if not uses_cached(case.around.rules.image_pull_behavior):
+            case.fail(name, f"CannotPullContainerError: {image}: {error.message}")
+            return
+        log.warning("not pulled, what is here is used task=%s image=%s error=%s", case.task.id, image, error)
+        case.pull_errors[name] = error.message
     finally:
         work.cancel()
+    case.view = replace(case.view, pulled=case.view.pulled | {name}, pull_stopped_at=now_millis())
 
 
 async def _unless_unwanted(case: Case, work: "asyncio.Future[None]") -> None:
@@ -103,6 +107,9 @@ async def create(case: Case, name: str) -> None:
     except Refused as refused:
         case.fail(name, f"CannotCreateContainerError: {refused}")
         return
+    if _pulls_first(case, name, wanted.image):
+        case.view = replace(case.view, image_missing=case.view.image_missing | {name})
+        return
     try:
         async with case.around.creates.one():
             if case.unwanted:
@@ -111,7 +118,8 @@ async def create(case: Case, name: str) -> None:
                 runtime_id = await case.around.engine.create(case.container_name(name), wanted.body)
     except ImageNotFound as error:
         if name in case.view.pulled:
-            case.fail(name, f"CannotPullContainerError: {wanted.image}: {error.message}")
+            why = case.pull_errors.get(name, error.message)
+            case.fail(name, f"CannotPullContainerError: {wanted.image}: {why}")
         case.view = replace(case.view, image_missing=case.view.image_missing | {name})
     except NameConflict as error:
         await _adopt(case, name, error)
@@ -120,6 +128,13 @@ async def create(case: Case, name: str) -> None:
     else:
         timeout = wanted.body["StopTimeout"]
         case.see(name, Seen(CREATED, runtime_id, volumes=wanted.volumes, stop_timeout_seconds=timeout))
+
+
+def _pulls_first(case: Case, name: str, image: str) -> bool:
+    """The agent's own containers, with names as in the ECS agent, are of images that no registry has."""
+    if name in case.view.pulled or name.startswith("~internal~"):
+        return False
+    return pulls_first(case.around.rules.image_pull_behavior, image, case.around.pulled_before)
 
 
 async def _adopt(case: Case, name: str, conflict: NameConflict) -> None:

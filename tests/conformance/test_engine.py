@@ -15,6 +15,7 @@ from shoal_agent.engine import (
     ContainerGone,
     Engine,
     Event,
+    ImageInUse,
     ImageNotFound,
     NameConflict,
 )
@@ -133,6 +134,26 @@ async def test_a_missing_image(runtime: Engine, labels: dict[str, str], name: Na
         await runtime.create(name(), missing)
     with pytest.raises(CannotPull):
         await runtime.pull("localhost:1/no/such:image")
+
+
+async def test_images_are_listed_and_removed_unless_used(
+    runtime: Engine, labels: dict[str, str], name: Name, request: pytest.FixtureRequest
+) -> None:
+    spare = "spare:1"
+    if isinstance(runtime, MemoryEngine):
+        runtime.images.add(spare)
+    else:
+        await asyncio.to_thread(request.getfixturevalue("engine").docker, "tag", IMAGE, spare)
+    container = await runtime.create(name(), body(labels, FOREVER))
+    listed = {tag: image.image_id for image in await runtime.local_images() for tag in image.tags}
+    assert {IMAGE, spare} <= listed.keys()
+    assert {listed[IMAGE]} == {entry.image_id for entry in await runtime.containers(labels)}
+    assert listed[IMAGE] == (await runtime.inspect(container)).image_id
+    await runtime.remove_image(spare)
+    await runtime.remove_image(spare)
+    assert spare not in {tag for image in await runtime.local_images() for tag in image.tags}
+    with pytest.raises(ImageInUse):
+        await runtime.remove_image(IMAGE)
 
 
 async def test_a_program_that_is_not_there(runtime: Engine, labels: dict[str, str], name: Name) -> None:

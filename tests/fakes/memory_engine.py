@@ -17,15 +17,19 @@ from shoal_agent.engine import (
     CannotPull,
     CannotStart,
     ContainerGone,
+    EngineError,
     EngineFacts,
     EngineUnavailable,
     Event,
+    Image,
+    ImageInUse,
     ImageNotFound,
     Inspected,
     Listed,
     LogLine,
     NameConflict,
     Port,
+    Progress,
 )
 
 
@@ -58,6 +62,8 @@ class MemoryEngine:
         self.stuck: set[str] = set()  # names of containers whose calls never return
         self.images = set(images)
         self.registry = set(registry)
+        self.auths: list[str | None] = []
+        self.failing_pulls: dict[str, list[EngineError]] = {}  # what the next pulls of an image raise
         self.boxes: dict[str, Box] = {}
         self.volumes_removed: list[str] = []
         self.calls: list[tuple[str, str]] = []
@@ -79,7 +85,7 @@ class MemoryEngine:
     async def containers(self, labels: Mapping[str, str]) -> list[Listed]:
         await self._enter("containers", "")
         return [
-            Listed(box.container_id, box.name, _labels(box), box.state)
+            Listed(box.container_id, box.name, _labels(box), box.state, f"sha256:{box.body['Image']}")
             for box in self.boxes.values()
             if labels.items() <= _labels(box).items()
         ]
@@ -174,10 +180,25 @@ class MemoryEngine:
             raise ImageNotFound(f"No such image: {image}")
         return None
 
-    async def pull(self, image: str) -> None:
+    async def local_images(self) -> list[Image]:
+        await self._enter("local_images", "")
+        return [Image(f"sha256:{name}", (name,)) for name in sorted(self.images)]
+
+    async def remove_image(self, reference: str) -> None:
+        await self._enter("remove_image", reference)
+        if any(box.body["Image"] == reference for box in self.boxes.values()):
+            raise ImageInUse(f"conflict: unable to remove repository reference {reference!r}")
+        self.images.discard(reference.removeprefix("sha256:"))
+
+    async def pull(self, image: str, *, auth: str | None = None, progress: Progress | None = None) -> None:
         await self._enter("pull", image)
+        self.auths.append(auth)
         if image in self.stuck:
             await asyncio.Event().wait()
+        if self.failing_pulls.get(image):
+            raise self.failing_pulls[image].pop(0)
+        if progress is not None:
+            progress("layer", 1, 2)
         if image not in self.registry:
             raise CannotPull(f"manifest for {image} not found")
         self.images.add(image)
