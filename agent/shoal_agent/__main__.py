@@ -147,7 +147,7 @@ def _surroundings(
         # last create.
         creates=Slots(max(1, rules.concurrent_starts // 2)),
         starts=Slots(rules.concurrent_starts),
-        pulls=Pulls(engine, rules.concurrent_pulls, Puller(engine, rules, records).pull),
+        pulls=Pulls(engine, rules.concurrent_pulls, Puller(engine, rules, records)),
         pulled_before=records.names,
         engine_trouble=asyncio.Event(),
         engine_start=EngineStart(),

@@ -33,6 +33,12 @@ class Puller:
         self._engine = engine
         self._rules = rules
         self._records = records
+        self._progress: dict[str, Progress] = {}
+
+    def percent(self, image: str) -> int | None:
+        """How much of a pull under way is here; None as long as nothing is known of it."""
+        progress = self._progress.get(image)
+        return progress.percent if progress is not None else None
 
     async def pull(self, image: str) -> None:
         """Raises CannotPull, or what says that the engine is away."""
@@ -50,11 +56,14 @@ class Puller:
 
     async def _try(self, image: str) -> None:
         auth = await self._auth(image)
+        progress = self._progress[image] = Progress(image, time.monotonic())
         try:
-            await self._engine.pull(image, auth=auth, progress=Progress(image, time.monotonic()))
+            await self._engine.pull(image, auth=auth, progress=progress)
         except EngineTimeout:
             await self._engine.ping()  # it is not the engine that is silent
             raise CannotPull("timed out: no progress of the pull for too long") from None
+        finally:
+            self._progress.pop(image, None)
 
     async def _auth(self, image: str) -> str | None:
         """Read for each pull: credentials may be renewed at any time."""
@@ -91,10 +100,10 @@ class Progress:
             log.info("pulling image=%s percent=%d", self._image, self.percent)
 
     @property
-    def percent(self) -> int:
-        """Of the layers that have begun."""
+    def percent(self) -> int | None:
+        """Of the layers that have begun; None if none has."""
         total_bytes = sum(total for _, total in self._layers.values())
-        return 100 * sum(done for done, _ in self._layers.values()) // total_bytes if total_bytes else 0
+        return 100 * sum(done for done, _ in self._layers.values()) // total_bytes if total_bytes else None
 
 
 def passes(message: str) -> bool:

@@ -22,9 +22,11 @@ from shoal_agent.journal import JournalFault
 from shoal_agent.pull_behavior import pulls_first, uses_cached
 from shoal_agent.refusal import Refused
 from shoal_agent.task import ABSENT, CREATED, EXITED, RUNNING, STOP_TIMEOUT_SECONDS, Report, Seen
-from shoal_agent.verdict import exit_code_known
+from shoal_agent.verdict import exit_code_known, report_of
 
 log = logging.getLogger(__name__)
+
+PROGRESS_PERIOD_SECONDS = 10.0
 
 _STATUSES = {"created": CREATED, "exited": EXITED, "dead": EXITED, "removing": EXITED}
 
@@ -74,6 +76,7 @@ async def pull(case: Case, name: str) -> None:
     image = case.specification(name).image
     case.view = replace(case.view, pull_started_at=case.view.pull_started_at or now_millis())
     work = asyncio.ensure_future(case.around.pulls.pull(image))
+    telling = asyncio.create_task(_tell_progress(case, name, image))
     try:
         with case.span("engine.pull"):
             await _unless_unwanted(case, work)
@@ -85,7 +88,23 @@ async def pull(case: Case, name: str) -> None:
         case.pull_errors[name] = error.message
     finally:
         work.cancel()
+        telling.cancel()
     case.view = replace(case.view, pulled=case.view.pulled | {name}, pull_stopped_at=now_millis())
+
+
+async def _tell_progress(case: Case, name: str, image: str) -> None:
+    """A pull that takes its time is the container's reason for not running yet, until this is cancelled."""
+    told = False
+    try:
+        while True:
+            await asyncio.sleep(PROGRESS_PERIOD_SECONDS)
+            report, status = report_of(case.task, case.view), case.around.pulls.status(image)
+            containers = (replace(it, reason=status) if it.name == name else it for it in report.containers)
+            case.around.reporter.offer(replace(report, containers=tuple(containers)))
+            told = True
+    finally:
+        if told and not case.unwanted:
+            case.around.reporter.offer(report_of(case.task, case.view))
 
 
 async def _unless_unwanted(case: Case, work: "asyncio.Future[None]") -> None:

@@ -47,7 +47,7 @@ class Host:
     def configure(self, **keys: Any) -> None:
         around = self.rig.around
         around.rules = replace(around.rules, **keys)
-        around.pulls = Pulls(around.engine, 3, Puller(around.engine, around.rules, self.records).pull)
+        around.pulls = Pulls(around.engine, 3, Puller(around.engine, around.rules, self.records))
         around.pulled_before = self.records.names
 
     async def run(self) -> Report:

@@ -166,7 +166,7 @@ class MemoryEngine:
             image=box.body["Image"],
             image_id=f"sha256:{box.body['Image']}",
             network_mode=box.body.get("HostConfig", {}).get("NetworkMode", "bridge"),
-            networks=(Attached("bridge", box.address),) if box.state == "running" else (),
+            networks=_networks(box),
         )
 
     async def stats(self, container: str) -> Mapping[str, Any]:
@@ -299,6 +299,12 @@ class MemoryEngine:
 
 def _labels(box: Box) -> Mapping[str, str]:
     return box.body.get("Labels") or {}
+
+
+def _networks(box: Box) -> tuple[Attached, ...]:
+    """None of its own if it shares another container's."""
+    shares = box.body.get("HostConfig", {}).get("NetworkMode", "").startswith("container:")
+    return (Attached("bridge", box.address),) if box.state == "running" and not shares else ()
 
 
 def _ports(box: Box) -> tuple[Port, ...]:

@@ -122,7 +122,7 @@ async def test_a_pull_is_given_up(
 def test_progress_is_told_now_and_then(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     progress = Progress("web", -1e9)
-    assert progress.percent == 0
+    assert progress.percent is None
     progress("a", 10, 100)
     progress("b", 60, 100)
     assert progress.percent == 35

@@ -17,7 +17,7 @@ from shoal_agent.metadata_documents import Subject, container_document, stats_do
 from shoal_agent.task import Assignment, ContainerPlan, Report, Task
 
 from tests.fakes.memory_engine import MemoryEngine
-from tests.unit.agent.rig import Rig
+from tests.unit.agent.rig import Rig, assignment
 
 OWNER = Owner("default", "i1")
 ENDPOINT = Endpoint(5000, b"secret", "172.17.0.1")
@@ -102,6 +102,28 @@ async def opened(folder: Path, rules: Configuration | None = None) -> tuple[Rig,
 async def ended(rig: Rig, metadata: Metadata) -> None:
     await metadata.close()
     await rig.crash()
+
+
+async def test_who_shares_a_network_comes_from_its_address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the containers of a task in network mode awsvpc do."""
+    monkeypatch.setattr(serving, "FRESH_SECONDS", 0.0)
+    rig, metadata, port = await opened(tmp_path)
+    rig.assign(assignment("t1"))
+    await rig.report("t1", "RUNNING")
+    endpoint = rig.around.endpoint
+    assert endpoint is not None
+    url = f"http://127.0.0.1:{port}/v4/{endpoint.id_of('t1', 'web')}"
+    pause = await rig.engine.create("pause", {"Image": "image", "Cmd": ["sleep", "9"]})
+    await rig.engine.start(pause)
+    box = rig.box("t1")
+    box.body = {**box.body, "HostConfig": {"NetworkMode": f"container:{pause}"}}
+    async with aiohttp.ClientSession() as session:
+        async with session.get(url) as refused:
+            assert refused.status == 404
+        rig.engine.box("pause").address = "127.0.0.1"
+        async with session.get(f"{url}/") as answered:
+            assert (await answered.json())["Networks"] == [{"NetworkMode": "bridge", "IPv4Addresses": ["127.0.0.1"]}]
+    await ended(rig, metadata)
 
 
 @pytest.mark.parametrize("damage", [None, b"", b"{}", b'{"secret": "xy", "port": 1}', b'{"secret": "00", "port": "x"}'])
