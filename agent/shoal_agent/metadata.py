@@ -31,7 +31,14 @@ from aiohttp import web
 from shoal_agent.case import Surroundings
 from shoal_agent.engine import ContainerGone, EngineError, Inspected
 from shoal_agent.environment import LOOPBACK, Endpoint, task_of
-from shoal_agent.metadata_documents import Document, Subject, container_document, stats_document, task_document
+from shoal_agent.metadata_documents import (
+    Document,
+    Subject,
+    container_document,
+    stats_document,
+    tags_document,
+    task_document,
+)
 from shoal_agent.pause import either
 from shoal_agent.rate_limit import TokenBucket
 from shoal_agent.recent import Recent
@@ -166,8 +173,8 @@ class Metadata:
         return task_document(self._subject(lane), dict(zip(names, found, strict=True)))
 
     async def _task_with_tags(self, lane: Lane, container: str) -> Document:
-        tags = [{"Key": key, "Value": value} for key, value in self._around.rules.tags.items()]
-        return {**await self._task(lane, container), **({"ContainerInstanceTags": tags} if tags else {})}
+        document = await self._task(lane, container)
+        return {**document, **tags_document(lane.wanted, self._around.rules.tags)}
 
     async def _stats(self, lane: Lane, container: str) -> Document:
         found = await self._inspect(lane.handle(container))

@@ -62,6 +62,7 @@ def task_document(subject: Subject, containers: Mapping[str, Inspected | None]) 
             "ExecutionStoppedAt": _time(report.execution_stopped_at),
             "AvailabilityZone": subject.availability_zone,
             "LaunchType": "EC2",
+            "ServiceName": _service(subject.wanted),
             "Containers": [container_document(subject, name, found) for name, found in containers.items()],
         }
     )
@@ -107,6 +108,16 @@ def _as_found(subject: Subject, name: str, found: Inspected) -> dict[str, Any]:
         "FinishedAt": _time(found.finished_at) if found.state in ("exited", "dead") else None,
         "Networks": [_network(mode, attached) for attached in found.networks],
     }
+
+
+def tags_document(wanted: Assignment | None, instance_tags: Mapping[str, str]) -> Document:
+    """What taskWithTags adds; without tags nothing. The instance's are those of its configuration."""
+    task_tags = wanted.tags if wanted is not None else {}
+    return _known({"TaskTags": _tags(task_tags), "ContainerInstanceTags": _tags(instance_tags)})
+
+
+def _tags(tags: Mapping[str, str]) -> list[Document]:
+    return [{"Key": key, "Value": value} for key, value in tags.items()]
 
 
 def stats_document(sample: Document, before: Document | None) -> Document:
@@ -163,6 +174,11 @@ def _definition_arn(subject: Subject, found: Iterable[Inspected | None]) -> str:
 def _family_and_revision(definition_arn: str) -> tuple[str | None, str | None]:
     family, _, revision = definition_arn.rpartition("/")[2].rpartition(":")
     return family or None, revision or None
+
+
+def _service(wanted: Assignment | None) -> str | None:
+    group = wanted.group if wanted is not None else ""
+    return group.removeprefix("service:") if group.startswith("service:") else None
 
 
 def _task_limits(subject: Subject) -> Document | None:

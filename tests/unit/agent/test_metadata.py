@@ -13,7 +13,7 @@ from shoal_agent.engine import Attached, Inspected
 from shoal_agent.environment import Endpoint, task_of, variables
 from shoal_agent.labels import Owner
 from shoal_agent.metadata import Metadata
-from shoal_agent.metadata_documents import Subject, container_document, stats_document, task_document
+from shoal_agent.metadata_documents import Subject, container_document, stats_document, tags_document, task_document
 from shoal_agent.task import Assignment, ContainerPlan, Report, Task
 
 from tests.fakes.memory_engine import MemoryEngine
@@ -64,6 +64,17 @@ def test_a_container_that_is_not_there_yet() -> None:
     (container,) = told["Containers"]
     assert container["KnownStatus"] == "NONE" and "DockerId" not in container
     assert container["Limits"] == {"CPU": 10, "Memory": 5}
+
+
+def test_tags_and_the_service() -> None:
+    wanted = Assignment("t1", group="service:shop", tags={"a": "b"})
+    told = task_document(Subject(Task("t1"), wanted, Report("t1", "PENDING"), OWNER), {})
+    assert told["ServiceName"] == "shop"
+    assert tags_document(wanted, {"c": "d"}) == {
+        "TaskTags": [{"Key": "a", "Value": "b"}],
+        "ContainerInstanceTags": [{"Key": "c", "Value": "d"}],
+    }
+    assert tags_document(None, {}) == {}
 
 
 def test_a_network_of_the_tasks_own() -> None:
