@@ -1,4 +1,5 @@
-"""Keeps the engine's disk from filling up: looks, decides (image_cleanup.py), and removes one image after another."""
+"""Keeps the engine's disk from filling up: looks, decides (image_cleanup.py), lets dead containers go and removes one
+image after another."""
 
 import asyncio
 import logging
@@ -9,7 +10,6 @@ from shoal_agent.case import Surroundings, now_millis
 from shoal_agent.engine import EngineError, Image, ImageInUse
 from shoal_agent.image_cleanup import Dispensable, HostImages, dispensable, is_full, references
 from shoal_agent.image_records import ImageRecords
-from shoal_agent.pull_behavior import PREFER_CACHED
 from shoal_agent.worker import Worker
 
 log = logging.getLogger(__name__)
@@ -27,9 +27,6 @@ class ImageCleaner:
 
     async def run(self) -> None:
         rules = self._around.rules
-        if not rules.image_cleanup or rules.image_pull_behavior == PREFER_CACHED:
-            log.info("images are not cleaned up, as configured")
-            return
         cycled_at = time.monotonic()
         while True:
             await asyncio.sleep(min(LOOK_PERIOD_SECONDS, rules.image_cleanup_interval_seconds))

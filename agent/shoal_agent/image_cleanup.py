@@ -8,6 +8,7 @@ Rules.
 3. Least recently used first, and as in ECS: unused for the minimum age, so many a cycle.
 4. On a disk that is too full age and number do not count, and the dead containers that ended first go, in portions:
    with them their images become free.
+5. Pull behaviour prefer-cached keeps all images, as in ECS, and so does image_cleanup = false. Dead containers go.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 from shoal_agent.configuration import Configuration
 from shoal_agent.engine import Image
 from shoal_agent.image_records import ImageRecord
+from shoal_agent.pull_behavior import PREFER_CACHED
 
 # What was pulled a moment ago is wanted by somebody, whatever the disk says.
 GRACE_MILLIS = 60_000
@@ -50,10 +52,18 @@ class Dispensable:
 
 def dispensable(host: HostImages, rules: Configuration, now: int) -> Dispensable:
     """`now` in milliseconds since the epoch."""
+    pressed = is_full(host.disk_percent, rules)
+    dead = tuple(host.dead[:DEAD_TASKS_PER_PASS]) if pressed else ()
+    if not rules.image_cleanup or rules.image_pull_behavior == PREFER_CACHED:
+        return Dispensable((), dead)
+    free = _free(host, rules, now, GRACE_MILLIS if pressed else int(rules.image_cleanup_minimum_age_seconds * 1000))
+    return Dispensable(tuple(free if pressed else free[: rules.image_cleanup_images_per_cycle]), dead)
+
+
+def _free(host: HostImages, rules: Configuration, now: int, age_millis: int) -> list[Image]:
+    """What nothing needs and nothing used for that long, the least recently used first."""
     records = host.records or {}
     kept = {name for wanted in (*host.wanted, *rules.image_cleanup_excluded) for name in references(wanted)}
-    pressed = is_full(host.disk_percent, rules)
-    age = GRACE_MILLIS if pressed else int(rules.image_cleanup_minimum_age_seconds * 1000)
     free = [
         image
         for image in host.images
@@ -61,12 +71,9 @@ def dispensable(host: HostImages, rules: Configuration, now: int) -> Dispensable
         and not kept.intersection((*image.references, image.image_id))
         and not any(name.startswith(f"{OWN_REPOSITORY}:") for name in image.tags)
         and _is_candidate(image, records, rules)
-        and now - _last_use(image, records) >= age
+        and now - _last_use(image, records) >= age_millis
     ]
-    free.sort(key=lambda image: (_last_use(image, records), image.image_id))
-    if pressed:
-        return Dispensable(tuple(free), tuple(host.dead[:DEAD_TASKS_PER_PASS]))
-    return Dispensable(tuple(free[: rules.image_cleanup_images_per_cycle]))
+    return sorted(free, key=lambda image: (_last_use(image, records), image.image_id))
 
 
 def is_full(disk_percent: float | None, rules: Configuration) -> bool:

@@ -256,7 +256,8 @@ async def test_a_full_disk_takes_dead_containers_and_then_their_images(
 
 
 @pytest.mark.parametrize("keys", [{"image_cleanup": False}, {"image_pull_behavior": "prefer-cached"}])
-async def test_clean_up_may_be_off(rig: Rig, tmp_path: Path, keys: Any) -> None:
-    rig.around.rules = replace(RULES, **keys)
-    async with asyncio.timeout(5):
-        await ImageCleaner(rig.around, rig.worker, ImageRecords(tmp_path)).run()
+@pytest.mark.parametrize("disk_percent", [None, 99.0])
+def test_images_may_be_kept_but_dead_containers_go(keys: Any, disk_percent: float | None) -> None:
+    there = host(pulled(1, 0), dead=["t1"], disk_percent=disk_percent)
+    went = dispensable(there, replace(RULES, **keys), NOW)
+    assert (went.images, went.dead) == ((), ("t1",) if disk_percent else ())

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +138,26 @@ async def test_who_shares_a_network_comes_from_its_address(tmp_path: Path, monke
     await ended(rig, metadata)
 
 
+async def test_it_follows_the_bridge_and_waits_for_an_address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serving, "BIND_RETRY_SECONDS", 0.01)
+    rig, metadata, port = await opened(tmp_path)
+    running = asyncio.create_task(metadata.run())
+    assert rig.around.endpoint is not None
+    async with aiohttp.ClientSession() as session:
+        blocker = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.3", port)
+        for address, gone in (("127.0.0.2", None), ("127.0.0.3", "127.0.0.2")):
+            rig.around.endpoint = replace(rig.around.endpoint, bridge_address=address)
+            rig.around.endpoint_changed.set()
+            async with asyncio.timeout(10):
+                while await status(session, port, address) != 404:
+                    if address == "127.0.0.3":
+                        blocker.close()
+            assert await status(session, port) == 404
+            assert gone is None or await status(session, port, gone) is None
+    running.cancel()
+    await ended(rig, metadata)
+
+
 @pytest.mark.parametrize("damage", [None, b"", b"{}", b'{"secret": "xy", "port": 1}', b'{"secret": "00", "port": "x"}'])
 async def test_port_and_paths_are_kept_unless_damaged(tmp_path: Path, damage: bytes | None) -> None:
     rig, metadata, _ = await opened(tmp_path)
@@ -167,9 +188,10 @@ async def test_one_address_has_no_more_than_its_connections(tmp_path: Path, monk
     await ended(rig, metadata)
 
 
-async def status(session: aiohttp.ClientSession, port: int) -> int | None:
+async def status(session: aiohttp.ClientSession, port: int, address: str = "127.0.0.1") -> int | None:
+    """None if nobody answers."""
     try:
-        async with session.get(f"http://127.0.0.1:{port}/v4/x") as response:
+        async with session.get(f"http://{address}:{port}/v4/x", headers={"Connection": "close"}) as response:
             return response.status
     except aiohttp.ClientError:
         return None
