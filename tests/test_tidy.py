@@ -24,7 +24,10 @@ PURE = (
     "scheduler/shoal_scheduler/state/keys.py",
     "scheduler/shoal_scheduler/state/codec.py",
     "scheduler/shoal_scheduler/state/overlay.py",
+    "agent/shoal_agent/image_cleanup.py",
     "agent/shoal_agent/machine.py",
+    "agent/shoal_agent/metadata_documents.py",
+    "agent/shoal_agent/registry_credentials.py",
     "agent/shoal_agent/specification.py",
 )
 IMPURE_MODULES = frozenset({"asyncio", "logging", "os", "secrets", "socket", "subprocess", "threading", "time", "uuid"})

@@ -7,6 +7,7 @@ import logging
 import signal
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from shoal.rpc import Credentials, Identity
@@ -17,9 +18,13 @@ from shoal_agent.configuration import BadConfiguration, Configuration, load
 from shoal_agent.docker import DockerEngine
 from shoal_agent.fingerprint import Fingerprint, fingerprint, look
 from shoal_agent.identity import NotAnAgent, identity_of
+from shoal_agent.image_cleaner import ImageCleaner
+from shoal_agent.image_records import ImageRecords
 from shoal_agent.journal import Journal, StateInUse
 from shoal_agent.labels import Owner
 from shoal_agent.log_store import LogStore
+from shoal_agent.metadata import Metadata
+from shoal_agent.pulling import Puller
 from shoal_agent.reporter import Reporter
 from shoal_agent.session import Caller, Session
 from shoal_agent.slots import Pulls, Slots
@@ -86,19 +91,25 @@ async def _serve(
         asyncio.get_running_loop().add_signal_handler(number, ending.set)
     incarnation = max(journal.memory.incarnation + 1, time.time_ns() // 1_000_000)
     await journal.append(record.incarnation(incarnation))
-    around = _surroundings(arguments.docker_host, rules, identity, journal, log_store)
+    records = ImageRecords(arguments.state)
+    around = _surroundings(arguments.docker_host, rules, identity, journal, log_store, records)
     remembered = [task.as_task(task_id) for task_id, task in journal.memory.tasks.items()]
     worker = Worker(around, remembered)
     watch = Watch(around, worker)
+    metadata = Metadata(arguments.state, around, worker)
+    port = await metadata.open()
+    host = replace(host, ports=tuple(sorted({*host.ports, port})))
+    cleaner = ImageCleaner(around, worker, records)
     caller = Caller(credentials, incarnation, host)
     session = Session(arguments.scheduler.split(","), caller, around, worker, watch)
     log.info("agent began instance=%s version=%s tasks=%d", identity.name, VERSION, len(remembered))
-    work = asyncio.create_task(_work(watch, worker, session, log_store))
+    work = asyncio.create_task(_work(watch, worker, session, log_store, metadata, cleaner))
     end = asyncio.create_task(ending.wait())
     await asyncio.wait({work, end}, return_when=asyncio.FIRST_COMPLETED)
     for task in (work, end):
         task.cancel()
     await asyncio.wait({work, end})
+    await metadata.close()
     await worker.close()
     await around.pulls.close()
     await around.log_store.close()
@@ -108,10 +119,14 @@ async def _serve(
         work.result()
 
 
-async def _work(watch: Watch, worker: Worker, session: Session, log_store: LogStore) -> None:
+async def _work(
+    watch: Watch, worker: Worker, session: Session, log_store: LogStore, metadata: Metadata, cleaner: ImageCleaner
+) -> None:
     async with asyncio.TaskGroup() as group:
+        group.create_task(cleaner.run())
         group.create_task(watch.run())
         group.create_task(log_store.run())
+        group.create_task(metadata.run())
         # The first inventory should be whole, but an engine that is down must not keep the agent silent.
         try:
             async with asyncio.timeout(ENGINE_SECONDS):
@@ -126,7 +141,12 @@ async def _work(watch: Watch, worker: Worker, session: Session, log_store: LogSt
 
 
 def _surroundings(
-    docker_host: str, rules: Configuration, identity: Identity, journal: Journal, log_store: LogStore
+    docker_host: str,
+    rules: Configuration,
+    identity: Identity,
+    journal: Journal,
+    log_store: LogStore,
+    records: ImageRecords,
 ) -> Surroundings:
     engine = DockerEngine(docker_host)
     return Surroundings(
@@ -140,7 +160,8 @@ def _surroundings(
         # last create.
         creates=Slots(max(1, rules.concurrent_starts // 2)),
         starts=Slots(rules.concurrent_starts),
-        pulls=Pulls(engine, rules.concurrent_pulls),
+        pulls=Pulls(engine, rules.concurrent_pulls, Puller(engine, rules, records)),
+        pulled_before=records.names,
         engine_trouble=asyncio.Event(),
         engine_start=EngineStart(),
     )

@@ -1,12 +1,13 @@
 """What the Docker Engine answers, as our values. Pure. Field names are those of Docker Engine API 1.41."""
 
+import ipaddress
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from shoal_agent import image_reference
-from shoal_agent.engine import EngineFacts, Event, Inspected, Listed, Port
+from shoal_agent.engine import Attached, EngineFacts, Event, Image, Inspected, Listed, Port
 
 Answer = Mapping[str, Any]
 
@@ -48,7 +49,34 @@ def listed(answer: Answer) -> Listed:
     names = answer.get("Names") or ["/"]
     state, health = answer["State"].lower(), _HEALTH_IN_STATUS.search(answer.get("Status") or "")
     health_status = _HEALTH[health.group(1)] if health and state == "running" else None
-    return Listed(answer["Id"], names[0].removeprefix("/"), answer.get("Labels") or {}, state, health_status)
+    return Listed(
+        container_id=answer["Id"],
+        name=names[0].removeprefix("/"),
+        labels=answer.get("Labels") or {},
+        state=state,
+        health_status=health_status,
+        image_id=answer.get("ImageID") or "",
+    )
+
+
+def image(answer: Answer) -> Image:
+    """The engine writes <none> for a name that was taken away."""
+    tags = tuple(name for name in answer.get("RepoTags") or () if "<none>" not in name)
+    digests = tuple(name for name in answer.get("RepoDigests") or () if "<none>" not in name)
+    return Image(answer["Id"], tags, digests)
+
+
+def pull_progress(answer: Answer) -> tuple[str, int, int] | None:
+    """Layer, bytes of it that are here, bytes in all; None for a line that tells of something else.
+
+    >>> pull_progress({"id": "ab", "status": "Downloading", "progressDetail": {"current": 5, "total": 10}})
+    ('ab', 5, 10)
+    >>> pull_progress({"id": "ab", "status": "Extracting", "progressDetail": {"current": 5, "total": 10}})
+    """
+    detail = answer.get("progressDetail") or {}
+    if answer.get("status") != "Downloading" or not detail.get("total"):
+        return None
+    return str(answer.get("id", "")), int(detail.get("current", 0)), int(detail["total"])
 
 
 def inspected(answer: Answer) -> Inspected:
@@ -68,8 +96,26 @@ def inspected(answer: Answer) -> Inspected:
         tty=bool(config.get("Tty")),
         stop_timeout_seconds=config.get("StopTimeout"),
         health_status=_HEALTH.get((state.get("Health") or {}).get("Status", "none")) if status == "running" else None,
-        image=config.get("Image") or "",
         log_bytes_max=_log_bytes_max((answer.get("HostConfig") or {}).get("LogConfig") or {}),
+        created_at=milliseconds(answer.get("Created")),
+        image=config.get("Image") or "",
+        image_id=answer.get("Image") or "",
+        network_mode=(answer.get("HostConfig") or {}).get("NetworkMode") or "",
+        networks=_networks((answer.get("NetworkSettings") or {}).get("Networks") or {}),
+    )
+
+
+def _networks(attached: Mapping[str, Any]) -> tuple[Attached, ...]:
+    return tuple(
+        Attached(
+            network=name,
+            address=entry.get("IPAddress") or "",
+            address_v6=entry.get("GlobalIPv6Address") or "",
+            prefix_length=entry.get("IPPrefixLen") or 0,
+            gateway=entry.get("Gateway") or "",
+            mac_address=entry.get("MacAddress") or "",
+        )
+        for name, entry in sorted(attached.items())
     )
 
 
@@ -107,7 +153,22 @@ def facts(answer: Answer, bridge: Answer | None) -> EngineFacts:
         cpus=int(answer.get("NCPU", 0)),
         memory_bytes=int(answer.get("MemTotal", 0)),
         set_up_at=milliseconds(bridge.get("Created")) if bridge else None,
+        bridge_address=_bridge_address(bridge) if bridge else None,
+        data_root=answer.get("DockerRootDir") or "",
     )
+
+
+def _bridge_address(bridge: Answer) -> str | None:
+    """IPv4's; the first of the subnet if the engine names no other.
+
+    >>> _bridge_address({"IPAM": {"Config": [{"Subnet": "fd00::/64"}, {"Subnet": "172.17.0.0/16"}]}})
+    '172.17.0.1'
+    """
+    for subnet in (bridge.get("IPAM") or {}).get("Config") or ():
+        network = ipaddress.ip_network(subnet["Subnet"], strict=False)
+        if network.version == 4:
+            return str(subnet.get("Gateway") or network[1])
+    return None
 
 
 def pull_reference(image: str) -> dict[str, str]:

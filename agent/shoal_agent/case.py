@@ -2,13 +2,14 @@
 
 import asyncio
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from shoal_agent import labels
 from shoal_agent.configuration import Configuration
 from shoal_agent.engine import Engine
+from shoal_agent.environment import Endpoint
 from shoal_agent.journal import Journal
 from shoal_agent.labels import Owner
 from shoal_agent.log_store import LogStore
@@ -23,8 +24,9 @@ TRACE_SPANS_MAX = 32
 
 @dataclass(slots=True)
 class Surroundings:
-    """What all lanes share. `owner` and `engine_start` change while the agent lives; `engine_trouble` is set by
-    whoever finds the engine silent."""
+    """What all lanes share. `owner`, `engine_start` and `endpoint` change while the agent lives; `engine_trouble` is
+    set by whoever finds the engine silent, `pulled_before` are the images that earlier tasks had
+    pulled; `endpoint_changed` is set by whoever learns another address of the endpoint."""
 
     engine: Engine
     journal: Journal
@@ -37,6 +39,9 @@ class Surroundings:
     pulls: Pulls
     engine_trouble: asyncio.Event
     engine_start: EngineStart
+    pulled_before: Collection[str] = ()
+    endpoint: Endpoint | None = None
+    endpoint_changed: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class Case:
@@ -51,6 +56,7 @@ class Case:
         self.wanted: Assignment | None = None
         self.told: Report | None = None
         self.digests: dict[str, str | None] = {}
+        self.pull_errors: dict[str, str] = {}  # of containers that make do with the image that is here
         self._specifications: dict[str, Specification] = {}
 
     @property
@@ -72,7 +78,8 @@ class Case:
         found = self._specifications.get(name)
         if found is None:
             assert self.wanted is not None, "the machine creates only what was assigned"
-            found = specification(self.wanted, name, self.around.owner, self.around.rules)
+            around = self.around
+            found = specification(self.wanted, name, around.owner, around.rules, around.endpoint)
             self._specifications[name] = found
             if found.ports.open:
                 self.view = replace(self.view, ports_open=self.view.ports_open | {name})

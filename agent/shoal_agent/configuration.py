@@ -9,6 +9,8 @@ from typing import Any
 
 from shoal import attributes, requirements
 
+from shoal_agent.pull_behavior import BEHAVIORS
+
 RESERVED_PORTS = (22, 2375, 2376)
 
 # Those that the engine brings and ECS or the engine's own documentation names; awslogs is served by this host.
@@ -69,6 +71,24 @@ class Configuration:
     log_host_mib: int = 1024
     log_keep_seconds: float = 7 * 86_400.0
     log_drivers: tuple[str, ...] = LOG_DRIVERS
+    # Where containers ask for their metadata; absent means a free port, which is then kept.
+    metadata_port: int | None = None
+
+    # As ECS_IMAGE_PULL_BEHAVIOR (pull_behavior.py); absent means that what is here is used, and cleaned up later.
+    image_pull_behavior: str | None = None
+
+    # A Docker client's config.json with the registries' credentials under `auths`.
+    registry_credentials_file: str | None = None
+
+    # Images that the agent pulled and that nothing has used for the age go, so many a cycle; all unused ones as long
+    # as the engine's disk is fuller than the percentage. With `untracked`, images that others pulled go as well.
+    image_cleanup: bool = True
+    image_cleanup_untracked: bool = False
+    image_cleanup_interval_seconds: float = 1800.0
+    image_cleanup_minimum_age_seconds: float = 3600.0
+    image_cleanup_images_per_cycle: int = 5
+    image_cleanup_disk_percent: int = 85
+    image_cleanup_excluded: tuple[str, ...] = ()
 
     concurrent_starts: int = 8
     concurrent_pulls: int = 3
@@ -140,6 +160,30 @@ def _paths(key: str, value: object) -> tuple[str, ...]:
     return _texts(key, value)
 
 
+def _path(key: str, value: object) -> str:
+    if not _text(key, value).startswith("/"):
+        raise BadConfiguration(key, "must be an absolute path")
+    return _text(key, value)
+
+
+def _pull_behavior(key: str, value: object) -> str:
+    if value not in BEHAVIORS:
+        raise BadConfiguration(key, f"must be one of {', '.join(BEHAVIORS)}")
+    return str(value)
+
+
+def _period(key: str, value: object) -> float:
+    if _seconds(key, value) < 1:
+        raise BadConfiguration(key, "must be a number of seconds, 1 or more")
+    return _seconds(key, value)
+
+
+def _percent(key: str, value: object) -> int:
+    if _positive(key, value) > 100:
+        raise BadConfiguration(key, "must be a percentage, 1 to 100; with 100 a full disk alone does not matter")
+    return _positive(key, value)
+
+
 def _ports(key: str, value: object) -> tuple[int, ...]:
     if not isinstance(value, list):
         raise BadConfiguration(key, "must be a list of port numbers")
@@ -147,6 +191,12 @@ def _ports(key: str, value: object) -> tuple[int, ...]:
         if isinstance(port, bool) or not isinstance(port, int) or not 1 <= port <= 65535:
             raise BadConfiguration(f"{key}[{position}]", "must be a port number, 1 to 65535")
     return tuple(value)
+
+
+def _port(key: str, value: object) -> int:
+    if _count(key, value) not in range(1, 65536):
+        raise BadConfiguration(key, "must be a port number, 1 to 65535")
+    return _count(key, value)
 
 
 def _table(key: str, value: object) -> Mapping[str, str]:
@@ -242,6 +292,16 @@ _READERS: Mapping[str, Any] = {
     "log_host_mib": _positive,
     "log_keep_seconds": _seconds,
     "log_drivers": _log_drivers,
+    "metadata_port": _port,
+    "image_pull_behavior": _pull_behavior,
+    "registry_credentials_file": _path,
+    "image_cleanup": _flag,
+    "image_cleanup_untracked": _flag,
+    "image_cleanup_interval_seconds": _period,
+    "image_cleanup_minimum_age_seconds": _seconds,
+    "image_cleanup_images_per_cycle": _positive,
+    "image_cleanup_disk_percent": _percent,
+    "image_cleanup_excluded": _texts,
     "concurrent_starts": _positive,
     "concurrent_pulls": _positive,
     "dead_container_keep_seconds": _seconds,

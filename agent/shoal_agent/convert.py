@@ -115,6 +115,8 @@ def _assignment(entry: agent_pb2.Assignment, documents: Mapping[str, Mapping[str
         stopped_reason=entry.stopped_reason or None,
         gpu_ids={name: tuple(ids.values) for name, ids in entry.gpu_ids.items()},
         forget=entry.forget,
+        group=entry.group,
+        tags={tag.key: tag.value for tag in entry.tags},
     )
 
 

@@ -26,11 +26,14 @@ from shoal_agent.engine import (
     EngineTimeout,
     EngineUnavailable,
     Event,
+    Image,
+    ImageInUse,
     ImageNotFound,
     Inspected,
     Listed,
     LogLine,
     NameConflict,
+    Progress,
 )
 from shoal_agent.lines import LineReader
 from shoal_agent.log_position import Position, Resumption, following
@@ -118,18 +121,35 @@ class DockerEngine:
     async def inspect(self, container: str) -> Inspected:
         return answers.inspected(await self._json(f"containers/{container}/json", LOOK_SECONDS))
 
+    async def stats(self, container: str) -> Mapping[str, Any]:
+        # Without `one-shot` the engine would wait a second for another sample to compare with.
+        params = {"stream": "false", "one-shot": "true"}
+        answer: Mapping[str, Any] = await self._json(f"containers/{container}/stats", LOOK_SECONDS, params=params)
+        return answer
+
     async def image_digest(self, image: str) -> str | None:
         answer = await self._json(f"images/{image}/json", LOOK_SECONDS, refusals=_FINDING_IMAGE)
         return image_reference.digest_of(image, answer.get("RepoDigests") or ())
 
-    async def pull(self, image: str) -> None:
+    async def local_images(self) -> list[Image]:
+        return [answers.image(entry) for entry in await self._json("images/json", LIST_SECONDS)]
+
+    async def remove_image(self, reference: str) -> None:
+        with suppress(ContainerGone):
+            await self._do(f"images/{reference}", REMOVE_SECONDS, "DELETE", refusals=_REMOVING_IMAGE)
+
+    async def pull(self, image: str, *, auth: str | None = None, progress: Progress | None = None) -> None:
         patience = aiohttp.ClientTimeout(sock_connect=CONNECT_SECONDS, sock_read=PULL_SILENCE_SECONDS)
         params = answers.pull_reference(image)
-        async with self._answer("images/create", patience, "POST", params, refusals=_PULLING) as response:
+        headers = {"X-Registry-Auth": auth} if auth else None
+        call = self._answer("images/create", patience, "POST", params, refusals=_PULLING, headers=headers)
+        async with call as response:
             async for raw in response.content:
-                progress = json.loads(raw)
-                if "error" in progress:
-                    raise CannotPull(str(progress["error"]))
+                told = json.loads(raw)
+                if "error" in told:
+                    raise CannotPull(str(told["error"]))
+                if progress is not None and (moved := answers.pull_progress(told)):
+                    progress(*moved)
 
     async def events(self, labels: Mapping[str, str], since: float) -> AsyncIterator[Event]:
         patience = aiohttp.ClientTimeout(sock_connect=CONNECT_SECONDS)
@@ -219,13 +239,14 @@ class DockerEngine:
         params: Mapping[str, str] | None = None,
         body: Mapping[str, Any] | None = None,
         refusals: "Refusals | None" = None,
+        headers: Mapping[str, str] | None = None,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """The one door: every fault of the connection and every refusal leaves it as an EngineError."""
         patience = _patience(seconds)
         content = None if body is None else json.dumps(body)
         try:
             async with self._docker._query(
-                path, method, params=dict(params or {}), data=content, timeout=patience
+                path, method, params=dict(params or {}), data=content, headers=headers, timeout=patience
             ) as response:
                 try:
                     yield response
@@ -277,6 +298,7 @@ _CREATING = _refused_as(CannotCreate, {(404, "no such image"): ImageNotFound, (4
 _STARTING = _refused_as(CannotStart, {(404, "no such container"): ContainerGone})
 _FINDING_IMAGE = _refused_as(EngineFault, {(404, "no such image"): ImageNotFound})
 _PULLING = _refused_as(CannotPull, {})
+_REMOVING_IMAGE = _refused_as(EngineFault, {(404, "no such image"): ContainerGone, (409, ""): ImageInUse})
 
 
 def _label_filter(labels: Mapping[str, str]) -> list[str]:

@@ -4,6 +4,7 @@ EngineError                   the engine said no, or could not say anything
 |- EngineUnavailable          no connection, or it broke: whether the call took effect is unknown
 |- EngineTimeout              no answer in time: whether the call took effect is unknown
 |- ImageNotFound              create: the image is not on this host
+|- ImageInUse                 remove_image: a container is made of it, or another image on top of it
 |- NameConflict               create: the name is taken
 |- ContainerGone              no such container
 |- CannotCreate, CannotStart, CannotPull    refused, with the engine's own words
@@ -12,7 +13,7 @@ EngineError                   the engine said no, or could not say anything
 
 # ruff: noqa: N818 - the names say what happened
 
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -34,6 +35,10 @@ class EngineTimeout(EngineError):
 
 
 class ImageNotFound(EngineError):
+    pass
+
+
+class ImageInUse(EngineError):
     pass
 
 
@@ -81,12 +86,41 @@ class Listed:
     labels: Mapping[str, str]
     state: str
     health_status: str | None = None
+    image_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """`tags` are its names with a tag, `digests` those with a registry's digest; both may be empty."""
+
+    image_id: str
+    tags: tuple[str, ...] = ()
+    digests: tuple[str, ...] = ()
+
+    @property
+    def references(self) -> tuple[str, ...]:
+        return self.tags + self.digests
+
+
+@dataclass(frozen=True, slots=True)
+class Attached:
+    """One network a container is on. Addresses are empty where it has none."""
+
+    network: str
+    address: str = ""
+    address_v6: str = ""
+    prefix_length: int = 0
+    gateway: str = ""
+    mac_address: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Inspected:
-    """All the agent wants to know of one container. Times are milliseconds since the epoch. `image` is the reference
-    it was made from."""
+    """All the agent wants to know of one container. Times are milliseconds since the epoch.
+
+    image          the reference it was made from
+    network_mode   as it was created: bridge, host, none, or container:<id> of whose network it shares
+    """
 
     container_id: str
     name: str
@@ -105,12 +139,17 @@ class Inspected:
 
     # What of its output the engine keeps at most; None if that is not bounded, or not known.
     log_bytes_max: int | None = None
+    created_at: int | None = None
+    image_id: str = ""
+    network_mode: str = ""
+    networks: tuple[Attached, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class EngineFacts:
     """`set_up_at` (milliseconds) is when the engine that answers was ready with what it found at its start, if it
-    tells: whatever ended later ended under its eyes."""
+    tells: whatever ended later ended under its eyes. `bridge_address` is the host's on the default network,
+    `data_root` the folder on the engine's host where images and containers lie."""
 
     version: str
     operating_system: str
@@ -118,6 +157,8 @@ class EngineFacts:
     cpus: int
     memory_bytes: int
     set_up_at: int | None = None
+    bridge_address: str | None = None
+    data_root: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +184,10 @@ class LogLine:
     @property
     def moment(self) -> int:
         return self.nanos or self.at * 1_000_000
+
+
+# Of a pull: layer, bytes of it that are here, bytes in all.
+Progress = Callable[[str, int, int], None]
 
 
 class Engine(Protocol):
@@ -176,11 +221,21 @@ class Engine(Protocol):
 
     async def inspect(self, container: str) -> Inspected: ...
 
+    async def stats(self, container: str) -> Mapping[str, Any]:
+        """One sample of what it uses, as the Docker Engine API has it; of zeros if it does not run."""
+
     async def image_digest(self, image: str) -> str | None:
         """The digest under which the image's own registry knows it; None for one made on this host. Raises
         ImageNotFound."""
 
-    async def pull(self, image: str) -> None: ...
+    async def local_images(self) -> list[Image]: ...
+
+    async def remove_image(self, reference: str) -> None:
+        """By a name: that name, and the image with its last one; or by id. One that is gone is no error. Raises
+        ImageInUse."""
+
+    async def pull(self, image: str, *, auth: str | None = None, progress: Progress | None = None) -> None:
+        """`auth`: the X-Registry-Auth header. Raises CannotPull, EngineTimeout also if nothing moves for too long."""
 
     def events(self, labels: Mapping[str, str], since: float) -> AsyncIterator[Event]:
         """Ends of containers (die, destroy) and changes of their health (health_status) from `since` (seconds) on,

@@ -47,6 +47,15 @@ class Lane:
     def all_seen(self) -> dict[str, Seen]:
         return dict(self._case.view.seen)
 
+    @property
+    def wanted(self) -> Assignment | None:
+        """None until the scheduler has named the task to this process."""
+        return self._case.wanted
+
+    def handle(self, container: str) -> str:
+        """What the engine knows one of its containers by."""
+        return self._case.handle(container)
+
     def report(self) -> Report:
         return report_of(self._case.task, self._case.view)
 

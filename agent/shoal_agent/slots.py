@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from shoal_agent.engine import Engine
+from shoal_agent.pulling import Puller
 
 # A call that takes longer than this is stuck rather than at work: it gives its place to somebody else's.
 PATIENCE_SECONDS = 30.0
@@ -32,10 +33,13 @@ class Slots:
 class Pulls:
     """An image that several tasks wait for is pulled once; a task that waits no longer does not end the pull."""
 
-    def __init__(self, engine: Engine, places: int) -> None:
+    def __init__(self, engine: Engine, places: int, puller: Puller | None = None) -> None:
+        """Without a `puller` it is the engine's bare pull."""
         self._engine = engine
+        self._puller = puller
         self._slots = Slots(places, patience_seconds=3600.0)
         self._under_way: dict[str, asyncio.Task[None]] = {}
+        self._at_work: set[str] = set()
 
     async def pull(self, image: str) -> None:
         """Raises what the engine's pull raises."""
@@ -45,9 +49,20 @@ class Pulls:
             pull.add_done_callback(lambda _: self._under_way.pop(image, None))
         await asyncio.shield(pull)
 
+    def status(self, image: str) -> str:
+        """How it stands with an image that is waited for, in words."""
+        if image not in self._at_work:
+            return "waiting to pull the image: as many others as may be at once are being pulled"
+        percent = self._puller.percent(image) if self._puller is not None else None
+        return "pulling image" if percent is None else f"pulling image: {percent} %"
+
     async def _pull(self, image: str) -> None:
         async with self._slots.one():
-            await self._engine.pull(image)
+            self._at_work.add(image)
+            try:
+                await (self._puller or self._engine).pull(image)
+            finally:
+                self._at_work.discard(image)
 
     async def close(self) -> None:
         for pull in list(self._under_way.values()):

@@ -15,8 +15,10 @@ from shoal.requirements import effective
 
 from shoal_agent import labels
 from shoal_agent.configuration import Configuration
+from shoal_agent.environment import Endpoint, variables
 from shoal_agent.environment_files import file_variables
-from shoal_agent.gpus import device_requests, environment
+from shoal_agent.gpus import device_requests
+from shoal_agent.gpus import environment as gpu_environment
 from shoal_agent.labels import Owner
 from shoal_agent.log_configuration import log_configuration
 from shoal_agent.mounts import as_binds, mounts, must_exist, task_volumes
@@ -51,14 +53,17 @@ class Specification:
     consistent: bool = True
 
 
-def specification(wanted: Assignment, container_name: str, owner: Owner, rules: Configuration) -> Specification:
-    """Raises Refused, with the path of the field, for what this instance does not do or may not give."""
+def specification(
+    wanted: Assignment, container_name: str, owner: Owner, rules: Configuration, endpoint: Endpoint | None = None
+) -> Specification:
+    """Raises Refused, with the path of the field, for what this instance does not do or may not give. `endpoint` is
+    where the container finds its metadata, if anywhere."""
     definition = wanted.definition or {}
     check_supported(definition, of_task=True)
     check_task(definition, rules)
     position, container = _container(definition, container_name)
     try:
-        return _specification(wanted, definition, container, owner, rules)
+        return _specification(wanted, definition, container, owner, rules, endpoint)
     except Refused as refused:
         if refused.path.startswith("volumes[") or refused.path in ("cpu", "memory"):
             raise
@@ -75,7 +80,12 @@ def _container(definition: Document, name: str) -> tuple[int, Document]:
 
 
 def _specification(
-    wanted: Assignment, definition: Document, container: Document, owner: Owner, rules: Configuration
+    wanted: Assignment,
+    definition: Document,
+    container: Document,
+    owner: Owner,
+    rules: Configuration,
+    endpoint: Endpoint | None,
 ) -> Specification:
     check_supported(container)
     name = container["name"]
@@ -103,7 +113,8 @@ def _specification(
         host["DeviceRequests"] = requests
     files = override.get("environmentFiles") or container.get("environmentFiles", ())
     from_files = file_variables(files, rules.environment_file_folders)
-    process = _process(container, override, wanted.fence, environment(requirements), from_files)
+    told = variables(endpoint, owner, wanted.task_id, name, network_mode, wanted.fence)
+    process = _process(container, override, {**gpu_environment(requirements), **from_files}, told)
     body = {**process, "ExposedPorts": ports.exposed, "HostConfig": host}
     if container.get("hostname"):
         body["Hostname"] = container["hostname"]
@@ -121,16 +132,17 @@ def _override(overrides: Document, name: str) -> Document:
 
 
 def _process(
-    container: Document, override: Document, fence: int, limits: Mapping[str, str], from_files: Mapping[str, str]
+    container: Document, override: Document, defaults: Mapping[str, str], told: Mapping[str, str]
 ) -> dict[str, Any]:
-    """`limits` are what the agent would set, unless the definition or one of its files does."""
-    variables = {**limits, **from_files}
+    """`defaults` are what the agent would set, and the environment files, unless the definition does; `told` is set
+    whatever it says."""
+    environment = dict(defaults)
     for entry in (*container.get("environment", ()), *override.get("environment", ())):
-        variables[entry["name"]] = entry.get("value", "")
-    variables["TASK_FENCE"] = str(fence)
+        environment[entry["name"]] = entry.get("value", "")
+    environment |= told
     body: dict[str, Any] = {
         "Image": container["image"],
-        "Env": [f"{name}={value}" for name, value in variables.items()],
+        "Env": [f"{name}={value}" for name, value in environment.items()],
         "Tty": bool(container.get("pseudoTerminal")),
         "OpenStdin": bool(container.get("interactive")),
         "StopTimeout": container.get("stopTimeout", STOP_TIMEOUT_SECONDS),

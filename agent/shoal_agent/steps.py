@@ -20,12 +20,15 @@ from shoal_agent.engine import (
     Port,
 )
 from shoal_agent.journal import JournalFault
+from shoal_agent.pull_behavior import pulls_first, uses_cached
 from shoal_agent.refusal import Refused
 from shoal_agent.specification import Specification
 from shoal_agent.task import ABSENT, CREATED, EXITED, RUNNING, STOP_TIMEOUT_SECONDS, Ending, Report, Restarts, Seen
-from shoal_agent.verdict import exit_code_known
+from shoal_agent.verdict import exit_code_known, report_of
 
 log = logging.getLogger(__name__)
+
+PROGRESS_PERIOD_SECONDS = 10.0
 
 _STATUSES = {"created": CREATED, "exited": EXITED, "dead": EXITED, "removing": EXITED}
 
@@ -77,15 +80,35 @@ async def pull(case: Case, name: str) -> None:
     image = case.specification(name).image
     case.view = replace(case.view, pull_started_at=case.view.pull_started_at or now_millis())
     work = asyncio.ensure_future(case.around.pulls.pull(image))
+    telling = asyncio.create_task(_tell_progress(case, name, image))
     try:
         with case.span("engine.pull"):
             await _unless_unwanted(case, work)
     except CannotPull as error:
-        case.fail(name, f"CannotPullContainerError: {image}: {error.message}")
-    else:
-        case.view = replace(case.view, pulled=case.view.pulled | {name}, pull_stopped_at=now_millis())
+        if not uses_cached(case.around.rules.image_pull_behavior):
+            case.fail(name, f"CannotPullContainerError: {image}: {error.message}")
+            return
+        log.warning("not pulled, what is here is used task=%s image=%s error=%s", case.task.id, image, error)
+        case.pull_errors[name] = error.message
     finally:
         work.cancel()
+        telling.cancel()
+    case.view = replace(case.view, pulled=case.view.pulled | {name}, pull_stopped_at=now_millis())
+
+
+async def _tell_progress(case: Case, name: str, image: str) -> None:
+    """A pull that takes its time is the container's reason for not running yet, until this is cancelled."""
+    told = False
+    try:
+        while True:
+            await asyncio.sleep(PROGRESS_PERIOD_SECONDS)
+            report, status = report_of(case.task, case.view), case.around.pulls.status(image)
+            containers = (replace(it, reason=status) if it.name == name else it for it in report.containers)
+            case.around.reporter.offer(replace(report, containers=tuple(containers)))
+            told = True
+    finally:
+        if told and not case.unwanted:
+            case.around.reporter.offer(report_of(case.task, case.view))
 
 
 async def _unless_unwanted(case: Case, work: "asyncio.Future[None]") -> None:
@@ -107,6 +130,9 @@ async def create(case: Case, name: str) -> None:
     except Refused as refused:
         case.fail(name, f"CannotCreateContainerError: {refused}")
         return
+    if _pulls_first(case, name, wanted.image):
+        case.view = replace(case.view, image_missing=case.view.image_missing | {name})
+        return
     try:
         async with case.around.creates.one():
             if case.unwanted:
@@ -117,7 +143,8 @@ async def create(case: Case, name: str) -> None:
                 runtime_id = await case.around.engine.create(case.container_name(name), body)
     except ImageNotFound as error:
         if name in case.view.pulled:
-            case.fail(name, f"CannotPullContainerError: {wanted.image}: {error.message}")
+            why = case.pull_errors.get(name, error.message)
+            case.fail(name, f"CannotPullContainerError: {wanted.image}: {why}")
         case.view = replace(case.view, image_missing=case.view.image_missing | {name})
     except NameConflict as error:
         await _adopt(case, name, error)
@@ -147,6 +174,13 @@ async def _resolved(case: Case, wanted: Specification) -> tuple[str, str | None]
         case.digests[wanted.image] = await case.around.engine.image_digest(wanted.image)
     digest = case.digests[wanted.image]
     return image_reference.pinned(wanted.image, digest), digest
+
+
+def _pulls_first(case: Case, name: str, image: str) -> bool:
+    """The agent's own containers, with names as in the ECS agent, are of images that no registry has."""
+    if name in case.view.pulled or name.startswith("~internal~"):
+        return False
+    return pulls_first(case.around.rules.image_pull_behavior, image, case.around.pulled_before)
 
 
 async def _adopt(case: Case, name: str, conflict: NameConflict) -> None:

@@ -205,3 +205,5 @@ class Assignment:
     stopped_reason: str | None = None
     gpu_ids: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
     forget: bool = False
+    group: str = ""
+    tags: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))

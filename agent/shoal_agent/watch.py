@@ -100,6 +100,7 @@ class Watch:
         """When the engine that answers was ready, and what it ended on its way there."""
         facts = await self._around.engine.facts()
         self._version = facts.version
+        self._learn_bridge(facts.bridge_address)
         made_at, ready_at = facts.set_up_at, facts.set_up_at
         ended: frozenset[str] = frozenset()
         if made_at is not None:
@@ -112,6 +113,13 @@ class Watch:
         if before.ready_at is not None and ready_at is not None:
             ready_at = max(before.ready_at, ready_at)
         self._around.engine_start = EngineStart(ready_at, frozenset(before.ended) | ended)
+
+    def _learn_bridge(self, address: str | None) -> None:
+        """Before any container is made, for it is told this address."""
+        endpoint = self._around.endpoint
+        if endpoint is not None and endpoint.bridge_address != address:
+            self._around.endpoint = replace(endpoint, bridge_address=address)
+            self._around.endpoint_changed.set()
 
     def _note_slow(self, slow: bool) -> None:
         """An engine that lists nothing gets no new work; what it does for single containers goes on."""

@@ -137,16 +137,29 @@ class Worker:
         if self._lanes.get(task_id) is lane:
             del self._lanes[task_id], self._running[task_id]
 
-    def _evict(self) -> None:
-        """Keeps the number of dead containers bounded: the oldest go before their time."""
+    def images_wanted(self) -> set[str]:
+        """Images that tasks name which are not over."""
+        return {
+            container["image"]
+            for lane in self._lanes.values()
+            if lane.wanted is not None and lane.wanted.definition and lane.task.outcome is None and not lane.task.forget
+            for container in lane.wanted.definition.get("containerDefinitions", ())
+        }
+
+    def dead_tasks(self) -> list[tuple[int, str]]:
+        """Tasks that are over and still have containers, with the moment of their end, the first that ended first."""
         dead = []
         for lane in self._lanes.values():
             ends = [seen.finished_at or 0 for seen in lane.all_seen().values() if seen.status == EXITED]
             if ends and (lane.task.outcome is not None or lane.task.forget):
-                dead.append((max(ends), lane))
-        dead.sort(key=lambda entry: entry[0], reverse=True)
-        for _, lane in dead[self._around.rules.dead_containers_max :]:
-            lane.evict()
+                dead.append((max(ends), lane.task.id))
+        return sorted(dead)
+
+    def _evict(self) -> None:
+        """Keeps the number of dead containers bounded: the oldest go before their time."""
+        dead = self.dead_tasks()
+        for _, task_id in dead[: max(0, len(dead) - self._around.rules.dead_containers_max)]:
+            self._lanes[task_id].evict()
 
     async def close(self) -> None:
         """Ends the lanes; containers go on."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import os
 import signal
 import sys
@@ -263,3 +264,19 @@ async def test_an_agent_killed_again_and_again_runs_each_task_once(
         ran[report.task_id].add(report.containers[0].runtime_id)
     assert {task_id: len(containers) for task_id, containers in ran.items()} == dict.fromkeys(ids, 1)
     assert agent.containers().keys() == {f"default.{task_id}.web" for task_id in ids}
+
+
+async def test_containers_find_their_metadata_also_after_a_crash(
+    agent: AgentProcess, scheduler: FakeScheduler, engine: Engine
+) -> None:
+    (task_id,) = await launch(scheduler, 1)
+    script = 'wget -qO- "$ECS_CONTAINER_METADATA_URI_V4/task"'
+    ask = ("exec", f"default.{task_id}.web", "sh", "-c", script)
+    before = json.loads(engine.docker(*ask))
+    await agent.end(signal.SIGKILL)
+    await agent.start(scheduler.endpoint)
+    await scheduler.until(lambda: len(scheduler.sessions) == 2 and scheduler.sessions[1].inventory)
+    assert json.loads(engine.docker(*ask))["TaskARN"] == before["TaskARN"]
+    reserved = next(it for it in scheduler.sessions[1].hello.resources if it.name == "PORTS")
+    uri = engine.docker(*ask[:-1], "echo $ECS_CONTAINER_METADATA_URI_V4")
+    assert uri.split(":")[2].split("/")[0] in reserved.string_set_value

@@ -15,6 +15,7 @@ from shoal_agent.engine import (
     ContainerGone,
     Engine,
     Event,
+    ImageInUse,
     ImageNotFound,
     NameConflict,
 )
@@ -97,6 +98,23 @@ async def test_a_life(runtime: Engine, labels: dict[str, str], name: Name) -> No
         await runtime.inspect(container)
 
 
+async def test_what_it_is_made_of_where_it_is_reached_and_what_it_uses(
+    runtime: Engine, labels: dict[str, str], name: Name
+) -> None:
+    container = await runtime.create(name(), body(labels, FOREVER, HostConfig={"NetworkMode": "bridge"}))
+    await runtime.start(container)
+    found = await runtime.inspect(container)
+    assert (found.image, found.network_mode) == (IMAGE, "bridge") and found.image_id.startswith("sha256:")
+    assert found.created_at is not None and abs(found.created_at - time.time() * 1000) < 60_000
+    (network,) = found.networks
+    bridge = (await runtime.facts()).bridge_address
+    assert network.address and bridge and network.address.split(".")[:2] == bridge.split(".")[:2]
+    sample = await runtime.stats(container)
+    assert sample["id"] == container and "cpu_usage" in sample["cpu_stats"] and sample["read"]
+    with pytest.raises(ContainerGone):
+        await runtime.stats("nobody")
+
+
 async def test_starting_twice_is_starting_once(runtime: Engine, labels: dict[str, str], name: Name) -> None:
     container = await runtime.create(name(), body(labels, FOREVER))
     await runtime.start(container)
@@ -126,6 +144,26 @@ async def test_a_missing_image(runtime: Engine, labels: dict[str, str], name: Na
         await runtime.create(name(), missing)
     with pytest.raises(CannotPull):
         await runtime.pull("localhost:1/no/such:image")
+
+
+async def test_images_are_listed_and_removed_unless_used(
+    runtime: Engine, labels: dict[str, str], name: Name, request: pytest.FixtureRequest
+) -> None:
+    spare = "spare:1"
+    if isinstance(runtime, MemoryEngine):
+        runtime.images.add(spare)
+    else:
+        await asyncio.to_thread(request.getfixturevalue("engine").docker, "tag", IMAGE, spare)
+    container = await runtime.create(name(), body(labels, FOREVER))
+    listed = {tag: image.image_id for image in await runtime.local_images() for tag in image.tags}
+    assert {IMAGE, spare} <= listed.keys()
+    assert {listed[IMAGE]} == {entry.image_id for entry in await runtime.containers(labels)}
+    assert listed[IMAGE] == (await runtime.inspect(container)).image_id
+    await runtime.remove_image(spare)
+    await runtime.remove_image(spare)
+    assert spare not in {tag for image in await runtime.local_images() for tag in image.tags}
+    with pytest.raises(ImageInUse):
+        await runtime.remove_image(IMAGE)
 
 
 async def test_a_program_that_is_not_there(runtime: Engine, labels: dict[str, str], name: Name) -> None:

@@ -14,18 +14,23 @@ from datetime import UTC, datetime
 from typing import Any
 
 from shoal_agent.engine import (
+    Attached,
     CannotPull,
     CannotStart,
     ContainerGone,
+    EngineError,
     EngineFacts,
     EngineUnavailable,
     Event,
+    Image,
+    ImageInUse,
     ImageNotFound,
     Inspected,
     Listed,
     LogLine,
     NameConflict,
     Port,
+    Progress,
 )
 from shoal_agent.image_reference import pinned
 
@@ -40,6 +45,8 @@ class Box:
     state: str = "created"
     exit_code: int = 0
     health_status: str | None = None
+    created_at: int = 0
+    address: str = ""
     started_at: int | None = None
     finished_at: int | None = None
     starts: int = 0
@@ -60,6 +67,8 @@ class MemoryEngine:
         self.registry = set(registry)
         self.digests: dict[str, str] = {}  # by image, of those that came from a registry
         self.volumes: set[str] = set()
+        self.auths: list[str | None] = []
+        self.failing_pulls: dict[str, list[EngineError]] = {}  # what the next pulls of an image raise
         self.boxes: dict[str, Box] = {}
         self.volumes_removed: list[str] = []
         self.calls: list[tuple[str, str]] = []
@@ -76,12 +85,14 @@ class MemoryEngine:
 
     async def facts(self) -> EngineFacts:
         await self._enter("facts", "")
-        return EngineFacts("0", "linux", "x86_64", 2, 1 << 32, self.set_up_at)
+        return EngineFacts("0", "linux", "x86_64", 2, 1 << 32, self.set_up_at, "172.17.0.1")
 
     async def containers(self, labels: Mapping[str, str]) -> list[Listed]:
         await self._enter("containers", "")
         return [
-            Listed(box.container_id, box.name, _labels(box), box.state, box.health_status)
+            Listed(
+                box.container_id, box.name, _labels(box), box.state, box.health_status, f"sha256:{box.body['Image']}"
+            )
             for box in self.boxes.values()
             if labels.items() <= _labels(box).items()
         ]
@@ -92,8 +103,9 @@ class MemoryEngine:
             raise ImageNotFound(f"No such image: {body['Image']}")
         if any(box.name == name for box in self.boxes.values()):
             raise NameConflict(f'Conflict. The container name "/{name}" is already in use')
-        container_id = f"{next(self._numbers):064x}"
-        self.boxes[container_id] = Box(container_id, name, body)
+        number = next(self._numbers)
+        container_id, address = f"{number:064x}", f"172.17.{number // 250}.{number % 250 + 2}"
+        self.boxes[container_id] = Box(container_id, name, body, created_at=_now(), address=address)
         self._lose()
         return container_id
 
@@ -164,8 +176,17 @@ class MemoryEngine:
             tty=bool(box.body.get("Tty")),
             stop_timeout_seconds=box.body.get("StopTimeout"),
             health_status=box.health_status,
+            created_at=box.created_at,
             image=box.body["Image"],
+            image_id=f"sha256:{box.body['Image']}",
+            network_mode=box.body.get("HostConfig", {}).get("NetworkMode", "bridge"),
+            networks=_networks(box),
         )
+
+    async def stats(self, container: str) -> Mapping[str, Any]:
+        box = await self._find("stats", container)
+        now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        return {"id": box.container_id, "name": f"/{box.name}", "read": now, "cpu_stats": {"cpu_usage": {}}}
 
     async def image_digest(self, image: str) -> str | None:
         await self._enter("image_digest", image)
@@ -173,10 +194,25 @@ class MemoryEngine:
             raise ImageNotFound(f"No such image: {image}")
         return self.digests.get(image)
 
-    async def pull(self, image: str) -> None:
+    async def local_images(self) -> list[Image]:
+        await self._enter("local_images", "")
+        return [Image(f"sha256:{name}", (name,)) for name in sorted(self.images)]
+
+    async def remove_image(self, reference: str) -> None:
+        await self._enter("remove_image", reference)
+        if any(box.body["Image"] == reference for box in self.boxes.values()):
+            raise ImageInUse(f"conflict: unable to remove repository reference {reference!r}")
+        self.images.discard(reference.removeprefix("sha256:"))
+
+    async def pull(self, image: str, *, auth: str | None = None, progress: Progress | None = None) -> None:
         await self._enter("pull", image)
+        self.auths.append(auth)
         if image in self.stuck:
             await asyncio.Event().wait()
+        if self.failing_pulls.get(image):
+            raise self.failing_pulls[image].pop(0)
+        if progress is not None:
+            progress("layer", 1, 2)
         if image not in self.registry:
             raise CannotPull(f"manifest for {image} not found")
         self.images.add(image)
@@ -291,6 +327,12 @@ class MemoryEngine:
 
 def _labels(box: Box) -> Mapping[str, str]:
     return box.body.get("Labels") or {}
+
+
+def _networks(box: Box) -> tuple[Attached, ...]:
+    """None of its own if it shares another container's."""
+    shares = box.body.get("HostConfig", {}).get("NetworkMode", "").startswith("container:")
+    return (Attached("bridge", box.address),) if box.state == "running" and not shares else ()
 
 
 def _ports(box: Box) -> tuple[Port, ...]:

@@ -457,6 +457,7 @@ class Assignment(_message.Message):
     STOPPED_REASON_FIELD_NUMBER: _builtins.int
     GPU_IDS_FIELD_NUMBER: _builtins.int
     FORGET_FIELD_NUMBER: _builtins.int
+    TAGS_FIELD_NUMBER: _builtins.int
     task_id: _builtins.str
     task_arn: _builtins.str
     task_definition_arn: _builtins.str
@@ -480,6 +481,10 @@ class Assignment(_message.Message):
     def gpu_ids(self) -> _containers.MessageMap[_builtins.str, Global___StringList]:
         """GPU ids taken for each container."""
 
+    @_builtins.property
+    def tags(self) -> _containers.RepeatedCompositeFieldContainer[_resource_pb2.Tag]:
+        """The task's, as they were when this was sent: what its containers read about it."""
+
     def __init__(
         self,
         *,
@@ -496,10 +501,11 @@ class Assignment(_message.Message):
         stopped_reason: _builtins.str | None = ...,
         gpu_ids: _abc.Mapping[_builtins.str, Global___StringList] | None = ...,
         forget: _builtins.bool | None = ...,
+        tags: _abc.Iterable[_resource_pb2.Tag] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_desired_status", b"_desired_status", "_fence", b"_fence", "_forget", b"_forget", "_group", b"_group", "_last_status", b"_last_status", "_started_by", b"_started_by", "_stop_code", b"_stop_code", "_stopped_reason", b"_stopped_reason", "_task_arn", b"_task_arn", "_task_definition_arn", b"_task_definition_arn", "_task_id", b"_task_id", "desired_status", b"desired_status", "fence", b"fence", "forget", b"forget", "group", b"group", "last_status", b"last_status", "overrides", b"overrides", "started_by", b"started_by", "stop_code", b"stop_code", "stopped_reason", b"stopped_reason", "task_arn", b"task_arn", "task_definition_arn", b"task_definition_arn", "task_id", b"task_id"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_desired_status", b"_desired_status", "_fence", b"_fence", "_forget", b"_forget", "_group", b"_group", "_last_status", b"_last_status", "_started_by", b"_started_by", "_stop_code", b"_stop_code", "_stopped_reason", b"_stopped_reason", "_task_arn", b"_task_arn", "_task_definition_arn", b"_task_definition_arn", "_task_id", b"_task_id", "desired_status", b"desired_status", "fence", b"fence", "forget", b"forget", "gpu_ids", b"gpu_ids", "group", b"group", "last_status", b"last_status", "overrides", b"overrides", "started_by", b"started_by", "stop_code", b"stop_code", "stopped_reason", b"stopped_reason", "task_arn", b"task_arn", "task_definition_arn", b"task_definition_arn", "task_id", b"task_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_desired_status", b"_desired_status", "_fence", b"_fence", "_forget", b"_forget", "_group", b"_group", "_last_status", b"_last_status", "_started_by", b"_started_by", "_stop_code", b"_stop_code", "_stopped_reason", b"_stopped_reason", "_task_arn", b"_task_arn", "_task_definition_arn", b"_task_definition_arn", "_task_id", b"_task_id", "desired_status", b"desired_status", "fence", b"fence", "forget", b"forget", "gpu_ids", b"gpu_ids", "group", b"group", "last_status", b"last_status", "overrides", b"overrides", "started_by", b"started_by", "stop_code", b"stop_code", "stopped_reason", b"stopped_reason", "tags", b"tags", "task_arn", b"task_arn", "task_definition_arn", b"task_definition_arn", "task_id", b"task_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__desired_status: _TypeAlias = _typing.Literal["desired_status"]  # noqa: Y015
     _WhichOneofArgType__desired_status: _TypeAlias = _typing.Literal["_desired_status", b"_desired_status"]  # noqa: Y015

@@ -9,7 +9,7 @@ from shoal.v1 import agent_pb2 as pb
 from shoal.v1 import log_pb2, task_pb2
 
 from shoal_scheduler.api.agent_checks import is_custom, text
-from shoal_scheduler.api.convert import definition_message, overrides_message
+from shoal_scheduler.api.convert import definition_message, overrides_message, tag_messages
 from shoal_scheduler.api.remembered import Remembered
 from shoal_scheduler.control import inputs as i
 from shoal_scheduler.dispatch import LogsWanted
@@ -142,6 +142,7 @@ class _Part:
             fence=task.fence,
             group=launch.group,
             started_by=launch.started_by,
+            tags=tag_messages(launch.tags if task.tags is None else task.tags),
         )
         if launch.overrides:
             assignment.overrides.CopyFrom(overrides_message(launch))

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from shoal_agent import steps
 from shoal_agent.configuration import Configuration
 
 from tests.fakes.memory_engine import MemoryEngine
@@ -89,6 +90,22 @@ async def test_a_missing_image_is_pulled_once_for_all(rig: Rig) -> None:
     waited = [report for report in reports if report.pull_started_at is not None]
     assert waited and all(report.pull_stopped_at is not None for report in waited)
     assert [call for call, _ in rig.engine.calls].count("pull") == 1
+
+
+async def test_a_pull_that_takes_its_time_is_told(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(steps, "PROGRESS_PERIOD_SECONDS", 0.01)
+    rig.engine.stuck = {f"{letter}:1" for letter in "abcd"}
+    for letter in "abcd":
+        rig.assign(assignment(letter, definition=definition(image=f"{letter}:1")))
+    await rig.until(lambda: len({report.task_id for report in rig.reports}) == 4)
+    told = {report.task_id: (report.last_status, report.containers[0].reason) for report in rig.reports}
+    waiting = "waiting to pull the image: as many others as may be at once are being pulled"
+    assert sorted(told.values()) == [("PENDING", "pulling image")] * 3 + [("PENDING", waiting)]
+    assert all(report.pull_started_at for report in rig.reports)
+    for letter in "abcd":
+        assert rig.told(letter, "PENDING")
+        rig.assign(assignment(letter, desired_status="STOPPED"))
+        assert (await rig.report(letter, "STOPPED")).containers[0].reason is None
 
 
 async def test_an_image_that_is_nowhere(rig: Rig) -> None:

@@ -58,3 +58,14 @@ async def test_gpus_of_a_task_go_to_its_agent_and_are_shown() -> None:
     assert {name: list(ids.values) for name, ids in assignment.gpu_ids.items()} == {"app": ["GPU-1"]}
     shown = task_message(plane.tables, next(iter(plane.tables.tasks())))
     assert list(shown.containers[0].gpu_ids) == ["GPU-1"]
+
+
+async def test_an_agent_is_told_the_tags_of_a_task() -> None:
+    plane = Plane()
+    await plane.prepare(instance("1f"))
+    (task,) = (await plane.one(i.RunTask("default", "web", 1, tags={"a": "b"}))).tasks
+    for tags, told in ((None, {"a": "b"}), ({"c": "d"}, {"c": "d"}), ({}, {})):
+        plane.tables.apply([PutTask(msgspec.structs.replace(task, tags=tags))], plane.tables.revision)
+        (encoded,) = assignment_messages(plane.tables, [task.key], full=True)
+        (assignment,) = agent_pb2.SchedulerMessage.FromString(encoded).assignments.assignments
+        assert {tag.key: tag.value for tag in assignment.tags} == told
