@@ -111,7 +111,7 @@ class DockerEngine:
         return answers.inspected(await self._json(f"containers/{container}/json", LOOK_SECONDS))
 
     async def image_digest(self, image: str) -> str | None:
-        answer = await self._json(f"images/{image}/json", LOOK_SECONDS)
+        answer = await self._json(f"images/{image}/json", LOOK_SECONDS, refusals=_LOOKING_AT_IMAGE)
         digests = [entry.partition("@")[2] for entry in answer.get("RepoDigests") or ()]
         return digests[0] if digests else None
 
@@ -135,6 +135,11 @@ class DockerEngine:
         params = _event_query(labels, ("kill",), since) | {"until": f"{until:.3f}"}
         async with self._answer("events", LOOK_SECONDS, params=params) as response:
             return [answers.event(json.loads(raw)) async for raw in response.content]
+
+    async def lacked_memory(self, container: str, since: float, until: float) -> bool:
+        params = _query_of_events({"container": [container], "event": ["oom"]}, since) | {"until": f"{until:.3f}"}
+        async with self._answer("events", LOOK_SECONDS, params=params) as response:
+            return bool(await response.content.readline())
 
     async def logs(
         self, container: str, *, follow: bool, since: float | None, tail: int | None
@@ -261,6 +266,7 @@ def _refused_as(kind: type[EngineError], known: Mapping[tuple[int, str], type[En
 _CREATING = _refused_as(CannotCreate, {(404, "no such image"): ImageNotFound, (409, "conflict"): NameConflict})
 _STARTING = _refused_as(CannotStart, {(404, "no such container"): ContainerGone})
 _PULLING = _refused_as(CannotPull, {})
+_LOOKING_AT_IMAGE = _refused_as(EngineFault, {(404, "no such image"): ImageNotFound})
 
 
 def _label_filter(labels: Mapping[str, str]) -> list[str]:
@@ -268,5 +274,8 @@ def _label_filter(labels: Mapping[str, str]) -> list[str]:
 
 
 def _event_query(labels: Mapping[str, str], actions: tuple[str, ...], since: float) -> dict[str, str]:
-    filters = {"type": ["container"], "event": list(actions), "label": _label_filter(labels)}
-    return {"since": f"{since:.3f}", "filters": json.dumps(filters)}
+    return _query_of_events({"event": list(actions), "label": _label_filter(labels)}, since)
+
+
+def _query_of_events(filters: Mapping[str, list[str]], since: float) -> dict[str, str]:
+    return {"since": f"{since:.3f}", "filters": json.dumps({"type": ["container"], **filters})}
