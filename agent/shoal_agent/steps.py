@@ -25,9 +25,11 @@ from shoal_agent.verdict import exit_code_known
 
 log = logging.getLogger(__name__)
 
-# The exit code of SIGKILL, and how long after it the engine may note that it was for want of memory.
+# The exit code of SIGKILL; how long after it the engine may note that it was for want of memory; and how long after a
+# container's first breath the engine may note that it was started.
 KILLED = 137
 LATE_NOTE_SECONDS = 1.0
+LATE_START_SECONDS = 5.0
 
 _STATUSES = {"created": CREATED, "exited": EXITED, "dead": EXITED, "removing": EXITED}
 
@@ -65,7 +67,8 @@ def _is_unexplained_kill(case: Case, name: str, found: Inspected) -> bool:
 
 async def _lacked_memory(case: Case, found: Inspected) -> bool:
     since, until = (found.started_at or 0) / 1000, (found.finished_at or now_millis()) / 1000
-    return await case.around.engine.lacked_memory(found.container_id, since, until + LATE_NOTE_SECONDS)
+    lacked_memory = case.around.engine.lacked_memory
+    return await lacked_memory(found.container_id, since - LATE_START_SECONDS, until + LATE_NOTE_SECONDS)
 
 
 def _seen(case: Case, name: str, found: Inspected) -> Seen:

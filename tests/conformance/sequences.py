@@ -11,11 +11,11 @@ import time
 import uuid
 from collections.abc import Mapping
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from shoal_agent import engine as port
-from shoal_agent.engine import Engine, EngineError, Inspected
+from shoal_agent.engine import Engine, EngineError, Event, Inspected
 
 PATIENCE_SECONDS = 60.0
 NAMES = ("a", "b")
@@ -23,8 +23,8 @@ TIERS = ("front", "back")
 VOLUMES = ("v", "w")
 ABSENT_IMAGE = "localhost:1/no/such:image"
 _LEAST = 16 << 20
-# A child takes all the memory, and the container outlives it long enough for the engine to hear of that in time.
-HOG = ["sh", "-c", "tail /dev/zero; usleep 500000; exit 5"]
+# A child takes all the memory, in the midst of the life of a container, so that the engine hears of it in time.
+HOG = ["sh", "-c", "usleep 300000; tail /dev/zero; usleep 500000; exit 5"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,15 +110,19 @@ class Play:
         self._labels = {"shoal.cluster": "conformance", "shoal.instance": self._run}
         self._programs: dict[str, Program] = {}
         self._made: list[str] = []
+        self._heard: list[Event] = []
         self._began = time.time() - 1
 
     async def answers(self, calls: list[Call]) -> list[Any]:
         """Of each call what it gave and how all is then; at last, by container, what happened to it."""
+        listening = asyncio.create_task(self._listen())
         try:
             answers = [(call, await self._one(call), await self._picture()) for call in calls]
-        finally:
             await self._clean()
-        return [*answers, await self._ends()]
+            return [*answers, await self._ends()]
+        finally:
+            listening.cancel()
+            await self._clean()
 
     async def _one(self, call: Call) -> Any:
         try:
@@ -134,8 +138,9 @@ class Play:
                 self._programs[call.about] = PROGRAMS[call.program]
                 self._made.append(container)
             case "start":
+                was_running, said = await self._is_running(name), len(await self._log(name))
                 await engine.start(name)
-                await self._settle(call.about)
+                await self._settle(call.about, said if was_running else said + 1)
             case "stop":
                 # Who does not listen is not waited for; who listens has the time to say goodbye.
                 await engine.stop(name, 10 if self._program(call.about).ready else 0)
@@ -184,23 +189,26 @@ class Play:
             "HostConfig": {"NetworkMode": "none", "Mounts": mounts, **program.host, **host},
         }
 
-    async def _settle(self, about: str) -> None:
-        """Until a program that was started is where it stays: over, or ready."""
+    async def _settle(self, about: str, lines: int) -> None:
+        """Until a program that was started is where it stays: over, or ready and has said so many lines."""
         program, name = self._program(about), self._name(about)
         if program.ends:
             await self._until_over(name)
         if program.ready:
             async with asyncio.timeout(PATIENCE_SECONDS):
-                while b"ready" not in await self._log(name, tail=1):  # noqa: ASYNC110 - the port has no wait
+                while len(await self._log(name)) < lines:  # noqa: ASYNC110 - the port has no wait
                     await asyncio.sleep(0.02)
 
     async def _until_over(self, name: str) -> None:
         async with asyncio.timeout(PATIENCE_SECONDS):
-            while (await self._engine.inspect(name)).state == "running":  # noqa: ASYNC110
+            while await self._is_running(name):  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
 
-    async def _log(self, name: str, tail: int | None = None) -> list[bytes]:
-        async with aclosing(self._engine.logs(name, follow=False, since=None, tail=tail)) as lines:
+    async def _is_running(self, name: str) -> bool:
+        return (await self._engine.inspect(name)).state == "running"
+
+    async def _log(self, name: str) -> list[bytes]:
+        async with aclosing(self._engine.logs(name, follow=False, since=None, tail=None)) as lines:
             return [line.text async for line in lines]
 
     async def _picture(self) -> Any:
@@ -213,7 +221,11 @@ class Play:
             found = await self._engine.inspect(self._name(name))
         except EngineError as error:
             return _kind(error)
-        return _comparable(found)
+        # A real engine may note a lack of memory too late for the container, but never forgets that it did.
+        lacked = found.state == "exited" and await self._engine.lacked_memory(
+            found.container_id, self._began, time.time()
+        )
+        return _comparable(replace(found, oom_killed=found.oom_killed or lacked))
 
     async def _clean(self) -> None:
         for each in await self._engine.containers(self._labels):
@@ -221,21 +233,16 @@ class Play:
         for volume in VOLUMES:
             await self._engine.remove_volume(self._volume(volume))
 
-    async def _ends(self) -> dict[str, list[str]]:
-        """The engine's events of each container, in the order in which they were made; the last is its removal."""
-        told: dict[str, list[str]] = {container: [] for container in self._made}
-        if not told:
-            return told
-        async with asyncio.timeout(PATIENCE_SECONDS), aclosing(self._events()) as events:
-            async for event in events:
-                told[event.container_id].append(event.action)
-                if all("destroy" in actions for actions in told.values()):
-                    break
-        return {str(number): actions for number, actions in enumerate(told.values())}
-
-    async def _events(self) -> Any:
+    async def _listen(self) -> None:
         async for event in self._engine.events(self._labels, self._began):
-            yield event
+            self._heard.append(event)
+
+    async def _ends(self) -> list[list[str]]:
+        """What happened to each container, in the order in which they were made; the last is its removal."""
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while sum(event.action == "destroy" for event in self._heard) < len(self._made):  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+        return [[event.action for event in self._heard if event.container_id == made] for made in self._made]
 
 
 def _comparable(found: Inspected) -> dict[str, Any]:
