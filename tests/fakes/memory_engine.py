@@ -51,6 +51,7 @@ class Box:
     oom_noted_late: bool = False  # after its end had been told
     error: str = ""
     trapped: int | None = None  # what it answers SIGTERM with
+    health_status: str | None = None
     started_at: int | None = None
     finished_at: int | None = None
     starts: int = 0
@@ -91,7 +92,7 @@ class MemoryEngine:
     async def containers(self, labels: Mapping[str, str]) -> list[Listed]:
         await self._enter("containers", "")
         return [
-            Listed(box.container_id, box.name, _labels(box), box.state)
+            Listed(box.container_id, box.name, _labels(box), box.state, box.health_status)
             for box in self.boxes.values()
             if labels.items() <= _labels(box).items()
         ]
@@ -121,8 +122,8 @@ class MemoryEngine:
         if box.error:
             raise CannotStart(box.error)
         box.state, box.started_at, box.starts = "running", _now(), box.starts + 1
-        box.oom_killed, box.trapped = False, None
-        box.ended.clear()
+        box.oom_killed, box.trapped, box.ended = False, None, asyncio.Event()
+        box.health_status = "UNKNOWN" if box.body.get("Healthcheck", {}).get("Test", ["NONE"])[0] != "NONE" else None
         bindings = box.body.get("HostConfig", {}).get("PortBindings", {})
         box.host_ports = {
             key: int(bound[0]["HostPort"] or next(self._ports)) for key, bound in bindings.items() if bound
@@ -187,6 +188,7 @@ class MemoryEngine:
             ports=_ports(box) if box.state == "running" else (),
             tty=bool(box.body.get("Tty")),
             stop_timeout_seconds=box.body.get("StopTimeout"),
+            health_status=box.health_status,
         )
 
     async def image_digest(self, image: str) -> str | None:
@@ -248,9 +250,15 @@ class MemoryEngine:
         box = self.box(name)
         if box.state != "running":
             return
-        box.state, box.exit_code, box.finished_at = "exited", exit_code, _now()
+        box.state, box.exit_code, box.finished_at, box.health_status = "exited", exit_code, _now(), None
         box.ended.set()
         self._announce("die", box)
+
+    def set_health(self, name: str, health_status: str) -> None:
+        """Its health check has answered: HEALTHY or UNHEALTHY."""
+        box = self.box(name)
+        box.health_status = health_status
+        self._announce("health_status", box)
 
     def take_away(self, name: str) -> None:
         """As `docker rm -f` by hand."""
