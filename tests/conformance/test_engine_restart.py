@@ -15,6 +15,7 @@ from tests.conftest import EngineFactory
 from tests.ground.engine import Engine
 from tests.ground.hanging import HangingWay, hanging_way
 from tests.ground.images import BUSYBOX, import_busybox
+from tests.ground.repeats import TEN
 from tests.unit.agent.rig import Rig, assignment, definition
 
 pytestmark = pytest.mark.engine
@@ -56,7 +57,8 @@ async def kill_and_restart(rig: Rig, engine: Engine, live_restore: bool) -> None
     engine.start(live_restore)  # not in a thread: the engine ends with the thread that started it
 
 
-async def test_with_live_restore_nothing_is_lost(engine_factory: EngineFactory, tmp_path: Path) -> None:
+@pytest.mark.parametrize("repeat", TEN)
+async def test_with_live_restore_nothing_is_lost(engine_factory: EngineFactory, tmp_path: Path, repeat: int) -> None:
     engine = engine_factory()
     engine.start(live_restore=True)
     import_busybox(engine)
@@ -71,8 +73,9 @@ async def test_with_live_restore_nothing_is_lost(engine_factory: EngineFactory, 
         assert not rig.told(ids["stays"], "STOPPED")
 
 
+@pytest.mark.parametrize("repeat", TEN)
 async def test_without_it_each_is_told_once_and_no_code_is_made_up(
-    engine_factory: EngineFactory, tmp_path: Path
+    engine_factory: EngineFactory, tmp_path: Path, repeat: int
 ) -> None:
     engine = engine_factory()
     engine.start()
