@@ -22,6 +22,7 @@ class Host:
     ports: list[Port] = field(default_factory=list)
     groups: Counter[str] = field(default_factory=Counter)
     running: int = 0
+    impaired: bool = False
 
     @classmethod
     def of(cls, instance: Instance, *, connected: bool = True) -> "Host":
@@ -42,13 +43,19 @@ class Host:
         self.groups[ask.group] += 1
 
 
-def refusal(ask: Ask, host: Host) -> str | None:
-    """Why the host cannot take it."""
-    wanted = ask.resources
+def _away(host: Host) -> str | None:
     if host.instance.status != "ACTIVE":
         return "INSTANCE:DRAINING"
     if not host.connected:
         return "AGENT"
+    return "INSTANCE:IMPAIRED" if host.impaired else None
+
+
+def refusal(ask: Ask, host: Host) -> str | None:
+    """Why the host cannot take it."""
+    wanted = ask.resources
+    if away := _away(host):
+        return away
     if any(host.instance.attributes.get(name) != value for name, value in ask.required_attributes):
         return "ATTRIBUTE"
     if not all(_holds(expression, host) for expression in ask.expressions):

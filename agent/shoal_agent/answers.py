@@ -82,16 +82,21 @@ def pull_progress(answer: Answer) -> tuple[str, int, int] | None:
 def inspected(answer: Answer) -> Inspected:
     state, config = answer["State"], answer.get("Config") or {}
     status = state["Status"].lower()
+    ended = status in ("exited", "dead")
+    started_at, finished_at = milliseconds(state.get("StartedAt")), milliseconds(state.get("FinishedAt"))
+    if ended and started_at is not None and finished_at is not None:
+        # The engine notes the start when it has done it: a short program may be over by then.
+        started_at = min(started_at, finished_at)
     return Inspected(
         container_id=answer["Id"],
         name=answer["Name"].removeprefix("/"),
         labels=config.get("Labels") or {},
         state=status,
-        exit_code=state["ExitCode"] if status in ("exited", "dead") else None,
+        exit_code=state["ExitCode"] if ended else None,
         oom_killed=bool(state.get("OOMKilled")),
         error=state.get("Error") or "",
-        started_at=milliseconds(state.get("StartedAt")),
-        finished_at=milliseconds(state.get("FinishedAt")),
+        started_at=started_at,
+        finished_at=finished_at,
         ports=_ports((answer.get("NetworkSettings") or {}).get("Ports") or {}),
         tty=bool(config.get("Tty")),
         stop_timeout_seconds=config.get("StopTimeout"),

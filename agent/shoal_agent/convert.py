@@ -9,11 +9,14 @@ from shoal.v1 import agent_pb2, container_instance_pb2, resource_pb2, task_pb2
 from shoal_agent import VERSION
 from shoal_agent.fingerprint import Fingerprint
 from shoal_agent.task import Assignment, ContainerReport, Report
+from shoal_agent.watch import Health
 
 PROTOCOL_VERSION = 1
 
 
-def hello(cluster: str, incarnation: int, host: Fingerprint, engine_version: str) -> agent_pb2.AgentMessage:
+def hello(
+    cluster: str, incarnation: int, host: Fingerprint, engine_version: str, engine: Health
+) -> agent_pb2.AgentMessage:
     version = container_instance_pb2.VersionInfo(agent_version=VERSION, docker_version=engine_version)
     return agent_pb2.AgentMessage(
         hello=agent_pb2.Hello(
@@ -25,6 +28,7 @@ def hello(cluster: str, incarnation: int, host: Fingerprint, engine_version: str
             attributes=[resource_pb2.Attribute(name=name, value=value) for name, value in host.attributes.items()],
             tags=[resource_pb2.Tag(key=key, value=value) for key, value in host.tags.items()],
             hostname=host.hostname,
+            engine=_heartbeat(engine),
         )
     )
 
@@ -52,8 +56,12 @@ def reports(sequence: int, newest: Iterable[Report]) -> agent_pb2.AgentMessage:
     return agent_pb2.AgentMessage(reports=message)
 
 
-def heartbeat(engine_status: str) -> agent_pb2.AgentMessage:
-    return agent_pb2.AgentMessage(heartbeat=agent_pb2.Heartbeat(engine_status=engine_status))
+def heartbeat(engine: Health) -> agent_pb2.AgentMessage:
+    return agent_pb2.AgentMessage(heartbeat=_heartbeat(engine))
+
+
+def _heartbeat(engine: Health) -> agent_pb2.Heartbeat:
+    return agent_pb2.Heartbeat(engine_status=engine.status, engine_status_reason=engine.reason or None)
 
 
 def report_message(report: Report) -> agent_pb2.TaskReport:

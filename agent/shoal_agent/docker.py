@@ -40,7 +40,7 @@ from shoal_agent.log_position import Position, Resumption, following
 
 PING_SECONDS = 5.0
 LOOK_SECONDS = 15.0
-LIST_SECONDS = 20.0
+LIST_SECONDS = 10.0
 CREATE_SECONDS = 240.0
 START_SECONDS = 180.0
 KILL_SECONDS = 20.0
@@ -162,6 +162,11 @@ class DockerEngine:
         params = _event_query(labels, ("kill",), since) | {"until": f"{until:.3f}"}
         async with self._answer("events", LOOK_SECONDS, params=params) as response:
             return [answers.event(json.loads(raw)) async for raw in response.content]
+
+    async def lacked_memory(self, container: str, since: float, until: float) -> bool:
+        params = _query_of_events({"container": [container], "event": ["oom"]}, since) | {"until": f"{until:.3f}"}
+        async with self._answer("events", LOOK_SECONDS, params=params) as response:
+            return bool(await response.content.readline())
 
     async def logs(
         self, container: str, *, follow: bool, since: float | None, tail: int | None
@@ -306,5 +311,8 @@ def _label_filter(labels: Mapping[str, str]) -> list[str]:
 
 
 def _event_query(labels: Mapping[str, str], actions: tuple[str, ...], since: float) -> dict[str, str]:
-    filters = {"type": ["container"], "event": list(actions), "label": _label_filter(labels)}
-    return {"since": f"{since:.3f}", "filters": json.dumps(filters)}
+    return _query_of_events({"event": list(actions), "label": _label_filter(labels)}, since)
+
+
+def _query_of_events(filters: Mapping[str, list[str]], since: float) -> dict[str, str]:
+    return {"since": f"{since:.3f}", "filters": json.dumps({"type": ["container"], **filters})}

@@ -3,7 +3,7 @@
 EngineError                   the engine said no, or could not say anything
 |- EngineUnavailable          no connection, or it broke: whether the call took effect is unknown
 |- EngineTimeout              no answer in time: whether the call took effect is unknown
-|- ImageNotFound              create: the image is not on this host
+|- ImageNotFound              create, image_digest: the image is not on this host
 |- ImageInUse                 remove_image: a container is made of it, or another image on top of it
 |- NameConflict               create: the name is taken
 |- ContainerGone              no such container
@@ -243,6 +243,10 @@ class Engine(Protocol):
 
     async def kills(self, labels: Mapping[str, str], since: float, until: float) -> list[Event]:
         """Signals sent to containers between two moments, as far as the engine remembers."""
+
+    async def lacked_memory(self, container: str, since: float, until: float) -> bool:
+        """Whether a container that exists ran out of memory between two moments, also if the engine noted it too
+        late for `inspect`. Waits for `until` if that is yet to come."""
 
     def logs(
         self, container: str, *, follow: bool, since: float | None, tail: int | None

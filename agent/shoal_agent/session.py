@@ -106,9 +106,9 @@ class Session:
     async def _introduce(self, call: "_Call") -> agent_pb2.Welcome:
         try:
             async with asyncio.timeout(WELCOME_SECONDS):
-                version = self._watch.engine_version
+                version, health = self._watch.engine_version, self._watch.health
                 caller, owner = self._caller, self._around.owner
-                await call.write(convert.hello(owner.cluster, caller.incarnation, caller.host, version))
+                await call.write(convert.hello(owner.cluster, caller.incarnation, caller.host, version, health))
                 first = await call.read()
         except TimeoutError:
             raise SessionOver("no welcome in time") from None
@@ -169,7 +169,7 @@ class Session:
         deadline_seconds = max(welcome.session_deadline_millis / 1000, 2 * period_seconds)
         while True:
             self._watch.changed.clear()
-            await self._write(call, convert.heartbeat(self._watch.status))
+            await self._write(call, convert.heartbeat(self._watch.health))
             await either(self._watch.changed, period_seconds)
             since = self._unanswered_since
             if since is not None and time.monotonic() - since > deadline_seconds:

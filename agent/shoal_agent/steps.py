@@ -29,6 +29,11 @@ from shoal_agent.verdict import exit_code_known, report_of
 log = logging.getLogger(__name__)
 
 PROGRESS_PERIOD_SECONDS = 10.0
+# The exit code of SIGKILL; how long after it the engine may note that it was for want of memory; and how long after a
+# container's first breath the engine may note that it was started.
+KILLED = 137
+LATE_NOTE_SECONDS = 1.0
+LATE_START_SECONDS = 5.0
 
 _STATUSES = {"created": CREATED, "exited": EXITED, "dead": EXITED, "removing": EXITED}
 
@@ -39,6 +44,8 @@ async def inspect(case: Case, name: str) -> None:
     try:
         with case.span("engine.inspect"):
             found = await case.around.engine.inspect(case.handle(name))
+        if _is_unexplained_kill(case, name, found):
+            found = replace(found, oom_killed=await _lacked_memory(case, found))
     except ContainerGone:
         case.see(name, replace(case.view.of(name) or Seen(ABSENT), status=ABSENT))
         return
@@ -51,6 +58,21 @@ async def inspect(case: Case, name: str) -> None:
     case.see(name, seen)
     if seen.status in (RUNNING, EXITED):
         await _note_launched(case, name)
+
+
+def _is_unexplained_kill(case: Case, name: str, found: Inspected) -> bool:
+    """Killed, not by us, and nobody says why: the engine notes a lack of memory apart from the end, often later, and
+    then never on the container."""
+    known_before = case.view.of(name)
+    if found.exit_code != KILLED or found.oom_killed or name in case.view.stop_sent:
+        return False
+    return (known_before is None or known_before.status != EXITED) and exit_code_known(found, case.around.engine_start)
+
+
+async def _lacked_memory(case: Case, found: Inspected) -> bool:
+    since, until = (found.started_at or 0) / 1000, (found.finished_at or now_millis()) / 1000
+    lacked_memory = case.around.engine.lacked_memory
+    return await lacked_memory(found.container_id, since - LATE_START_SECONDS, until + LATE_NOTE_SECONDS)
 
 
 def _seen(case: Case, name: str, found: Inspected) -> Seen:

@@ -1,13 +1,13 @@
 """Keeps the worker's picture of the engine true: its health, its containers, and when it came back from where.
 
-A listing every half minute is the truth; the event stream makes it quick. A stream that broke may mean that the
+A listing three times a minute is the truth; the event stream makes it quick. A stream that broke may mean that the
 engine was started anew, so then everything is asked again. The engine being away never ends anything here.
 """
 
 import asyncio
 import logging
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from shoal_agent.case import Surroundings
 from shoal_agent.engine import EngineError, EngineTimeout, EngineUnavailable
@@ -17,14 +17,29 @@ from shoal_agent.worker import Worker
 
 log = logging.getLogger(__name__)
 
+# An engine that hangs is known to be IMPAIRED within 35 s: by its second silent ping (each has 5 s) after at most 21 s,
+# by a listing that does not come (it has 10 s) after at most 31 s.
 PING_PERIOD_SECONDS = 10.0
-LISTING_PERIOD_SECONDS = 30.0
+LISTING_PERIOD_SECONDS = 20.0
 RETRY_SECONDS = 0.5
 SILENT_PINGS_MAX = 2
 
+NOT_SEEN = "The container engine has not answered yet"
+LISTS_NOTHING = "The container engine does not list its containers in time"
+
+OK, IMPAIRED = "OK", "IMPAIRED"
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """`status`: OK, or IMPAIRED for a `reason`: then the instance gets no new tasks."""
+
+    status: str = OK
+    reason: str = ""
+
 
 class Watch:
-    """`status` is OK or IMPAIRED, as heartbeats say it; `changed` is set when it changes."""
+    """`changed` is set when `health` changes."""
 
     def __init__(self, around: Surroundings, worker: Worker) -> None:
         self._around = around
@@ -34,12 +49,12 @@ class Watch:
         self._came_back = False  # this process saw the engine go away before
         self._listed_at = 0.0
         self._version = ""
-        self._slow = False  # it answers a ping, but not a listing
+        self.health = Health(IMPAIRED, NOT_SEEN)
         self.changed = asyncio.Event()
 
     @property
     def status(self) -> str:
-        return "OK" if self._up.is_set() and not self._slow else "IMPAIRED"
+        return self.health.status
 
     async def wait_up(self) -> None:
         """Returns when the engine has answered and been listed."""
@@ -81,15 +96,15 @@ class Watch:
         try:
             listing = await self._around.engine.containers(self._around.owner.labels)
         except EngineTimeout:
-            self._note_slow(True)
+            # No new work for who lists nothing; what it does for single containers goes on.
+            self._note(Health(IMPAIRED, LISTS_NOTHING))
             raise
-        self._note_slow(False)
         self._listed_at = time.monotonic()
         self._learn_epoch(self._worker.observe(listing))
         if not self._up.is_set():
             log.info("engine up containers=%d", len(listing))
             self._up.set()
-            self.changed.set()
+        self._note(Health())
 
     def _learn_epoch(self, epoch: int) -> None:
         """A journal that was lost forgot the highest epoch; containers still name the one they were made under."""
@@ -121,10 +136,9 @@ class Watch:
             self._around.endpoint = replace(endpoint, bridge_address=address)
             self._around.endpoint_changed.set()
 
-    def _note_slow(self, slow: bool) -> None:
-        """An engine that lists nothing gets no new work; what it does for single containers goes on."""
-        if slow != self._slow:
-            self._slow = slow
+    def _note(self, health: Health) -> None:
+        if health != self.health:
+            self.health = health
             self.changed.set()
 
     def _note_silence(self, error: EngineError) -> None:
@@ -132,11 +146,13 @@ class Watch:
         self._silent_pings += 1
         if isinstance(error, EngineUnavailable):
             self._came_back = True
-        if self._up.is_set() and (isinstance(error, EngineUnavailable) or self._silent_pings >= SILENT_PINGS_MAX):
+        if not isinstance(error, EngineUnavailable) and self._silent_pings < SILENT_PINGS_MAX:
+            return
+        self._note(Health(IMPAIRED, f"The container engine does not answer: {error}"))
+        if self._up.is_set():
             log.error("engine down error=%s", error)
             self._up.clear()
             self._worker.engine_down()
-            self.changed.set()
 
     async def _follow_events(self) -> None:
         engine, since = self._around.engine, time.time()

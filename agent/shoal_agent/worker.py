@@ -100,7 +100,7 @@ class Worker:
             lane.engine_up(False)
 
     def hint(self, event: Event) -> None:
-        """Something happened to a container of ours; the listing would show it within half a minute anyway."""
+        """Something happened to a container of ours; the listing would show it within 20 s anyway."""
         tag = labels.read(event.labels)
         lane = self._lanes.get(tag.task_id) if tag is not None else None
         if lane is not None and tag is not None:

@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 import grpc
+from shoal.v1 import agent_pb2 as pb_agent
 from shoal.v1 import container_instance_pb2 as pb
 from shoal.v1 import resource_pb2
 
@@ -12,6 +13,7 @@ from tests.api.refusals import refused_with
 from tests.api.requests import register, run
 from tests.fakes.agent import SimulatedAgent
 from tests.fakes.scheduler import Scheduler
+from tests.ground.waiting import wait_until
 
 SECOND = "2e" * 16
 
@@ -62,6 +64,46 @@ async def test_draining_takes_no_new_tasks(scheduler: Scheduler, agent: Simulate
     request.status = "ACTIVE"
     await scheduler.cluster.UpdateContainerInstancesState(request)
     assert len((await run(scheduler)).tasks) == 1
+
+
+async def test_one_whose_engine_is_impaired_takes_no_new_tasks(scheduler: Scheduler, agent: SimulatedAgent) -> None:
+    await register(scheduler)
+    reason = "The container engine does not answer"
+    await agent.beat("IMPAIRED", reason)
+    await wait_until(lambda: scheduler.plane.tables.health[INSTANCE].is_impaired)
+    assert [failure.reason for failure in (await run(scheduler)).failures] == ["INSTANCE:IMPAIRED"]
+    sick = await health(scheduler)
+    assert (sick.overall_status, sick.details[0].status_reason) == ("IMPAIRED", reason)
+    await agent.beat("OK")
+    await wait_until(lambda: not scheduler.plane.tables.health[INSTANCE].is_impaired)
+    assert len((await run(scheduler)).tasks) == 1
+    well = await health(scheduler)
+    (check,) = well.details
+    assert (well.overall_status, check.type, check.status, check.status_reason) == ("OK", "CONTAINER_RUNTIME", "OK", "")
+    assert check.last_status_change >= sick.details[0].last_status_change > 0
+
+
+async def test_a_session_may_begin_impaired_and_its_health_ends_with_it(scheduler: Scheduler) -> None:
+    sick = pb_agent.Heartbeat(engine_status="IMPAIRED")
+    async with SimulatedAgent(scheduler.channel("agent", INSTANCE), INSTANCE, engine=sick):
+        assert (await health(scheduler)).overall_status == "IMPAIRED"
+        tables = scheduler.plane.tables
+    await wait_until(lambda: INSTANCE not in tables.sessions)
+    assert (await health(scheduler)).overall_status == "INSUFFICIENT_DATA"
+    async with SimulatedAgent(scheduler.channel("agent", INSTANCE), INSTANCE, incarnation=2):
+        assert (await health(scheduler)).overall_status == "OK"
+        await register(scheduler)
+        assert len((await run(scheduler)).tasks) == 1
+
+
+async def health(scheduler: Scheduler) -> pb.ContainerInstanceHealthStatus:
+    request = pb.DescribeContainerInstancesRequest(container_instances=[INSTANCE])
+    plain = await scheduler.cluster.DescribeContainerInstances(request)
+    assert not plain.container_instances[0].HasField("health_status")
+    request.include.append("CONTAINER_INSTANCE_HEALTH")
+    answer = await scheduler.cluster.DescribeContainerInstances(request)
+    found: pb.ContainerInstanceHealthStatus = answer.container_instances[0].health_status
+    return found
 
 
 async def test_deregisters_with_tasks_only_by_force(scheduler: Scheduler, agent: SimulatedAgent) -> None:

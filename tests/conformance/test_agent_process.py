@@ -8,6 +8,7 @@ import signal
 import sys
 import time
 import uuid
+from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from shoal.v1 import agent_pb2, log_pb2
 from tests.ground.certificates import Certificates
 from tests.ground.engine import Engine
 from tests.ground.images import BUSYBOX
+from tests.ground.repeats import TEN
 from tests.ground.waiting import wait_until
 from tests.unit.agent.rig import definition as document
 from tests.unit.agent.scheduler import FakeScheduler, definition
@@ -25,7 +27,7 @@ pytestmark = pytest.mark.engine
 
 ROOT = Path(__file__).parents[2]
 ARN = "arn:shoal:ecs:local:000000000000:task-definition/t:1"
-COMMAND = ["sh", "-c", "echo hello; sleep 1000"]
+COMMAND = ["sh", "-c", "trap 'exit 5' USR1; echo hello; while true; do sleep 0.2; done"]
 RSS_MIB_MAX = 80.0
 ADOPTION_SECONDS_MAX = 5.0
 OTHER_TASK_SECONDS_MAX = 10.0
@@ -122,27 +124,51 @@ async def launch(scheduler: FakeScheduler, count: int) -> list[str]:
     return ids
 
 
-@pytest.mark.parametrize("count", [6, pytest.param(100, marks=pytest.mark.slow)])
-async def test_a_killed_agent_adopts(agent: AgentProcess, scheduler: FakeScheduler, engine: Engine, count: int) -> None:
-    ids = await launch(scheduler, count)
+@pytest.mark.parametrize("repeat", TEN)
+async def test_a_killed_agent_adopts(
+    agent: AgentProcess, scheduler: FakeScheduler, engine: Engine, repeat: int
+) -> None:
+    await kill_and_adopt(agent, scheduler, engine, 20)
+
+
+@pytest.mark.slow
+async def test_a_killed_agent_adopts_a_hundred(agent: AgentProcess, scheduler: FakeScheduler, engine: Engine) -> None:
+    await kill_and_adopt(agent, scheduler, engine, 100)
+
+
+async def kill_and_adopt(agent: AgentProcess, scheduler: FakeScheduler, engine: Engine, count: int) -> None:
+    """Meanwhile one is killed, and one ends by itself."""
+    killed, ends, *stay = await launch(scheduler, count)
     before = agent.containers()
     await agent.end(signal.SIGKILL)
-    engine.docker("kill", "--signal", "TERM", f"default.{ids[0]}.web")
-    engine.docker("kill", f"default.{ids[0]}.web")
+    engine.docker("kill", f"default.{killed}.web")
+    engine.docker("kill", "--signal", "USR1", f"default.{ends}.web")
+    engine.docker("wait", f"default.{ends}.web")
     began = time.monotonic()
     await agent.start(scheduler.endpoint)
     await scheduler.until(lambda: len(scheduler.sessions) == 2 and scheduler.sessions[1].inventory)
     assert time.monotonic() - began <= ADOPTION_SECONDS_MAX
-    statuses = scheduler.sessions[1].inventoried
-    assert statuses == {ids[0]: "STOPPED"} | dict.fromkeys(ids[1:], "RUNNING")
-    assert (await scheduler.report(ids[0], "STOPPED")).containers[0].exit_code == 137
+    inventory = scheduler.sessions[1].inventory
+    assert inventory is not None
+    told = {report.task_id: (report.last_status, *codes(report)) for report in inventory.tasks}
+    assert told == {killed: ("STOPPED", 137), ends: ("STOPPED", 5)} | dict.fromkeys(stay, ("RUNNING", None))
     assert agent.containers() == before
     assert agent.rss_mib <= RSS_MIB_MAX
+    # What was told is settled: nothing is told again, and no other end was made up.
+    await scheduler.report(killed, "STOPPED")
+    await scheduler.report(ends, "STOPPED")
+    ends_told = Counter(task_id for _, task_id, status in scheduler.sessions[1].history if status == "STOPPED")
+    assert ends_told == {killed: 1, ends: 1}
 
 
-@pytest.mark.parametrize("damage", ["truncated", "zeroed", "deleted", "old copy"])
+def codes(report: agent_pb2.TaskReport) -> list[int | None]:
+    return [each.exit_code if each.HasField("exit_code") else None for each in report.containers]
+
+
+@pytest.mark.parametrize("repeat", TEN)
+@pytest.mark.parametrize("damage", ["truncated", "zeroed", "bit flipped", "deleted", "old copy"])
 async def test_a_damaged_journal_is_rebuilt_from_the_containers(
-    agent: AgentProcess, scheduler: FakeScheduler, damage: str
+    agent: AgentProcess, scheduler: FakeScheduler, damage: str, repeat: int
 ) -> None:
     await scheduler.until(lambda: scheduler.sessions)
     journal = agent.state / "journal"
@@ -153,9 +179,12 @@ async def test_a_damaged_journal_is_rebuilt_from_the_containers(
     content = journal.read_bytes()
     match damage:
         case "truncated":
-            journal.write_bytes(content[: len(content) // 2])
+            journal.write_bytes(content[: len(content) * (repeat + 1) // 11])
         case "zeroed":
             journal.write_bytes(bytes(len(content)))
+        case "bit flipped":
+            at, bit = divmod(8 * len(content) * (repeat + 1) // 11, 8)
+            journal.write_bytes(content[:at] + bytes([content[at] ^ 1 << bit]) + content[at + 1 :])
         case "deleted":
             journal.unlink()
         case "old copy":
@@ -280,3 +309,35 @@ async def test_containers_find_their_metadata_also_after_a_crash(
     reserved = next(it for it in scheduler.sessions[1].hello.resources if it.name == "PORTS")
     uri = engine.docker(*ask[:-1], "echo $ECS_CONTAINER_METADATA_URI_V4")
     assert uri.split(":")[2].split("/")[0] in reserved.string_set_value
+
+
+@pytest.mark.parametrize("repeat", TEN)
+async def test_what_takes_all_memory_dies_alone(
+    agent: AgentProcess, scheduler: FakeScheduler, engine: Engine, repeat: int
+) -> None:
+    others = await launch(scheduler, 3)
+    hog, hog_arn = uuid.uuid4().hex, f"{ARN}0"
+    hungry = document(["sh", "-c", "sleep 0.5; exec tail /dev/zero"], image=BUSYBOX, memory=16)
+    entry = wanted(hog)
+    entry.task_definition_arn = hog_arn
+    await scheduler.say(entry, definitions=[definition(hungry, hog_arn)])
+    ended = await scheduler.report(hog, "STOPPED")
+    assert (ended.stop_code, *codes(ended)) == ("EssentialContainerExited", 137)
+    assert ended.containers[0].reason.startswith("OutOfMemoryError: ")
+    told = [report for session in scheduler.sessions for report in session.reports.values()]
+    assert {report.task_id: report.last_status for report in told} == dict.fromkeys(others, "RUNNING") | {
+        hog: "STOPPED"
+    }
+    pids = engine.docker("inspect", "--format", "{{.State.Pid}}", *(f"default.{each}.web" for each in others)).split()
+    assert {oom_score(pid) for pid in pids} == {0}
+    assert oom_score(str(agent.pid)) == (-900 if may_protect_itself() else oom_score("self"))
+
+
+def oom_score(pid: str) -> int:
+    return int(Path(f"/proc/{pid}/oom_score_adj").read_text())
+
+
+def may_protect_itself() -> bool:
+    """Not even every root may: where tests run in a container, CAP_SYS_RESOURCE may be missing."""
+    effective = Path("/proc/self/status").read_text().partition("CapEff:")[2].split()[0]
+    return bool(int(effective, 16) >> 24 & 1)

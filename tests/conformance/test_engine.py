@@ -20,6 +20,7 @@ from shoal_agent.engine import (
     NameConflict,
 )
 
+from tests.conformance.sequences import HOG
 from tests.fakes.memory_engine import MemoryEngine
 
 Name = Callable[[], str]
@@ -144,6 +145,8 @@ async def test_a_missing_image(runtime: Engine, labels: dict[str, str], name: Na
         await runtime.create(name(), missing)
     with pytest.raises(CannotPull):
         await runtime.pull("localhost:1/no/such:image")
+    with pytest.raises(ImageNotFound):
+        await runtime.image_digest("localhost:1/no/such:image")
 
 
 async def test_images_are_listed_and_removed_unless_used(
@@ -171,6 +174,17 @@ async def test_a_program_that_is_not_there(runtime: Engine, labels: dict[str, st
     with pytest.raises(CannotStart, match="not found"):
         await runtime.start(container)
     assert (await runtime.inspect(container)).started_at is None
+
+
+async def test_a_lack_of_memory(runtime: Engine, labels: dict[str, str], name: Name) -> None:
+    began, least = time.time() - 1, {"Memory": 16 << 20, "MemorySwap": 16 << 20}
+    for command, lacked in ((HOG, True), (["sh", "-c", "exit 5"], False)):
+        container = await runtime.create(name(), body(labels, command, HostConfig=least))
+        await runtime.start(container)
+        await ended(runtime, container)
+        found = await runtime.inspect(container)
+        assert (found.exit_code, found.oom_killed) == (5, lacked)
+        assert await runtime.lacked_memory(container, began, time.time()) == lacked
 
 
 async def test_nothing_to_start_kill_or_stop(runtime: Engine) -> None:

@@ -1,8 +1,6 @@
 """The agent's worker on a real engine that is killed: what ran is adopted, or told as ended once, no code made up."""
 
 import asyncio
-import os
-import signal
 import time
 import uuid
 from collections.abc import AsyncIterator
@@ -15,11 +13,14 @@ from shoal_agent.docker import DockerEngine
 
 from tests.conftest import EngineFactory
 from tests.ground.engine import Engine
+from tests.ground.hanging import HangingWay, hanging_way
 from tests.ground.images import BUSYBOX, import_busybox
+from tests.ground.repeats import TEN
 from tests.unit.agent.rig import Rig, assignment, definition
 
 pytestmark = pytest.mark.engine
 
+OTHERS_SECONDS_MAX = 15.0
 STAYS = ["sleep", "1000"]
 # A polite program: it answers the signal that an engine sends as it comes up with a code of its own.
 POLITE = ["sh", "-c", "trap 'exit 9' TERM; while true; do sleep 0.1; done"]
@@ -56,7 +57,8 @@ async def kill_and_restart(rig: Rig, engine: Engine, live_restore: bool) -> None
     engine.start(live_restore)  # not in a thread: the engine ends with the thread that started it
 
 
-async def test_with_live_restore_nothing_is_lost(engine_factory: EngineFactory, tmp_path: Path) -> None:
+@pytest.mark.parametrize("repeat", TEN)
+async def test_with_live_restore_nothing_is_lost(engine_factory: EngineFactory, tmp_path: Path, repeat: int) -> None:
     engine = engine_factory()
     engine.start(live_restore=True)
     import_busybox(engine)
@@ -71,8 +73,9 @@ async def test_with_live_restore_nothing_is_lost(engine_factory: EngineFactory, 
         assert not rig.told(ids["stays"], "STOPPED")
 
 
+@pytest.mark.parametrize("repeat", TEN)
 async def test_without_it_each_is_told_once_and_no_code_is_made_up(
-    engine_factory: EngineFactory, tmp_path: Path
+    engine_factory: EngineFactory, tmp_path: Path, repeat: int
 ) -> None:
     engine = engine_factory()
     engine.start()
@@ -94,22 +97,33 @@ async def test_without_it_each_is_told_once_and_no_code_is_made_up(
             assert len(rig.told(task_id, "STOPPED")) == 1
 
 
-@pytest.mark.slow
-async def test_an_engine_that_hangs_is_told_in_time_and_costs_nothing(
-    engine_factory: EngineFactory, tmp_path: Path
-) -> None:
-    engine = engine_factory()
-    engine.start()
-    import_busybox(engine)
-    async with agent(tmp_path, engine) as rig:
-        ids = await launch(rig, stays=STAYS)
-        began = time.monotonic()
-        os.kill(engine.pid, signal.SIGSTOP)
+async def test_a_container_that_hangs_delays_no_other(docker_host: str, busybox_image: str, short_folder: Path) -> None:
+    """No call for it is ever answered."""
+    async with hanging_way(short_folder / "docker.sock", docker_host) as way:
+        runtime = DockerEngine(way.docker_host)
+        rig = Rig(short_folder / "state", runtime, Configuration())
+        await rig.start()
         try:
-            await rig.until(lambda: rig.watch.status == "IMPAIRED")
-            assert time.monotonic() - began <= 35.0
-            rig.assign(assignment("later", definition=definition(STAYS, image=BUSYBOX, stopTimeout=1)))
+            await stop_beside_one_that_hangs(rig, way)
         finally:
-            os.kill(engine.pid, signal.SIGCONT)
-        await rig.report("later", "RUNNING")
-        assert not rig.told(ids["stays"], "STOPPED")
+            await rig.crash()
+            await runtime.close()
+
+
+async def stop_beside_one_that_hangs(rig: Rig, way: HangingWay) -> None:
+    ids = await launch(rig, hangs=STAYS, stays=STAYS)
+    runtime_id = (await rig.report(ids["hangs"], "RUNNING")).containers[0].runtime_id
+    assert runtime_id is not None
+    way.hanging = (runtime_id, rig.name(ids["hangs"]))
+    rig.ask_to_stop(ids["hangs"])
+    await rig.until(lambda: way.hung)
+    began = time.monotonic()
+    others = await launch(rig, **{f"other{number}": STAYS for number in range(5)})
+    for task_id in (ids["stays"], *others.values()):
+        rig.ask_to_stop(task_id)
+    for task_id in (ids["stays"], *others.values()):
+        await rig.report(task_id, "STOPPED")
+    assert time.monotonic() - began <= OTHERS_SECONDS_MAX
+    assert rig.watch.status == "OK" and not rig.told(ids["hangs"], "STOPPED")
+    way.let_go()
+    await rig.report(ids["hangs"], "STOPPED")

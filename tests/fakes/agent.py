@@ -61,6 +61,7 @@ def hello(
     cpu: int = 4096,
     memory_mib: int = 16384,
     attributes: dict[str, str] | None = None,
+    engine: pb.Heartbeat | None = None,
 ) -> pb.AgentMessage:
     """The first message of a session; whoever wants another one changes what is in it."""
     return pb.AgentMessage(
@@ -75,6 +76,7 @@ def hello(
             ],
             attributes=[resource_pb2.Attribute(name=k, value=v) for k, v in (attributes or {}).items()],
             hostname=f"host-{instance[:8]}",
+            engine=engine,
         )
     )
 
@@ -212,7 +214,12 @@ class SimulatedAgent:
     async def _beat(self) -> None:
         while True:
             await asyncio.sleep(self.welcome.heartbeat_period_millis / 1000)
-            await self._write(pb.AgentMessage(heartbeat=pb.Heartbeat(engine_status="OK")))
+            await self.beat("OK")
+
+    async def beat(self, engine_status: str, reason: str = "") -> None:
+        """Says how its engine is."""
+        engine = pb.Heartbeat(engine_status=engine_status, engine_status_reason=reason)
+        await self._write(pb.AgentMessage(heartbeat=engine))
 
     async def _write(self, message: pb.AgentMessage) -> None:
         async with self._writing:

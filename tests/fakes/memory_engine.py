@@ -1,12 +1,14 @@
 """A container engine in memory, behind the agent's port. It passes the conformance suite the real one passes.
 
 What a container does is read off its command: ["sleep", "100"] runs until it is stopped; ["sh", "-c", SCRIPT] does
-the `echo`s, `sleep`s (for ever) and `exit`s of the script; anything else cannot be started, because no image here
-has another program. Faults are switched on by name.
+the `echo`s, `sleep`s (for ever) and `exit`s of the script, answers SIGTERM as its `trap` says, and at `tail` a child
+of it takes all the memory there is; anything else cannot be started, because no image here has another program. Faults
+are switched on by name.
 """
 
 import asyncio
 import itertools
+import re
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from dataclasses import dataclass, field
@@ -15,11 +17,13 @@ from typing import Any
 
 from shoal_agent.engine import (
     Attached,
+    CannotCreate,
     CannotPull,
     CannotStart,
     ContainerGone,
     EngineError,
     EngineFacts,
+    EngineFault,
     EngineUnavailable,
     Event,
     Image,
@@ -34,6 +38,12 @@ from shoal_agent.engine import (
 )
 from shoal_agent.image_reference import pinned
 
+NETWORKS = ("bridge", "default", "host", "none")
+MEMORY_MIN = 6 << 20
+KILLED, TERMINATED = 137, 143
+_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
+_TRAP = re.compile(r"'exit (\d+)' TERM")
+
 
 @dataclass(slots=True)
 class Box:
@@ -44,6 +54,10 @@ class Box:
     body: Mapping[str, Any]
     state: str = "created"
     exit_code: int = 0
+    oom_killed: bool = False
+    oom_noted_late: bool = False  # after its end had been told
+    error: str = ""
+    trapped: int | None = None  # what it answers SIGTERM with
     health_status: str | None = None
     created_at: int = 0
     address: str = ""
@@ -77,6 +91,7 @@ class MemoryEngine:
         self._numbers = itertools.count(1)
         self._ports = itertools.count(49153)
         self._listeners: list[asyncio.Queue[Event | None]] = []
+        self._told: list[Event] = []  # for who listens later
 
     # The port.
 
@@ -99,8 +114,13 @@ class MemoryEngine:
 
     async def create(self, name: str, body: Mapping[str, Any]) -> str:
         await self._enter("create", name)
+        refusal = _refusal(body)
+        if refusal:
+            raise CannotCreate(refusal)
         if body["Image"] not in self.images | {pinned(*known) for known in self.digests.items()}:
             raise ImageNotFound(f"No such image: {body['Image']}")
+        if not _NAME.fullmatch(name):
+            raise CannotCreate(f"Invalid container name ({name}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed")
         if any(box.name == name for box in self.boxes.values()):
             raise NameConflict(f'Conflict. The container name "/{name}" is already in use')
         number = next(self._numbers)
@@ -114,10 +134,11 @@ class MemoryEngine:
         if box.state == "running":
             return
         program, *arguments = box.body["Cmd"]
-        if program not in ("sleep", "sh"):
-            raise CannotStart(f'exec: "{program}": executable file not found in $PATH')
+        box.error = _cannot_start(box.body)
+        if box.error:
+            raise CannotStart(box.error)
         box.state, box.started_at, box.starts = "running", _now(), box.starts + 1
-        box.finished_at, box.ended = None, asyncio.Event()
+        box.oom_killed, box.trapped, box.ended = False, None, asyncio.Event()
         box.health_status = "UNKNOWN" if box.body.get("Healthcheck", {}).get("Test", ["NONE"])[0] != "NONE" else None
         bindings = box.body.get("HostConfig", {}).get("PortBindings", {})
         box.host_ports = {
@@ -135,27 +156,37 @@ class MemoryEngine:
                     box.output.append(LogLine("stdout", _now(), rest.encode()))
                 case "exit":
                     self.end(box.name, int(rest))
-                case "sleep":
+                case "trap":
+                    box.trapped = _trapped(rest)
+                case "tail":
+                    box.oom_killed = True
+                    box.output.append(LogLine("stderr", _now(), b"Killed"))
+                case "sleep" | "exec" | "while":
                     return
         self.end(box.name, 0)
 
     async def stop(self, container: str, grace_seconds: int) -> None:
+        """A first process that traps nothing does not hear SIGTERM, unless an init passes it on."""
         box = await self._find("stop", container)
-        self.end(box.name, 143)
+        unheard = TERMINATED if _host(box.body).get("Init") else KILLED
+        self.end(box.name, unheard if box.trapped is None else box.trapped)
 
     async def kill(self, container: str) -> None:
         box = await self._find("kill", container)
-        self.end(box.name, 137)
+        self.end(box.name, KILLED)
 
     async def remove(self, container: str) -> None:
         try:
             box = await self._find("remove", container)
         except ContainerGone:
             return
+        self.end(box.name, KILLED)
         self.take_away(box.name)
 
     async def remove_volume(self, name: str) -> None:
         await self._enter("remove_volume", name)
+        if any(name in _volumes(box.body) for box in self.boxes.values()):
+            raise EngineFault(f"remove {name}: volume is in use")
         self.volumes_removed.append(name)
 
     async def has_volume(self, name: str) -> bool:
@@ -170,6 +201,8 @@ class MemoryEngine:
             labels=_labels(box),
             state=box.state,
             exit_code=box.exit_code if box.state == "exited" else None,
+            oom_killed=box.oom_killed,
+            error=box.error,
             started_at=box.started_at,
             finished_at=box.finished_at,
             ports=_ports(box) if box.state == "running" else (),
@@ -220,6 +253,9 @@ class MemoryEngine:
     async def events(self, labels: Mapping[str, str], since: float) -> AsyncIterator[Event]:
         await self._enter("events", "")
         inbox: asyncio.Queue[Event | None] = asyncio.Queue()
+        for past in self._told:
+            if past.at / 1e9 >= since:
+                inbox.put_nowait(past)
         self._listeners.append(inbox)
         try:
             while (event := await inbox.get()) is not None:
@@ -231,6 +267,10 @@ class MemoryEngine:
     async def kills(self, labels: Mapping[str, str], since: float, until: float) -> list[Event]:
         await self._enter("kills", "")
         return [event for event in self.signals if since <= event.at / 1e9 <= until]
+
+    async def lacked_memory(self, container: str, since: float, until: float) -> bool:
+        box = await self._find("lacked_memory", container)
+        return box.oom_killed or box.oom_noted_late
 
     async def logs(
         self, container: str, *, follow: bool, since: float | None, tail: int | None
@@ -301,8 +341,10 @@ class MemoryEngine:
 
     def _announce(self, action: str, box: Box) -> None:
         if self.up and not self.silent_events:
+            event = Event(action, box.container_id, _labels(box), time.time_ns())
+            self._told.append(event)
             for inbox in self._listeners:
-                inbox.put_nowait(Event(action, box.container_id, _labels(box), time.time_ns()))
+                inbox.put_nowait(event)
 
     async def _enter(self, call: str, about: str) -> None:
         self.calls.append((call, about))
@@ -333,6 +375,42 @@ def _networks(box: Box) -> tuple[Attached, ...]:
     """None of its own if it shares another container's."""
     shares = box.body.get("HostConfig", {}).get("NetworkMode", "").startswith("container:")
     return (Attached("bridge", box.address),) if box.state == "running" and not shares else ()
+
+
+def _host(body: Mapping[str, Any]) -> Mapping[str, Any]:
+    return body.get("HostConfig") or {}
+
+
+def _volumes(body: Mapping[str, Any]) -> list[str]:
+    return [mount["Source"] for mount in _host(body).get("Mounts", ()) if mount["Type"] == "volume"]
+
+
+def _refusal(body: Mapping[str, Any]) -> str:
+    """Why no container is made of this; empty if one is."""
+    host = _host(body)
+    memory, reserved = host.get("Memory", 0), host.get("MemoryReservation", 0)
+    if not body.get("WorkingDir", "/").startswith("/"):
+        return f"the working directory '{body['WorkingDir']}' is invalid, it needs to be an absolute path"
+    if 0 < memory < MEMORY_MIN:
+        return "Minimum memory limit allowed is 6MB"
+    if 0 < memory < reserved:
+        return "Minimum memory limit can not be less than memory reservation limit, see usage"
+    return ""
+
+
+def _cannot_start(body: Mapping[str, Any]) -> str:
+    """What keeps a container from starting; empty if nothing does."""
+    network, program = _host(body).get("NetworkMode", "default"), body["Cmd"][0]
+    if network not in NETWORKS:
+        return f"network {network} not found"
+    if program not in ("sleep", "sh"):
+        return f'exec: "{program}": executable file not found in $PATH'
+    return ""
+
+
+def _trapped(words: str) -> int | None:
+    found = _TRAP.fullmatch(words)
+    return int(found.group(1)) if found else None
 
 
 def _ports(box: Box) -> tuple[Port, ...]:

@@ -13,6 +13,7 @@ from tests.ground.images import BUSYBOX
 from tests.ground.waiting import wait_until
 
 DESCRIBE_MAX = 100
+AWAY = ("AGENT", "INSTANCE:IMPAIRED")
 
 
 def definition(family: str, command: Sequence[str], **container: Any) -> dict[str, Any]:
@@ -31,7 +32,7 @@ async def register(client: Client, document: Mapping[str, Any]) -> str:
 async def run(client: Client, definition: str, count: int = 1) -> list[str]:
     """The ids of its tasks, all of which were placed.
 
-    While no agent is connected the cluster refuses, as ECS does, and who wants the tasks asks again.
+    While no agent is connected, or its engine is away, the cluster refuses, and who wants the tasks asks again.
     """
 
     async def ask() -> task_pb2.RunTaskResponse:
@@ -40,7 +41,7 @@ async def run(client: Client, definition: str, count: int = 1) -> list[str]:
         return answer
 
     def is_final(answer: task_pb2.RunTaskResponse) -> bool:
-        return any(failure.reason != "AGENT" for failure in answer.failures) or not answer.failures
+        return not answer.failures or any(failure.reason not in AWAY for failure in answer.failures)
 
     answer = await wait_until(ask, is_final, 30.0, "an agent is connected")
     assert not answer.failures, answer.failures

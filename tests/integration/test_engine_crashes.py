@@ -1,13 +1,19 @@
-"""kill -9 of the Docker Engine in the middle of a run: tasks go on with live-restore, else they are reported once."""
+"""kill -9 of the Docker Engine in the middle of a run: tasks go on with live-restore, else they are reported once.
+An engine that hangs: nothing is lost, and nothing new comes."""
 
 import asyncio
 import json
+import os
+import signal
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+import pytest
 from shoal.client import Client
+from shoal.v1 import container_instance_pb2, task_pb2
+from shoal.v1.container_instance_pb2 import ContainerInstance
 
 from tests.conftest import ClusterFactory, EngineFactory
 from tests.ground import images, work
@@ -17,6 +23,8 @@ from tests.ground.waiting import wait_until
 
 SLEEPER = work.definition("engine-sleeper", ["sleep", "600"], stopTimeout=2)
 QUICK = work.definition("engine-quick", ["sh", "-c", "sleep 0.3; exit 7"])
+LATER = work.definition("engine-later", ["sh", "-c", "sleep 3; exit 4"])
+IMPAIRED_SECONDS_MAX = 35.0
 SUBMISSIONS = 12
 RECOVERY_SECONDS = 90.0
 
@@ -100,3 +108,53 @@ async def test_without_it_every_task_is_reported_stopped_once(
     )
     assert set(stops.values()) == {1}
     assert len(stops) == len(run.sleepers) + SUBMISSIONS + 1
+
+
+@pytest.mark.parametrize("hung_seconds", [0, pytest.param(300, marks=pytest.mark.slow)])
+async def test_an_engine_that_hangs_gets_no_new_tasks_and_loses_none(
+    engine_factory: EngineFactory, cluster_factory: ClusterFactory, hung_seconds: int
+) -> None:
+    """Stopped until the cluster has noticed, and so much longer."""
+    own = engine_factory()
+    own.start()
+    cluster = cluster_factory(engine=own)
+    images.import_busybox(own)
+    async with cluster.client() as client:
+        sleepers = await work.run(client, await work.register(client, SLEEPER), count=2)
+        before = work.docker_ids(await work.until_all(client, sleepers, "RUNNING"))
+        later = await work.run(client, await work.register(client, LATER))
+        await work.until_all(client, later, "RUNNING")
+        quick = await work.register(client, QUICK)
+        os.kill(own.pid, signal.SIGSTOP)
+        try:
+            await wait_until(lambda: health(client), is_impaired, IMPAIRED_SECONDS_MAX, "the engine is known to hang")
+            await asyncio.sleep(hung_seconds)
+            assert (await health(client)).agent_connected
+            refused = await client.cluster.RunTask(task_pb2.RunTaskRequest(task_definition=quick))
+            assert [each.reason for each in refused.failures] == ["INSTANCE:IMPAIRED"]
+            assert "engine impaired" in cluster.shoal("instances").stdout
+            queued = cluster.shoal("run", quick, "--queue", "-o", "name").stdout.split()
+        finally:
+            os.kill(own.pid, signal.SIGCONT)
+        await wait_until(lambda: health(client), is_well, RECOVERY_SECONDS, "it is well")
+        ended = await work.until_all(client, [*later, *queued], "STOPPED")
+        assert sorted(code or 0 for code in work.exit_codes(ended).values()) == [4, 7]
+        assert work.docker_ids(await work.until_all(client, sleepers, "RUNNING")) == before
+
+
+async def health(client: Client) -> ContainerInstance:
+    """The only instance, with its health."""
+    listed = await client.cluster.ListContainerInstances(container_instance_pb2.ListContainerInstancesRequest())
+    request = container_instance_pb2.DescribeContainerInstancesRequest(
+        container_instances=listed.container_instance_arns, include=["CONTAINER_INSTANCE_HEALTH"]
+    )
+    (found,) = (await client.cluster.DescribeContainerInstances(request)).container_instances
+    return found
+
+
+def is_impaired(instance: ContainerInstance) -> bool:
+    return instance.health_status.overall_status == "IMPAIRED"
+
+
+def is_well(instance: ContainerInstance) -> bool:
+    return instance.health_status.overall_status == "OK"

@@ -260,9 +260,12 @@ def failed(ask: Ask, host: Host, is_held: bool) -> Iterator[str]:
         yield "INSTANCE:DRAINING"
     if not host.connected:
         yield "AGENT"
+    if host.impaired:
+        yield "INSTANCE:IMPAIRED"
     if is_held:
         yield "HELD"
-    there = dataclasses.replace(host, connected=True, instance=msgspec.structs.replace(host.instance, status="ACTIVE"))
+    instance = msgspec.structs.replace(host.instance, status="ACTIVE")
+    there = dataclasses.replace(host, connected=True, impaired=False, instance=instance)
     roomy = dataclasses.replace(there, cpu=PLENTY, memory=PLENTY)
     wanted, nothing = ask.resources, Ask(Resources(), ask.group)
     alone = [nothing._replace(required_attributes=(pair,)) for pair in ask.required_attributes]

@@ -43,6 +43,9 @@ class World:
             instance, connected = _instance(rng, number), rng.random() < 0.9
             self.table.put(instance, connected=connected)
             self.hosts.append(Host.of(instance, connected=connected))
+            if connected and rng.random() < 0.1:
+                self.table.set_impaired(instance.id, True)
+                self.hosts[-1].impaired = True
         for _ in range(rng.randrange(30)):
             self.put_somewhere(_ask(rng))
 

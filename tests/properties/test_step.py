@@ -51,6 +51,7 @@ moves = st.one_of(
     st.tuples(st.just("leave"), st.sampled_from(HOSTS)),
     st.tuples(st.just("return"), st.sampled_from(HOSTS)),
     st.tuples(st.just("drain"), st.sampled_from(HOSTS), st.sampled_from(("ACTIVE", "DRAINING"))),
+    st.tuples(st.just("health"), st.sampled_from(HOSTS), st.sampled_from(("OK", "IMPAIRED"))),
     st.tuples(st.just("deregister"), st.sampled_from(HOSTS)),
     st.tuples(st.just("new leader")),
     st.tuples(st.just("time"), st.integers(1, 100_000)),
@@ -113,6 +114,8 @@ def _inputs(plane: Plane, move: Any, rng: Random, incarnation: int) -> list[i.In
             return [instance(name, 1000, 2000, incarnation=incarnation)]
         case ("drain", name, status):
             return [i.UpdateInstances("default", (name,), status)]
+        case ("health", name, status):
+            return [i.EngineHealth(name, plane.tables.sessions.get(name, 0), status)]
         case ("deregister", name):
             return [i.DeregisterInstance("default", name, force=rng.random() < 0.5)]
     return []

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from shoal import errors
+from shoal import arn, errors
 from shoal.cli import checks, engine_http, show
 from shoal.cli.checks import FAIL, OK, WARN, Check
 from shoal.cli.failures import FAILED
@@ -161,7 +161,7 @@ async def _agent(session: "Session", chosen: "Settings | None") -> Check:
     from shoal.cli import find
 
     arns = await find.instance_arns(session)
-    answer = await find.describe_instances(session, arns)
+    answer = await find.describe_instances(session, arns, [find.HEALTH])
     lost = [each for each in answer.container_instances if not each.agent_connected]
     count = f"{len(answer.container_instances) - len(lost)} of {len(answer.container_instances)} connected"
     if not answer.container_instances:
@@ -169,4 +169,9 @@ async def _agent(session: "Session", chosen: "Settings | None") -> Check:
         return Check("agents", FAIL, "none has registered", mend)
     if lost:
         return Check("agents", WARN, count, "shoal instances shows which are lost; look at their hosts")
+    impaired = [each for each in answer.container_instances if each.health_status.overall_status == "IMPAIRED"]
+    if impaired:
+        names = ", ".join(each.ec2_instance_id or arn.short(each.container_instance_arn) for each in impaired)
+        mend = "restart the engine of those hosts; shoal instances describe INSTANCE says what is wrong"
+        return Check("agents", WARN, f"{count}; no new tasks where the engine is impaired: {names}", mend)
     return Check("agents", OK, count)

@@ -99,6 +99,8 @@ def lack(shortfall: pb.Shortfall) -> str:
             return "is draining"
         case "AGENT":
             return "its agent is not connected"
+        case "INSTANCE:IMPAIRED":
+            return "its container engine does not answer"
         case "HELD":
             return "is held for another task"
         case "MEMBEROF":
@@ -125,6 +127,8 @@ def remedies(answer: pb.ExplainPlacementResponse) -> Iterable[str]:
         instance = _short(each.container_instance_arn)
         if reasons == {"INSTANCE:DRAINING"}:
             yield f"shoal activate {instance}: {name_of(each)} would take it as it is"
+        elif "AGENT" not in reasons and "INSTANCE:IMPAIRED" in reasons:
+            yield f"bring back the container engine of {name_of(each)} ({instance}): it would take it as it is"
         else:
             yield f"bring back the agent of {name_of(each)} ({instance}): it would take it as it is"
     if answer.HasField("one_more_instance"):

@@ -16,6 +16,9 @@ DESCRIBED_AT_ONCE = 100
 # Of names only; the most that a cluster gives at once.
 RESULTS_MAX = 1000
 
+# What else a description of instances may have.
+HEALTH = "CONTAINER_INSTANCE_HEALTH"
+
 
 def batches(items: Sequence[Item], size: int = DESCRIBED_AT_ONCE) -> Iterator[Sequence[Item]]:
     for begin in range(0, len(items), size):

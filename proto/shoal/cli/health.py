@@ -77,16 +77,19 @@ async def serving(context: "Context") -> str:
 
 
 async def own_instance(client: "Client", settings: "Settings") -> "ContainerInstance | None":
-    """This machine's instance, once its agent is connected and it takes tasks."""
+    """This machine's instance, once its agent is connected, has found the engine, and it takes tasks."""
     from shoal.v1 import container_instance_pb2
 
     request = container_instance_pb2.DescribeContainerInstancesRequest(
-        cluster=settings.cluster, container_instances=[settings.instance_id]
+        cluster=settings.cluster,
+        container_instances=[settings.instance_id],
+        include=["CONTAINER_INSTANCE_HEALTH"],
     )
     with contextlib.suppress(errors.ShoalError):
         answer = await client.cluster.DescribeContainerInstances(request, timeout=PROBE_TIMEOUT_SECONDS)
         for instance in answer.container_instances:
-            if instance.agent_connected and instance.status in ("ACTIVE", "DRAINING"):
+            well = instance.health_status.overall_status != "IMPAIRED"
+            if instance.agent_connected and well and instance.status in ("ACTIVE", "DRAINING"):
                 return instance
     return None
 

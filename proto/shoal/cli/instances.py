@@ -31,7 +31,7 @@ def instances(ctx: click.Context, status: str | None, expression: str | None, ou
     async def work(session: Session) -> container_instance_pb2.DescribeContainerInstancesResponse:
         filters = {"status": status, "filter": expression}
         arns = await find.instance_arns(session, **{key: value for key, value in filters.items() if value})
-        return await find.describe_instances(session, arns)
+        return await find.describe_instances(session, arns, [find.HEALTH])
 
     answer = call(work)
     found = sorted(answer.container_instances, key=lambda each: (each.registered_at, each.container_instance_arn))
@@ -153,7 +153,7 @@ def _row(instance: ContainerInstance, now_millis: int, wide: bool) -> Sequence[s
         text.short_instance(arn.short(instance.container_instance_arn)),
         instance.ec2_instance_id or "-",
         instance.status,
-        "connected" if instance.agent_connected else "lost",
+        _agent(instance),
         f"{instance.running_tasks_count}{pending}",
         room(instance, "CPU"),
         room(instance, "MEMORY"),
@@ -164,6 +164,12 @@ def _row(instance: ContainerInstance, now_millis: int, wide: bool) -> Sequence[s
         return row
     attributes = (f"{each.name}={each.value}" if each.value else each.name for each in instance.attributes)
     return (*row, _also_offers(instance), instance.version_info.agent_version, text.sentence_list(attributes, 8))
+
+
+def _agent(instance: ContainerInstance) -> str:
+    if not instance.agent_connected:
+        return "lost"
+    return "engine impaired" if instance.health_status.overall_status == "IMPAIRED" else "connected"
 
 
 def _also_offers(instance: ContainerInstance) -> str:

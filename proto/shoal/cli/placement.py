@@ -17,6 +17,7 @@ _REASONS = {
     "INSTANCE:NONE": "the cluster has no container instances",
     "INSTANCE:DRAINING": "instances are draining",
     "AGENT": "the agent is not connected",
+    "INSTANCE:IMPAIRED": "the container engine does not answer",
     "HELD": "it is held for a task that waits longer",
     "ATTRIBUTE": "an attribute the definition requires is missing",
     "INACTIVE": "not active",
@@ -28,6 +29,7 @@ _HINTS = {
     "INSTANCE:NONE": "shoal doctor says why no instance is there",
     "INSTANCE:DRAINING": "shoal activate INSTANCE",
     "AGENT": "its agent is reconnecting or down: shoal doctor",
+    "INSTANCE:IMPAIRED": "shoal instances describe INSTANCE says what is wrong with its engine",
 }
 _ROOM_HINT = "the same with --dry-run, which says what would help; with --queue, to wait for room"
 

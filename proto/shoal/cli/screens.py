@@ -69,6 +69,7 @@ def show_instance(instance: container_instance_pb2.ContainerInstance, now_millis
         ("Status", instance.status),
         ("Why", instance.status_reason),
         ("Agent", f"{'connected' if instance.agent_connected else 'not connected'}"),
+        ("Health", "\n".join(map(_health_check, instance.health_status.details))),
         ("Versions", _versions(instance.version_info)),
         ("Tasks", f"{instance.running_tasks_count} running, {instance.pending_tasks_count} pending"),
         ("Resources", "\n".join(resources)),
@@ -80,6 +81,11 @@ def show_instance(instance: container_instance_pb2.ContainerInstance, now_millis
         ("Tags", _tags(instance.tags)),
     ]
     print_fields(f"Instance {text.short_instance(instance_id)}", fields)
+
+
+def _health_check(check: container_instance_pb2.InstanceHealthCheckResult) -> str:
+    """`CONTAINER_RUNTIME IMPAIRED: The container engine does not answer`"""
+    return f"{check.type} {check.status}{f': {check.status_reason}' if check.status_reason else ''}"
 
 
 def show_definition(

@@ -106,6 +106,7 @@ class Hello(_message.Message):
     ATTRIBUTES_FIELD_NUMBER: _builtins.int
     TAGS_FIELD_NUMBER: _builtins.int
     HOSTNAME_FIELD_NUMBER: _builtins.int
+    ENGINE_FIELD_NUMBER: _builtins.int
     protocol_version: _builtins.int
     """Of this contract; 1. A scheduler refuses what it does not speak."""
     cluster: _builtins.str
@@ -125,6 +126,10 @@ class Hello(_message.Message):
     def attributes(self) -> _containers.RepeatedCompositeFieldContainer[_resource_pb2.Attribute]: ...
     @_builtins.property
     def tags(self) -> _containers.RepeatedCompositeFieldContainer[_resource_pb2.Tag]: ...
+    @_builtins.property
+    def engine(self) -> Global___Heartbeat:
+        """The engine's health as the session begins; absent is OK."""
+
     def __init__(
         self,
         *,
@@ -136,13 +141,16 @@ class Hello(_message.Message):
         attributes: _abc.Iterable[_resource_pb2.Attribute] | None = ...,
         tags: _abc.Iterable[_resource_pb2.Tag] | None = ...,
         hostname: _builtins.str | None = ...,
+        engine: Global___Heartbeat | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_cluster", b"_cluster", "_hostname", b"_hostname", "_incarnation", b"_incarnation", "_protocol_version", b"_protocol_version", "cluster", b"cluster", "hostname", b"hostname", "incarnation", b"incarnation", "protocol_version", b"protocol_version", "version_info", b"version_info"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_cluster", b"_cluster", "_engine", b"_engine", "_hostname", b"_hostname", "_incarnation", b"_incarnation", "_protocol_version", b"_protocol_version", "cluster", b"cluster", "engine", b"engine", "hostname", b"hostname", "incarnation", b"incarnation", "protocol_version", b"protocol_version", "version_info", b"version_info"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cluster", b"_cluster", "_hostname", b"_hostname", "_incarnation", b"_incarnation", "_protocol_version", b"_protocol_version", "attributes", b"attributes", "cluster", b"cluster", "hostname", b"hostname", "incarnation", b"incarnation", "protocol_version", b"protocol_version", "resources", b"resources", "tags", b"tags", "version_info", b"version_info"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cluster", b"_cluster", "_engine", b"_engine", "_hostname", b"_hostname", "_incarnation", b"_incarnation", "_protocol_version", b"_protocol_version", "attributes", b"attributes", "cluster", b"cluster", "engine", b"engine", "hostname", b"hostname", "incarnation", b"incarnation", "protocol_version", b"protocol_version", "resources", b"resources", "tags", b"tags", "version_info", b"version_info"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__cluster: _TypeAlias = _typing.Literal["cluster"]  # noqa: Y015
     _WhichOneofArgType__cluster: _TypeAlias = _typing.Literal["_cluster", b"_cluster"]  # noqa: Y015
+    _WhichOneofReturnType__engine: _TypeAlias = _typing.Literal["engine"]  # noqa: Y015
+    _WhichOneofArgType__engine: _TypeAlias = _typing.Literal["_engine", b"_engine"]  # noqa: Y015
     _WhichOneofReturnType__hostname: _TypeAlias = _typing.Literal["hostname"]  # noqa: Y015
     _WhichOneofArgType__hostname: _TypeAlias = _typing.Literal["_hostname", b"_hostname"]  # noqa: Y015
     _WhichOneofReturnType__incarnation: _TypeAlias = _typing.Literal["incarnation"]  # noqa: Y015
@@ -151,6 +159,8 @@ class Hello(_message.Message):
     _WhichOneofArgType__protocol_version: _TypeAlias = _typing.Literal["_protocol_version", b"_protocol_version"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__cluster) -> _WhichOneofReturnType__cluster | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__engine) -> _WhichOneofReturnType__engine | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__hostname) -> _WhichOneofReturnType__hostname | None: ...
     @_typing.overload
@@ -235,20 +245,29 @@ class Heartbeat(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     ENGINE_STATUS_FIELD_NUMBER: _builtins.int
+    ENGINE_STATUS_REASON_FIELD_NUMBER: _builtins.int
     engine_status: _builtins.str
-    """"OK" or "IMPAIRED", as the engine's last health check said."""
+    """"OK" or "IMPAIRED", as the engine's last health check said. An instance whose engine is IMPAIRED gets no new tasks."""
+    engine_status_reason: _builtins.str
+    """What is wrong with it, for people."""
     def __init__(
         self,
         *,
         engine_status: _builtins.str | None = ...,
+        engine_status_reason: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_engine_status", b"_engine_status", "engine_status", b"engine_status"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_engine_status", b"_engine_status", "_engine_status_reason", b"_engine_status_reason", "engine_status", b"engine_status", "engine_status_reason", b"engine_status_reason"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_engine_status", b"_engine_status", "engine_status", b"engine_status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_engine_status", b"_engine_status", "_engine_status_reason", b"_engine_status_reason", "engine_status", b"engine_status", "engine_status_reason", b"engine_status_reason"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__engine_status: _TypeAlias = _typing.Literal["engine_status"]  # noqa: Y015
     _WhichOneofArgType__engine_status: _TypeAlias = _typing.Literal["_engine_status", b"_engine_status"]  # noqa: Y015
+    _WhichOneofReturnType__engine_status_reason: _TypeAlias = _typing.Literal["engine_status_reason"]  # noqa: Y015
+    _WhichOneofArgType__engine_status_reason: _TypeAlias = _typing.Literal["_engine_status_reason", b"_engine_status_reason"]  # noqa: Y015
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__engine_status) -> _WhichOneofReturnType__engine_status | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__engine_status_reason) -> _WhichOneofReturnType__engine_status_reason | None: ...
 
 Global___Heartbeat: _TypeAlias = Heartbeat  # noqa: Y015
 

@@ -33,6 +33,7 @@ TIME_MAX = 253_402_300_799_999
 STATUSES = frozenset(
     ("PENDING", "ACTIVATING", "RUNNING", "DEACTIVATING", "STOPPING", "DEPROVISIONING", "STOPPED"),
 )
+ENGINE_STATUSES = frozenset(("", "OK", "IMPAIRED"))
 _HEALTH_STATUSES = frozenset(("", "HEALTHY", "UNHEALTHY", "UNKNOWN"))
 _STOP_CODE = re.compile(r"[A-Za-z]{0,64}")
 _PORT = re.compile(r"[0-9]{1,5}")
@@ -56,8 +57,14 @@ def check_hello(hello: pb.Hello) -> None:
     for index, attribute in enumerate(hello.attributes):
         document = {"name": attribute.name} | ({"value": attribute.value} if attribute.value else {})
         refuse(attribute_problems(f"hello.attributes[{index}]", document), "InvalidParameterException")
+    check_engine_status("hello.engine.engineStatus", hello.engine)
     tags = [{"key": tag.key, "value": tag.value} for tag in hello.tags[:1000]]
     refuse(tags_problems("hello.tags", tags), "InvalidParameterException")
+
+
+def check_engine_status(field: str, heartbeat: pb.Heartbeat) -> None:
+    """Raises Refused."""
+    _one_of(field, heartbeat.engine_status, ENGINE_STATUSES)
 
 
 def _check_resource(field: str, resource: resource_pb2.Resource) -> None:

@@ -56,7 +56,14 @@ def hello_input(hello: pb.Hello, instance: str) -> i.AgentHello:
             for name, resource in resources.items()
             if is_custom(resource) and resource.integer_value
         },
+        health_status=hello.engine.engine_status or "OK",
+        health_reason=text(hello.engine.engine_status_reason, REASON_CHARACTERS_MAX),
     )
+
+
+def health_input(heartbeat: pb.Heartbeat, instance: str, incarnation: int) -> i.EngineHealth:
+    reason = text(heartbeat.engine_status_reason, REASON_CHARACTERS_MAX)
+    return i.EngineHealth(instance, incarnation, heartbeat.engine_status or "OK", reason)
 
 
 def report_input(report: pb.TaskReport, instance: str, incarnation: int) -> i.TaskReport:

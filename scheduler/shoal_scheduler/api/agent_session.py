@@ -16,7 +16,7 @@ from shoal.rpc import Identity
 from shoal.v1 import agent_pb2 as pb
 
 from shoal_scheduler.api import agent_convert as convert
-from shoal_scheduler.api.agent_checks import check_hello, check_report, text
+from shoal_scheduler.api.agent_checks import check_engine_status, check_hello, check_report, text
 from shoal_scheduler.api.validate_names import name_problems
 from shoal_scheduler.control import inputs as i
 from shoal_scheduler.control_plane import ControlPlane
@@ -222,6 +222,18 @@ async def _take(open_session: _Session, message: pb.AgentMessage, *, first: bool
         unknown = await _report(open_session, "reports.tasks", message.reports.tasks)
         outbox.answer(message.reports.sequence, unknown)
         await outbox.room(OUTGOING_MAX)
+    elif kind == "heartbeat":
+        await _hear(open_session, message.heartbeat)
+
+
+async def _hear(open_session: _Session, heartbeat: pb.Heartbeat) -> None:
+    """Only news of the engine's health goes further."""
+    check_engine_status("heartbeat.engineStatus", heartbeat)
+    plane = open_session.plane
+    said = convert.health_input(heartbeat, open_session.instance, open_session.incarnation)
+    known = plane.tables.health.get(open_session.instance)
+    if known is None or (known.status, known.reason) != (said.status, said.reason):
+        await plane.engine.submit(said)
 
 
 async def _report(open_session: _Session, field: str, reports: Sequence[pb.TaskReport]) -> list[str]:

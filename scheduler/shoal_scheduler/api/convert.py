@@ -12,6 +12,7 @@ from shoal_scheduler.model.ask import Port
 from shoal_scheduler.model.candidate import Candidate
 from shoal_scheduler.model.cluster import Cluster
 from shoal_scheduler.model.definition import Definition
+from shoal_scheduler.model.instance import Health
 from shoal_scheduler.model.task import ContainerState, Failure, Launch, Task
 from shoal_scheduler.state.tables import Tables
 from shoal_scheduler.traces import Span
@@ -176,6 +177,19 @@ def cluster_message(tables: Tables, cluster: Cluster, *, with_tags: bool) -> clu
     if with_tags:
         message.tags.extend(tag_messages(cluster.tags))
     return message
+
+
+def health_message(health: Health | None) -> container_instance_pb2.ContainerInstanceHealthStatus:
+    """While no agent is connected nobody knows."""
+    said = health or Health("INSUFFICIENT_DATA", "No agent is connected")
+    check = container_instance_pb2.InstanceHealthCheckResult(
+        type="CONTAINER_RUNTIME",
+        status=said.status,
+        status_reason=said.reason or None,
+        last_updated=said.since or None,
+        last_status_change=said.since or None,
+    )
+    return container_instance_pb2.ContainerInstanceHealthStatus(overall_status=said.status, details=[check])
 
 
 def instance_message(candidate: Candidate, *, with_tags: bool = False) -> container_instance_pb2.ContainerInstance:

@@ -46,14 +46,17 @@ async def describe(
 ) -> pb.DescribeContainerInstancesResponse:
     cluster = existing_cluster(plane, request)
     response = pb.DescribeContainerInstancesResponse()
-    with_tags = "TAGS" in request.include
+    with_tags, with_health = "TAGS" in request.include, "CONTAINER_INSTANCE_HEALTH" in request.include
     for name in bounded(request.container_instances, "containerInstances"):
         instance = plane.tables.instances.get(arn.short(name))
         if instance is None or instance.cluster != cluster.name:
             response.failures.append(resource_pb2.Failure(arn=name, reason="MISSING"))
         else:
             candidate = plane.tables.candidate(instance)
-            response.container_instances.append(convert.instance_message(candidate, with_tags=with_tags))
+            message = convert.instance_message(candidate, with_tags=with_tags)
+            if with_health:
+                message.health_status.CopyFrom(convert.health_message(candidate.health))
+            response.container_instances.append(message)
     return response
 
 

@@ -163,6 +163,10 @@ class AgentHello:
     # Resources of the cluster's own: how many the instance offers of each.
     custom: Mapping[str, int] = field(default_factory=dict)
 
+    # Of its container engine: OK or IMPAIRED.
+    health_status: str = "OK"
+    health_reason: str = ""
+
 
 @dataclass(frozen=True, slots=True)
 class SessionClosed:
@@ -170,6 +174,16 @@ class SessionClosed:
 
     instance: str
     incarnation: int
+
+
+@dataclass(frozen=True, slots=True)
+class EngineHealth:
+    """What the agent of this session says of its container engine: OK, or IMPAIRED. Answered with None."""
+
+    instance: str
+    incarnation: int
+    status: str
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +224,7 @@ Input = (
     | ChangeTags
     | AgentHello
     | SessionClosed
+    | EngineHealth
     | TaskReport
 )
 Reply = (

@@ -8,7 +8,7 @@ from shoal import arn
 from shoal_scheduler.control import clusters, tasks
 from shoal_scheduler.control import inputs as i
 from shoal_scheduler.control.context import Context, Outcome
-from shoal_scheduler.model.instance import Instance
+from shoal_scheduler.model.instance import Health, Instance
 from shoal_scheduler.model.refusal import Refused
 from shoal_scheduler.model.task import Failure, Task
 from shoal_scheduler.state import changes as c
@@ -40,11 +40,12 @@ def hello(view: Overlay, request: i.AgentHello, context: Context) -> Outcome:
             f"Instance {request.instance} was deregistered. Start its agent again to have it back.",
         )
     session = c.SetSession(request.instance, request.incarnation)
+    health = c.SetHealth(request.instance, Health(request.health_status, request.health_reason, context.now))
     said = _as_said(known, request, context.now)
     if known is not None and said == known:  # it only comes back: no write, however many do
-        return Outcome(known, [session])
+        return Outcome(known, [session, health])
     seen = msgspec.structs.replace(said, version=known.version + 1) if known is not None else said
-    return Outcome(seen, [c.PutInstance(seen), session])
+    return Outcome(seen, [c.PutInstance(seen), session, health])
 
 
 def _as_said(known: Instance | None, request: i.AgentHello, now: int) -> Instance:
@@ -72,6 +73,13 @@ def session_closed(view: Overlay, request: i.SessionClosed, _context: Context) -
     if view.session(request.instance) != request.incarnation:
         return Outcome(None)
     return Outcome(None, [c.SetSession(request.instance, 0)])
+
+
+def engine_health(view: Overlay, request: i.EngineHealth, context: Context) -> Outcome:
+    """Kept while the session lasts: with the next one the agent says it again."""
+    if view.session(request.instance) != request.incarnation:
+        return Outcome(None)
+    return Outcome(None, [c.SetHealth(request.instance, Health(request.status, request.reason, context.now))])
 
 
 def update_state(view: Overlay, request: i.UpdateInstances, _context: Context) -> Outcome:

@@ -58,6 +58,7 @@ RULES: dict[type, Rule] = {
     i.ChangeTags: tags.change,
     i.AgentHello: instances.hello,
     i.SessionClosed: instances.session_closed,
+    i.EngineHealth: instances.engine_health,
     i.TaskReport: tasks.report,
 }
 
@@ -110,7 +111,7 @@ def _has_room(overlay: Overlay, request: i.Input) -> bool:
     match request:
         case i.RunTask(count=count):
             keys = 1 + -(-count // TASKS_PER_CHUNK)
-        case i.TaskReport() | i.AgentHello() | i.SessionClosed() | i.StopTask():
+        case i.TaskReport() | i.AgentHello() | i.SessionClosed() | i.EngineHealth() | i.StopTask():
             keys = 1
         case _:
             keys = KEYS_PER_INPUT

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from shoal_scheduler.model.ask import Port
-from shoal_scheduler.model.instance import Instance
+from shoal_scheduler.model.instance import Health, Instance
 
 
 class Used(NamedTuple):
@@ -24,11 +24,13 @@ class Used(NamedTuple):
 
 
 class Candidate(NamedTuple):
-    """An instance with what is used of it and whether its agent is connected."""
+    """An instance with what is used of it, whether its agent is connected, and what that says of the engine, if it
+    is."""
 
     instance: Instance
     used: Used
     connected: bool
+    health: Health | None = None
 
     @property
     def free_cpu(self) -> int:

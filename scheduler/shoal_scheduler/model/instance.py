@@ -3,6 +3,18 @@
 import msgspec
 
 
+class Health(msgspec.Struct, frozen=True):
+    """Of an instance's container engine, as its agent says: OK, or IMPAIRED for a `reason`; `since` in milliseconds."""
+
+    status: str = "OK"
+    reason: str = ""
+    since: int = 0
+
+    @property
+    def is_impaired(self) -> bool:
+        return self.status == "IMPAIRED"
+
+
 class Instance(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     id: str
     cluster: str

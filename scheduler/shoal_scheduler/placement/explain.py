@@ -102,6 +102,8 @@ def _lack(shortfall: Shortfall) -> str:
             return "is draining"
         case "AGENT":
             return "has no agent connected"
+        case "INSTANCE:IMPAIRED":
+            return "has a container engine that does not answer"
         case "HELD":
             return "is held for another task that waits"
         case "ATTRIBUTE":

@@ -64,8 +64,8 @@ def fitting(ask: Ask, table: InstanceTable, held: int = NO_ROW) -> Ints:
 
 
 def static(ask: Ask, table: InstanceTable) -> Ints:
-    """-1 where the agent is away, the platform differs or an expression over facts does not hold. Kept by the table
-    until facts change."""
+    """-1 where the agent is away or its engine impaired, the platform differs or an expression over facts does not
+    hold. Kept by the table until facts change."""
     lasting = _split(ask.expressions).lasting
     key = (lasting, ask.required_attributes)
     known = table.static.get(key)
@@ -104,6 +104,7 @@ def rules(ask: Ask, table: InstanceTable, held: int = NO_ROW) -> Iterator[tuple[
     wanted = ask.resources
     yield "INSTANCE:DRAINING", lambda bad: np.putmask(bad, ~table.active, -1)
     yield "AGENT", lambda bad: np.putmask(bad, ~table.connected, -1)
+    yield "INSTANCE:IMPAIRED", lambda bad: np.putmask(bad, table.impaired, -1)
     for name, value in ask.required_attributes:
         yield "ATTRIBUTE", partial(_attribute, table, name, value)
     for expression in ask.expressions:

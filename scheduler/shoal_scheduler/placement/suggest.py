@@ -61,6 +61,7 @@ def _obstacles(table: InstanceTable, held: int) -> tuple[tuple[Shortfall, Mask],
     found = [
         (Shortfall("INSTANCE:DRAINING", "status", "ACTIVE", "DRAINING"), ~table.active),
         (Shortfall("AGENT", "agentConnected", "true", "false"), ~table.connected),
+        (Shortfall("INSTANCE:IMPAIRED", "healthStatus", "OK", "IMPAIRED"), table.impaired),
     ]
     if held != NO_ROW:
         found.append((Shortfall("HELD", "held", "", ""), np.arange(len(table)) == held))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from shoal_scheduler.model.cluster import Cluster
 from shoal_scheduler.model.definition import Definition
-from shoal_scheduler.model.instance import Instance
+from shoal_scheduler.model.instance import Health, Instance
 from shoal_scheduler.model.task import Launch, Task
 
 
@@ -58,6 +58,14 @@ class SetSession:
 
 
 @dataclass(frozen=True, slots=True)
+class SetHealth:
+    """What the agent of an open session says of its engine. It goes with the session. Volatile."""
+
+    instance: str
+    health: Health
+
+
+@dataclass(frozen=True, slots=True)
 class SetHeld:
     """An instance is kept for the launch that has waited longest; "" for none. Volatile."""
 
@@ -83,6 +91,7 @@ Change = (
     | DeleteLaunch
     | PutTask
     | SetSession
+    | SetHealth
     | SetHeld
     | SetUnsettled
 )

@@ -34,9 +34,10 @@ class InstanceTable:
         # Which rows an ask of a class may never use, whatever is free: see placement.
         self.static: dict[object, Ints] = {}
 
-        # -1 where the agent is away or the instance is not ACTIVE, else 0.
+        # -1 where the agent is away, its engine is impaired or the instance is not ACTIVE, else 0.
         self.away: Ints = np.zeros(0, np.int32)
         self.connected = np.zeros(0, bool)
+        self.impaired = np.zeros(0, bool)
         self.active = np.zeros(0, bool)
 
         self.total_cpu: Ints = np.zeros(0, np.int32)
@@ -58,6 +59,7 @@ class InstanceTable:
         twin.instances, twin.rows, twin._vacant = self.instances, self.rows, self._vacant
         twin._columns, twin.static, twin._facts_are_shared = self._columns, self.static, True
         twin.away, twin.connected, twin.active = self.away, self.connected, self.active
+        twin.impaired = self.impaired
         twin.total_cpu, twin.total_memory = self.total_cpu, self.total_memory
         twin.free_cpu, twin.free_memory = self.free_cpu.copy(), self.free_memory.copy()
         twin.free_custom = {name: free.copy() for name, free in self.free_custom.items()}
@@ -162,20 +164,30 @@ class InstanceTable:
             self._own_facts()
             self._set_presence(row, connected=connected)
 
+    def set_impaired(self, instance_id: str, impaired: bool) -> None:
+        """While its agent is connected: who connects anew is not impaired before it says so."""
+        row = self.rows.get(instance_id)
+        if row is not None and bool(self.impaired[row]) != impaired:
+            self._own_facts()
+            self.impaired[row] = impaired
+            self._set_presence(row, connected=bool(self.connected[row]))
+
     def _own_facts(self) -> None:
         if self._facts_are_shared:
             self.instances, self.rows = self.instances.copy(), self.rows.copy()
             self._vacant, self._columns = self._vacant.copy(), self._columns.copy()
             self._facts_are_shared = False
             self.away, self.connected, self.active = self.away.copy(), self.connected.copy(), self.active.copy()
+            self.impaired = self.impaired.copy()
             self.total_cpu, self.total_memory = self.total_cpu.copy(), self.total_memory.copy()
         self.static = {}
 
     def _set_presence(self, row: int, *, connected: bool) -> None:
         instance = self.instances[row]
         self.connected[row] = connected
+        self.impaired[row] &= connected
         self.active[row] = instance is not None and instance.status == "ACTIVE"
-        self.away[row] = 0 if connected and self.active[row] else -1
+        self.away[row] = 0 if connected and self.active[row] and not self.impaired[row] else -1
 
     def _new_row(self, instance: Instance) -> int:
         if self._vacant:
@@ -185,6 +197,7 @@ class InstanceTable:
             self.instances.append(None)
             self.away = np.append(self.away, np.int32(-1))
             self.connected, self.active = np.append(self.connected, False), np.append(self.active, False)
+            self.impaired = np.append(self.impaired, False)
             self.total_cpu, self.total_memory = _longer(self.total_cpu), _longer(self.total_memory)
             self.free_cpu, self.free_memory = _longer(self.free_cpu), _longer(self.free_memory)
             self.running, self.pending = _longer(self.running), _longer(self.pending)

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from shoal_scheduler.model.ask import Ask
 from shoal_scheduler.model.cluster import Cluster
 from shoal_scheduler.model.definition import Definition
-from shoal_scheduler.model.instance import Instance
+from shoal_scheduler.model.instance import Health, Instance
 from shoal_scheduler.model.task import Launch, Task, TaskKey, ask_of
 from shoal_scheduler.state import changes as c
 from shoal_scheduler.state import keys
@@ -161,6 +161,8 @@ class Overlay:
                 self.touched.add(f"cluster {cluster.name}")
             case c.SetSession(instance_id, incarnation):
                 self._set_session(instance_id, incarnation)
+            case c.SetHealth(instance_id, health):
+                self._set_health(instance_id, health)
             case c.SetHeld(cluster_name, instance_id, launch_id):
                 self._held[cluster_name] = Held(instance_id, launch_id) if instance_id else None
             case c.SetUnsettled(cluster_name, unsettled):
@@ -201,4 +203,11 @@ class Overlay:
         if instance is not None:
             self.room(instance.cluster).set_connected(instance_id, bool(incarnation))
             if incarnation:
+                self._stir(instance.cluster, instance_id)
+
+    def _set_health(self, instance_id: str, health: Health) -> None:
+        instance = self.instance(instance_id)
+        if instance is not None:
+            self.room(instance.cluster).set_impaired(instance_id, health.is_impaired)
+            if not health.is_impaired:
                 self._stir(instance.cluster, instance_id)

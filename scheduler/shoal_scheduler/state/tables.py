@@ -15,7 +15,7 @@ from shoal_scheduler.model.ask import Ask, Resources
 from shoal_scheduler.model.candidate import Candidate
 from shoal_scheduler.model.cluster import Cluster
 from shoal_scheduler.model.definition import Definition
-from shoal_scheduler.model.instance import Instance
+from shoal_scheduler.model.instance import Health, Instance
 from shoal_scheduler.model.task import Launch, Task, TaskKey, ask_of
 from shoal_scheduler.state import changes as c
 from shoal_scheduler.state.capacity import holds, put_instance, recount, used_by
@@ -66,8 +66,10 @@ class Tables:
     waiting: dict[str, dict[str, dict[int, None]]] = field(default_factory=dict)
     waiting_count: Counter[str] = field(default_factory=Counter)
 
-    # Volatile: incarnation of the open session of each connected instance; see SetHeld and SetUnsettled.
+    # Volatile: incarnation of the open session of each connected instance, and its engine's health; see SetHeld and
+    # SetUnsettled.
     sessions: dict[str, int] = field(default_factory=dict)
+    health: dict[str, Health] = field(default_factory=dict)
     held: dict[str, Held] = field(default_factory=dict)
     unsettled: dict[str, None] = field(default_factory=dict)
 
@@ -111,7 +113,7 @@ class Tables:
     def candidate(self, instance: Instance) -> Candidate:
         """Counted from its tasks: for one instance at a time."""
         tasks = ((task, self.resources(task.launch.id)) for task in self.tasks_on(instance.id))
-        return Candidate(instance, used_by(tasks), instance.id in self.sessions)
+        return Candidate(instance, used_by(tasks), instance.id in self.sessions, self.health.get(instance.id))
 
     def instances_of(self, cluster: str) -> list[Instance]:
         """All but deregistered ones, in the order in which they came."""
@@ -143,6 +145,8 @@ class Tables:
                 self.clusters[cluster.name] = cluster
             case c.SetSession(instance_id, incarnation):
                 self._set_session(instance_id, incarnation)
+            case c.SetHealth(instance_id, health):
+                self._set_health(instance_id, health)
             case c.SetHeld() | c.SetUnsettled():
                 self._set_queue(change)
 
@@ -168,9 +172,16 @@ class Tables:
             self.sessions[instance_id] = incarnation
         else:
             self.sessions.pop(instance_id, None)
+            self.health.pop(instance_id, None)
         instance = self.instances.get(instance_id)
         if instance is not None:
             self.rooms[instance.cluster].set_connected(instance_id, bool(incarnation))
+
+    def _set_health(self, instance_id: str, health: Health) -> None:
+        self.health[instance_id] = health
+        instance = self.instances.get(instance_id)
+        if instance is not None:
+            self.rooms[instance.cluster].set_impaired(instance_id, health.is_impaired)
 
     def _put_launch(self, launch: Launch) -> None:
         family, _, number = launch.definition.rpartition(":")

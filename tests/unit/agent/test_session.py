@@ -196,6 +196,18 @@ async def test_trouble_with_the_engine_is_told_at_once(connect: Connect, schedul
     await scheduler.until(lambda: scheduler.sessions[0].heartbeats[-1] == "IMPAIRED")
     rig.engine.restart(live_restore=True)
     await scheduler.until(lambda: scheduler.sessions[0].heartbeats[-1] == "OK")
+    assert scheduler.sessions[0].hello.engine.engine_status == "OK"
+
+
+async def test_an_engine_that_was_never_seen_is_told_as_the_session_begins(
+    connect: Connect, scheduler: FakeScheduler, rig: Rig
+) -> None:
+    rig.engine.go_down()
+    await rig.until(lambda: rig.watch.status == "IMPAIRED")
+    await connect()
+    await scheduler.until(lambda: scheduler.sessions)
+    engine = scheduler.sessions[0].hello.engine
+    assert engine.engine_status == "IMPAIRED" and "does not answer" in engine.engine_status_reason
 
 
 async def test_logs_in_messages_of_bounded_size(connect: Connect, scheduler: FakeScheduler, rig: Rig) -> None:

@@ -21,6 +21,7 @@ from shoal_agent.reporter import Reporter
 from shoal_agent.slots import Slots
 from shoal_agent.task import ContainerPlan, Report
 from shoal_agent.verdict import EngineStart, exit_code_known
+from shoal_agent.watch import Health
 
 # What the engine answers.
 
@@ -322,7 +323,7 @@ def test_a_host_is_not_what_it_does_not_run(system: str, said: str) -> None:
 def test_resources_of_its_own_are_told_as_integers() -> None:
     rules = Configuration(resources={"licence": 10}, gpus=("GPU-1",))
     host = fingerprint.fingerprint(Host(4, 1000, 5000, (), "Linux", "x86_64", "h"), rules)
-    resources = {each.name: each for each in convert.hello("blue", 7, host, "").hello.resources}
+    resources = {each.name: each for each in convert.hello("blue", 7, host, "", Health()).hello.resources}
     assert (resources["licence"].type, resources["licence"].integer_value) == ("INTEGER", 10)
     assert list(resources["GPU"].string_set_value) == ["GPU-1"]
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from shoal_agent import steps
 from shoal_agent.configuration import Configuration
+from shoal_agent.verdict import ESSENTIAL_EXITED, OUT_OF_MEMORY
 
 from tests.fakes.memory_engine import MemoryEngine
 from tests.unit.agent.rig import Rig, assignment, definition, quick
@@ -125,6 +126,17 @@ async def test_a_program_that_cannot_start(rig: Rig) -> None:
     await rig.until(lambda: not rig.engine.boxes)
 
 
+async def test_a_lack_of_memory_that_is_noted_late(rig: Rig) -> None:
+    rig.assign(assignment("t1"), assignment("t2"))
+    for task_id in ("t1", "t2"):
+        await rig.report(task_id, "RUNNING")
+    rig.box("t1").oom_noted_late = True
+    for task_id in ("t1", "t2"):
+        rig.engine.end(rig.name(task_id), 137)
+    assert (await rig.report("t1", "STOPPED")).stopped_reason == OUT_OF_MEMORY
+    assert (await rig.report("t2", "STOPPED")).stopped_reason == ESSENTIAL_EXITED
+
+
 async def test_what_the_instance_does_not_allow(rig: Rig) -> None:
     rig.assign(assignment("t1", definition=definition(privileged=True)))
     stopped = await rig.report("t1", "STOPPED")
@@ -139,7 +151,7 @@ async def test_a_stop_on_request(rig: Rig) -> None:
     rig.ask_to_stop("t1")
     stopped = await rig.report("t1", "STOPPED")
     assert (stopped.stop_code, stopped.stopped_reason) == ("UserInitiated", "enough")
-    assert stopped.containers[0].exit_code == 143
+    assert stopped.containers[0].exit_code == 137
     assert rig.told("t1", "STOPPING")
 
 

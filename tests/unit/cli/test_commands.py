@@ -96,6 +96,15 @@ def test_instances(shoal: Shoal, cluster: ClusterService) -> None:
     assert json.loads(shoal("instances", "-o", "json").out)["containerInstances"][0]["agentConnected"] is True
 
 
+def test_an_instance_whose_engine_is_impaired(shoal: Shoal, cluster: ClusterService) -> None:
+    health = cluster.state.instances[INSTANCE_ID].health_status
+    health.overall_status = "IMPAIRED"
+    health.details.add(type="CONTAINER_RUNTIME", status="IMPAIRED", status_reason="it does not answer")
+    (line,) = shoal("instances").out.splitlines()[1:]
+    assert "engine impaired" in line
+    assert "CONTAINER_RUNTIME IMPAIRED: it does not answer" in shoal("instances", "describe", INSTANCE_ID[:4]).out
+
+
 def test_a_cluster_that_is_not_there_tells_how_to_make_it(shoal: Shoal, cluster: ClusterService) -> None:
     async def refused(_: Session) -> None:
         raise errors.NotFound("There is no cluster named 'x'.", reason="ClusterNotFoundException")

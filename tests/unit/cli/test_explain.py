@@ -47,6 +47,7 @@ def nowhere() -> pb.ExplainPlacementResponse:
         kept_away=[
             pb.NearInstance(**NAMED, shortfalls=[pb.Shortfall(reason="INSTANCE:DRAINING")]),
             pb.NearInstance(**NAMED, shortfalls=[pb.Shortfall(reason="AGENT")]),
+            pb.NearInstance(**NAMED, shortfalls=[pb.Shortfall(reason="INSTANCE:IMPAIRED")]),
             pb.NearInstance(**NAMED, shortfalls=[pb.Shortfall(reason="HELD")]),
         ],
         one_more_instance=pb.OneMoreInstance(
@@ -120,6 +121,7 @@ def test_explain_of_a_definition_shows_the_sentence_the_rules_the_nearest_and_wh
         "     memory 512 instead of 1024 MiB: then host-7 takes it",
         "  or shoal activate 1f1f1f1f: host-7 would take it as it is",
         "  or bring back the agent of host-7 (1f1f1f1f): it would take it as it is",
+        "  or bring back the container engine of host-7 (1f1f1f1f): it would take it as it is",
         "  or one more m5.large (2048 cpu units, 8 GiB), like host-3",
     ]
     request = asked(web)
@@ -311,6 +313,7 @@ def test_a_change_in_words(field: dict[str, Any], words: str) -> None:
         ),
         ({"reason": "HELD"}, "is held for another task"),
         ({"reason": "AGENT"}, "its agent is not connected"),
+        ({"reason": "INSTANCE:IMPAIRED"}, "its container engine does not answer"),
     ],
 )
 def test_a_shortfall_in_words(shortfall: dict[str, Any], words: str) -> None:

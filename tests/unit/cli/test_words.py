@@ -122,6 +122,7 @@ def test_a_detail_that_says_the_same_is_said_once() -> None:
     [
         (["AGENT"], "its agent is reconnecting or down: shoal doctor"),
         (["INSTANCE:DRAINING"], "shoal activate INSTANCE"),
+        (["INSTANCE:IMPAIRED"], "shoal instances describe INSTANCE says what is wrong with its engine"),
         (["MEMBEROF", "ATTRIBUTE"], "shoal attributes"),
         (["INSTANCE:NONE"], "shoal doctor says why no instance is there"),
         (
