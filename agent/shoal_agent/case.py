@@ -2,9 +2,10 @@
 
 import asyncio
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import Any
 
 from shoal_agent import labels
 from shoal_agent.configuration import Configuration
@@ -12,6 +13,7 @@ from shoal_agent.engine import Engine
 from shoal_agent.journal import Journal
 from shoal_agent.labels import Owner
 from shoal_agent.reporter import Reporter
+from shoal_agent.sandbox import PAUSE, joined, own_ports
 from shoal_agent.slots import Pulls, Slots
 from shoal_agent.specification import Specification, specification
 from shoal_agent.task import ABSENT, Assignment, Failure, Report, Seen, Span, Task, View
@@ -72,6 +74,16 @@ class Case:
             if found.ports.open:
                 self.view = replace(self.view, ports_open=self.view.ports_open | {name})
         return found
+
+    def body(self, name: str) -> Mapping[str, Any]:
+        """What a container is made from, with what it shares with others of its task. Raises Refused."""
+        body, pause = self.specification(name).body, self.view.of(PAUSE)
+        if name == PAUSE or pause is None or pause.runtime_id is None:
+            return body
+        definition = (self.wanted.definition if self.wanted is not None else None) or {}
+        # The engine lists no ports for a container on another's network: its label does.
+        ports = labels.listed_ports(own_ports(definition, name, pause.ports or ()))
+        return joined(body, definition, pause.runtime_id) | {"Labels": body["Labels"] | {labels.PORTS: ports}}
 
     def see(self, name: str, seen: Seen) -> None:
         self.view = replace(self.view, seen={**self.view.seen, name: seen})

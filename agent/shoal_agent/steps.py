@@ -20,6 +20,7 @@ from shoal_agent.engine import (
 )
 from shoal_agent.journal import JournalFault
 from shoal_agent.refusal import Refused
+from shoal_agent.sandbox import PAUSE
 from shoal_agent.task import ABSENT, CREATED, EXITED, RUNNING, STOP_TIMEOUT_SECONDS, Report, Seen
 from shoal_agent.verdict import exit_code_known
 
@@ -64,6 +65,7 @@ def _seen(case: Case, name: str, found: Inspected) -> Seen:
         finished_at=found.finished_at if status == EXITED else None,
         # An ended container has no ports any more; what was bound is still worth telling.
         ports=found.ports or (before.ports if before is not None else None) or (tag.ports if tag is not None else ()),
+        ipv4_address=found.ipv4_address or (before.ipv4_address if before is not None else None),
         volumes=tag.volumes if tag is not None else (),
         stop_timeout_seconds=STOP_TIMEOUT_SECONDS if timeout is None else timeout,
     )
@@ -71,7 +73,9 @@ def _seen(case: Case, name: str, found: Inspected) -> Seen:
 
 async def pull(case: Case, name: str) -> None:
     image = case.specification(name).image
-    case.view = replace(case.view, pull_started_at=case.view.pull_started_at or now_millis())
+    fetched = name != PAUSE  # that one is made here, which is nobody's pull
+    if fetched:
+        case.view = replace(case.view, pull_started_at=case.view.pull_started_at or now_millis())
     work = asyncio.ensure_future(case.around.pulls.pull(image))
     try:
         with case.span("engine.pull"):
@@ -79,7 +83,9 @@ async def pull(case: Case, name: str) -> None:
     except CannotPull as error:
         case.fail(name, f"CannotPullContainerError: {image}: {error.message}")
     else:
-        case.view = replace(case.view, pulled=case.view.pulled | {name}, pull_stopped_at=now_millis())
+        case.view = replace(case.view, pulled=case.view.pulled | {name})
+        if fetched:
+            case.view = replace(case.view, pull_stopped_at=now_millis())
     finally:
         work.cancel()
 
@@ -108,7 +114,7 @@ async def create(case: Case, name: str) -> None:
             if case.unwanted:
                 return
             with case.span("engine.create"):
-                runtime_id = await case.around.engine.create(case.container_name(name), wanted.body)
+                runtime_id = await case.around.engine.create(case.container_name(name), case.body(name))
     except ImageNotFound as error:
         if name in case.view.pulled:
             case.fail(name, f"CannotPullContainerError: {wanted.image}: {error.message}")

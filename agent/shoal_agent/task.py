@@ -69,6 +69,7 @@ class ContainerReport:
     reason: str | None = None
     image_digest: str | None = None
     ports: tuple[Port, ...] = ()
+    ipv4_address: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +139,7 @@ class Seen:
     started_at: int | None = None
     finished_at: int | None = None
     ports: tuple[Port, ...] | None = None
+    ipv4_address: str | None = None
     volumes: tuple[str, ...] = ()
     stop_timeout_seconds: int = STOP_TIMEOUT_SECONDS
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from shoal.lifecycle import has_started
 
+from shoal_agent import sandbox
 from shoal_agent.engine import Inspected
 from shoal_agent.task import ABSENT, EXITED, RUNNING, ContainerReport, Report, Seen, Task, View
 
@@ -66,9 +67,21 @@ def ending(task: Task, view: View) -> Ending | None:
         seen = view.of(plan.name)
         if _is_lost(task, plan.name, seen):
             return Ending("InfrastructureHealth", CONTAINER_MISSING)
+        if plan.internal and seen is not None and _ended_unasked(task, view, plan.name, seen):
+            return Ending("InfrastructureHealth", ENGINE_WENT_AWAY if seen.with_engine else sandbox.ENDED)
         if plan.essential and seen is not None and seen.status == EXITED:
             return _ending_by_exit(seen)
     return None
+
+
+def _ended_unasked(task: Task, view: View, name: str, seen: Seen) -> bool:
+    """Nobody stopped it: it was not asked to, and no other container had ended before, which would have made the
+    agent stop it."""
+    if seen.status != EXITED or name in view.stop_sent:
+        return False
+    essential = (view.of(plan.name) for plan in task.containers if plan.essential)
+    ends = [it.finished_at for it in essential if it is not None and it.status == EXITED and it.finished_at]
+    return seen.exit_code != 0 or seen.finished_at is None or seen.finished_at < min(ends, default=seen.finished_at + 1)
 
 
 def _ending_by_exit(seen: Seen) -> Ending:
@@ -89,7 +102,7 @@ def outcome_of(task: Task, view: View, why: Ending, now: int) -> Report:
     return Report(
         task_id=task.id,
         last_status="STOPPED",
-        containers=tuple(_container_report(task, plan.name, view, "STOPPED") for plan in task.containers),
+        containers=tuple(_container_report(task, name, view, "STOPPED") for name in _told(task)),
         pull_started_at=view.pull_started_at,
         pull_stopped_at=view.pull_stopped_at,
         started_at=_started_at(view),
@@ -110,7 +123,7 @@ def report_of(task: Task, view: View) -> Report:
         task_id=task.id,
         last_status=status,
         # Before the engine has answered for them, what the scheduler has on record is better than half of it.
-        containers=tuple(_container_report(task, plan.name, view, status) for plan in task.containers if known),
+        containers=tuple(_container_report(task, name, view, status) for name in _told(task) if known),
         pull_started_at=view.pull_started_at,
         pull_stopped_at=view.pull_stopped_at,
         started_at=_started_at(view),
@@ -137,6 +150,10 @@ def _is_up(task: Task, name: str, view: View) -> bool:
     return seen.status == EXITED
 
 
+def _told(task: Task) -> list[str]:
+    return [plan.name for plan in task.containers if not plan.internal]
+
+
 def _started_at(view: View) -> int | None:
     starts = [seen.started_at for seen in view.seen.values() if seen.started_at is not None]
     return max(starts, default=None)
@@ -153,7 +170,14 @@ def _container_report(task: Task, name: str, view: View, status: str) -> Contain
         exit_code=seen.exit_code if seen.status == EXITED else None,
         reason=_reason(task, name, seen),
         ports=seen.ports or (),
+        ipv4_address=_address(task, view),
     )
+
+
+def _address(task: Task, view: View) -> str | None:
+    """The task's own, if it has one."""
+    sandboxes = (view.of(plan.name) for plan in task.containers if plan.internal)
+    return next((seen.ipv4_address for seen in sandboxes if seen is not None), None)
 
 
 def _container_status(seen: Seen, status: str) -> str:

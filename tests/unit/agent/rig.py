@@ -38,10 +38,11 @@ def assignment(task_id: str, command: list[str] | None = None, **more: Any) -> A
 class Rig:
     """`reports` keeps every report in the order in which they were offered. Quick: it looks every few milliseconds."""
 
-    def __init__(self, folder: Path, engine: Any, rules: Configuration) -> None:
+    def __init__(self, folder: Path, engine: Any, rules: Configuration, instance: str = INSTANCE) -> None:
         self.folder = folder
         self.engine = engine
         self.rules = rules
+        self.instance = instance
         self.reports: list[Report] = []
         self.epoch = 1
         self.collects = True  # false if a session takes the reports
@@ -53,7 +54,7 @@ class Rig:
             journal=self.journal,
             reporter=Reporter(),
             rules=self.rules,
-            owner=Owner(CLUSTER, INSTANCE, self.epoch),
+            owner=Owner(CLUSTER, self.instance, self.epoch),
             creates=Slots(self.rules.concurrent_starts),
             starts=Slots(self.rules.concurrent_starts),
             pulls=Pulls(self.engine, self.rules.concurrent_pulls),
