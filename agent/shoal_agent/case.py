@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from shoal_agent import labels
+from shoal_agent.cgroup import Cgroups
 from shoal_agent.configuration import Configuration
 from shoal_agent.engine import Engine
 from shoal_agent.journal import Journal
@@ -24,8 +25,8 @@ TRACE_SPANS_MAX = 32
 
 @dataclass(slots=True)
 class Surroundings:
-    """What all lanes share. `owner` and `engine_start` change while the agent lives; `engine_trouble` is set by
-    whoever finds the engine silent."""
+    """What all lanes share. `owner`, `engine_start` and `cgroups` change while the agent lives; `engine_trouble` is
+    set by whoever finds the engine silent."""
 
     engine: Engine
     journal: Journal
@@ -37,6 +38,7 @@ class Surroundings:
     pulls: Pulls
     engine_trouble: asyncio.Event
     engine_start: EngineStart
+    cgroups: Cgroups
 
 
 class Case:
@@ -75,9 +77,11 @@ class Case:
                 self.view = replace(self.view, ports_open=self.view.ports_open | {name})
         return found
 
-    def body(self, name: str) -> Mapping[str, Any]:
+    def body(self, name: str, cgroup: str | None) -> Mapping[str, Any]:
         """What a container is made from, with what it shares with others of its task. Raises Refused."""
         body, pause = self.specification(name).body, self.view.of(PAUSE)
+        if cgroup is not None:
+            body = {**body, "HostConfig": body["HostConfig"] | {"CgroupParent": cgroup}}
         if name == PAUSE or pause is None or pause.runtime_id is None:
             return body
         definition = (self.wanted.definition if self.wanted is not None else None) or {}

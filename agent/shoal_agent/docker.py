@@ -56,7 +56,7 @@ class DockerEngine:
     """`address` is unix:///path or tcp://host:port. Needs a running event loop."""
 
     def __init__(self, address: str) -> None:
-        unix = address.startswith("unix://")
+        unix = self.local = address.startswith("unix://")
         connector = (
             aiohttp.UnixConnector(address.removeprefix("unix://"), limit=0) if unix else aiohttp.TCPConnector(limit=0)
         )

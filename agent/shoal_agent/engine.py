@@ -136,7 +136,13 @@ class LogLine:
 
 
 class Engine(Protocol):
-    """Every call has a deadline of its own and raises an EngineError. Containers go by id or by name."""
+    """Every call has a deadline of its own and raises an EngineError. Containers go by id or by name.
+
+    `local` is true if the engine is known to run on this host.
+    """
+
+    @property
+    def local(self) -> bool: ...
 
     async def ping(self) -> None: ...
 

@@ -149,7 +149,7 @@ class Lane:
             case machine.Remove(names):
                 await steps.remove(case, names)
             case machine.Forget():
-                await case.around.journal.append(record.forgotten(case.task.id))
+                await steps.forget(case)
                 self.over = True
 
     async def _wait(self, until: int | None) -> None:

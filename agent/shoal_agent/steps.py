@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Iterable
 from dataclasses import replace
 from typing import Any
 
-from shoal_agent import labels, machine, record
+from shoal_agent import cgroup, labels, machine, record
 from shoal_agent.case import Case, now_millis
 from shoal_agent.engine import (
     CannotCreate,
@@ -113,8 +113,9 @@ async def create(case: Case, name: str) -> None:
         async with case.around.creates.one():
             if case.unwanted:
                 return
+            body = case.body(name, await _limit_task(case))
             with case.span("engine.create"):
-                runtime_id = await case.around.engine.create(case.container_name(name), case.body(name))
+                runtime_id = await case.around.engine.create(case.container_name(name), body)
     except ImageNotFound as error:
         if name in case.view.pulled:
             case.fail(name, f"CannotPullContainerError: {wanted.image}: {error.message}")
@@ -126,6 +127,31 @@ async def create(case: Case, name: str) -> None:
     else:
         timeout = wanted.body["StopTimeout"]
         case.see(name, Seen(CREATED, runtime_id, volumes=wanted.volumes, stop_timeout_seconds=timeout))
+
+
+async def _limit_task(case: Case) -> str | None:
+    """The cgroup of a task that has limits of its own, made. None if it has none, or if none can be made: then each
+    container has the task's limits for itself, which is too much if there are several."""
+    cgroups, wanted = case.around.cgroups, case.wanted
+    limits = cgroup.limits(wanted.definition or {}, wanted.overrides) if wanted is not None else None
+    if limits is None:
+        return None
+    reason: object = cgroups.reason
+    try:
+        if cgroups.version:
+            return await asyncio.to_thread(cgroups.make, case.task.id, limits)
+    except OSError as error:
+        reason = error
+    if len(case.task.containers) > 1:
+        log.warning("task limits hold for each container alone task=%s reason=%s", case.task.id, reason)
+    return None
+
+
+async def forget(case: Case) -> None:
+    """Nothing is left of the task but what the journal says of it."""
+    if case.around.cgroups.version:
+        await asyncio.to_thread(case.around.cgroups.remove, case.task.id)
+    await case.around.journal.append(record.forgotten(case.task.id))
 
 
 async def _adopt(case: Case, name: str, conflict: NameConflict) -> None:

@@ -70,7 +70,7 @@ def ending(task: Task, view: View) -> Ending | None:
         if plan.internal and seen is not None and _ended_unasked(task, view, plan.name, seen):
             return Ending("InfrastructureHealth", ENGINE_WENT_AWAY if seen.with_engine else sandbox.ENDED)
         if plan.essential and seen is not None and seen.status == EXITED:
-            return _ending_by_exit(seen)
+            return _ending_by_exit(view, plan.name, seen)
     return None
 
 
@@ -84,10 +84,16 @@ def _ended_unasked(task: Task, view: View, name: str, seen: Seen) -> bool:
     return seen.exit_code != 0 or seen.finished_at is None or seen.finished_at < min(ends, default=seen.finished_at + 1)
 
 
-def _ending_by_exit(seen: Seen) -> Ending:
+def _ending_by_exit(view: View, name: str, seen: Seen) -> Ending:
     if seen.with_engine:
         return Ending("InfrastructureHealth", ENGINE_WENT_AWAY)
-    return Ending("EssentialContainerExited", OUT_OF_MEMORY if seen.oom_killed else ESSENTIAL_EXITED)
+    return Ending("EssentialContainerExited", OUT_OF_MEMORY if _out_of_memory(view, name, seen) else ESSENTIAL_EXITED)
+
+
+def _out_of_memory(view: View, name: str, seen: Seen) -> bool:
+    """The engine says it of every container below a limit that was reached, and the kernel kills one process: what
+    ended well, or because it was asked to, was not killed for it."""
+    return seen.oom_killed and seen.exit_code != 0 and name not in view.stop_sent
 
 
 def _is_lost(task: Task, name: str, seen: Seen | None) -> bool:
@@ -162,13 +168,13 @@ def _started_at(view: View) -> int | None:
 def _container_report(task: Task, name: str, view: View, status: str) -> ContainerReport:
     seen = view.of(name)
     if seen is None:
-        return ContainerReport(name, status, reason=_reason(task, name, None))
+        return ContainerReport(name, status, reason=_reason(task, view, name, None))
     return ContainerReport(
         name=name,
         last_status=_container_status(seen, status),
         runtime_id=seen.runtime_id,
         exit_code=seen.exit_code if seen.status == EXITED else None,
-        reason=_reason(task, name, seen),
+        reason=_reason(task, view, name, seen),
         ports=seen.ports or (),
         ipv4_address=_address(task, view),
     )
@@ -186,11 +192,11 @@ def _container_status(seen: Seen, status: str) -> str:
     return "RUNNING" if seen.status == RUNNING else "PENDING"
 
 
-def _reason(task: Task, name: str, seen: Seen | None) -> str | None:
+def _reason(task: Task, view: View, name: str, seen: Seen | None) -> str | None:
     if task.failure is not None and task.failure.container == name:
         return task.failure.reason
     if _is_lost(task, name, seen):
         return CONTAINER_MISSING
     if seen is not None and seen.status == EXITED and seen.with_engine:
         return ENGINE_WENT_AWAY
-    return OUT_OF_MEMORY if seen is not None and seen.oom_killed else None
+    return OUT_OF_MEMORY if seen is not None and _out_of_memory(view, name, seen) else None

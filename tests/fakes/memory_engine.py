@@ -50,6 +50,7 @@ class MemoryEngine:
 
     def __init__(self, images: tuple[str, ...] = ("image",), registry: tuple[str, ...] = ()) -> None:
         self.up = True
+        self.local = True
         self.silent_events = False
         self.answers_lost = 0  # so many calls take effect and then break
         self.stuck: set[str] = set()  # names of containers whose calls never return

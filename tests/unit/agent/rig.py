@@ -8,6 +8,7 @@ from typing import Any
 
 from shoal_agent import watch as watching
 from shoal_agent.case import Surroundings
+from shoal_agent.cgroup import Cgroups
 from shoal_agent.configuration import Configuration
 from shoal_agent.journal import Journal
 from shoal_agent.labels import Owner, container_name
@@ -60,6 +61,7 @@ class Rig:
             pulls=Pulls(self.engine, self.rules.concurrent_pulls),
             engine_trouble=asyncio.Event(),
             engine_start=EngineStart(),
+            cgroups=Cgroups(self.instance),
         )
         remembered = [task.as_task(task_id) for task_id, task in self.journal.memory.tasks.items()]
         self.worker = Worker(self.around, remembered)

@@ -1,0 +1,212 @@
+"""The cpu and memory of a task as hard limits over all its containers together: one cgroup for each such task.
+
+    /docker/shoal.<instance>.<task>/<container>     the middle one is made and removed here, before and after the rest
+
+It lies beside the cgroups of other containers (/docker is the engine's own default), so that shares of the cpu are
+weighed against theirs. Version 1 and 2 of cgroups, with the engine's cgroupfs driver; under the systemd driver the
+engine takes slices for parents, and those are systemd's to limit.
+"""
+
+import logging
+import os
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from shoal.quantity import cpu_units, memory_mib
+
+from shoal_agent.engine import EngineFacts
+
+log = logging.getLogger(__name__)
+
+Document = Mapping[str, Any]
+
+ROOT = Path("/sys/fs/cgroup")
+CPU_PERIOD_MICROS = 100_000
+_CPU_QUOTA_MICROS_MIN = 1000
+_CPU_SHARES_MIN, _CPU_SHARES_MAX = 2, 262_144
+_MIB = 1024 * 1024
+_PARENT = "docker"
+
+UNASKED = "the engine has not been asked yet"
+
+# Linux's number for the first cgroup namespace: PROC_CGROUP_INIT_INO.
+_HOST_NAMESPACE = 0xEFFFFFFB
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """cpu in units (1024 a core), memory in MiB, and how much may be swapped out beyond it; None is no limit."""
+
+    cpu: int | None = None
+    memory_mib: int | None = None
+    swap_mib: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """`optional` ones are left out on a kernel that does not have them."""
+
+    controller: str
+    file: str
+    value: str
+    optional: bool = False
+
+
+def limits(definition: Document, overrides: Document) -> Limits | None:
+    """Of a task, if its definition or RunTask gives it any. Raises ValueError for amounts that are none."""
+    cpu = overrides.get("cpu") or definition.get("cpu")
+    memory = overrides.get("memory") or definition.get("memory")
+    if not cpu and not memory:
+        return None
+    containers = definition.get("containerDefinitions", ())
+    return Limits(
+        cpu=cpu_units(cpu) if cpu else None,
+        memory_mib=memory_mib(memory) if memory else None,
+        swap_mib=sum(container.get("linuxParameters", {}).get("maxSwap", 0) for container in containers),
+    )
+
+
+def settings(version: int, wanted: Limits) -> list[Setting]:
+    """What is written into the cgroup, in this order. Pure."""
+    return [*_memory_settings(version, wanted), *_cpu_settings(version, wanted)]
+
+
+def _memory_settings(version: int, wanted: Limits) -> Iterator[Setting]:
+    if wanted.memory_mib is None:
+        return
+    memory, swap = wanted.memory_mib * _MIB, wanted.swap_mib * _MIB
+    if version == 1:
+        yield Setting("memory", "memory.use_hierarchy", "1", optional=True)
+        yield Setting("memory", "memory.limit_in_bytes", str(memory))
+        yield Setting("memory", "memory.memsw.limit_in_bytes", str(memory + swap), optional=True)
+    else:
+        yield Setting("memory", "memory.max", str(memory))
+        yield Setting("memory", "memory.swap.max", str(swap), optional=True)
+
+
+def _cpu_settings(version: int, wanted: Limits) -> Iterator[Setting]:
+    if wanted.cpu is None:
+        return
+    quota = max(_CPU_QUOTA_MICROS_MIN, wanted.cpu * CPU_PERIOD_MICROS // 1024)
+    shares = min(max(_CPU_SHARES_MIN, wanted.cpu), _CPU_SHARES_MAX)
+    if version == 1:
+        yield Setting("cpu", "cpu.cfs_period_us", str(CPU_PERIOD_MICROS))
+        yield Setting("cpu", "cpu.cfs_quota_us", str(quota))
+        yield Setting("cpu", "cpu.shares", str(shares))
+    else:
+        yield Setting("cpu", "cpu.max", f"{quota} {CPU_PERIOD_MICROS}")
+        # As the engine turns the shares of a container into a weight.
+        weight = 1 + (shares - _CPU_SHARES_MIN) * 9999 // (_CPU_SHARES_MAX - _CPU_SHARES_MIN)
+        yield Setting("cpu", "cpu.weight", str(weight))
+
+
+@dataclass(frozen=True, slots=True)
+class Cgroups:
+    """Those of one instance's tasks, below `root`. `version` 0: none are made, for the reason given."""
+
+    instance: str
+    version: int = 0
+    reason: str = UNASKED
+    root: Path = ROOT
+
+    @property
+    def attributes(self) -> dict[str, str]:
+        """What the instance says of itself: whether limits of a task hold for all its containers together."""
+        if self.reason == UNASKED:
+            return {}
+        return {"shoal.task-limits": "task" if self.version else "container"}
+
+    def parent(self, task_id: str) -> str:
+        """As the engine takes it for a container's CgroupParent."""
+        return f"/{_PARENT}/{self._prefix}{task_id}"
+
+    @property
+    def _prefix(self) -> str:
+        return f"shoal.{self.instance}."
+
+    def make(self, task_id: str, wanted: Limits) -> str:
+        """Returns the parent for the task's containers. What is there already is made to fit. Raises OSError."""
+        wanted_settings = settings(self.version, wanted)
+        if self.version == 2:
+            self._hand_down({setting.controller for setting in wanted_settings})
+        for setting in wanted_settings:
+            folder = self._folder(setting.controller, task_id)
+            folder.mkdir(parents=True, exist_ok=True)
+            file = folder / setting.file
+            if setting.optional and (not file.exists() or file.read_text().strip() == setting.value):
+                continue
+            file.write_text(setting.value)
+        return self.parent(task_id)
+
+    def _hand_down(self, controllers: set[str]) -> None:
+        """In version 2 a cgroup has only the controllers that all above it hand down."""
+        (self.root / _PARENT).mkdir(exist_ok=True)
+        words = " ".join(f"+{controller}" for controller in sorted(controllers))
+        for folder in (self.root, self.root / _PARENT):
+            (folder / "cgroup.subtree_control").write_text(words)
+
+    def _folder(self, controller: str, task_id: str) -> Path:
+        hierarchy = self.root / controller if self.version == 1 else self.root
+        return hierarchy / _PARENT / f"{self._prefix}{task_id}"
+
+    def keep_only(self, task_ids: Collection[str]) -> None:
+        """Removes those of other tasks: an agent may be killed before it does."""
+        found = {path.name for parent in self._parents() for path in parent.glob(f"{self._prefix}*")}
+        for task_id in {name.removeprefix(self._prefix) for name in found} - set(task_ids):
+            self.remove(task_id)
+
+    def remove(self, task_id: str) -> None:
+        """What the engine made in other hierarchies, too. One with a process in it stays."""
+        for parent in self._parents():
+            _remove(parent / f"{self._prefix}{task_id}")
+
+    def _parents(self) -> Sequence[Path]:
+        if not self.version:
+            return ()
+        hierarchies = [self.root] if self.version == 2 else [it for it in self.root.iterdir() if not it.is_symlink()]
+        return [it / _PARENT for it in hierarchies if (it / _PARENT).is_dir()]
+
+
+def _remove(folder: Path) -> None:
+    """rmdir takes no cgroup that has a process or a child."""
+    if not folder.is_dir():
+        return
+    for child in [path for path in folder.iterdir() if path.is_dir()]:
+        _remove(child)
+    try:
+        folder.rmdir()
+    except OSError as error:
+        log.warning("cgroup stays path=%s error=%s", folder, error)
+
+
+def found(facts: EngineFacts, instance: str, local: bool, root: Path = ROOT) -> Cgroups:
+    """Those that can be made for the containers of an engine. `local`: it runs on this host."""
+    reason = _refusal(facts, local, root)
+    if reason:
+        return Cgroups(instance, reason=reason, root=root)
+    return Cgroups(instance, int(facts.cgroup_version), reason="", root=root)
+
+
+def _refusal(facts: EngineFacts, local: bool, root: Path) -> str:
+    if not local:
+        return "the engine may be on another host; give the agent its unix socket"
+    if facts.cgroup_driver != "cgroupfs" or facts.cgroup_version not in ("1", "2"):
+        driver = facts.cgroup_driver or "no"
+        return (
+            f"the engine uses the {driver} cgroup driver; "
+            'start it with "exec-opts": ["native.cgroupdriver=cgroupfs"] in its daemon.json'
+        )
+    if _namespace() != _HOST_NAMESPACE:
+        return "the agent is in a cgroup namespace of its own; run it in the host's"
+    folders = [root] if facts.cgroup_version == "2" else [root / "cpu", root / "memory"]
+    closed = [str(folder) for folder in folders if not os.access(folder, os.W_OK)]
+    return f"the agent may not write {' and '.join(closed)}; run it as root" if closed else ""
+
+
+def _namespace() -> int | None:
+    try:
+        return Path("/proc/self/ns/cgroup").stat().st_ino
+    except OSError:
+        return None
