@@ -7,27 +7,23 @@ weighed against theirs. Version 1 and 2 of cgroups, with the engine's cgroupfs d
 engine takes slices for parents, and those are systemd's to limit.
 """
 
-import logging
 import os
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from shoal import cgroups
 from shoal.quantity import cpu_units, memory_mib
 
 from shoal_agent.engine import EngineFacts
 
-log = logging.getLogger(__name__)
-
 Document = Mapping[str, Any]
 
-ROOT = Path("/sys/fs/cgroup")
 CPU_PERIOD_MICROS = 100_000
 _CPU_QUOTA_MICROS_MIN = 1000
 _CPU_SHARES_MIN, _CPU_SHARES_MAX = 2, 262_144
 _MIB = 1024 * 1024
-_PARENT = "docker"
 
 UNASKED = "the engine has not been asked yet"
 
@@ -109,7 +105,7 @@ class Cgroups:
     instance: str
     version: int = 0
     reason: str = UNASKED
-    root: Path = ROOT
+    root: Path = cgroups.ROOT
 
     @property
     def attributes(self) -> dict[str, str]:
@@ -120,11 +116,7 @@ class Cgroups:
 
     def parent(self, task_id: str) -> str:
         """As the engine takes it for a container's CgroupParent."""
-        return f"/{_PARENT}/{self._prefix}{task_id}"
-
-    @property
-    def _prefix(self) -> str:
-        return f"shoal.{self.instance}."
+        return f"/{cgroups.PARENT}/{cgroups.name_of(self.instance, task_id)}"
 
     def make(self, task_id: str, wanted: Limits) -> str:
         """Returns the parent for the task's containers. What is there already is made to fit. Raises OSError."""
@@ -142,46 +134,26 @@ class Cgroups:
 
     def _hand_down(self, controllers: set[str]) -> None:
         """In version 2 a cgroup has only the controllers that all above it hand down."""
-        (self.root / _PARENT).mkdir(exist_ok=True)
+        (self.root / cgroups.PARENT).mkdir(exist_ok=True)
         words = " ".join(f"+{controller}" for controller in sorted(controllers))
-        for folder in (self.root, self.root / _PARENT):
+        for folder in (self.root, self.root / cgroups.PARENT):
             (folder / "cgroup.subtree_control").write_text(words)
 
     def _folder(self, controller: str, task_id: str) -> Path:
         hierarchy = self.root / controller if self.version == 1 else self.root
-        return hierarchy / _PARENT / f"{self._prefix}{task_id}"
+        return hierarchy / self.parent(task_id).removeprefix("/")
 
     def keep_only(self, task_ids: Collection[str]) -> None:
         """Removes those of other tasks: an agent may be killed before it does."""
-        found = {path.name for parent in self._parents() for path in parent.glob(f"{self._prefix}*")}
-        for task_id in {name.removeprefix(self._prefix) for name in found} - set(task_ids):
-            self.remove(task_id)
+        if self.version:
+            cgroups.keep_only(self.instance, task_ids, self.root)
 
     def remove(self, task_id: str) -> None:
-        """What the engine made in other hierarchies, too. One with a process in it stays."""
-        for parent in self._parents():
-            _remove(parent / f"{self._prefix}{task_id}")
-
-    def _parents(self) -> Sequence[Path]:
-        if not self.version:
-            return ()
-        hierarchies = [self.root] if self.version == 2 else [it for it in self.root.iterdir() if not it.is_symlink()]
-        return [it / _PARENT for it in hierarchies if (it / _PARENT).is_dir()]
+        if self.version:
+            cgroups.remove(self.instance, task_id, self.root)
 
 
-def _remove(folder: Path) -> None:
-    """rmdir takes no cgroup that has a process or a child."""
-    if not folder.is_dir():
-        return
-    for child in [path for path in folder.iterdir() if path.is_dir()]:
-        _remove(child)
-    try:
-        folder.rmdir()
-    except OSError as error:
-        log.warning("cgroup stays path=%s error=%s", folder, error)
-
-
-def found(facts: EngineFacts, instance: str, local: bool, root: Path = ROOT) -> Cgroups:
+def found(facts: EngineFacts, instance: str, local: bool, root: Path = cgroups.ROOT) -> Cgroups:
     """Those that can be made for the containers of an engine. `local`: it runs on this host."""
     reason = _refusal(facts, local, root)
     if reason:

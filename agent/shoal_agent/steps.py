@@ -149,8 +149,7 @@ async def _limit_task(case: Case) -> str | None:
 
 async def forget(case: Case) -> None:
     """Nothing is left of the task but what the journal says of it."""
-    if case.around.cgroups.version:
-        await asyncio.to_thread(case.around.cgroups.remove, case.task.id)
+    await asyncio.to_thread(case.around.cgroups.remove, case.task.id)
     await case.around.journal.append(record.forgotten(case.task.id))
 
 
