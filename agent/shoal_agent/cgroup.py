@@ -1,19 +1,19 @@
-"""The cpu and memory of a task as hard limits over all its containers together: one cgroup for each such task.
+"""The cpu and memory of a task as hard limits over all its containers together: one cgroup for each such task, the
+parent of theirs, made before the first of them and removed after the last.
 
-    /docker/shoal.<instance>.<task>/<container>     the middle one is made and removed here, before and after the rest
-
-It lies beside the cgroups of other containers (/docker is the engine's own default), so that shares of the cpu are
-weighed against theirs. Version 1 and 2 of cgroups, with the engine's cgroupfs driver; under the systemd driver the
-engine takes slices for parents, and those are systemd's to limit.
+With the engine's cgroupfs driver it is a folder of version 1 or 2 of cgroups; with its systemd driver a slice, of which
+systemd is told the limits beforehand: it makes the cgroup when the first container needs it.
 """
 
 import os
+import shutil
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from shoal import cgroups
+from shoal.cgroups import Systemd
 from shoal.quantity import cpu_units, memory_mib
 
 from shoal_agent.engine import EngineFacts
@@ -86,25 +86,46 @@ def _cpu_settings(version: int, wanted: Limits) -> Iterator[Setting]:
     if wanted.cpu is None:
         return
     quota = max(_CPU_QUOTA_MICROS_MIN, wanted.cpu * CPU_PERIOD_MICROS // 1024)
-    shares = min(max(_CPU_SHARES_MIN, wanted.cpu), _CPU_SHARES_MAX)
+    shares = _shares(wanted.cpu)
     if version == 1:
         yield Setting("cpu", "cpu.cfs_period_us", str(CPU_PERIOD_MICROS))
         yield Setting("cpu", "cpu.cfs_quota_us", str(quota))
         yield Setting("cpu", "cpu.shares", str(shares))
     else:
         yield Setting("cpu", "cpu.max", f"{quota} {CPU_PERIOD_MICROS}")
-        # As the engine turns the shares of a container into a weight.
-        weight = 1 + (shares - _CPU_SHARES_MIN) * 9999 // (_CPU_SHARES_MAX - _CPU_SHARES_MIN)
-        yield Setting("cpu", "cpu.weight", str(weight))
+        yield Setting("cpu", "cpu.weight", str(_weight(shares)))
+
+
+def _shares(cpu: int) -> int:
+    return min(max(_CPU_SHARES_MIN, cpu), _CPU_SHARES_MAX)
+
+
+def _weight(shares: int) -> int:
+    """As the engine turns the shares of a container into a weight."""
+    return 1 + (shares - _CPU_SHARES_MIN) * 9999 // (_CPU_SHARES_MAX - _CPU_SHARES_MIN)
+
+
+def properties(version: int, wanted: Limits) -> list[str]:
+    """What systemd is told of a slice. Pure. It reads hundredths of a percent."""
+    told = []
+    if wanted.memory_mib is not None:
+        told += [f"MemoryMax={wanted.memory_mib * _MIB}", f"MemorySwapMax={wanted.swap_mib * _MIB}"]
+    if wanted.cpu is not None:
+        hundredths = -(-wanted.cpu * 10_000 // 1024)
+        shares = _shares(wanted.cpu)
+        told.append(f"CPUQuota={hundredths // 100}.{hundredths % 100:02d}%")
+        told.append(f"CPUShares={shares}" if version == 1 else f"CPUWeight={_weight(shares)}")
+    return told
 
 
 @dataclass(frozen=True, slots=True)
 class Cgroups:
-    """Those of one instance's tasks, below `root`. `version` 0: none are made, for the reason given."""
+    """Those of one instance's tasks. `version` 0: none are made, for the reason given. `systemd`: it makes them."""
 
     instance: str
     version: int = 0
     reason: str = UNASKED
+    systemd: Systemd | None = None
     root: Path = cgroups.ROOT
 
     @property
@@ -116,10 +137,16 @@ class Cgroups:
 
     def parent(self, task_id: str) -> str:
         """As the engine takes it for a container's CgroupParent."""
+        if self.systemd is not None:
+            return cgroups.slice_of(self.instance, task_id)
         return f"/{cgroups.PARENT}/{cgroups.name_of(self.instance, task_id)}"
 
     def make(self, task_id: str, wanted: Limits) -> str:
         """Returns the parent for the task's containers. What is there already is made to fit. Raises OSError."""
+        if self.systemd is not None:
+            told = properties(self.version, wanted)
+            self.systemd.ask("set-property", "--runtime", self.parent(task_id), *told)
+            return self.parent(task_id)
         wanted_settings = settings(self.version, wanted)
         if self.version == 2:
             self._hand_down({setting.controller for setting in wanted_settings})
@@ -146,11 +173,11 @@ class Cgroups:
     def keep_only(self, task_ids: Collection[str]) -> None:
         """Removes those of other tasks: an agent may be killed before it does."""
         if self.version:
-            cgroups.keep_only(self.instance, task_ids, self.root)
+            cgroups.keep_only(self.instance, task_ids, self.root, self.systemd)
 
     def remove(self, task_id: str) -> None:
         if self.version:
-            cgroups.remove(self.instance, task_id, self.root)
+            cgroups.remove(self.instance, task_id, self.root, self.systemd)
 
 
 def found(facts: EngineFacts, instance: str, local: bool, root: Path = cgroups.ROOT) -> Cgroups:
@@ -158,20 +185,21 @@ def found(facts: EngineFacts, instance: str, local: bool, root: Path = cgroups.R
     reason = _refusal(facts, local, root)
     if reason:
         return Cgroups(instance, reason=reason, root=root)
-    return Cgroups(instance, int(facts.cgroup_version), reason="", root=root)
+    systemd = Systemd() if facts.cgroup_driver == "systemd" else None
+    return Cgroups(instance, int(facts.cgroup_version), reason="", systemd=systemd, root=root)
 
 
 def _refusal(facts: EngineFacts, local: bool, root: Path) -> str:
     if not local:
         return "the engine may be on another host; give the agent its unix socket"
-    if facts.cgroup_driver != "cgroupfs" or facts.cgroup_version not in ("1", "2"):
-        driver = facts.cgroup_driver or "no"
-        return (
-            f"the engine uses the {driver} cgroup driver; "
-            'start it with "exec-opts": ["native.cgroupdriver=cgroupfs"] in its daemon.json'
-        )
+    if facts.cgroup_driver not in ("cgroupfs", "systemd") or facts.cgroup_version not in ("1", "2"):
+        driver, version = facts.cgroup_driver or "no", facts.cgroup_version or "unknown"
+        return f"the engine has {driver} cgroup driver, version {version}; it takes cgroupfs or systemd, version 1 or 2"
     if _namespace() != _HOST_NAMESPACE:
         return "the agent is in a cgroup namespace of its own; run it in the host's"
+    if facts.cgroup_driver == "systemd":
+        works = os.geteuid() == 0 and shutil.which("systemctl") is not None
+        return "" if works else "the agent may not ask systemd for slices; run it as root, with systemctl in its PATH"
     folders = [root] if facts.cgroup_version == "2" else [root / "cpu", root / "memory"]
     closed = [str(folder) for folder in folders if not os.access(folder, os.W_OK)]
     return f"the agent may not write {' and '.join(closed)}; run it as root" if closed else ""

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from shoal_agent import cgroup
-from shoal_agent.cgroup import Cgroups, Limits, found, limits, settings
+from shoal_agent.cgroup import Cgroups, Limits, found, limits, properties, settings
 from shoal_agent.engine import EngineFacts
 
 MIB = 1024 * 1024
@@ -68,9 +68,25 @@ def test_settings_of_both_versions(version: int, wanted: Limits, expected: dict[
     assert expected.items() <= written.items()
 
 
+@pytest.mark.parametrize(
+    ("version", "wanted", "expected"),
+    [
+        (
+            2,
+            Limits(256, 64, 8),
+            [f"MemoryMax={64 * MIB}", f"MemorySwapMax={8 * MIB}", "CPUQuota=25.00%", "CPUWeight=10"],
+        ),
+        (1, Limits(cpu=333), ["CPUQuota=32.52%", "CPUShares=333"]),
+        (2, Limits(memory_mib=6), [f"MemoryMax={6 * MIB}", "MemorySwapMax=0"]),
+    ],
+)
+def test_systemd_is_told_the_same(version: int, wanted: Limits, expected: list[str]) -> None:
+    assert properties(version, wanted) == expected
+
+
 def test_in_version_2_controllers_are_handed_down_first(tmp_path: Path) -> None:
     (tmp_path / "cgroup.subtree_control").touch()
-    parent = Cgroups("i", 2, "", tmp_path).make("t", Limits(512, 64))
+    parent = Cgroups("i", 2, "", root=tmp_path).make("t", Limits(512, 64))
     assert parent == "/docker/shoal.i.t"
     for folder in (tmp_path, tmp_path / "docker"):
         assert (folder / "cgroup.subtree_control").read_text() == "+cpu +memory"
@@ -81,7 +97,6 @@ def test_in_version_2_controllers_are_handed_down_first(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "local", "said"),
     [
-        ({"cgroup_driver": "systemd"}, True, "native.cgroupdriver=cgroupfs"),
         ({"cgroup_driver": ""}, True, "no cgroup driver"),
         ({"cgroup_version": "3"}, True, "cgroup driver"),
         ({}, False, "unix socket"),
