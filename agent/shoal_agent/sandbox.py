@@ -9,7 +9,7 @@ told of. A task that asks for none of this has none.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from shoal_agent.engine import Port
@@ -60,6 +60,7 @@ def pause_body(definition: Document, dynamic_ports: str | None) -> tuple[dict[st
     on_network = [each for each in _containers(definition) if not each.get("disableNetworking")]
     mappings = [each for container in on_network for each in container.get("portMappings", ())]
     ports = published(_distinct(mappings) if what.network else [], "awsvpc", dynamic_ports)
+    ports = replace(ports, open=what.network)  # its address is looked up with them
     host: dict[str, Any] = {
         "NetworkMode": "bridge" if what.network else "none",
         "IpcMode": "shareable" if what.ipc else "private",

@@ -86,7 +86,7 @@ class Worker:
             present.add((tag.task_id, tag.container))
             epoch = max(epoch, tag.epoch)
             lane = self._lanes.get(tag.task_id) or self._adopt(tag)
-            if not _agrees(lane.seen(tag.container), entry.state):
+            if not _agrees(lane.seen(tag.container), entry):
                 lane.doubt(tag.container)
         for task_id, lane in self._lanes.items():
             for name, seen in lane.all_seen().items():
@@ -160,5 +160,7 @@ class Worker:
         await asyncio.gather(*running, return_exceptions=True)
 
 
-def _agrees(seen: Seen | None, state: str) -> bool:
-    return seen is not None and state in _STATES_OF.get(seen.status, ())
+def _agrees(seen: Seen | None, entry: Listed) -> bool:
+    if seen is None or entry.state not in _STATES_OF.get(seen.status, ()):
+        return False
+    return seen.status != RUNNING or entry.health_status in (seen.health_status, None)

@@ -1,4 +1,4 @@
-"""A definition that was written for Fargate runs on an instance: a network and limits of its own."""
+"""A definition that was written for Fargate runs on an instance: with a network and limits of its own."""
 
 import ipaddress
 import urllib.request
@@ -18,11 +18,20 @@ PORT = 8080
 
 
 def definition() -> dict[str, Any]:
-    script = f"mkdir /www; echo hello > /www/index.html; exec httpd -f -p {PORT} -h /www"
+    """The page is the sidecar's: the one that is asked gets it over localhost."""
+    serve = "mkdir /www; {} > /www/index.html; exec httpd -f -p {} -h /www"
+    ask = "while ! wget -qO /tmp/page http://127.0.0.1:9000/; do sleep 0.1; done; cat /tmp/page"
+    side = {
+        "name": "side",
+        "image": BUSYBOX,
+        "command": ["sh", "-c", serve.format("echo hello", 9000)],
+        "essential": False,
+        "stopTimeout": 2,
+    }
     web = {
         "name": "web",
         "image": BUSYBOX,
-        "command": ["sh", "-c", script],
+        "command": ["sh", "-c", serve.format(f"({ask})", PORT)],
         "portMappings": [{"containerPort": PORT, "hostPort": PORT}],
         "stopTimeout": 2,
     }
@@ -32,7 +41,7 @@ def definition() -> dict[str, Any]:
         "networkMode": "awsvpc",
         "cpu": "256",
         "memory": "512",
-        "containerDefinitions": [web],
+        "containerDefinitions": [web, side],
     }
 
 
