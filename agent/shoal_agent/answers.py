@@ -160,6 +160,8 @@ def facts(answer: Answer, bridge: Answer | None) -> EngineFacts:
         set_up_at=milliseconds(bridge.get("Created")) if bridge else None,
         bridge_address=_bridge_address(bridge) if bridge else None,
         data_root=answer.get("DockerRootDir") or "",
+        cgroup_driver=answer.get("CgroupDriver") or "",
+        cgroup_version=answer.get("CgroupVersion") or "",
     )
 
 

@@ -144,12 +144,23 @@ class Inspected:
     network_mode: str = ""
     networks: tuple[Attached, ...] = ()
 
+    @property
+    def ipv4_address(self) -> str | None:
+        """In the first network that gave one; a container that does not run has none."""
+        return next((each.address for each in self.networks if each.address), None)
+
 
 @dataclass(frozen=True, slots=True)
 class EngineFacts:
-    """`set_up_at` (milliseconds) is when the engine that answers was ready with what it found at its start, if it
-    tells: whatever ended later ended under its eyes. `bridge_address` is the host's on the default network,
-    `data_root` the folder on the engine's host where images and containers lie."""
+    """What an engine says of itself and its host; empty or None for what it does not tell.
+
+    set_up_at        when it was ready with what it found at its start, in milliseconds: whatever ended later ended
+                     under its eyes
+    bridge_address   the host's on the default network
+    data_root        folder on the engine's host where images and containers lie
+    cgroup_driver    cgroupfs, systemd or none
+    cgroup_version   1 or 2
+    """
 
     version: str
     operating_system: str
@@ -159,6 +170,8 @@ class EngineFacts:
     set_up_at: int | None = None
     bridge_address: str | None = None
     data_root: str = ""
+    cgroup_driver: str = ""
+    cgroup_version: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +204,13 @@ Progress = Callable[[str, int, int], None]
 
 
 class Engine(Protocol):
-    """Every call has a deadline of its own and raises an EngineError. Containers go by id or by name."""
+    """Every call has a deadline of its own and raises an EngineError. Containers go by id or by name.
+
+    `local` is true if the engine is known to run on this host.
+    """
+
+    @property
+    def local(self) -> bool: ...
 
     async def ping(self) -> None: ...
 
@@ -236,6 +255,9 @@ class Engine(Protocol):
 
     async def pull(self, image: str, *, auth: str | None = None, progress: Progress | None = None) -> None:
         """`auth`: the X-Registry-Auth header. Raises CannotPull, EngineTimeout also if nothing moves for too long."""
+
+    async def import_image(self, image: str, archive: bytes) -> None:
+        """Makes an image of a file system in a tar."""
 
     def events(self, labels: Mapping[str, str], since: float) -> AsyncIterator[Event]:
         """Ends of containers (die, destroy) and changes of their health (health_status) from `since` (seconds) on,

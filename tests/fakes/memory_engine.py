@@ -38,11 +38,10 @@ from shoal_agent.engine import (
 )
 from shoal_agent.image_reference import pinned
 
-NETWORKS = ("bridge", "default", "host", "none")
-MEMORY_MIN = 6 << 20
+from tests.fakes import container_body
+
 KILLED, TERMINATED = 137, 143
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
-_TRAP = re.compile(r"'exit (\d+)' TERM")
 
 
 @dataclass(slots=True)
@@ -74,6 +73,7 @@ class MemoryEngine:
 
     def __init__(self, images: tuple[str, ...] = ("image",), registry: tuple[str, ...] = ()) -> None:
         self.up = True
+        self.local = True
         self.silent_events = False
         self.answers_lost = 0  # so many calls take effect and then break
         self.stuck: set[str] = set()  # names of containers whose calls never return
@@ -114,7 +114,7 @@ class MemoryEngine:
 
     async def create(self, name: str, body: Mapping[str, Any]) -> str:
         await self._enter("create", name)
-        refusal = _refusal(body)
+        refusal = container_body.refusal(body)
         if refusal:
             raise CannotCreate(refusal)
         if body["Image"] not in self.images | {pinned(*known) for known in self.digests.items()}:
@@ -133,10 +133,10 @@ class MemoryEngine:
         box = await self._find("start", container)
         if box.state == "running":
             return
-        program, *arguments = box.body["Cmd"]
-        box.error = _cannot_start(box.body)
+        box.error = container_body.cannot_start(box.body)
         if box.error:
             raise CannotStart(box.error)
+        program, *arguments = container_body.command(box.body)
         box.state, box.started_at, box.starts = "running", _now(), box.starts + 1
         box.oom_killed, box.trapped, box.ended = False, None, asyncio.Event()
         box.health_status = "UNKNOWN" if box.body.get("Healthcheck", {}).get("Test", ["NONE"])[0] != "NONE" else None
@@ -157,7 +157,7 @@ class MemoryEngine:
                 case "exit":
                     self.end(box.name, int(rest))
                 case "trap":
-                    box.trapped = _trapped(rest)
+                    box.trapped = container_body.trapped(rest)
                 case "tail":
                     box.oom_killed = True
                     box.output.append(LogLine("stderr", _now(), b"Killed"))
@@ -168,7 +168,7 @@ class MemoryEngine:
     async def stop(self, container: str, grace_seconds: int) -> None:
         """A first process that traps nothing does not hear SIGTERM, unless an init passes it on."""
         box = await self._find("stop", container)
-        unheard = TERMINATED if _host(box.body).get("Init") else KILLED
+        unheard = TERMINATED if container_body.host(box.body).get("Init") else KILLED
         self.end(box.name, unheard if box.trapped is None else box.trapped)
 
     async def kill(self, container: str) -> None:
@@ -185,7 +185,7 @@ class MemoryEngine:
 
     async def remove_volume(self, name: str) -> None:
         await self._enter("remove_volume", name)
-        if any(name in _volumes(box.body) for box in self.boxes.values()):
+        if any(name in container_body.volumes(box.body) for box in self.boxes.values()):
             raise EngineFault(f"remove {name}: volume is in use")
         self.volumes_removed.append(name)
 
@@ -248,6 +248,10 @@ class MemoryEngine:
             progress("layer", 1, 2)
         if image not in self.registry:
             raise CannotPull(f"manifest for {image} not found")
+        self.images.add(image)
+
+    async def import_image(self, image: str, archive: bytes) -> None:
+        await self._enter("import_image", image)
         self.images.add(image)
 
     async def events(self, labels: Mapping[str, str], since: float) -> AsyncIterator[Event]:
@@ -375,42 +379,6 @@ def _networks(box: Box) -> tuple[Attached, ...]:
     """None of its own if it shares another container's."""
     shares = box.body.get("HostConfig", {}).get("NetworkMode", "").startswith("container:")
     return (Attached("bridge", box.address),) if box.state == "running" and not shares else ()
-
-
-def _host(body: Mapping[str, Any]) -> Mapping[str, Any]:
-    return body.get("HostConfig") or {}
-
-
-def _volumes(body: Mapping[str, Any]) -> list[str]:
-    return [mount["Source"] for mount in _host(body).get("Mounts", ()) if mount["Type"] == "volume"]
-
-
-def _refusal(body: Mapping[str, Any]) -> str:
-    """Why no container is made of this; empty if one is."""
-    host = _host(body)
-    memory, reserved = host.get("Memory", 0), host.get("MemoryReservation", 0)
-    if not body.get("WorkingDir", "/").startswith("/"):
-        return f"the working directory '{body['WorkingDir']}' is invalid, it needs to be an absolute path"
-    if 0 < memory < MEMORY_MIN:
-        return "Minimum memory limit allowed is 6MB"
-    if 0 < memory < reserved:
-        return "Minimum memory limit can not be less than memory reservation limit, see usage"
-    return ""
-
-
-def _cannot_start(body: Mapping[str, Any]) -> str:
-    """What keeps a container from starting; empty if nothing does."""
-    network, program = _host(body).get("NetworkMode", "default"), body["Cmd"][0]
-    if network not in NETWORKS:
-        return f"network {network} not found"
-    if program not in ("sleep", "sh"):
-        return f'exec: "{program}": executable file not found in $PATH'
-    return ""
-
-
-def _trapped(words: str) -> int | None:
-    found = _TRAP.fullmatch(words)
-    return int(found.group(1)) if found else None
 
 
 def _ports(box: Box) -> tuple[Port, ...]:
