@@ -13,6 +13,10 @@ Answer = Mapping[str, Any]
 # Nanoseconds are more than datetime reads, and an old engine writes times as it prints them: with a space.
 _TIME = re.compile(r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(\.\d+)?\s*(Z|[+-]\d\d:?\d\d)?")
 
+# The engine's words for health; a listing has them in brackets behind how long the container is up.
+_HEALTH = {"starting": "UNKNOWN", "healthy": "HEALTHY", "unhealthy": "UNHEALTHY"}
+_HEALTH_IN_STATUS = re.compile(r"\((?:health: )?(starting|healthy|unhealthy)\)")
+
 
 def milliseconds(text: str | None) -> int | None:
     """Milliseconds since the epoch; None for no time, which the engine writes as the year 1.
@@ -31,7 +35,9 @@ def milliseconds(text: str | None) -> int | None:
 
 def listed(answer: Answer) -> Listed:
     names = answer.get("Names") or ["/"]
-    return Listed(answer["Id"], names[0].removeprefix("/"), answer.get("Labels") or {}, answer["State"].lower())
+    state, health = answer["State"].lower(), _HEALTH_IN_STATUS.search(answer.get("Status") or "")
+    health_status = _HEALTH[health.group(1)] if health and state == "running" else None
+    return Listed(answer["Id"], names[0].removeprefix("/"), answer.get("Labels") or {}, state, health_status)
 
 
 def inspected(answer: Answer) -> Inspected:
@@ -51,6 +57,7 @@ def inspected(answer: Answer) -> Inspected:
         tty=bool(config.get("Tty")),
         stop_timeout_seconds=config.get("StopTimeout"),
         image=config.get("Image") or "",
+        health_status=_HEALTH.get((state.get("Health") or {}).get("Status", "none")) if status == "running" else None,
     )
 
 

@@ -21,9 +21,10 @@ from shoal_agent.gpus import device_requests, environment
 from shoal_agent.labels import Owner
 from shoal_agent.mounts import as_binds, mounts, must_exist, task_volumes
 from shoal_agent.permissions import check_task, privileges
+from shoal_agent.plan import listed, plans
 from shoal_agent.ports import Published, published
 from shoal_agent.refusal import Refused
-from shoal_agent.task import STOP_TIMEOUT_SECONDS, Assignment, ContainerPlan
+from shoal_agent.task import STOP_TIMEOUT_SECONDS, Assignment
 from shoal_agent.unsupported import check_supported
 
 Document = Mapping[str, Any]
@@ -50,12 +51,6 @@ class Specification:
     volumes: tuple[str, ...] = field(default=())
     must_exist: tuple[tuple[str, str], ...] = ()
     consistent: bool = True
-
-
-def plans(definition: Document) -> tuple[ContainerPlan, ...]:
-    """The containers of a task definition, in order. `essential` is true unless it says false."""
-    containers = definition.get("containerDefinitions", ())
-    return tuple(ContainerPlan(entry["name"], entry.get("essential", True) is not False) for entry in containers)
 
 
 def specification(wanted: Assignment, container_name: str, owner: Owner, rules: Configuration) -> Specification:
@@ -282,7 +277,7 @@ def _labels(
         **owner.labels,
         labels.TASK: wanted.task_id,
         labels.CONTAINER: container["name"],
-        labels.CONTAINERS: labels.listed(plans(definition)),
+        labels.CONTAINERS: listed(plans(definition)),
         labels.VOLUMES: ",".join(volumes),
         labels.PORTS: labels.listed_ports(ports.fixed) if body["HostConfig"]["NetworkMode"] == "host" else "",
         labels.DEFINITION: wanted.definition_arn,

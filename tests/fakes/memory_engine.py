@@ -38,6 +38,7 @@ class Box:
     body: Mapping[str, Any]
     state: str = "created"
     exit_code: int = 0
+    health_status: str | None = None
     started_at: int | None = None
     finished_at: int | None = None
     starts: int = 0
@@ -79,7 +80,7 @@ class MemoryEngine:
     async def containers(self, labels: Mapping[str, str]) -> list[Listed]:
         await self._enter("containers", "")
         return [
-            Listed(box.container_id, box.name, _labels(box), box.state)
+            Listed(box.container_id, box.name, _labels(box), box.state, box.health_status)
             for box in self.boxes.values()
             if labels.items() <= _labels(box).items()
         ]
@@ -103,6 +104,8 @@ class MemoryEngine:
         if program not in ("sleep", "sh"):
             raise CannotStart(f'exec: "{program}": executable file not found in $PATH')
         box.state, box.started_at, box.starts = "running", _now(), box.starts + 1
+        box.finished_at, box.ended = None, asyncio.Event()
+        box.health_status = "UNKNOWN" if box.body.get("Healthcheck", {}).get("Test", ["NONE"])[0] != "NONE" else None
         bindings = box.body.get("HostConfig", {}).get("PortBindings", {})
         box.host_ports = {
             key: int(bound[0]["HostPort"] or next(self._ports)) for key, bound in bindings.items() if bound
@@ -160,6 +163,7 @@ class MemoryEngine:
             tty=bool(box.body.get("Tty")),
             stop_timeout_seconds=box.body.get("StopTimeout"),
             image=box.body["Image"],
+            health_status=box.health_status,
         )
 
     async def image_digest(self, image: str) -> str | None:
@@ -214,9 +218,15 @@ class MemoryEngine:
         box = self.box(name)
         if box.state != "running":
             return
-        box.state, box.exit_code, box.finished_at = "exited", exit_code, _now()
+        box.state, box.exit_code, box.finished_at, box.health_status = "exited", exit_code, _now(), None
         box.ended.set()
         self._announce("die", box)
+
+    def set_health(self, name: str, health_status: str) -> None:
+        """Its health check has answered: HEALTHY or UNHEALTHY."""
+        box = self.box(name)
+        box.health_status = health_status
+        self._announce("health_status", box)
 
     def take_away(self, name: str) -> None:
         """As `docker rm -f` by hand."""

@@ -110,8 +110,7 @@ def accepted(document: Document) -> Document:
     assert not unknown, unknown
     kept: Document = awsjson.to_document(message)
     assert task_definition_problems(kept) == []
-    # How many containers a task may have is no matter of their fields.
-    assert [problem for problem in runnable_problems(kept) if problem.field != "containerDefinitions"] == []
+    assert runnable_problems(kept) == []
     return kept
 
 

@@ -3,8 +3,6 @@
 Nothing is ignored silently: whatever field has no effect is named, with what happens instead.
 """
 
-from collections.abc import Mapping
-
 from shoal.problems import Problem, member, quoted
 from shoal.requirements import PUBLISHED
 
@@ -27,11 +25,6 @@ _TASK_FIELDS = {
     "ephemeralStorage": "has no effect yet: a task may use the instance's disk",
     "enableFaultInjection": "has no effect yet",
 }
-_CONTAINER_FIELDS = {
-    "dependsOn": "has no effect yet: tasks have one container",
-    "startTimeout": "has no effect yet: the agent's own limit holds",
-    "healthCheck": "does not affect the task yet: its health is not acted on",
-}
 
 
 def task_definition_warnings(document: Document) -> list[Problem]:
@@ -42,7 +35,7 @@ def task_definition_warnings(document: Document) -> list[Problem]:
 def _task_warnings(document: Document) -> Problems:
     for problem in runnable_problems(document):
         yield Problem(problem.field, f"registered, but cannot be run yet: {problem.message}")
-    yield from _without_effect("", document, _TASK_FIELDS)
+    yield from (Problem(key, message) for key, message in _TASK_FIELDS.items() if document.get(key))
     mode = document.get("networkMode", "bridge")
     if mode == "awsvpc":
         yield Problem(
@@ -84,7 +77,6 @@ def _container_list_warnings(document: Document) -> Problems:
     mode = document.get("networkMode", "bridge")
     for index, container in enumerate(document.get("containerDefinitions", ())):
         path = f"containerDefinitions[{index}]"
-        yield from _without_effect(path, container, _CONTAINER_FIELDS)
         yield from _container_warnings(path, container)
         yield from _environment_warnings(path, container)
         yield from _network_warnings(path, container)
@@ -96,8 +88,6 @@ def _container_list_warnings(document: Document) -> Problems:
 
 
 def _container_warnings(path: str, container: Document) -> Problems:
-    if container.get("restartPolicy", {}).get("enabled"):
-        yield Problem(f"{path}.restartPolicy", "has no effect yet: a container that ends is not restarted")
     if container.get("versionConsistency") == "enabled":
         how = "tasks of other instances may find another behind the same tag"
         yield Problem(f"{path}.versionConsistency", f"holds within a task: its instance resolves the tag; {how}")
@@ -187,9 +177,3 @@ def _port_warnings(path: str, mapping: Document, mode: str) -> Problems:
     for key in ("name", "appProtocol"):
         if key in mapping:
             yield Problem(f"{path}.{key}", "has no effect yet: nothing connects services by it")
-
-
-def _without_effect(path: str, document: Document, fields: Mapping[str, str]) -> Problems:
-    for key, message in fields.items():
-        if document.get(key) not in (None, False, ""):
-            yield Problem(f"{path}.{key}" if path else key, message)
