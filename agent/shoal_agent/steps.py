@@ -92,7 +92,8 @@ def _seen(case: Case, name: str, found: Inspected) -> Seen:
         finished_at=found.finished_at if status == EXITED else None,
         # An ended container has no ports any more; what was bound is still worth telling.
         ports=found.ports or (before.ports if before is not None else None) or (tag.ports if tag is not None else ()),
-        image_digest=image_reference.split(found.image)[2] or None,
+        # Of a tag that was not made a digest, what it meant when the container was made.
+        image_digest=image_reference.split(found.image)[2] or (before.image_digest if before is not None else None),
         ipv4_address=found.ipv4_address or (before.ipv4_address if before is not None else None),
         volumes=tag.volumes if tag is not None else (),
         stop_timeout_seconds=STOP_TIMEOUT_SECONDS if timeout is None else timeout,

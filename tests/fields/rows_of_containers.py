@@ -7,6 +7,7 @@ from tests.fields.rows_of_tasks import FILES, KERNEL, NETWORK, NOTES, REFUSALS, 
 
 C = "containerDefinitions[]"
 PROCESS = "fields/test_process.py"
+SEVERAL = "integration/test_several_containers.py"
 HEALTH = "fields/test_health_and_logs.py::test_health_check"
 LOGS = "fields/test_health_and_logs.py::test_log_options"
 IF_ALLOWED = "Only where an agent's configuration allows it"
@@ -47,11 +48,11 @@ _PROCESS = (
 )
 
 _LIFE = (
-    Row("essential", RUNS, f"{PROCESS}::test_essential_is_written_on_the_container"),
-    Row("dependsOn[]", NOTED, NOTES, whole=True),
-    Row("startTimeout", NOTED, NOTES),
+    Row("essential", RUNS, f"{SEVERAL}::test_an_essential_container_takes_the_others_with_it"),
+    Row("dependsOn[]", RUNS, f"{SEVERAL}::test_up_in_order_and_down_in_the_reverse", whole=True),
+    Row("startTimeout", RUNS, f"{SEVERAL}::test_waiting_for_a_condition_ends_with_the_start_timeout"),
     Row("stopTimeout", RUNS, f"{PROCESS}::test_stop_timeout"),
-    Row("restartPolicy", NOTED, NOTES, whole=True),
+    Row("restartPolicy", RUNS, f"{SEVERAL}::test_a_restart_policy_starts_the_same_container_again", whole=True),
     Row("healthCheck", RUNS, HEALTH, whole=True),
 )
 

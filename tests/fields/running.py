@@ -61,8 +61,11 @@ class Run:
     gpu_ids: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
 
+    def accepted(self) -> Document:
+        return accepted(self.document)
+
     def specification(self, name: str = "app") -> Specification:
-        wanted = Assignment(self.id, definition=accepted(self.document), gpu_ids=self.gpu_ids)
+        wanted = Assignment(self.id, definition=self.accepted(), gpu_ids=self.gpu_ids)
         return specification(wanted, name, OWNER, self.rules)
 
     def create(self, name: str = "app") -> Mapping[str, Any]:
@@ -107,8 +110,7 @@ def accepted(document: Document) -> Document:
     assert not unknown, unknown
     kept: Document = awsjson.to_document(message)
     assert task_definition_problems(kept) == []
-    # How many containers a task may have is no matter of their fields.
-    assert [problem for problem in runnable_problems(kept) if problem.field != "containerDefinitions"] == []
+    assert runnable_problems(kept) == []
     return kept
 
 

@@ -170,7 +170,13 @@ def test_other_servers_and_tricks_are_refused(task: MakeRun, document: dict[str,
 
 
 def test_a_shared_volume_is_not_made_unless_it_says_so(task: MakeRun) -> None:
-    app = container("true", mountPoints=[mounted("fields-found", "/v")])
-    volumes = [docker_volume("fields-found", scope="shared", autoprovision=False)]
-    where = "volumes[0].dockerVolumeConfiguration.autoprovision"
-    assert task(definition(app, volumes=volumes)).specification().must_exist == ((where, "fields-found"),)
+    """What the agent then asks the engine for: tests/unit/agent/test_worker.py."""
+
+    def must_exist(**more: bool) -> tuple[tuple[str, str], ...]:
+        app = container("true", mountPoints=[mounted("found", "/v")])
+        volumes = [docker_volume("found", scope="shared", **more)]
+        return task(definition(app, volumes=volumes)).specification().must_exist
+
+    needed = (("volumes[0].dockerVolumeConfiguration.autoprovision", "found"),)
+    assert must_exist() == must_exist(autoprovision=False) == needed
+    assert must_exist(autoprovision=True) == ()

@@ -101,16 +101,6 @@ def test_pseudo_terminal(task: MakeRun, ran: Ran) -> None:
     assert ran.said["terminal"] == "not a tty"
 
 
-def test_essential_is_written_on_the_container(task: MakeRun) -> None:
-    """An agent that lost its journal still knows which containers end their task."""
-
-    def written(essential: bool) -> str:
-        side = container("true", name="side", essential=essential)
-        return str(task(definition(container("true"), side)).specification().body["Labels"]["shoal.containers"])
-
-    assert written(True) != written(False)
-
-
 def test_files_outside_the_listed_folders_are_not_read(task: MakeRun, tmp_path: Path) -> None:
     (tmp_path / "web.env").write_text("A=1\n")
     link = tmp_path / "allowed" / "link.env"

@@ -1,6 +1,10 @@
 """What a container may use: as the engine has it, and as the kernel shows it inside."""
 
+from dataclasses import replace
+
 import pytest
+from shoal_scheduler.model.ask import resources_of
+from shoal_scheduler.model.definition import Definition
 
 from tests.fields.conftest import MakeRun
 from tests.fields.running import MIB, Ran, container, definition
@@ -60,9 +64,10 @@ def test_shared_memory_size(ran: Ran) -> None:
 
 
 def test_gpus(task: MakeRun) -> None:
-    """Made, not started: that would need one."""
-    app = container("true", resourceRequirements=[{"type": "GPU", "value": "2"}])
-    made = task(definition(app), gpu_ids={"app": ("GPU-1", "GPU-2")}).create()
+    """As many as placement takes for it. Made, not started: that would need some."""
+    run = task(definition(container("true", resourceRequirements=[{"type": "GPU", "value": "2"}])))
+    taken = resources_of(Definition(family="fields", revision=1, registered_at=0, document=run.accepted()), {}).gpus
+    made = replace(run, gpu_ids={"app": ("GPU-1", "GPU-2", "GPU-3")[:taken]}).create()
     (request,) = made["HostConfig"]["DeviceRequests"]
     assert (request["DeviceIDs"], request["Capabilities"]) == (["GPU-1", "GPU-2"], [["gpu"]])
 

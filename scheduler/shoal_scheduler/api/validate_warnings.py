@@ -3,8 +3,6 @@
 Nothing is ignored silently: whatever field has no effect is named, with what happens instead.
 """
 
-from collections.abc import Mapping
-
 from shoal.problems import Problem, quoted
 from shoal.requirements import PUBLISHED
 
@@ -37,7 +35,7 @@ def task_definition_warnings(document: Document) -> list[Problem]:
 def _task_warnings(document: Document) -> Problems:
     for problem in runnable_problems(document):
         yield Problem(problem.field, f"registered, but cannot be run yet: {problem.message}")
-    yield from _without_effect("", document, _TASK_FIELDS)
+    yield from (Problem(key, message) for key, message in _TASK_FIELDS.items() if document.get(key))
     mode = document.get("networkMode", "bridge")
     if mode == "awsvpc":
         yield Problem(
@@ -202,9 +200,3 @@ def _port_warnings(path: str, mapping: Document, mode: str) -> Problems:
     for key in ("name", "appProtocol"):
         if key in mapping:
             yield Problem(f"{path}.{key}", "has no effect yet: nothing connects services by it")
-
-
-def _without_effect(path: str, document: Document, fields: Mapping[str, str]) -> Problems:
-    for key, message in fields.items():
-        if document.get(key) not in (None, False, ""):
-            yield Problem(f"{path}.{key}" if path else key, message)

@@ -315,6 +315,16 @@ def test_the_hash_tells_bodies_apart() -> None:
     assert other.body["Labels"]["shoal.spec"] != same.body["Labels"]["shoal.spec"]
 
 
+def test_files_of_an_override_are_read_instead_and_its_variables_count_more(tmp_path: Path) -> None:
+    for name in ("own", "other"):
+        (tmp_path / f"{name}.env").write_text(f"FILE={name}\nA=file\n")
+    own, other = ([{"type": "file", "value": f"file://{tmp_path}/{name}.env"}] for name in ("own", "other"))
+    overrides = {"containerOverrides": [{"name": "web", "environmentFiles": other, "environment": [{"name": "A"}]}]}
+    rules = Configuration(environment_file_folders=(str(tmp_path),))
+    found = made({"environmentFiles": own}, overrides=overrides, rules=rules)
+    assert found.body["Env"] == ["FILE=other", "A=", "TASK_FENCE=9"]
+
+
 def test_ports_of_the_hosts_network_are_remembered_by_a_label() -> None:
     found = made({"portMappings": [{"containerPort": 80}]}, {"networkMode": "host"})
     tag = read(found.body["Labels"])
