@@ -13,6 +13,10 @@ Answer = Mapping[str, Any]
 # Nanoseconds are more than datetime reads, and an old engine writes times as it prints them: with a space.
 _TIME = re.compile(r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(\.\d+)?\s*(Z|[+-]\d\d:?\d\d)?")
 
+# The engine's words for health; a listing has them in brackets behind how long the container is up.
+_HEALTH = {"starting": "UNKNOWN", "healthy": "HEALTHY", "unhealthy": "UNHEALTHY"}
+_HEALTH_IN_STATUS = re.compile(r"\((?:health: )?(starting|healthy|unhealthy)\)")
+
 
 def milliseconds(text: str | None) -> int | None:
     """Milliseconds since the epoch; None for no time, which the engine writes as the year 1.
@@ -31,11 +35,14 @@ def milliseconds(text: str | None) -> int | None:
 
 def listed(answer: Answer) -> Listed:
     names = answer.get("Names") or ["/"]
+    state, health = answer["State"].lower(), _HEALTH_IN_STATUS.search(answer.get("Status") or "")
+    health_status = _HEALTH[health.group(1)] if health and state == "running" else None
     return Listed(
         container_id=answer["Id"],
         name=names[0].removeprefix("/"),
         labels=answer.get("Labels") or {},
-        state=answer["State"].lower(),
+        state=state,
+        health_status=health_status,
         image_id=answer.get("ImageID") or "",
     )
 
@@ -76,6 +83,7 @@ def inspected(answer: Answer) -> Inspected:
         ports=_ports((answer.get("NetworkSettings") or {}).get("Ports") or {}),
         tty=bool(config.get("Tty")),
         stop_timeout_seconds=config.get("StopTimeout"),
+        health_status=_HEALTH.get((state.get("Health") or {}).get("Status", "none")) if status == "running" else None,
         created_at=milliseconds(answer.get("Created")),
         image=config.get("Image") or "",
         image_id=answer.get("Image") or "",

@@ -15,7 +15,7 @@ from shoal_agent.labels import Owner
 from shoal_agent.reporter import Reporter
 from shoal_agent.slots import Pulls, Slots
 from shoal_agent.specification import Specification, specification
-from shoal_agent.task import ABSENT, Assignment, Failure, Report, Seen, Span, Task, View
+from shoal_agent.task import ABSENT, Assignment, Report, Seen, Span, Task, View
 from shoal_agent.verdict import EngineStart
 
 TRACE_SPANS_MAX = 32
@@ -52,12 +52,14 @@ class Case:
         self.changed = asyncio.Event()
         self.wanted: Assignment | None = None
         self.told: Report | None = None
+        self.pulling: dict[str, str] = {}  # images that containers wait for
         self.pull_errors: dict[str, str] = {}  # of containers that make do with the image that is here
         self._specifications: dict[str, Specification] = {}
 
     @property
     def unwanted(self) -> bool:
-        return self.task.desired_status == "STOPPED" or self.task.forget
+        """Nothing more is to be started."""
+        return self.task.desired_status == "STOPPED" or self.task.ending is not None or self.task.forget
 
     def container_name(self, name: str) -> str:
         return labels.container_name(self.around.owner.cluster, self.task.id, name)
@@ -84,24 +86,28 @@ class Case:
         self.view = replace(self.view, seen={**self.view.seen, name: seen})
 
     def fail(self, name: str, reason: str) -> None:
-        self.task = replace(self.task, failure=Failure(name, reason))
+        """The container cannot be had; `reason` begins with ECS's word. An essential one takes the task with it."""
+        self.task = replace(self.task, failures={**self.task.failures, name: reason})
 
     def doubt(self, names: Iterable[str]) -> None:
         self.view = replace(self.view, unclear=self.view.unclear | set(names))
 
-    def doubt_all(self) -> None:
-        """After a call whose outcome is unknown: whatever may exist is to be looked at."""
-        self.doubt(name for name, seen in self.view.seen.items() if seen.status != ABSENT)
-        self.doubt(self._specifications)
+    @contextmanager
+    def doubting(self, name: str) -> Iterator[None]:
+        """However the work ends, what became of the container is to be looked at."""
+        try:
+            yield
+        finally:
+            self.doubt([name])
 
     @contextmanager
     def span(self, name: str) -> Iterator[None]:
-        """Measures a piece of work for the trace, until the task has been reported."""
+        """Measures a piece of work for the trace, until the task has been reported as up or over."""
         start = time.time_ns() // 1000
         try:
             yield
         finally:
-            if self.told is None and len(self.view.trace) < TRACE_SPANS_MAX:
+            if (self.told is None or self.told.last_status == "PENDING") and len(self.view.trace) < TRACE_SPANS_MAX:
                 span = Span(name, start, time.time_ns() // 1000 - start)
                 self.view = replace(self.view, trace=(*self.view.trace, span))
 

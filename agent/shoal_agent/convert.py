@@ -82,6 +82,8 @@ def _container_message(container: ContainerReport) -> task_pb2.Container:
         exit_code=container.exit_code,
         reason=container.reason,
         image_digest=container.image_digest,
+        health_status=container.health_status,
+        restart_count=container.restart_count or None,
         network_bindings=[
             task_pb2.NetworkBinding(
                 bind_ip=port.host_ip,

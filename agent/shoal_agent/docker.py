@@ -146,7 +146,7 @@ class DockerEngine:
 
     async def events(self, labels: Mapping[str, str], since: float) -> AsyncIterator[Event]:
         patience = aiohttp.ClientTimeout(sock_connect=CONNECT_SECONDS)
-        params = _event_query(labels, ("die", "destroy"), since)
+        params = _event_query(labels, ("die", "destroy", "health_status"), since)
         async with self._answer("events", patience, params=params) as response:
             async for raw in response.content:
                 yield answers.event(json.loads(raw))

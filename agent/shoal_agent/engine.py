@@ -78,12 +78,14 @@ class Port:
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """One line of a listing. `state`: created, running, paused, restarting, removing, exited or dead."""
+    """One line of a listing. `state`: created, running, paused, restarting, removing, exited or dead.
+    `health_status`: HEALTHY, UNHEALTHY or UNKNOWN; None if it has no health check or does not run."""
 
     container_id: str
     name: str
     labels: Mapping[str, str]
     state: str
+    health_status: str | None = None
     image_id: str = ""
 
 
@@ -131,6 +133,7 @@ class Inspected:
     ports: tuple[Port, ...] = ()
     tty: bool = False
     stop_timeout_seconds: int | None = None
+    health_status: str | None = None
     created_at: int | None = None
     image: str = ""
     image_id: str = ""
@@ -156,7 +159,7 @@ class EngineFacts:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """`action`: start, die, destroy, kill ... `at` in nanoseconds since the epoch."""
+    """`action`: start, die, destroy, kill, health_status ... `at` in nanoseconds since the epoch."""
 
     action: str
     container_id: str
@@ -222,7 +225,8 @@ class Engine(Protocol):
         """`auth`: the X-Registry-Auth header. Raises CannotPull, EngineTimeout also if nothing moves for too long."""
 
     def events(self, labels: Mapping[str, str], since: float) -> AsyncIterator[Event]:
-        """Ends of containers (die, destroy) from `since` (seconds) on, until the stream breaks: only a hint."""
+        """Ends of containers (die, destroy) and changes of their health (health_status) from `since` (seconds) on,
+        until the stream breaks: only a hint."""
 
     async def kills(self, labels: Mapping[str, str], since: float, until: float) -> list[Event]:
         """Signals sent to containers between two moments, as far as the engine remembers."""

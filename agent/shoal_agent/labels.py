@@ -2,7 +2,7 @@
 
 shoal.cluster shoal.instance    whose it is; an agent touches nothing that does not carry both of its own
 shoal.task shoal.container      which
-shoal.containers                all containers of the task, essential ones with "!": "web!,side"
+shoal.containers                all containers of the task and how they depend on each other, as plan.py writes it
 shoal.volumes                   volumes that go with the task
 shoal.ports                     ports the engine does not list, those of the host's network: "80/tcp"
 shoal.definition shoal.epoch shoal.spec    what it was made from, under which leader, a hash of the body
@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from shoal_agent.engine import Port
+from shoal_agent.plan import parse_listed
 from shoal_agent.task import ContainerPlan
 
 _PORT = re.compile(r"[0-9]{1,5}/(tcp|udp|sctp)")
@@ -58,25 +59,13 @@ def read(labels: Mapping[str, str]) -> Tag | None:
     task_id, container = labels.get(TASK), labels.get(CONTAINER)
     if not task_id or not container:
         return None
-    plans = parse_listed(labels.get(CONTAINERS, f"{container}!"))
+    plans = parse_listed(labels.get(CONTAINERS, ""))
     if container not in [plan.name for plan in plans]:
         plans = (*plans, ContainerPlan(container))
     epoch = labels.get(EPOCH, "")
     volumes = tuple(word for word in labels.get(VOLUMES, "").split(",") if word)
     ports = tuple(_port(word) for word in labels.get(PORTS, "").split(",") if _PORT.fullmatch(word))
     return Tag(task_id, container, plans, volumes, ports, int(epoch) if _NUMBER.fullmatch(epoch) else 0)
-
-
-def listed(plans: Sequence[ContainerPlan]) -> str:
-    return ",".join(f"{plan.name}!" if plan.essential else plan.name for plan in plans)
-
-
-def parse_listed(text: str) -> tuple[ContainerPlan, ...]:
-    return tuple(_plan(word) for word in text.split(",") if word)
-
-
-def _plan(word: str) -> ContainerPlan:
-    return ContainerPlan(word.removesuffix("!"), word.endswith("!"))
 
 
 def listed_ports(ports: Sequence[Port]) -> str:

@@ -22,9 +22,10 @@ from shoal_agent.gpus import environment as gpu_environment
 from shoal_agent.labels import Owner
 from shoal_agent.mounts import mounts, task_volumes
 from shoal_agent.permissions import check_task, privileges
+from shoal_agent.plan import listed, plans
 from shoal_agent.ports import Published, published
 from shoal_agent.refusal import Refused
-from shoal_agent.task import STOP_TIMEOUT_SECONDS, Assignment, ContainerPlan
+from shoal_agent.task import STOP_TIMEOUT_SECONDS, Assignment
 
 Document = Mapping[str, Any]
 
@@ -43,12 +44,6 @@ class Specification:
     body: Document
     ports: Published
     volumes: tuple[str, ...] = field(default=())
-
-
-def plans(definition: Document) -> tuple[ContainerPlan, ...]:
-    """The containers of a task definition, in order. `essential` is true unless it says false."""
-    containers = definition.get("containerDefinitions", ())
-    return tuple(ContainerPlan(entry["name"], entry.get("essential", True) is not False) for entry in containers)
 
 
 def specification(
@@ -278,7 +273,7 @@ def _labels(
         **owner.labels,
         labels.TASK: wanted.task_id,
         labels.CONTAINER: container["name"],
-        labels.CONTAINERS: labels.listed(plans(definition)),
+        labels.CONTAINERS: listed(plans(definition)),
         labels.VOLUMES: ",".join(volumes),
         labels.PORTS: labels.listed_ports(ports.fixed) if body["HostConfig"]["NetworkMode"] == "host" else "",
         labels.DEFINITION: wanted.definition_arn,

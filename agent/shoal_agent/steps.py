@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Iterable
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -17,11 +17,12 @@ from shoal_agent.engine import (
     ImageNotFound,
     Inspected,
     NameConflict,
+    Port,
 )
 from shoal_agent.journal import JournalFault
 from shoal_agent.pull_behavior import pulls_first, uses_cached
 from shoal_agent.refusal import Refused
-from shoal_agent.task import ABSENT, CREATED, EXITED, RUNNING, STOP_TIMEOUT_SECONDS, Report, Seen
+from shoal_agent.task import ABSENT, CREATED, EXITED, RUNNING, STOP_TIMEOUT_SECONDS, Ending, Report, Restarts, Seen
 from shoal_agent.verdict import exit_code_known, report_of
 
 log = logging.getLogger(__name__)
@@ -69,6 +70,7 @@ def _seen(case: Case, name: str, found: Inspected) -> Seen:
         ports=found.ports or (before.ports if before is not None else None) or (tag.ports if tag is not None else ()),
         volumes=tag.volumes if tag is not None else (),
         stop_timeout_seconds=STOP_TIMEOUT_SECONDS if timeout is None else timeout,
+        health_status=found.health_status,
     )
 
 
@@ -76,7 +78,8 @@ async def pull(case: Case, name: str) -> None:
     image = case.specification(name).image
     case.view = replace(case.view, pull_started_at=case.view.pull_started_at or now_millis())
     work = asyncio.ensure_future(case.around.pulls.pull(image))
-    telling = asyncio.create_task(_tell_progress(case, name, image))
+    case.pulling[name] = image
+    telling = asyncio.create_task(_tell_progress(case))
     try:
         with case.span("engine.pull"):
             await _unless_unwanted(case, work)
@@ -89,18 +92,20 @@ async def pull(case: Case, name: str) -> None:
     finally:
         work.cancel()
         telling.cancel()
+        del case.pulling[name]
     case.view = replace(case.view, pulled=case.view.pulled | {name}, pull_stopped_at=now_millis())
 
 
-async def _tell_progress(case: Case, name: str, image: str) -> None:
-    """A pull that takes its time is the container's reason for not running yet, until this is cancelled."""
+async def _tell_progress(case: Case) -> None:
+    """A pull that takes its time is its container's reason for not running yet, until this is cancelled."""
     told = False
     try:
         while True:
             await asyncio.sleep(PROGRESS_PERIOD_SECONDS)
-            report, status = report_of(case.task, case.view), case.around.pulls.status(image)
-            containers = (replace(it, reason=status) if it.name == name else it for it in report.containers)
-            case.around.reporter.offer(replace(report, containers=tuple(containers)))
+            report = report_of(case.task, case.view)
+            words = {name: case.around.pulls.status(image) for name, image in case.pulling.items()}
+            containers = tuple(replace(it, reason=words.get(it.name, it.reason)) for it in report.containers)
+            case.around.reporter.offer(replace(report, containers=containers))
             told = True
     finally:
         if told and not case.unwanted:
@@ -114,7 +119,6 @@ async def _unless_unwanted(case: Case, work: "asyncio.Future[None]") -> None:
         both: set[asyncio.Future[Any]] = {work, change}
         await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
         change.cancel()
-        case.changed.clear()
         if case.unwanted:
             return
     await work
@@ -165,8 +169,11 @@ async def _adopt(case: Case, name: str, conflict: NameConflict) -> None:
 
 
 async def start(case: Case, name: str) -> None:
+    """The first time, or once more after it ended."""
     seen = case.view.seen[name]
     await _note_launched(case, name)
+    if seen.status == EXITED:
+        await _note_restarted(case, name, seen.finished_at or 0)
     try:
         async with case.around.starts.one():
             if case.unwanted:
@@ -180,8 +187,20 @@ async def start(case: Case, name: str) -> None:
     else:
         fixed = case.specification(name).ports.fixed
         ports = None if name in case.view.ports_open else fixed
-        case.see(name, replace(seen, status=RUNNING, started_at=now_millis(), ports=ports))
+        case.see(name, _started(seen, ports))
         log.info("started task=%s container=%s", case.task.id, name)
+
+
+def _started(seen: Seen, ports: tuple[Port, ...] | None) -> Seen:
+    """Nothing of an earlier run is left. The health check of a container that has one has not answered yet."""
+    return Seen(
+        status=RUNNING,
+        runtime_id=seen.runtime_id,
+        started_at=now_millis(),
+        ports=ports,
+        volumes=seen.volumes,
+        stop_timeout_seconds=seen.stop_timeout_seconds,
+    )
 
 
 async def _note_launched(case: Case, name: str) -> None:
@@ -192,28 +211,36 @@ async def _note_launched(case: Case, name: str) -> None:
         case.task = replace(case.task, launched=case.task.launched | {name})
 
 
-async def stop(case: Case, names: tuple[str, ...]) -> None:
-    case.view = replace(case.view, stop_sent=case.view.stop_sent | set(names))
-    engine = case.around.engine
-    await _all(case, names, (engine.stop(case.handle(it), _grace(case, it)) for it in names))
+async def _note_restarted(case: Case, name: str, after: int) -> None:
+    """On disk before the start is issued. Each end is answered once, however often the agent begins anew."""
+    before = case.task.restarts.get(name, Restarts(0, -1))
+    if before.after != after:
+        restarts = Restarts(before.count + 1, after)
+        await case.around.journal.append(record.restarted(case.task.id, name, restarts))
+        case.task = replace(case.task, restarts={**case.task.restarts, name: restarts})
 
 
-def _grace(case: Case, name: str) -> int:
+async def stop(case: Case, name: str) -> None:
+    """Whatever the engine says, what became of it is then looked at."""
+    case.view = replace(case.view, stop_sent=case.view.stop_sent | {name})
     seen = case.view.of(name)
-    return seen.stop_timeout_seconds if seen is not None else STOP_TIMEOUT_SECONDS
+    grace_seconds = seen.stop_timeout_seconds if seen is not None else STOP_TIMEOUT_SECONDS
+    with case.doubting(name), suppress(ContainerGone):
+        await case.around.engine.stop(case.handle(name), grace_seconds)
 
 
-async def kill(case: Case, names: tuple[str, ...]) -> None:
-    await _all(case, names, (case.around.engine.kill(case.handle(name)) for name in names))
+async def kill(case: Case, name: str) -> None:
+    with case.doubting(name), suppress(ContainerGone):
+        await case.around.engine.kill(case.handle(name))
 
 
-async def _all(case: Case, names: tuple[str, ...], calls: Iterable[Awaitable[None]]) -> None:
-    """All at once; whatever the engine says, what became of them is then looked at."""
-    results = await asyncio.gather(*calls, return_exceptions=True)
-    case.doubt(names)
-    for result in results:
-        if isinstance(result, BaseException) and not isinstance(result, ContainerGone):
-            raise result
+async def end(case: Case, why: Ending) -> None:
+    try:
+        await case.around.journal.append(record.ending(case.task.id, why))
+    except JournalFault as fault:  # done all the same: what is left of the reason is in what the engine shows
+        log.error("ending not on disk task=%s error=%s", case.task.id, fault)
+    case.task = replace(case.task, ending=why)
+    log.info("ending task=%s code=%s reason=%s", case.task.id, why.stop_code, why.reason)
 
 
 async def finish(case: Case, outcome: Report) -> None:
@@ -225,11 +252,17 @@ async def finish(case: Case, outcome: Report) -> None:
     log.info("stopped task=%s code=%s reason=%s", case.task.id, outcome.stop_code, outcome.stopped_reason)
 
 
-async def remove(case: Case, names: tuple[str, ...]) -> None:
-    volumes = {volume for name in names for volume in case.view.seen[name].volumes}
-    for name in names:
-        await case.around.engine.remove(case.handle(name))
-        case.see(name, replace(case.view.seen[name], status=ABSENT))
+async def remove(case: Case, name: str) -> None:
+    await case.around.engine.remove(case.handle(name))
+    case.see(name, replace(case.view.seen[name], status=ABSENT))
     if not machine.holds_containers(case.task, case.view):
+        volumes = {volume for seen in case.view.seen.values() for volume in seen.volumes}
         for volume in sorted(volumes):
             await case.around.engine.remove_volume(volume)
+
+
+async def note_failure(case: Case, name: str) -> None:
+    """On disk if the task goes on without the container; an essential one's is in the outcome that follows."""
+    essential = any(plan.name == name and plan.essential for plan in case.task.containers)
+    if name in case.task.failures and not essential:
+        await case.around.journal.append(record.failed(case.task.id, name, case.task.failures[name]))

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence, Set
 from shoal_agent import labels
 from shoal_agent.case import Surroundings
 from shoal_agent.engine import Event, Listed
+from shoal_agent.plan import plans
 from shoal_agent.runner import Lane
-from shoal_agent.specification import plans
 from shoal_agent.task import ABSENT, CREATED, EXITED, RUNNING, Assignment, Report, Seen, Span, Task, View
 
 log = logging.getLogger(__name__)
@@ -82,7 +82,7 @@ class Worker:
             present.add((tag.task_id, tag.container))
             epoch = max(epoch, tag.epoch)
             lane = self._lanes.get(tag.task_id) or self._adopt(tag)
-            if not _agrees(lane.seen(tag.container), entry.state):
+            if not _agrees(lane.seen(tag.container), entry):
                 lane.doubt(tag.container)
         for task_id, lane in self._lanes.items():
             for name, seen in lane.all_seen().items():
@@ -169,5 +169,7 @@ class Worker:
         await asyncio.gather(*running, return_exceptions=True)
 
 
-def _agrees(seen: Seen | None, state: str) -> bool:
-    return seen is not None and state in _STATES_OF.get(seen.status, ())
+def _agrees(seen: Seen | None, entry: Listed) -> bool:
+    if seen is None or entry.state not in _STATES_OF.get(seen.status, ()):
+        return False
+    return seen.status != RUNNING or entry.health_status in (seen.health_status, None)

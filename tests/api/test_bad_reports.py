@@ -39,6 +39,7 @@ REPORTS: dict[str, tuple[dict[str, Any], str]] = {
     "a name that is none": (container(name="../x"), "containers[0].name"),
     "a container status nobody knows": (container(last_status="x"), "containers[0].lastStatus"),
     "a health nobody knows": (container(health_status="x"), "containers[0].healthStatus"),
+    "less than no restart": (container(restart_count=-1), "containers[0].restartCount"),
     "a long runtime id": (container(runtime_id="x" * 513), "containers[0].runtimeId"),
     "a digest for a terminal": (container(image_digest="\x1b"), "containers[0].imageDigest"),
     "a port below 0": (bound(host_port=-1), "containers[0].networkBindings[0].hostPort"),

@@ -44,6 +44,7 @@ class Box:
     exit_code: int = 0
     created_at: int = 0
     address: str = ""
+    health_status: str | None = None
     started_at: int | None = None
     finished_at: int | None = None
     starts: int = 0
@@ -85,7 +86,9 @@ class MemoryEngine:
     async def containers(self, labels: Mapping[str, str]) -> list[Listed]:
         await self._enter("containers", "")
         return [
-            Listed(box.container_id, box.name, _labels(box), box.state, f"sha256:{box.body['Image']}")
+            Listed(
+                box.container_id, box.name, _labels(box), box.state, box.health_status, f"sha256:{box.body['Image']}"
+            )
             for box in self.boxes.values()
             if labels.items() <= _labels(box).items()
         ]
@@ -110,6 +113,8 @@ class MemoryEngine:
         if program not in ("sleep", "sh"):
             raise CannotStart(f'exec: "{program}": executable file not found in $PATH')
         box.state, box.started_at, box.starts = "running", _now(), box.starts + 1
+        box.finished_at, box.ended = None, asyncio.Event()
+        box.health_status = "UNKNOWN" if box.body.get("Healthcheck", {}).get("Test", ["NONE"])[0] != "NONE" else None
         bindings = box.body.get("HostConfig", {}).get("PortBindings", {})
         box.host_ports = {
             key: int(bound[0]["HostPort"] or next(self._ports)) for key, bound in bindings.items() if bound
@@ -167,6 +172,7 @@ class MemoryEngine:
             image_id=f"sha256:{box.body['Image']}",
             network_mode=box.body.get("HostConfig", {}).get("NetworkMode", "bridge"),
             networks=_networks(box),
+            health_status=box.health_status,
         )
 
     async def stats(self, container: str) -> Mapping[str, Any]:
@@ -241,9 +247,15 @@ class MemoryEngine:
         box = self.box(name)
         if box.state != "running":
             return
-        box.state, box.exit_code, box.finished_at = "exited", exit_code, _now()
+        box.state, box.exit_code, box.finished_at, box.health_status = "exited", exit_code, _now(), None
         box.ended.set()
         self._announce("die", box)
+
+    def set_health(self, name: str, health_status: str) -> None:
+        """Its health check has answered: HEALTHY or UNHEALTHY."""
+        box = self.box(name)
+        box.health_status = health_status
+        self._announce("health_status", box)
 
     def take_away(self, name: str) -> None:
         """As `docker rm -f` by hand."""

@@ -106,6 +106,8 @@ def _check_container(field: str, container: task_pb2.Container) -> None:
     refuse(name_problems(f"{field}.name", container.name), "InvalidParameterException")
     _one_of(f"{field}.lastStatus", container.last_status, STATUSES | {""})
     _one_of(f"{field}.healthStatus", container.health_status, _HEALTH_STATUSES)
+    if container.restart_count < 0:
+        raise invalid_field(f"{field}.restartCount", "must not be negative.")
     _check_id(f"{field}.runtimeId", container.runtime_id)
     _check_id(f"{field}.imageDigest", container.image_digest)
     for index, binding in enumerate(container.network_bindings):

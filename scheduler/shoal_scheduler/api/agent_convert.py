@@ -89,6 +89,7 @@ def _container(message: task_pb2.Container) -> ContainerState:
             Binding(b.container_port, b.host_port, b.protocol or "tcp", b.bind_ip or "0.0.0.0")
             for b in message.network_bindings
         ),
+        restart_count=message.restart_count,
     )
 
 

@@ -110,11 +110,20 @@ def task_fields(tables: Tables, task: Task, of_launch: Fields, *, with_tags: boo
         "stopping_at": task.stopping_at or None,
         "execution_stopped_at": task.execution_stopped_at or None,
         "stopped_at": task.stopped_at or None,
+        "health_status": _health_status(task, definition),
         "stop_code": task.stop_code or None,
         "stopped_reason": task.stopped_reason or None,
         "containers": [_container_fields(task, task_arn, state, definition) for state in task.containers],
         "tags": [{"key": key, "value": value} for key, value in tags.items()] if with_tags else None,
     }
+
+
+def _health_status(task: Task, definition: Definition | None) -> str:
+    """Of the essential containers that have a health check the worst counts: UNHEALTHY, UNKNOWN, HEALTHY."""
+    containers = definition.containers if definition else []
+    essential = {container["name"] for container in containers if container.get("essential", True) is not False}
+    found = {state.health_status for state in task.containers if state.name in essential and state.health_status}
+    return next((status for status in ("UNHEALTHY", "UNKNOWN", "HEALTHY") if status in found), "UNKNOWN")
 
 
 def _definition_of(tables: Tables, launch: Launch) -> Definition | None:
@@ -136,6 +145,7 @@ def _container_fields(task: Task, task_arn: str, state: ContainerState, definiti
         "image_digest": state.image_digest or None,
         "health_status": state.health_status or None,
         "exit_code": state.exit_code,
+        "restart_count": state.restart_count or None,
         "gpu_ids": (task.gpu_ids or {}).get(state.name, ()),
         "network_bindings": [
             {

@@ -30,11 +30,6 @@ _TASK_FIELDS = {
 }
 _CONTAINER_FIELDS = {
     "repositoryCredentials": "has no effect yet: images are pulled without credentials",
-    "links": "has no effect yet: containers are not linked",
-    "volumesFrom": "has no effect yet: mount the volume in each container",
-    "dependsOn": "has no effect yet: tasks have one container",
-    "startTimeout": "has no effect yet: the agent's own limit holds",
-    "healthCheck": "does not affect the task yet: its health is not acted on",
 }
 
 
@@ -100,8 +95,6 @@ def _container_list_warnings(document: Document) -> Problems:
 
 
 def _container_warnings(path: str, container: Document) -> Problems:
-    if container.get("restartPolicy", {}).get("enabled"):
-        yield Problem(f"{path}.restartPolicy", "has no effect yet: a container that ends is not restarted")
     if container.get("versionConsistency") == "enabled":
         yield Problem(f"{path}.versionConsistency", "has no effect yet: each instance resolves the tag itself")
     log = container.get("logConfiguration", {})

@@ -110,6 +110,7 @@ class ContainerState(msgspec.Struct, frozen=True, array_like=True, gc=False):
     image_digest: str = ""
     health_status: str = ""
     bindings: tuple[Binding, ...] = ()
+    restart_count: int = 0
 
 
 def shared(state: ContainerState) -> ContainerState:

@@ -100,13 +100,13 @@ class Rig:
         wanted = assignment(task_id, desired_status="STOPPED", last_status="RUNNING")
         self.assign(replace(wanted, stop_code="UserInitiated", stopped_reason="enough"))
 
-    def box(self, task_id: str) -> Box:
+    def box(self, task_id: str, container: str = "web") -> Box:
         """Of an engine in memory."""
-        found: Box = self.engine.box(self.name(task_id))
+        found: Box = self.engine.box(self.name(task_id, container))
         return found
 
-    def name(self, task_id: str) -> str:
-        return container_name(CLUSTER, task_id, "web")
+    def name(self, task_id: str, container: str = "web") -> str:
+        return container_name(CLUSTER, task_id, container)
 
     def told(self, task_id: str, status: str) -> list[Report]:
         return [report for report in self.reports if (report.task_id, report.last_status) == (task_id, status)]

@@ -10,7 +10,7 @@ from shoal_agent.configuration import Configuration
 from shoal_agent.engine import Port
 from shoal_agent.labels import Owner, read
 from shoal_agent.refusal import Refused
-from shoal_agent.specification import Specification, plans, specification
+from shoal_agent.specification import Specification, specification
 from shoal_agent.task import Assignment, ContainerPlan
 
 MIB = 1024 * 1024
@@ -365,8 +365,3 @@ def test_a_share_that_the_definition_or_an_override_names_stays() -> None:
     half = {"containerOverrides": [{"name": "web", "resourceRequirements": [{"type": "GPU", "value": "0.5"}]}]}
     overridden = made({"resourceRequirements": [MPS]}, overrides=half, gpu_ids=gpu_ids)
     assert overridden.body["Env"] == [f"{PERCENTAGE}=50", "TASK_FENCE=9"]
-
-
-def test_a_container_is_essential_unless_it_says_otherwise() -> None:
-    document = {"containerDefinitions": [{"name": "a"}, {"name": "b", "essential": False}]}
-    assert plans(document) == (ContainerPlan("a"), ContainerPlan("b", essential=False))

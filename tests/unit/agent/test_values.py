@@ -14,7 +14,7 @@ from shoal_agent.configuration import BadConfiguration, Configuration, load, par
 from shoal_agent.engine import Inspected, Port
 from shoal_agent.fingerprint import Host
 from shoal_agent.identity import NotAnAgent, identity_of
-from shoal_agent.labels import listed, parse_listed, read
+from shoal_agent.labels import read
 from shoal_agent.lines import LineReader
 from shoal_agent.pause import RETRY_SECONDS_MAX, retry_seconds
 from shoal_agent.reporter import Reporter
@@ -46,6 +46,23 @@ def test_a_container_that_never_ran_has_no_code() -> None:
     state = {"Status": "created", "ExitCode": 0, "StartedAt": "0001-01-01T00:00:00Z", "OOMKilled": False}
     found = answers.inspected({"Id": "a", "Name": "/n", "State": state, "Config": {"Labels": None}})
     assert (found.exit_code, found.started_at, found.name, found.labels) == (None, None, "n", {})
+
+
+@pytest.mark.parametrize(
+    ("status", "words", "said", "health"),
+    [
+        ("running", "Up 5 seconds (health: starting)", "starting", "UNKNOWN"),
+        ("running", "Up 2 minutes (healthy)", "healthy", "HEALTHY"),
+        ("running", "Up 2 minutes (unhealthy)", "unhealthy", "UNHEALTHY"),
+        ("running", "Up 2 minutes", "none", None),
+        ("exited", "Exited (0) 3 seconds ago", "unhealthy", None),
+    ],
+)
+def test_health_is_read_from_a_listing_and_from_a_look(status: str, words: str, said: str, health: str | None) -> None:
+    line = {"Id": "a", "Names": ["/n"], "State": status, "Status": words}
+    assert answers.listed(line).health_status == health
+    state = {"Status": status, "ExitCode": 0, "Health": {"Status": said}}
+    assert answers.inspected({"Id": "a", "Name": "/n", "State": state}).health_status == health
 
 
 def test_ports_are_told_once_for_both_families() -> None:
@@ -332,9 +349,7 @@ def test_this_host_can_be_looked_at(tmp_path: Path) -> None:
     assert found.cores > 0 and found.memory_mib > 0 and found.disk_mib > 0
 
 
-def test_labels_carry_the_containers() -> None:
-    both = (ContainerPlan("web"), ContainerPlan("side", essential=False))
-    assert parse_listed(listed(both)) == both
+def test_labels_that_say_less_are_read_as_far_as_they_go() -> None:
     assert read({"shoal.task": "t"}) is None and read({}) is None
     partial = read({"shoal.task": "t", "shoal.container": "web", "shoal.epoch": "-4"})
     assert partial is not None and partial.containers == (ContainerPlan("web"),) and partial.epoch == 0
