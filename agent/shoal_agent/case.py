@@ -63,6 +63,7 @@ class Case:
         self.wanted: Assignment | None = None
         self.told: Report | None = None
         self.digests: dict[str, str | None] = {}
+        self.pulling: dict[str, str] = {}  # images that containers wait for
         self.pull_errors: dict[str, str] = {}  # of containers that make do with the image that is here
         self._specifications: dict[str, Specification] = {}
 

@@ -16,7 +16,7 @@ from shoal.quantity import cpu_units, memory_mib
 from shoal_agent import labels
 from shoal_agent.engine import Attached, Inspected, Port
 from shoal_agent.labels import Owner
-from shoal_agent.task import Assignment, Report, Task
+from shoal_agent.task import Assignment, ContainerReport, Report, Task
 
 Document = Mapping[str, Any]
 
@@ -73,7 +73,7 @@ def container_document(subject: Subject, name: str, found: Inspected | None) -> 
     owner, task_id = subject.owner, subject.task.id
     defined = _named(subject.definition.get("containerDefinitions", ()), name)
     override = _named(subject.overrides.get("containerOverrides", ()), name)
-    logs = defined.get("logConfiguration") or {}
+    logs, told = defined.get("logConfiguration") or {}, _told(subject.report, name)
     document = {
         "Name": name,
         "DockerName": labels.container_name(owner.cluster, task_id, name),
@@ -88,8 +88,14 @@ def container_document(subject: Subject, name: str, found: Inspected | None) -> 
         "LogDriver": logs.get("logDriver", "json-file") if defined else None,
         "LogOptions": dict(logs.get("options") or {}),
         "ContainerARN": arn.container_arn(owner.cluster, task_id, name),
+        "Health": {"status": told.health_status} if told.health_status else None,
+        "RestartCount": told.restart_count if (defined.get("restartPolicy") or {}).get("enabled") else None,
     }
     return _known(document | (_as_found(subject, name, found) if found is not None else {}))
+
+
+def _told(report: Report, name: str) -> ContainerReport:
+    return next((it for it in report.containers if it.name == name), ContainerReport(name, report.last_status))
 
 
 def _as_found(subject: Subject, name: str, found: Inspected) -> dict[str, Any]:

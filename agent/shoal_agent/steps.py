@@ -107,7 +107,8 @@ async def pull(case: Case, name: str) -> None:
     if fetched:
         case.view = replace(case.view, pull_started_at=case.view.pull_started_at or now_millis())
     work = asyncio.ensure_future(case.around.pulls.pull(image))
-    telling = asyncio.create_task(_tell_progress(case, name, image))
+    case.pulling[name] = image
+    telling = asyncio.create_task(_tell_progress(case))
     try:
         with case.span("engine.pull"):
             await _unless_unwanted(case, work)
@@ -120,20 +121,22 @@ async def pull(case: Case, name: str) -> None:
     finally:
         work.cancel()
         telling.cancel()
+        del case.pulling[name]
     case.view = replace(case.view, pulled=case.view.pulled | {name})
     if fetched:
         case.view = replace(case.view, pull_stopped_at=now_millis())
 
 
-async def _tell_progress(case: Case, name: str, image: str) -> None:
-    """A pull that takes its time is the container's reason for not running yet, until this is cancelled."""
+async def _tell_progress(case: Case) -> None:
+    """A pull that takes its time is its container's reason for not running yet, until this is cancelled."""
     told = False
     try:
         while True:
             await asyncio.sleep(PROGRESS_PERIOD_SECONDS)
-            report, status = report_of(case.task, case.view), case.around.pulls.status(image)
-            containers = (replace(it, reason=status) if it.name == name else it for it in report.containers)
-            case.around.reporter.offer(replace(report, containers=tuple(containers)))
+            report = report_of(case.task, case.view)
+            words = {name: case.around.pulls.status(image) for name, image in case.pulling.items()}
+            containers = tuple(replace(it, reason=words.get(it.name, it.reason)) for it in report.containers)
+            case.around.reporter.offer(replace(report, containers=containers))
             told = True
     finally:
         if told and not case.unwanted:

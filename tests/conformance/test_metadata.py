@@ -57,10 +57,10 @@ class Host:
         await self.rig.report(task_id, "RUNNING")
         return task_id
 
-    async def ask(self, task_id: str, path: str, uri: str = URI) -> Any:
-        """From inside the task's container. What it is told, or wget's complaint."""
+    async def ask(self, task_id: str, path: str, uri: str = URI, container: str = "web") -> Any:
+        """From inside a container of the task. What it is told, or wget's complaint."""
         script = f'wget -qO- "{uri}{path}" 2>&1'
-        name = f"{CLUSTER}.{task_id}.web"
+        name = f"{CLUSTER}.{task_id}.{container}"
         told = await asyncio.to_thread(self.engine.docker, "exec", name, "sh", "-c", f"{script}; true")
         return json.loads(told) if told.startswith("{") else told
 
@@ -79,7 +79,7 @@ async def host(
     yield made
     await made.crash()
     for task_id in made.tasks:
-        engine.docker("rm", "--force", f"{CLUSTER}.{task_id}.web")
+        engine.docker("rm", "--force", *engine.docker("ps", "-aq", "--filter", f"name={task_id}").split())
 
 
 async def test_a_container_reads_about_itself_and_its_task(host: Host) -> None:
@@ -108,6 +108,17 @@ async def test_a_container_reads_about_itself_and_its_task(host: Host) -> None:
     assert container["CreatedAt"][:22] == shown["Created"][:22]
     tagged = await host.ask(task_id, "/taskWithTags")
     assert tagged["ContainerInstanceTags"] == [{"Key": "owner", "Value": "us"}]
+
+
+async def test_containers_of_a_task_see_one_another_but_answer_only_for_themselves(host: Host) -> None:
+    container = {"image": BUSYBOX, "memory": 16, "command": COMMAND, "stopTimeout": 1}
+    task_id = await host.run(containerDefinitions=[{"name": name, **container} for name in ("web", "side")])
+    told = await host.ask(task_id, "/task")
+    assert {it["Name"]: it["KnownStatus"] for it in told["Containers"]} == {"web": "RUNNING", "side": "RUNNING"}
+    assert (await host.ask(task_id, "", container="side"))["Name"] == "side"
+    assert "404" in await host.ask(task_id, "", await host.uri(task_id), container="side")
+    stats = await host.ask(task_id, "/task/stats")
+    assert stats.keys() == {it["DockerId"] for it in told["Containers"]}
 
 
 async def test_what_it_uses(host: Host) -> None:

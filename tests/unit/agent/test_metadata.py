@@ -15,7 +15,7 @@ from shoal_agent.environment import Endpoint, task_of, variables
 from shoal_agent.labels import Owner
 from shoal_agent.metadata import Metadata
 from shoal_agent.metadata_documents import Subject, container_document, stats_document, tags_document, task_document
-from shoal_agent.task import Assignment, ContainerPlan, Report, Task
+from shoal_agent.task import Assignment, ContainerPlan, ContainerReport, Report, Task
 
 from tests.fakes.memory_engine import MemoryEngine
 from tests.unit.agent.rig import Rig, assignment
@@ -65,6 +65,15 @@ def test_a_container_that_is_not_there_yet() -> None:
     (container,) = told["Containers"]
     assert container["KnownStatus"] == "NONE" and "DockerId" not in container
     assert container["Limits"] == {"CPU": 10, "Memory": 5}
+
+
+def test_health_and_restarts() -> None:
+    defined = [{"name": "web", "image": "i", "restartPolicy": {"enabled": True}}, {"name": "side", "image": "i"}]
+    reports = (ContainerReport("web", "RUNNING", health_status="HEALTHY", restart_count=0),)
+    told = replace(subject({"containerDefinitions": defined}), report=Report("t1", "RUNNING", reports))
+    web, side = (container_document(told, name, None) for name in ("web", "side"))
+    assert (web["Health"], web["RestartCount"]) == ({"status": "HEALTHY"}, 0)
+    assert "Health" not in side and "RestartCount" not in side
 
 
 def test_tags_and_the_service() -> None:
