@@ -267,7 +267,8 @@ class DockerEngine:
         except DockerError as error:
             raise (refusals or _refused)(error) from None
         except TimeoutError:
-            raise EngineTimeout(f"the engine did not answer {method} {path} in time") from None
+            waited = f" after waiting {patience.total:g} s" if patience.total else ""
+            raise EngineTimeout(f"timed out{waited} for {method} {path}") from None
         except (aiohttp.ClientError, ConnectionError, ValueError) as error:
             raise EngineUnavailable(f"the connection to the engine broke: {error}") from None
 

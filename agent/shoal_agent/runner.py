@@ -32,6 +32,7 @@ class Lane:
         self._pauses: defaultdict[str, float] = defaultdict(lambda: PAUSE_SECONDS_MIN)  # by container
         self._noted_acknowledged = task.acknowledged
         self._tried_to_kill: set[str] = set()
+        self._looking_at: set[str] = set()
         self._busy: dict[asyncio.Future[None], str] = {}  # what is being done, and to which container
         self.over = False
 
@@ -62,7 +63,7 @@ class Lane:
     @property
     def settled(self) -> bool:
         """True if nothing that was found or remembered still has to be looked at."""
-        unseen = [name for name in self.task.launched if self.seen(name) is None]
+        unseen = [name for name in self.task.launched | self._looking_at if self.seen(name) is None]
         return not unseen and not self._case.view.unclear
 
     async def stepped(self) -> None:
@@ -190,7 +191,11 @@ class Lane:
         case = self._case
         match action:
             case machine.Inspect(name):
-                await steps.inspect(case, name)
+                self._looking_at.add(name)
+                try:
+                    await steps.inspect(case, name)
+                finally:
+                    self._looking_at.discard(name)
             case machine.Pull(name):
                 await steps.pull(case, name)
             case machine.Create(name):

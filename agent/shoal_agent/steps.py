@@ -14,6 +14,7 @@ from shoal_agent.engine import (
     CannotStart,
     ContainerGone,
     EngineError,
+    EngineTimeout,
     ImageNotFound,
     Inspected,
     NameConflict,
@@ -182,6 +183,8 @@ async def create(case: Case, name: str) -> None:
         await _adopt(case, name, error)
     except CannotCreate as error:
         case.fail(name, f"CannotCreateContainerError: {error.message}")
+    except EngineTimeout as error:
+        _give_up(case, name, "created", error)
     else:
         timeout = wanted.body["StopTimeout"]
         made = Seen(CREATED, runtime_id, volumes=wanted.volumes, stop_timeout_seconds=timeout, image_digest=digest)
@@ -246,6 +249,18 @@ async def _adopt(case: Case, name: str, conflict: NameConflict) -> None:
         case.fail(name, f"CannotCreateContainerError: {conflict.message}")
 
 
+def _give_up(case: Case, name: str, status: str, error: EngineTimeout) -> None:
+    """A container that the engine does not get done is a failure, as in ECS; what became of it is then looked at.
+
+    Raises the error if the engine is silent altogether: that is no fault of the container.
+    """
+    if not case.view.engine_up:
+        raise error
+    case.fail(name, f"DockerTimeoutError: Could not transition to {status}; {error.message}")
+    case.doubt([name])
+    case.around.engine_trouble.set()
+
+
 async def start(case: Case, name: str) -> None:
     """The first time, or once more after it ended."""
     seen = case.view.seen[name]
@@ -262,6 +277,8 @@ async def start(case: Case, name: str) -> None:
         case.see(name, replace(seen, status=ABSENT))
     except CannotStart as error:
         case.fail(name, f"CannotStartContainerError: {error.message}")
+    except EngineTimeout as error:
+        _give_up(case, name, "started", error)
     else:
         fixed = case.specification(name).ports.fixed
         ports = None if name in case.view.ports_open else fixed

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from shoal_agent import docker
 from shoal_agent.configuration import Configuration
 from shoal_agent.docker import DockerEngine
 
@@ -97,17 +98,48 @@ async def test_without_it_each_is_told_once_and_no_code_is_made_up(
             assert len(rig.told(task_id, "STOPPED")) == 1
 
 
-async def test_a_container_that_hangs_delays_no_other(docker_host: str, busybox_image: str, short_folder: Path) -> None:
-    """No call for it is ever answered."""
-    async with hanging_way(short_folder / "docker.sock", docker_host) as way:
+@asynccontextmanager
+async def hanging_agent(folder: Path, docker_host: str) -> AsyncIterator[tuple[Rig, HangingWay]]:
+    async with hanging_way(folder / "docker.sock", docker_host) as way:
         runtime = DockerEngine(way.docker_host)
-        rig = Rig(short_folder / "state", runtime, Configuration())
+        rig = Rig(folder / "state", runtime, Configuration())
         await rig.start()
         try:
-            await stop_beside_one_that_hangs(rig, way)
+            yield rig, way
         finally:
             await rig.crash()
             await runtime.close()
+
+
+async def test_a_container_that_hangs_delays_no_other(docker_host: str, busybox_image: str, short_folder: Path) -> None:
+    """No call for it is ever answered."""
+    async with hanging_agent(short_folder, docker_host) as (rig, way):
+        await stop_beside_one_that_hangs(rig, way)
+
+
+@pytest.mark.parametrize(("call", "status"), [("create?name={}", "created"), ("{}/start", "started")])
+async def test_a_container_that_the_engine_does_not_get_done_is_given_up(
+    docker_host: str,
+    busybox_image: str,
+    short_folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    call: str,
+    status: str,
+) -> None:
+    """And what there is of it is removed."""
+    monkeypatch.setattr(docker, "CREATE_SECONDS", 1.0)
+    monkeypatch.setattr(docker, "START_SECONDS", 1.0)
+    async with hanging_agent(short_folder, docker_host) as (rig, way):
+        task_id = uuid.uuid4().hex
+        way.hanging = (call.format(rig.name(task_id) if status == "created" else ""),)
+        rig.assign(assignment(task_id, definition=definition(STAYS, image=BUSYBOX, stopTimeout=1)))
+        ended = await rig.report(task_id, "STOPPED")
+        assert ended.stop_code == "TaskFailedToStart" and ended.stopped_reason is not None
+        assert ended.stopped_reason.startswith(f"DockerTimeoutError: Could not transition to {status}; timed out after")
+        assert ended.started_at is None and ended.containers[0].exit_code is None
+        assert ended.containers[0].reason == ended.stopped_reason
+        assert rig.watch.status == "OK"
+        await rig.until(lambda: rig.worker.lane(task_id) is None)
 
 
 async def stop_beside_one_that_hangs(rig: Rig, way: HangingWay) -> None:

@@ -13,6 +13,7 @@ class HangingWay:
         self.docker_host = f"unix://{path}"
         self.hanging: tuple[str, ...] = ()
         self.hung: list[str] = []
+        self.is_closed = False
         self._there = docker_host.removeprefix("unix://")
         self._let_go = asyncio.Event()
 
@@ -27,18 +28,20 @@ class HangingWay:
             if any(name in path for name in self.hanging):
                 self.hung.append(path)
                 await self._let_go.wait()
-            there_reader, there_writer = await asyncio.open_unix_connection(self._there)
-            # One call a connection: the next one is to be looked at too.
-            there_writer.write(request + b"\r\nConnection: close\r\n" + headers)
-            await asyncio.wait(
-                {
-                    asyncio.create_task(_pass_on(reader, there_writer)),
-                    asyncio.create_task(_pass_on(there_reader, writer)),
-                },
-                return_when=asyncio.FIRST_COMPLETED,
-            )
-            there_writer.close()
+            if not self.is_closed:
+                # One call a connection: the next one is to be looked at too.
+                await self._forward(request + b"\r\nConnection: close\r\n" + headers, reader, writer)
         writer.close()
+
+    async def _forward(self, head: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there_reader, there_writer = await asyncio.open_unix_connection(self._there)
+        there_writer.write(head)
+        ways = (_pass_on(reader, there_writer), _pass_on(there_reader, writer))
+        both = {asyncio.create_task(way) for way in ways}
+        _, other = await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+        for task in other:
+            task.cancel()
+        there_writer.close()
 
 
 async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -56,5 +59,6 @@ async def hanging_way(path: Path, docker_host: str) -> AsyncIterator[HangingWay]
     try:
         yield way
     finally:
-        way.let_go()
         server.close()
+        way.is_closed = True
+        way.let_go()
