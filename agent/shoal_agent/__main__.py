@@ -96,6 +96,7 @@ async def _serve(
     for task in (work, end):
         task.cancel()
     await asyncio.wait({work, end})
+    await session.close()
     await worker.close()
     await around.pulls.close()
     await around.engine.close()

@@ -13,8 +13,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from shoal_agent.engine import (
+    CannotExecute,
     CannotPull,
     CannotStart,
+    Command,
     ContainerGone,
     EngineFacts,
     EngineUnavailable,
@@ -26,6 +28,8 @@ from shoal_agent.engine import (
     NameConflict,
     Port,
 )
+
+from tests.fakes.memory_execution import MemoryExecution
 
 
 @dataclass(slots=True)
@@ -60,6 +64,7 @@ class MemoryEngine:
         self.calls: list[tuple[str, str]] = []
         self.set_up_at = _now()
         self.signals: list[Event] = []
+        self.executions: list[MemoryExecution] = []
         self._numbers = itertools.count(1)
         self._ports = itertools.count(49153)
         self._listeners: list[asyncio.Queue[Event | None]] = []
@@ -192,6 +197,13 @@ class MemoryEngine:
         chosen = [line for line in box.output if since is None or line.at >= since * 1000]
         for line in chosen if tail is None else chosen[len(chosen) - min(tail, len(chosen)) :]:
             yield line
+
+    async def execute(self, container: str, command: Command) -> MemoryExecution:
+        box = await self._find("execute", container)
+        if box.state != "running":
+            raise CannotExecute(f"Container {box.container_id} is not running")
+        self.executions.append(MemoryExecution(command))
+        return self.executions[-1]
 
     async def close(self) -> None:
         self.hang_up()
