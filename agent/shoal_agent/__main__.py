@@ -111,6 +111,7 @@ async def _serve(
         task.cancel()
     await asyncio.wait({work, end})
     await metadata.close()
+    await session.close()
     await worker.close()
     await around.pulls.close()
     await around.log_store.close()

@@ -1,4 +1,4 @@
-"""The Docker Engine behind the port of engine.py: the only module that imports aiodocker.
+"""The Docker Engine behind the port of engine.py; with docker_exec.py, all that imports aiodocker.
 
 aiodocker has no deadlines of its own and allows a hundred connections, which as many open log streams would use
 up: each call here has a deadline, and there is no limit.
@@ -11,14 +11,18 @@ from contextlib import aclosing, asynccontextmanager, suppress
 from typing import Any
 
 import aiodocker
+import aiodocker.execs
 import aiohttp
 from aiodocker.exceptions import DockerError
 
 from shoal_agent import answers, image_reference
+from shoal_agent.docker_exec import DockerExecution, body_of
 from shoal_agent.engine import (
     CannotCreate,
+    CannotExecute,
     CannotPull,
     CannotStart,
+    Command,
     ContainerGone,
     EngineError,
     EngineFacts,
@@ -218,6 +222,24 @@ class DockerEngine:
             for found in reader.flush():
                 yield found
 
+    async def execute(self, container: str, command: Command) -> DockerExecution:
+        body = body_of(command)
+        container_id = (await self.inspect(container)).container_id
+        made = await self._json(f"containers/{container_id}/exec", LOOK_SECONDS, "POST", None, body, _EXECUTING)
+
+        async def ask(path: str, method: str = "GET", params: Mapping[str, str] | None = None, body: Any = None) -> Any:
+            async with self._answer(path, LOOK_SECONDS, method, params, body, _EXECUTING) as response:
+                return json.loads(await response.read() or "null")
+
+        stream = aiodocker.execs.Exec(self._docker, made["Id"], tty=command.tty).start()
+        execution = DockerExecution(ask, made["Id"], container_id, stream, command.tty)
+        try:
+            await execution.begin(command.size)
+        except BaseException:
+            await execution.end()
+            raise
+        return execution
+
     async def _do(
         self,
         path: str,
@@ -310,6 +332,7 @@ def _refused_as(kind: type[EngineError], known: Mapping[tuple[int, str], type[En
 _CREATING = _refused_as(CannotCreate, {(404, "no such image"): ImageNotFound, (409, "conflict"): NameConflict})
 _STARTING = _refused_as(CannotStart, {(404, "no such container"): ContainerGone})
 _FINDING_IMAGE = _refused_as(EngineFault, {(404, "no such image"): ImageNotFound})
+_EXECUTING = _refused_as(CannotExecute, {(404, "no such container"): ContainerGone})
 _PULLING = _refused_as(CannotPull, {})
 _REMOVING_IMAGE = _refused_as(EngineFault, {(404, "no such image"): ContainerGone, (409, ""): ImageInUse})
 

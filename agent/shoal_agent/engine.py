@@ -7,7 +7,7 @@ EngineError                   the engine said no, or could not say anything
 |- ImageInUse                 remove_image: a container is made of it, or another image on top of it
 |- NameConflict               create: the name is taken
 |- ContainerGone              no such container
-|- CannotCreate, CannotStart, CannotPull    refused, with the engine's own words
+|- CannotCreate, CannotStart, CannotPull, CannotExecute    refused, with the engine's own words
 `- EngineFault                any other refusal
 """
 
@@ -59,6 +59,10 @@ class CannotStart(EngineError):
 
 
 class CannotPull(EngineError):
+    pass
+
+
+class CannotExecute(EngineError):
     pass
 
 
@@ -203,6 +207,48 @@ class LogLine:
 Progress = Callable[[str, int, int], None]
 
 
+@dataclass(frozen=True, slots=True)
+class Command:
+    """What to execute in a container. `size`: rows and columns of the terminal, 0 if they are not known."""
+
+    arguments: tuple[str, ...]
+    tty: bool = False
+    interactive: bool = False
+    size: tuple[int, int] = (0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A piece of a command's output. `stream` is stdout or stderr; with a terminal there is only stdout."""
+
+    stream: str
+    data: bytes
+
+
+class Execution(Protocol):
+    """A command that has been started. All raise EngineError, and `end` must be called whatever happened."""
+
+    async def read(self) -> Piece | None:
+        """What it wrote next; None when it has ended. Who does not read holds it up."""
+
+    async def write(self, data: bytes) -> None:
+        """To its stdin; returns when the engine has taken it. What a command that has ended is told is lost."""
+
+    async def end_input(self) -> None:
+        """A second time is no error."""
+
+    async def resize(self, rows: int, columns: int) -> None: ...
+
+    async def signal(self, name: str) -> None:
+        """As SIGINT. To what is in the foreground, as a terminal's Ctrl-C would be."""
+
+    async def exit_code(self) -> int:
+        """Once `read` gave None. 126 and 127 if the command could not be started, as a shell has it."""
+
+    async def end(self) -> None:
+        """Closes the streams. If it still runs it is ended, with its whole session: asked first, then killed."""
+
+
 class Engine(Protocol):
     """Every call has a deadline of its own and raises an EngineError. Containers go by id or by name.
 
@@ -277,5 +323,8 @@ class Engine(Protocol):
 
     def log_bytes(self, container: str) -> AsyncGenerator[bytes, None]:
         """All the engine has of a container's output now, as lines.py reads it."""
+
+    async def execute(self, container: str, command: Command) -> Execution:
+        """As the container's user, with its environment. Returns when it runs, or could not be started."""
 
     async def close(self) -> None: ...

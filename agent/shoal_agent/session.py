@@ -6,7 +6,7 @@
     Inventory         ------->
                       <-------  Assignments (full)
     Reports, Heartbeat ------>
-                      <-------  ReportsAck, Assignments (increments), LogRequest
+                      <-------  ReportsAck, Assignments (increments), LogRequest, CommandRequest
 
 A session of a leader older than one obeyed before is left at once: the highest epoch is on disk before anything it
 says is done. A stream that is silent where an answer is due, or dead without saying so, is given up.
@@ -26,6 +26,7 @@ from shoal.v1 import agent_pb2, agent_pb2_grpc
 
 from shoal_agent import convert, record
 from shoal_agent.case import Surroundings
+from shoal_agent.commands import Commands
 from shoal_agent.fingerprint import Fingerprint
 from shoal_agent.logs import Logs
 from shoal_agent.pause import either, retry_seconds
@@ -65,6 +66,7 @@ class Session:
         self._worker = worker
         self._watch = watch
         self._logs = Logs(around, worker)
+        self._commands = Commands(around, worker)
         self._writing = asyncio.Lock()
         self._unanswered_since: float | None = None
 
@@ -86,6 +88,10 @@ class Session:
             else:
                 tries += 1
             await asyncio.sleep(retry_seconds(ended - outage_since, random.random()))  # jitter needs no secret
+
+    async def close(self) -> None:
+        """After its end: what was executed for callers has ended, too."""
+        await self._commands.close()
 
     async def _serve(self, endpoint: str) -> None:
         async with open_channel(endpoint, self._caller.credentials) as channel:
@@ -151,6 +157,8 @@ class Session:
                     self._unanswered_since = time.monotonic() if self._around.reporter.unacknowledged else None
                 case "log_request":
                     group.create_task(self._logs.send(stub, message.log_request))
+                case "command_request":
+                    group.create_task(self._commands.run(stub, message.command_request))
                 case kind:
                     log.warning("message not understood kind=%s", kind)
 

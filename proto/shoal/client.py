@@ -38,7 +38,7 @@ _BACKOFF_FIRST_SECONDS = 0.05
 _BACKOFF_MAX_SECONDS = 1.0
 # Doing these twice is not the same as doing them once, and they carry no client token.
 _NOT_IDEMPOTENT = frozenset({"RegisterTaskDefinition"})
-_STREAMING = frozenset({"Watch", "ReadLogs", "RunTasks"})
+_STREAMING = frozenset({"Watch", "ReadLogs", "RunTasks", "ExecuteCommand"})
 
 
 class Client:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from shoal_scheduler.command_relay import CommandRelay
 from shoal_scheduler.dispatch import Dispatch
 from shoal_scheduler.engine import Engine
 from shoal_scheduler.events import EventLog
@@ -22,6 +23,7 @@ class ControlPlane:
     dispatch: Dispatch = field(default_factory=Dispatch)
     events: EventLog = field(default_factory=EventLog)
     logs: LogRelay = field(default_factory=LogRelay)
+    commands: CommandRelay = field(default_factory=CommandRelay)
     traces: Traces = field(default_factory=Traces)
 
     def __post_init__(self) -> None:
@@ -37,3 +39,4 @@ class ControlPlane:
         self.dispatch.close_all()
         self.events.close()
         self.logs.close_all()
+        self.commands.close_all()

@@ -32,6 +32,19 @@ class LogsWanted:
     after: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class CommandWanted:
+    """The agent is to open a stream with this id and run the command. `size`: rows and columns of the terminal."""
+
+    request_id: str
+    task: str
+    container: str
+    command: tuple[str, ...]
+    tty: bool
+    interactive: bool
+    size: tuple[int, int]
+
+
 @dataclass(slots=True)
 class News:
     """What one session is to say next, in this order. Nothing of it if it is None or empty."""
@@ -46,6 +59,7 @@ class News:
     # All messages of reports up to this one are committed.
     acknowledged: int | None = None
     log_requests: list[LogsWanted] = field(default_factory=list)
+    command_requests: list[CommandWanted] = field(default_factory=list)
 
 
 class Outbox:
@@ -101,6 +115,10 @@ class Outbox:
         self._news.log_requests.append(request)
         self._ready.set()
 
+    def ask_command(self, request: CommandWanted) -> None:
+        self._news.command_requests.append(request)
+        self._ready.set()
+
     def close(self) -> None:
         self.closed = True
         self._ready.set()
@@ -149,6 +167,11 @@ class Dispatch:
         """Of a connected instance."""
         if outbox := self._outboxes.get(instance):
             outbox.ask_logs(request)
+
+    def ask_command(self, instance: str, request: CommandWanted) -> None:
+        """Of a connected instance."""
+        if outbox := self._outboxes.get(instance):
+            outbox.ask_command(request)
 
     def close_all(self) -> None:
         for instance in list(self._outboxes):

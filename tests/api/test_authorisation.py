@@ -27,11 +27,11 @@ OPERATORS_MAY = """
     CreateCluster DescribeClusters ListClusters UpdateCluster UpdateClusterSettings DeleteCluster
     ListContainerInstances DescribeContainerInstances UpdateContainerInstancesState DeregisterContainerInstance
     PutAttributes DeleteAttributes ListAttributes TagResource UntagResource ListTagsForResource Watch ListEvents
-    ReadLogs DescribeControlPlane
+    ReadLogs ExecuteCommand DescribeControlPlane
 """
 RULES = {
     **{f"/shoal.v1.Cluster/{name}": OPERATOR for name in OPERATORS_MAY.split()},
-    **{f"/shoal.v1.AgentSession/{name}": AGENT for name in ("Session", "SendLogs")},
+    **{f"/shoal.v1.AgentSession/{name}": AGENT for name in ("Session", "SendLogs", "AttachCommand")},
     **{f"/grpc.health.v1.Health/{name}": EVERYONE for name in ("Check", "List", "Watch")},
     "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo": EVERYONE,
 }

@@ -15,7 +15,7 @@ import grpc
 from google.rpc import status_pb2
 from shoal import PROTOCOL_VERSION
 from shoal.v1 import agent_pb2 as pb
-from shoal.v1 import agent_pb2_grpc, container_instance_pb2, log_pb2, resource_pb2, task_pb2
+from shoal.v1 import agent_pb2_grpc, command_pb2, container_instance_pb2, log_pb2, resource_pb2, task_pb2
 
 REPORTS_PER_MESSAGE = 1000
 
@@ -95,6 +95,9 @@ class SimulatedAgent:
         self.assignments: dict[str, pb.Assignment] = {}
         self.forgotten: set[str] = set()
         self.log_requests: list[pb.LogRequest] = []
+        self.command_requests: list[pb.CommandRequest] = []
+        self.command_takes = True  # its input; without that it only waits
+        self.commands_ended = 0
         self.acknowledged = 0
         self.welcome = pb.Welcome()
         self._hello = hello(instance, **said)
@@ -169,6 +172,9 @@ class SimulatedAgent:
                     self._assign(assignment)
             case "reports_ack":
                 self._acknowledge(message.reports_ack.sequence)
+            case "command_request":
+                self.command_requests.append(message.command_request)
+                self._running.append(asyncio.create_task(self._attach(message.command_request)))
             case "log_request":
                 self.log_requests.append(message.log_request)
                 self._running.append(asyncio.create_task(self._send_logs(message.log_request)))
@@ -224,6 +230,30 @@ class SimulatedAgent:
     async def _write(self, message: pb.AgentMessage) -> None:
         async with self._writing:
             await self.call.write(message)
+
+    async def _attach(self, request: pb.CommandRequest) -> None:
+        """A command that says all it is told, and exits with 7 when its input ends."""
+        call = self._stub.AttachCommand()
+        taken_bytes = 0
+
+        async def say(**output: Any) -> None:
+            await call.write(pb.AttachedOutput(output=command_pb2.CommandOutput(**output)))
+
+        with contextlib.suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
+            await call.write(pb.AttachedOutput(request_id=request.request_id))
+            await say(started=command_pb2.CommandStarted(container=request.start.container))
+            while isinstance(heard := await call.read(), command_pb2.CommandInput):
+                kind = heard.WhichOneof("kind")
+                if kind == "stdin" and self.command_takes:
+                    taken_bytes += len(heard.stdin)
+                    await say(stdout=heard.stdin)
+                    await say(stdin_taken=taken_bytes)
+                elif kind == "signal":
+                    await say(stderr=heard.signal.encode())
+                elif kind == "stdin_end" and self.command_takes:
+                    await say(exit_code=7)
+        self.commands_ended += 1
+        self._wake()
 
     async def _send_logs(self, request: pb.LogRequest) -> None:
         call = self._stub.SendLogs()

@@ -11,15 +11,15 @@ import itertools
 import re
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 from shoal_agent.engine import (
-    Attached,
     CannotCreate,
+    CannotExecute,
     CannotPull,
     CannotStart,
+    Command,
     ContainerGone,
     EngineError,
     EngineFacts,
@@ -33,39 +33,16 @@ from shoal_agent.engine import (
     Listed,
     LogLine,
     NameConflict,
-    Port,
     Progress,
 )
 from shoal_agent.image_reference import pinned
 
 from tests.fakes import container_body
+from tests.fakes.memory_box import Box
+from tests.fakes.memory_execution import MemoryExecution
 
 KILLED, TERMINATED = 137, 143
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
-
-
-@dataclass(slots=True)
-class Box:
-    """One container."""
-
-    container_id: str
-    name: str
-    body: Mapping[str, Any]
-    state: str = "created"
-    exit_code: int = 0
-    oom_killed: bool = False
-    oom_noted_late: bool = False  # after its end had been told
-    error: str = ""
-    trapped: int | None = None  # what it answers SIGTERM with
-    health_status: str | None = None
-    created_at: int = 0
-    address: str = ""
-    started_at: int | None = None
-    finished_at: int | None = None
-    starts: int = 0
-    host_ports: dict[str, int] = field(default_factory=dict)
-    output: list[LogLine] = field(default_factory=list)
-    ended: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class MemoryEngine:
@@ -88,6 +65,7 @@ class MemoryEngine:
         self.calls: list[tuple[str, str]] = []
         self.set_up_at = _now()
         self.signals: list[Event] = []
+        self.executions: list[MemoryExecution] = []
         self._numbers = itertools.count(1)
         self._ports = itertools.count(49153)
         self._listeners: list[asyncio.Queue[Event | None]] = []
@@ -105,11 +83,9 @@ class MemoryEngine:
     async def containers(self, labels: Mapping[str, str]) -> list[Listed]:
         await self._enter("containers", "")
         return [
-            Listed(
-                box.container_id, box.name, _labels(box), box.state, box.health_status, f"sha256:{box.body['Image']}"
-            )
+            Listed(box.container_id, box.name, box.labels, box.state, box.health_status, f"sha256:{box.body['Image']}")
             for box in self.boxes.values()
-            if labels.items() <= _labels(box).items()
+            if labels.items() <= box.labels.items()
         ]
 
     async def create(self, name: str, body: Mapping[str, Any]) -> str:
@@ -198,14 +174,14 @@ class MemoryEngine:
         return Inspected(
             container_id=box.container_id,
             name=box.name,
-            labels=_labels(box),
+            labels=box.labels,
             state=box.state,
             exit_code=box.exit_code if box.state == "exited" else None,
             oom_killed=box.oom_killed,
             error=box.error,
             started_at=box.started_at,
             finished_at=box.finished_at,
-            ports=_ports(box) if box.state == "running" else (),
+            ports=box.ports if box.state == "running" else (),
             tty=bool(box.body.get("Tty")),
             stop_timeout_seconds=box.body.get("StopTimeout"),
             health_status=box.health_status,
@@ -213,7 +189,7 @@ class MemoryEngine:
             image=box.body["Image"],
             image_id=f"sha256:{box.body['Image']}",
             network_mode=box.body.get("HostConfig", {}).get("NetworkMode", "bridge"),
-            networks=_networks(box),
+            networks=box.networks,
         )
 
     async def stats(self, container: str) -> Mapping[str, Any]:
@@ -294,6 +270,13 @@ class MemoryEngine:
             number = 2 if line.stream == "stderr" else 1
             yield bytes([number, 0, 0, 0]) + len(text).to_bytes(4, "big") + text
 
+    async def execute(self, container: str, command: Command) -> MemoryExecution:
+        box = await self._find("execute", container)
+        if box.state != "running":
+            raise CannotExecute(f"Container {box.container_id} is not running")
+        self.executions.append(MemoryExecution(command))
+        return self.executions[-1]
+
     async def close(self) -> None:
         self.hang_up()
 
@@ -328,7 +311,7 @@ class MemoryEngine:
         self.signals.clear()
         for box in list(self.boxes.values()):
             if box.state == "running" and not live_restore:
-                self.signals.append(Event("kill", box.container_id, _labels(box), time.time_ns()))
+                self.signals.append(Event("kill", box.container_id, box.labels, time.time_ns()))
                 self.end(box.name, 137)
         if not live_restore:
             self.set_up_at = _now() + 1
@@ -345,7 +328,7 @@ class MemoryEngine:
 
     def _announce(self, action: str, box: Box) -> None:
         if self.up and not self.silent_events:
-            event = Event(action, box.container_id, _labels(box), time.time_ns())
+            event = Event(action, box.container_id, box.labels, time.time_ns())
             self._told.append(event)
             for inbox in self._listeners:
                 inbox.put_nowait(event)
@@ -369,21 +352,6 @@ class MemoryEngine:
         if self.answers_lost:
             self.answers_lost -= 1
             raise EngineUnavailable("the answer got lost")
-
-
-def _labels(box: Box) -> Mapping[str, str]:
-    return box.body.get("Labels") or {}
-
-
-def _networks(box: Box) -> tuple[Attached, ...]:
-    """None of its own if it shares another container's."""
-    shares = box.body.get("HostConfig", {}).get("NetworkMode", "").startswith("container:")
-    return (Attached("bridge", box.address),) if box.state == "running" and not shares else ()
-
-
-def _ports(box: Box) -> tuple[Port, ...]:
-    split = ((key.partition("/"), host_port) for key, host_port in box.host_ports.items())
-    return tuple(Port(int(number), host_port, protocol) for (number, _, protocol), host_port in split)
 
 
 def _now() -> int:

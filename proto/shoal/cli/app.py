@@ -22,6 +22,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "ps": ("ps:ps", "List tasks."),
         "explain": ("explain:explain", "Show why tasks find no room, and what would help."),
         "logs": ("logs:logs", "Show what a task's containers wrote."),
+        "exec": ("exec:execute", "Execute a command in a task's container."),
         "wait": ("wait:wait", "Wait until tasks run or have stopped."),
         "stop": ("stop:stop", "Stop tasks."),
         "events": ("events:events", "Show what happened to tasks and instances."),
@@ -56,7 +57,7 @@ Exit codes:
   1    failed or refused         4    the cluster cannot be reached
   2    wrong usage               5    timed out
   130  interrupted
-`run` and `wait` pass on the exit code of the container; 125 if it never had one.
+`run`, `wait` and `exec` pass on the exit code of the container or command; 125 if it never had one.
 
 \b
 Start here:

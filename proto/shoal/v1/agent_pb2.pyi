@@ -8,6 +8,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from google.rpc import status_pb2 as _status_pb2
+from shoal.v1 import command_pb2 as _command_pb2
 from shoal.v1 import container_instance_pb2 as _container_instance_pb2
 from shoal.v1 import log_pb2 as _log_pb2
 from shoal.v1 import resource_pb2 as _resource_pb2
@@ -66,6 +67,7 @@ class SchedulerMessage(_message.Message):
     ASSIGNMENTS_FIELD_NUMBER: _builtins.int
     REPORTS_ACK_FIELD_NUMBER: _builtins.int
     LOG_REQUEST_FIELD_NUMBER: _builtins.int
+    COMMAND_REQUEST_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def welcome(self) -> Global___Welcome: ...
     @_builtins.property
@@ -74,6 +76,8 @@ class SchedulerMessage(_message.Message):
     def reports_ack(self) -> Global___ReportsAck: ...
     @_builtins.property
     def log_request(self) -> Global___LogRequest: ...
+    @_builtins.property
+    def command_request(self) -> Global___CommandRequest: ...
     def __init__(
         self,
         *,
@@ -81,12 +85,13 @@ class SchedulerMessage(_message.Message):
         assignments: Global___Assignments | None = ...,
         reports_ack: Global___ReportsAck | None = ...,
         log_request: Global___LogRequest | None = ...,
+        command_request: Global___CommandRequest | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["assignments", b"assignments", "kind", b"kind", "log_request", b"log_request", "reports_ack", b"reports_ack", "welcome", b"welcome"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["assignments", b"assignments", "command_request", b"command_request", "kind", b"kind", "log_request", b"log_request", "reports_ack", b"reports_ack", "welcome", b"welcome"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["assignments", b"assignments", "kind", b"kind", "log_request", b"log_request", "reports_ack", b"reports_ack", "welcome", b"welcome"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["assignments", b"assignments", "command_request", b"command_request", "kind", b"kind", "log_request", b"log_request", "reports_ack", b"reports_ack", "welcome", b"welcome"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["welcome", "assignments", "reports_ack", "log_request"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["welcome", "assignments", "reports_ack", "log_request", "command_request"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
@@ -677,3 +682,56 @@ class SendLogsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SendLogsResponse: _TypeAlias = SendLogsResponse  # noqa: Y015
+
+@_typing.final
+class CommandRequest(_message.Message):
+    """Asks the agent to open AttachCommand with this id, and to run the command."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    START_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    @_builtins.property
+    def start(self) -> _command_pb2.ExecuteCommandStart: ...
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str | None = ...,
+        start: _command_pb2.ExecuteCommandStart | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_request_id", b"_request_id", "request_id", b"request_id", "start", b"start"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_request_id", b"_request_id", "request_id", b"request_id", "start", b"start"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__request_id: _TypeAlias = _typing.Literal["request_id"]  # noqa: Y015
+    _WhichOneofArgType__request_id: _TypeAlias = _typing.Literal["_request_id", b"_request_id"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__request_id) -> _WhichOneofReturnType__request_id | None: ...
+
+Global___CommandRequest: _TypeAlias = CommandRequest  # noqa: Y015
+
+@_typing.final
+class AttachedOutput(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    OUTPUT_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """In the first message of the stream, which has nothing else."""
+    @_builtins.property
+    def output(self) -> _command_pb2.CommandOutput: ...
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str | None = ...,
+        output: _command_pb2.CommandOutput | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_request_id", b"_request_id", "output", b"output", "request_id", b"request_id"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_request_id", b"_request_id", "output", b"output", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__request_id: _TypeAlias = _typing.Literal["request_id"]  # noqa: Y015
+    _WhichOneofArgType__request_id: _TypeAlias = _typing.Literal["_request_id", b"_request_id"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__request_id) -> _WhichOneofReturnType__request_id | None: ...
+
+Global___AttachedOutput: _TypeAlias = AttachedOutput  # noqa: Y015

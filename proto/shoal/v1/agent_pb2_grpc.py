@@ -4,6 +4,7 @@ import grpc
 import warnings
 
 from shoal.v1 import agent_pb2 as shoal_dot_v1_dot_agent__pb2
+from shoal.v1 import command_pb2 as shoal_dot_v1_dot_command__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -46,6 +47,11 @@ class AgentSessionStub:
                 request_serializer=shoal_dot_v1_dot_agent__pb2.LogChunk.SerializeToString,
                 response_deserializer=shoal_dot_v1_dot_agent__pb2.SendLogsResponse.FromString,
                 _registered_method=True)
+        self.AttachCommand = channel.stream_stream(
+                '/shoal.v1.AgentSession/AttachCommand',
+                request_serializer=shoal_dot_v1_dot_agent__pb2.AttachedOutput.SerializeToString,
+                response_deserializer=shoal_dot_v1_dot_command__pb2.CommandInput.FromString,
+                _registered_method=True)
 
 
 class AgentSessionServicer:
@@ -69,6 +75,13 @@ class AgentSessionServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def AttachCommand(self, request_iterator, context):
+        """Opened by the agent to answer a CommandRequest.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AgentSessionServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -81,6 +94,11 @@ def add_AgentSessionServicer_to_server(servicer, server):
                     servicer.SendLogs,
                     request_deserializer=shoal_dot_v1_dot_agent__pb2.LogChunk.FromString,
                     response_serializer=shoal_dot_v1_dot_agent__pb2.SendLogsResponse.SerializeToString,
+            ),
+            'AttachCommand': grpc.stream_stream_rpc_method_handler(
+                    servicer.AttachCommand,
+                    request_deserializer=shoal_dot_v1_dot_agent__pb2.AttachedOutput.FromString,
+                    response_serializer=shoal_dot_v1_dot_command__pb2.CommandInput.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -139,6 +157,33 @@ class AgentSession:
             '/shoal.v1.AgentSession/SendLogs',
             shoal_dot_v1_dot_agent__pb2.LogChunk.SerializeToString,
             shoal_dot_v1_dot_agent__pb2.SendLogsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AttachCommand(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/shoal.v1.AgentSession/AttachCommand',
+            shoal_dot_v1_dot_agent__pb2.AttachedOutput.SerializeToString,
+            shoal_dot_v1_dot_command__pb2.CommandInput.FromString,
             options,
             channel_credentials,
             insecure,

@@ -6,6 +6,7 @@ isort:skip_file
 from collections import abc as _abc
 from grpc import aio as _aio
 from shoal.v1 import agent_pb2 as _agent_pb2
+from shoal.v1 import command_pb2 as _command_pb2
 import abc as _abc_1
 import grpc as _grpc
 import sys
@@ -42,6 +43,8 @@ class AgentSessionStub:
     """
     SendLogs: _grpc.StreamUnaryMultiCallable[_agent_pb2.LogChunk, _agent_pb2.SendLogsResponse]
     """Opened by the agent to answer a LogRequest."""
+    AttachCommand: _grpc.StreamStreamMultiCallable[_agent_pb2.AttachedOutput, _command_pb2.CommandInput]
+    """Opened by the agent to answer a CommandRequest."""
 
 @_typing.type_check_only
 class AgentSessionAsyncStub(AgentSessionStub):
@@ -57,6 +60,8 @@ class AgentSessionAsyncStub(AgentSessionStub):
     """
     SendLogs: _aio.StreamUnaryMultiCallable[_agent_pb2.LogChunk, _agent_pb2.SendLogsResponse]  # type: ignore[assignment]
     """Opened by the agent to answer a LogRequest."""
+    AttachCommand: _aio.StreamStreamMultiCallable[_agent_pb2.AttachedOutput, _command_pb2.CommandInput]  # type: ignore[assignment]
+    """Opened by the agent to answer a CommandRequest."""
 
 class AgentSessionServicer(metaclass=_abc_1.ABCMeta):
     """For agents only: the certificate names the instance, and a session speaks
@@ -81,5 +86,13 @@ class AgentSessionServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_agent_pb2.SendLogsResponse, _abc.Awaitable[_agent_pb2.SendLogsResponse]]:
         """Opened by the agent to answer a LogRequest."""
+
+    @_abc_1.abstractmethod
+    def AttachCommand(
+        self,
+        request_iterator: _MaybeAsyncIterator[_agent_pb2.AttachedOutput],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_command_pb2.CommandInput], _abc.AsyncIterator[_command_pb2.CommandInput]]:
+        """Opened by the agent to answer a CommandRequest."""
 
 def add_AgentSessionServicer_to_server(servicer: AgentSessionServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

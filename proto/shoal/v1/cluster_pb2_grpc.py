@@ -4,6 +4,7 @@ import grpc
 import warnings
 
 from shoal.v1 import cluster_pb2 as shoal_dot_v1_dot_cluster__pb2
+from shoal.v1 import command_pb2 as shoal_dot_v1_dot_command__pb2
 from shoal.v1 import container_instance_pb2 as shoal_dot_v1_dot_container__instance__pb2
 from shoal.v1 import event_pb2 as shoal_dot_v1_dot_event__pb2
 from shoal.v1 import log_pb2 as shoal_dot_v1_dot_log__pb2
@@ -203,6 +204,11 @@ class ClusterStub:
                 '/shoal.v1.Cluster/ReadLogs',
                 request_serializer=shoal_dot_v1_dot_log__pb2.ReadLogsRequest.SerializeToString,
                 response_deserializer=shoal_dot_v1_dot_log__pb2.ReadLogsResponse.FromString,
+                _registered_method=True)
+        self.ExecuteCommand = channel.stream_stream(
+                '/shoal.v1.Cluster/ExecuteCommand',
+                request_serializer=shoal_dot_v1_dot_command__pb2.ExecuteCommandRequest.SerializeToString,
+                response_deserializer=shoal_dot_v1_dot_command__pb2.ExecuteCommandResponse.FromString,
                 _registered_method=True)
         self.DescribeControlPlane = channel.unary_unary(
                 '/shoal.v1.Cluster/DescribeControlPlane',
@@ -412,6 +418,14 @@ class ClusterServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ExecuteCommand(self, request_iterator, context):
+        """Runs a command in a container of a running task. It ends with the call: who
+        goes away leaves nothing running.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def DescribeControlPlane(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -580,6 +594,11 @@ def add_ClusterServicer_to_server(servicer, server):
                     servicer.ReadLogs,
                     request_deserializer=shoal_dot_v1_dot_log__pb2.ReadLogsRequest.FromString,
                     response_serializer=shoal_dot_v1_dot_log__pb2.ReadLogsResponse.SerializeToString,
+            ),
+            'ExecuteCommand': grpc.stream_stream_rpc_method_handler(
+                    servicer.ExecuteCommand,
+                    request_deserializer=shoal_dot_v1_dot_command__pb2.ExecuteCommandRequest.FromString,
+                    response_serializer=shoal_dot_v1_dot_command__pb2.ExecuteCommandResponse.SerializeToString,
             ),
             'DescribeControlPlane': grpc.unary_unary_rpc_method_handler(
                     servicer.DescribeControlPlane,
@@ -1454,6 +1473,33 @@ class Cluster:
             '/shoal.v1.Cluster/ReadLogs',
             shoal_dot_v1_dot_log__pb2.ReadLogsRequest.SerializeToString,
             shoal_dot_v1_dot_log__pb2.ReadLogsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExecuteCommand(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/shoal.v1.Cluster/ExecuteCommand',
+            shoal_dot_v1_dot_command__pb2.ExecuteCommandRequest.SerializeToString,
+            shoal_dot_v1_dot_command__pb2.ExecuteCommandResponse.FromString,
             options,
             channel_credentials,
             insecure,

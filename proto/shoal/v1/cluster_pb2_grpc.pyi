@@ -6,6 +6,7 @@ isort:skip_file
 from collections import abc as _abc
 from grpc import aio as _aio
 from shoal.v1 import cluster_pb2 as _cluster_pb2
+from shoal.v1 import command_pb2 as _command_pb2
 from shoal.v1 import container_instance_pb2 as _container_instance_pb2
 from shoal.v1 import event_pb2 as _event_pb2
 from shoal.v1 import log_pb2 as _log_pb2
@@ -78,6 +79,10 @@ class ClusterStub:
     Watch: _grpc.UnaryStreamMultiCallable[_event_pb2.WatchRequest, _event_pb2.WatchResponse]
     ListEvents: _grpc.UnaryUnaryMultiCallable[_event_pb2.ListEventsRequest, _event_pb2.ListEventsResponse]
     ReadLogs: _grpc.UnaryStreamMultiCallable[_log_pb2.ReadLogsRequest, _log_pb2.ReadLogsResponse]
+    ExecuteCommand: _grpc.StreamStreamMultiCallable[_command_pb2.ExecuteCommandRequest, _command_pb2.ExecuteCommandResponse]
+    """Runs a command in a container of a running task. It ends with the call: who
+    goes away leaves nothing running.
+    """
     DescribeControlPlane: _grpc.UnaryUnaryMultiCallable[_cluster_pb2.DescribeControlPlaneRequest, _cluster_pb2.DescribeControlPlaneResponse]
 
 @_typing.type_check_only
@@ -123,6 +128,10 @@ class ClusterAsyncStub(ClusterStub):
     Watch: _aio.UnaryStreamMultiCallable[_event_pb2.WatchRequest, _event_pb2.WatchResponse]  # type: ignore[assignment]
     ListEvents: _aio.UnaryUnaryMultiCallable[_event_pb2.ListEventsRequest, _event_pb2.ListEventsResponse]  # type: ignore[assignment]
     ReadLogs: _aio.UnaryStreamMultiCallable[_log_pb2.ReadLogsRequest, _log_pb2.ReadLogsResponse]  # type: ignore[assignment]
+    ExecuteCommand: _aio.StreamStreamMultiCallable[_command_pb2.ExecuteCommandRequest, _command_pb2.ExecuteCommandResponse]  # type: ignore[assignment]
+    """Runs a command in a container of a running task. It ends with the call: who
+    goes away leaves nothing running.
+    """
     DescribeControlPlane: _aio.UnaryUnaryMultiCallable[_cluster_pb2.DescribeControlPlaneRequest, _cluster_pb2.DescribeControlPlaneResponse]  # type: ignore[assignment]
 
 class ClusterServicer(metaclass=_abc_1.ABCMeta):
@@ -357,6 +366,16 @@ class ClusterServicer(metaclass=_abc_1.ABCMeta):
         request: _log_pb2.ReadLogsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_log_pb2.ReadLogsResponse], _abc.AsyncIterator[_log_pb2.ReadLogsResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def ExecuteCommand(
+        self,
+        request_iterator: _MaybeAsyncIterator[_command_pb2.ExecuteCommandRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_command_pb2.ExecuteCommandResponse], _abc.AsyncIterator[_command_pb2.ExecuteCommandResponse]]:
+        """Runs a command in a container of a running task. It ends with the call: who
+        goes away leaves nothing running.
+        """
 
     @_abc_1.abstractmethod
     def DescribeControlPlane(

@@ -6,13 +6,13 @@ from sys import intern
 
 from shoal import arn
 from shoal.v1 import agent_pb2 as pb
-from shoal.v1 import log_pb2, task_pb2
+from shoal.v1 import command_pb2, log_pb2, task_pb2
 
 from shoal_scheduler.api.agent_checks import is_custom, text
 from shoal_scheduler.api.convert import definition_message, overrides_message, tag_messages
 from shoal_scheduler.api.remembered import Remembered
 from shoal_scheduler.control import inputs as i
-from shoal_scheduler.dispatch import LogsWanted
+from shoal_scheduler.dispatch import CommandWanted, LogsWanted
 from shoal_scheduler.model.definition import Definition
 from shoal_scheduler.model.task import Binding, ContainerState, Task, TaskKey
 from shoal_scheduler.state.tables import Tables
@@ -188,6 +188,19 @@ def forget_message(task_ids: Iterable[str]) -> pb.SchedulerMessage:
             assignments=[pb.Assignment(task_id=task_id, desired_status="STOPPED", forget=True) for task_id in task_ids],
         )
     )
+
+
+def command_request_message(wanted: CommandWanted) -> pb.SchedulerMessage:
+    rows, columns = wanted.size
+    start = command_pb2.ExecuteCommandStart(
+        task=wanted.task,
+        container=wanted.container,
+        command=wanted.command,
+        tty=wanted.tty,
+        interactive=wanted.interactive,
+        size=command_pb2.TerminalSize(rows=rows, columns=columns),
+    )
+    return pb.SchedulerMessage(command_request=pb.CommandRequest(request_id=wanted.request_id, start=start))
 
 
 def log_request_message(wanted: LogsWanted) -> pb.SchedulerMessage:

@@ -152,6 +152,8 @@ def _messages(open_session: _Session, news: News) -> Iterator[bytes]:
     tables = open_session.plane.tables
     for wanted in news.log_requests:
         yield convert.log_request_message(wanted).SerializeToString()
+    for command in news.command_requests:
+        yield convert.command_request_message(command).SerializeToString()
     if news.everything:
         live = [task.key for task in tables.tasks_on(open_session.instance)]
         yield from convert.assignment_messages(tables, live, full=True)

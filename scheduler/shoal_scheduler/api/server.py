@@ -13,6 +13,7 @@ from shoal.v1 import agent_pb2, cluster_pb2
 from shoal_scheduler.api import (
     agent_session,
     clusters,
+    commands,
     control_plane,
     definitions,
     explain,
@@ -59,11 +60,13 @@ CLUSTER_METHODS: Mapping[str, Handler] = {
     "Watch": watch.watch,
     "ListEvents": watch.list_all,
     "ReadLogs": logs.read,
+    "ExecuteCommand": commands.execute,
     "DescribeControlPlane": control_plane.describe,
 }
 AGENT_METHODS: Mapping[str, Handler] = {
     "Session": agent_session.session,
     "SendLogs": logs.send,
+    "AttachCommand": commands.attach,
 }
 
 CLUSTER = cluster_pb2.DESCRIPTOR.services_by_name["Cluster"]

@@ -20,7 +20,8 @@ from shoal_agent.verdict import EngineStart
 from shoal_agent.watch import Watch
 from shoal_agent.worker import Worker
 
-from tests.fakes.memory_engine import Box, MemoryEngine
+from tests.fakes.memory_box import Box
+from tests.fakes.memory_engine import MemoryEngine
 
 CLUSTER, INSTANCE = "default", "i" * 32
 PATIENCE_SECONDS = 60.0

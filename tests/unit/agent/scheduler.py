@@ -8,7 +8,7 @@ from typing import Any
 import grpc
 from shoal.awsjson import to_message
 from shoal.rpc import Credentials, Identity, peer_identity, server_credentials, server_options
-from shoal.v1 import agent_pb2, agent_pb2_grpc, log_pb2, task_definition_pb2
+from shoal.v1 import agent_pb2, agent_pb2_grpc, command_pb2, log_pb2, task_definition_pb2
 
 PATIENCE_SECONDS = 30.0
 
@@ -45,6 +45,10 @@ class FakeScheduler(agent_pb2_grpc.AgentSessionServicer):
         self.sessions: list[Heard] = []
         self.logs: dict[str, list[agent_pb2.LogChunk]] = {}
         self.logs_ended: set[str] = set()
+        self.command_inputs: Sequence[command_pb2.CommandInput] = ()
+        self.command_ends_with: Sequence[str] = ("exit_code", "error")
+        self.commands: dict[str, list[command_pb2.CommandOutput]] = {}
+        self.commands_ended: set[str] = set()
         self._changed = asyncio.Condition()
         self._server: grpc.aio.Server | None = None
         self._port = 0
@@ -73,6 +77,10 @@ class FakeScheduler(agent_pb2_grpc.AgentSessionServicer):
     async def ask_for_logs(self, request_id: str, wanted: log_pb2.ReadLogsRequest) -> None:
         request = agent_pb2.LogRequest(request_id=request_id, request=wanted)
         await self.sessions[-1].outbox.put(agent_pb2.SchedulerMessage(log_request=request))
+
+    async def ask_for_command(self, request_id: str, start: command_pb2.ExecuteCommandStart) -> None:
+        request = agent_pb2.CommandRequest(request_id=request_id, start=start)
+        await self.sessions[-1].outbox.put(agent_pb2.SchedulerMessage(command_request=request))
 
     async def hang_up(self) -> None:
         await self.sessions[-1].outbox.put(None)
@@ -151,6 +159,22 @@ class FakeScheduler(agent_pb2_grpc.AgentSessionServicer):
         self.logs_ended.add(request_id)
         await self._note()
         return agent_pb2.SendLogsResponse()
+
+    async def AttachCommand(  # noqa: N802
+        self, request_iterator: Any, context: Any
+    ) -> AsyncIterator[command_pb2.CommandInput]:
+        """Plays the caller's inputs, then hears the outputs to the end."""
+        outputs = aiter(request_iterator)
+        request_id = (await anext(outputs)).request_id
+        for message in self.command_inputs:
+            yield message
+        async for message in outputs:
+            self.commands.setdefault(request_id, []).append(message.output)
+            await self._note()
+            if message.output.WhichOneof("kind") in self.command_ends_with:
+                break
+        self.commands_ended.add(request_id)
+        await self._note()
 
     async def _note(self) -> None:
         async with self._changed:

@@ -169,7 +169,6 @@ def test_what_does_nothing_is_named() -> None:
     }
     assert [warning.field for warning in run_task_warnings(document)] == [
         "networkConfiguration",
-        "enableExecuteCommand",
         "launchType",
         "overrides.executionRoleArn",
     ]

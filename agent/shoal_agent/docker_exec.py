@@ -1,0 +1,169 @@
+"""A command that the Docker Engine executes: its streams, its terminal, its end.
+
+The engine ends no command when its streams are closed, and its API has no call to signal one. So signals are sent to
+the processes themselves: by this host's kernel, or, where this user may not, by `kill` in the container. An engine on
+another host shows no processes here; there, a command that ignores the end of its input goes on.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import aiohttp
+from aiodocker.exceptions import DockerError
+from aiodocker.stream import Message, Stream
+
+from shoal_agent import sessions
+from shoal_agent.engine import CannotExecute, Command, EngineError, EngineUnavailable, Piece
+
+log = logging.getLogger(__name__)
+
+QUIET_SECONDS = 1.0
+STARTED_SECONDS = 30.0
+ENDED_SECONDS = 10.0
+
+# Between being asked to end and being killed.
+GRACE_SECONDS = 3.0
+LOOK_EVERY_SECONDS = 0.05
+
+# How it says that there is no such program.
+_MISSING = (b"executable file not found", b"no such file or directory")
+
+_STREAMS = {1: "stdout", 2: "stderr"}
+
+Ask = Callable[..., Awaitable[Any]]
+
+
+def body_of(command: Command) -> dict[str, Any]:
+    """As the Docker Engine API has it. An engine older than API 1.42 learns the size only once the command runs."""
+    rows, columns = command.size
+    return {
+        "Cmd": list(command.arguments),
+        "Tty": command.tty,
+        "AttachStdin": command.interactive,
+        "AttachStdout": True,
+        "AttachStderr": True,
+        **({"ConsoleSize": [rows, columns]} if command.tty and rows and columns else {}),
+    }
+
+
+class DockerExecution:
+    """`ask(path, method="GET", params=None, body=None)` is the engine's API, its answers read as JSON."""
+
+    def __init__(self, ask: Ask, exec_id: str, container: str, stream: Stream, tty: bool) -> None:
+        self._ask = ask
+        self._id = exec_id
+        self._container = container
+        self._stream = stream
+        self._tty = tty
+        self._pid = 0
+        self._is_over = False
+        self._is_missing = False
+        self._input_ended = self._is_writing = False
+
+    async def begin(self, size: tuple[int, int]) -> None:
+        """Opens the streams, which starts the command, and waits until it runs or could not be started."""
+        try:
+            await self._stream._init()
+        except DockerError as error:
+            raise CannotExecute(error.message) from None
+        except (aiohttp.ClientError, ConnectionError) as error:
+            raise EngineUnavailable(f"the connection to the engine broke: {error}") from None
+        seen = await self._until(lambda seen: seen["Pid"] or not seen["Running"], STARTED_SECONDS)
+        self._pid = seen["Pid"] or 0
+        if self._tty and all(size) and seen["Running"]:
+            await self.resize(*size)
+
+    async def read(self) -> Piece | None:
+        message = await self._message()
+        if message is None:
+            return None
+        if not self._pid:
+            # Why it could not be started, the engine says as if the command had written it.
+            self._is_missing = self._is_missing or any(words in message.data for words in _MISSING)
+            return Piece("stderr", message.data)
+        return Piece(_STREAMS.get(message.stream, "stdout"), message.data)
+
+    async def _message(self) -> Message | None:
+        """While input waits for a command that has ended, the engine does not end its output: it has to be asked."""
+        while True:
+            try:
+                async with asyncio.timeout(QUIET_SECONDS):
+                    return await self._stream.read_out()
+            except TimeoutError:
+                if self._is_writing and not (await self._ask(f"exec/{self._id}/json"))["Running"]:
+                    return None
+            except (aiohttp.ClientError, ConnectionError) as error:
+                raise EngineUnavailable(f"the connection to the engine broke: {error}") from None
+
+    async def write(self, data: bytes) -> None:
+        if self._input_ended:
+            return
+        self._is_writing = True
+        try:
+            await self._stream.write_in(data)
+        except (aiohttp.ClientError, ConnectionError, AssertionError):  # the stream has none left
+            self._input_ended = True
+        finally:
+            self._is_writing = False
+
+    async def end_input(self) -> None:
+        """aiodocker closes both directions only."""
+        if self._input_ended:
+            return
+        self._input_ended = True
+        connection = self._stream._resp.connection if self._stream._resp is not None else None
+        if connection is not None and connection.transport is not None and connection.transport.can_write_eof():
+            connection.transport.write_eof()
+
+    async def resize(self, rows: int, columns: int) -> None:
+        await self._ask(f"exec/{self._id}/resize", "POST", {"h": str(rows), "w": str(columns)})
+
+    async def signal(self, name: str) -> None:
+        session = sessions.members(self._pid, self._container) if self._pid else []
+        await self._send(sessions.in_foreground(session, self._pid), name)
+
+    async def exit_code(self) -> int:
+        seen = await self._until(lambda seen: not seen["Running"], ENDED_SECONDS)
+        self._is_over = True
+        # Engines differ in the code for a program that is not there.
+        return 127 if self._is_missing else int(seen["ExitCode"])
+
+    async def end(self) -> None:
+        await self._stream.close()
+        if self._is_over or not self._pid:
+            return
+        await self._send(self._session(), "SIGHUP" if self._tty else "SIGTERM")
+        try:
+            async with asyncio.timeout(GRACE_SECONDS):
+                while self._session():  # noqa: ASYNC110 - the kernel tells nobody but a parent
+                    await asyncio.sleep(LOOK_EVERY_SECONDS)
+        except TimeoutError:
+            await self._send(self._session(), "SIGKILL")
+
+    def _session(self) -> list[sessions.Process]:
+        return sessions.members(self._pid, self._container)
+
+    async def _send(self, processes: list[sessions.Process], name: str) -> None:
+        try:
+            sessions.send(processes, name)
+        except PermissionError:
+            await self._send_inside(processes, name)
+
+    async def _send_inside(self, processes: list[sessions.Process], name: str) -> None:
+        """By the container's own shell, if it has one."""
+        numbers = [str(pid) for each in processes if (pid := sessions.inner_pid(each.pid)) is not None]
+        script = ["sh", "-c", 'kill -s "$0" "$@"', name.removeprefix("SIG"), *numbers]
+        made = await self._ask(f"containers/{self._container}/exec", "POST", None, {"Cmd": script, "User": "0"})
+        await self._ask(f"exec/{made['Id']}/start", "POST", None, {"Detach": True})
+
+    async def _until(self, true: Callable[[Any], Any], seconds: float) -> Any:
+        """What the engine says of the command, once it is so."""
+        try:
+            async with asyncio.timeout(seconds):
+                while not true(seen := await self._ask(f"exec/{self._id}/json")):  # noqa: ASYNC110 - the API has no wait
+                    await asyncio.sleep(LOOK_EVERY_SECONDS)
+        except TimeoutError:
+            raise EngineError("the engine does not say what became of the command") from None
+        return seen
