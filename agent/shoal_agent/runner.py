@@ -17,7 +17,7 @@ from shoal_agent.engine import EngineError, EngineTimeout, EngineUnavailable
 from shoal_agent.journal import JournalFault
 from shoal_agent.pause import either
 from shoal_agent.plan import plans
-from shoal_agent.task import Assignment, Report, Seen, Task, View
+from shoal_agent.task import Assignment, ContainerPlan, Report, Seen, Task, View
 from shoal_agent.verdict import report_of
 
 log = logging.getLogger(__name__)
@@ -94,6 +94,12 @@ class Lane:
         case.changed.set()
         if wanted.forget:
             self.forget()
+
+    def learn(self, containers: tuple[ContainerPlan, ...]) -> None:
+        """From labels, what a damaged journal did not tell."""
+        if not self.task.containers:
+            self._case.task = replace(self.task, containers=containers)
+            self._case.changed.set()
 
     def forget(self) -> None:
         self._case.task = replace(self._case.task, forget=True)

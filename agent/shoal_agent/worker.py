@@ -86,6 +86,7 @@ class Worker:
             present.add((tag.task_id, tag.container))
             epoch = max(epoch, tag.epoch)
             lane = self._lanes.get(tag.task_id) or self._adopt(tag)
+            lane.learn(tag.containers)
             if not _agrees(lane.seen(tag.container), entry):
                 lane.doubt(tag.container)
         for task_id, lane in self._lanes.items():

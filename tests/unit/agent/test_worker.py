@@ -163,6 +163,19 @@ async def test_a_stop_does_not_wait_for_a_pull(rig: Rig) -> None:
     assert (await rig.report("t1", "STOPPED")).stop_code == "UserInitiated"
 
 
+async def test_a_journal_that_lost_the_containers_of_a_task_learns_them_from_labels(rig: Rig) -> None:
+    rig.assign(assignment("t1"))
+    await rig.report("t1", "RUNNING")
+    await rig.crash()
+    journal = rig.folder / "journal"
+    lines = journal.read_bytes().splitlines(keepends=True)
+    journal.write_bytes(b"".join(line for line in lines if b'"kind":"task"' not in line))
+    assert len(lines) > 1 and b"launched" in journal.read_bytes()
+    await rig.start()
+    assert {report.task_id: report.last_status for report in rig.worker.inventory()} == {"t1": "RUNNING"}
+    assert rig.box("t1").starts == 1
+
+
 async def test_a_restarted_agent_adopts(rig: Rig) -> None:
     ids = [f"t{number}" for number in range(20)]
     rig.assign(*map(assignment, ids))
