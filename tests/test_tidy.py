@@ -27,7 +27,9 @@ PURE = (
     "agent/shoal_agent/image_cleanup.py",
     "agent/shoal_agent/machine.py",
     "agent/shoal_agent/metadata_documents.py",
+    "agent/shoal_agent/pause_image.py",
     "agent/shoal_agent/registry_credentials.py",
+    "agent/shoal_agent/sandbox.py",
     "agent/shoal_agent/specification.py",
 )
 IMPURE_MODULES = frozenset({"asyncio", "logging", "os", "secrets", "socket", "subprocess", "threading", "time", "uuid"})

@@ -84,6 +84,7 @@ def inspected(answer: Answer) -> Inspected:
         tty=bool(config.get("Tty")),
         stop_timeout_seconds=config.get("StopTimeout"),
         health_status=_HEALTH.get((state.get("Health") or {}).get("Status", "none")) if status == "running" else None,
+        ipv4_address=_address(answer.get("NetworkSettings") or {}),
         created_at=milliseconds(answer.get("Created")),
         image=config.get("Image") or "",
         image_id=answer.get("Image") or "",
@@ -104,6 +105,12 @@ def _networks(attached: Mapping[str, Any]) -> tuple[Attached, ...]:
         )
         for name, entry in sorted(attached.items())
     )
+
+
+def _address(settings: Answer) -> str | None:
+    """In the first network that gave one; a container that does not run has none."""
+    networks = settings.get("Networks") or {}
+    return next((network["IPAddress"] for network in networks.values() if network.get("IPAddress")), None)
 
 
 def _ports(bindings: Mapping[str, Any]) -> tuple[Port, ...]:
@@ -135,6 +142,8 @@ def facts(answer: Answer, bridge: Answer | None) -> EngineFacts:
         set_up_at=milliseconds(bridge.get("Created")) if bridge else None,
         bridge_address=_bridge_address(bridge) if bridge else None,
         data_root=answer.get("DockerRootDir") or "",
+        cgroup_driver=answer.get("CgroupDriver") or "",
+        cgroup_version=answer.get("CgroupVersion") or "",
     )
 
 

@@ -2,17 +2,20 @@
 
 import asyncio
 import time
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from shoal_agent import labels
+from shoal_agent.cgroup import Cgroups
 from shoal_agent.configuration import Configuration
 from shoal_agent.engine import Engine
 from shoal_agent.environment import Endpoint
 from shoal_agent.journal import Journal
 from shoal_agent.labels import Owner
 from shoal_agent.reporter import Reporter
+from shoal_agent.sandbox import PAUSE, joined, own_ports
 from shoal_agent.slots import Pulls, Slots
 from shoal_agent.specification import Specification, specification
 from shoal_agent.task import ABSENT, Assignment, Report, Seen, Span, Task, View
@@ -23,9 +26,9 @@ TRACE_SPANS_MAX = 32
 
 @dataclass(slots=True)
 class Surroundings:
-    """What all lanes share. `owner`, `engine_start` and `endpoint` change while the agent lives; `engine_trouble` is
-    set by whoever finds the engine silent, `pulled_before` are the images that earlier tasks had
-    pulled; `endpoint_changed` is set by whoever learns another address of the endpoint."""
+    """What all lanes share. `owner`, `engine_start`, `cgroups` and `endpoint` change while the agent lives;
+    `pulled_before` are the images that earlier tasks had pulled; `engine_trouble` is set by whoever finds the engine
+    silent, `endpoint_changed` by whoever learns another address of the endpoint."""
 
     engine: Engine
     journal: Journal
@@ -37,6 +40,7 @@ class Surroundings:
     pulls: Pulls
     engine_trouble: asyncio.Event
     engine_start: EngineStart
+    cgroups: Cgroups
     pulled_before: Collection[str] = ()
     endpoint: Endpoint | None = None
     endpoint_changed: asyncio.Event = field(default_factory=asyncio.Event)
@@ -81,6 +85,18 @@ class Case:
             if found.ports.open:
                 self.view = replace(self.view, ports_open=self.view.ports_open | {name})
         return found
+
+    def body(self, name: str, cgroup: str | None) -> Mapping[str, Any]:
+        """What a container is made from, with what it shares with others of its task. Raises Refused."""
+        body, pause = self.specification(name).body, self.view.of(PAUSE)
+        if cgroup is not None:
+            body = {**body, "HostConfig": body["HostConfig"] | {"CgroupParent": cgroup}}
+        if name == PAUSE or pause is None or pause.runtime_id is None:
+            return body
+        definition = (self.wanted.definition if self.wanted is not None else None) or {}
+        # The engine lists no ports for a container on another's network: its label does.
+        ports = labels.listed_ports(own_ports(definition, name, pause.ports or ()))
+        return joined(body, definition, pause.runtime_id) | {"Labels": body["Labels"] | {labels.PORTS: ports}}
 
     def see(self, name: str, seen: Seen) -> None:
         self.view = replace(self.view, seen={**self.view.seen, name: seen})

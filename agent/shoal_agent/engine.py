@@ -134,6 +134,7 @@ class Inspected:
     tty: bool = False
     stop_timeout_seconds: int | None = None
     health_status: str | None = None
+    ipv4_address: str | None = None
     created_at: int | None = None
     image: str = ""
     image_id: str = ""
@@ -144,8 +145,9 @@ class Inspected:
 @dataclass(frozen=True, slots=True)
 class EngineFacts:
     """`set_up_at` (milliseconds) is when the engine that answers was ready with what it found at its start, if it
-    tells: whatever ended later ended under its eyes. `bridge_address` is the host's on the default network,
-    `data_root` the folder on the engine's host where images and containers lie."""
+    tells: whatever ended later ended under its eyes. `cgroup_driver` is cgroupfs, systemd or none, `cgroup_version`
+    1 or 2; empty if it does not tell. `bridge_address` is the host's on the default network, `data_root` the folder on
+    the engine's host where images and containers lie."""
 
     version: str
     operating_system: str
@@ -155,6 +157,8 @@ class EngineFacts:
     set_up_at: int | None = None
     bridge_address: str | None = None
     data_root: str = ""
+    cgroup_driver: str = ""
+    cgroup_version: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +185,13 @@ Progress = Callable[[str, int, int], None]
 
 
 class Engine(Protocol):
-    """Every call has a deadline of its own and raises an EngineError. Containers go by id or by name."""
+    """Every call has a deadline of its own and raises an EngineError. Containers go by id or by name.
+
+    `local` is true if the engine is known to run on this host.
+    """
+
+    @property
+    def local(self) -> bool: ...
 
     async def ping(self) -> None: ...
 
@@ -223,6 +233,9 @@ class Engine(Protocol):
 
     async def pull(self, image: str, *, auth: str | None = None, progress: Progress | None = None) -> None:
         """`auth`: the X-Registry-Auth header. Raises CannotPull, EngineTimeout also if nothing moves for too long."""
+
+    async def import_image(self, image: str, archive: bytes) -> None:
+        """Makes an image of a file system in a tar."""
 
     def events(self, labels: Mapping[str, str], since: float) -> AsyncIterator[Event]:
         """Ends of containers (die, destroy) and changes of their health (health_status) from `since` (seconds) on,

@@ -1,11 +1,15 @@
 """How much of a kind the engine is asked to do at once: starts, and pulls of the same image only once."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from shoal_agent.engine import Engine
+from shoal_agent import pause_image
+from shoal_agent.engine import CannotPull, Engine
 from shoal_agent.pulling import Puller
+
+log = logging.getLogger(__name__)
 
 # A call that takes longer than this is stuck rather than at work: it gives its place to somebody else's.
 PATIENCE_SECONDS = 30.0
@@ -57,12 +61,26 @@ class Pulls:
         return "pulling image" if percent is None else f"pulling image: {percent} %"
 
     async def _pull(self, image: str) -> None:
+        if image == pause_image.IMAGE:
+            await self._make_pause_image()
+            return
         async with self._slots.one():
             self._at_work.add(image)
             try:
                 await (self._puller or self._engine).pull(image)
             finally:
                 self._at_work.discard(image)
+
+    async def _make_pause_image(self) -> None:
+        """No registry has it."""
+        architecture = (await self._engine.facts()).architecture
+        try:
+            archive = pause_image.archive(architecture)
+        except KeyError:
+            wrong = f"none for {architecture}; networkMode awsvpc, pidMode task and ipcMode task need it"
+            raise CannotPull(wrong) from None
+        await self._engine.import_image(pause_image.IMAGE, archive)
+        log.info("made image=%s architecture=%s", pause_image.IMAGE, architecture)
 
     async def close(self) -> None:
         for pull in list(self._under_way.values()):

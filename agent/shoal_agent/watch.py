@@ -9,8 +9,9 @@ import logging
 import time
 from dataclasses import replace
 
+from shoal_agent import cgroup
 from shoal_agent.case import Surroundings
-from shoal_agent.engine import EngineError, EngineTimeout, EngineUnavailable
+from shoal_agent.engine import EngineError, EngineFacts, EngineTimeout, EngineUnavailable
 from shoal_agent.pause import either
 from shoal_agent.verdict import EngineStart
 from shoal_agent.worker import Worker
@@ -101,6 +102,7 @@ class Watch:
         facts = await self._around.engine.facts()
         self._version = facts.version
         self._learn_bridge(facts.bridge_address)
+        self._learn_cgroups(facts)
         made_at, ready_at = facts.set_up_at, facts.set_up_at
         ended: frozenset[str] = frozenset()
         if made_at is not None:
@@ -120,6 +122,12 @@ class Watch:
         if endpoint is not None and endpoint.bridge_address != address:
             self._around.endpoint = replace(endpoint, bridge_address=address)
             self._around.endpoint_changed.set()
+
+    def _learn_cgroups(self, facts: EngineFacts) -> None:
+        before, around = self._around.cgroups, self._around
+        around.cgroups = cgroup.found(facts, around.owner.instance, around.engine.local)
+        if around.cgroups.reason and around.cgroups.reason != before.reason:
+            log.warning("task limits hold for each container alone reason=%s", around.cgroups.reason)
 
     def _note_slow(self, slow: bool) -> None:
         """An engine that lists nothing gets no new work; what it does for single containers goes on."""
