@@ -27,8 +27,8 @@ PURE = (
     "agent/shoal_agent/image_cleanup.py",
     "agent/shoal_agent/machine.py",
     "agent/shoal_agent/metadata_documents.py",
-    "agent/shoal_agent/registry_credentials.py",
     "agent/shoal_agent/pause_image.py",
+    "agent/shoal_agent/registry_credentials.py",
     "agent/shoal_agent/sandbox.py",
     "agent/shoal_agent/specification.py",
 )

@@ -14,6 +14,7 @@ Rules.
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+from shoal_agent import pause_image
 from shoal_agent.configuration import Configuration
 from shoal_agent.engine import Image
 from shoal_agent.image_records import ImageRecord
@@ -22,7 +23,7 @@ from shoal_agent.pull_behavior import PREFER_CACHED
 # What was pulled a moment ago is wanted by somebody, whatever the disk says.
 GRACE_MILLIS = 60_000
 DEAD_TASKS_PER_PASS = 10
-OWN_REPOSITORY = "shoal/pause"
+OWN_REPOSITORY = pause_image.IMAGE.partition(":")[0]
 
 
 @dataclass(frozen=True, slots=True)

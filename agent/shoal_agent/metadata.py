@@ -229,8 +229,8 @@ _ABOUT: Mapping[str, _About] = {
 
 
 def _visible(lane: Lane) -> list[str]:
-    """Containers of the user's: those that the agent adds begin as in the ECS agent."""
-    return [plan.name for plan in lane.task.containers if not plan.name.startswith("~internal~")]
+    """Containers of the user's, and none that the agent adds."""
+    return [plan.name for plan in lane.task.containers if not plan.internal]
 
 
 class _Door(asyncio.Protocol):

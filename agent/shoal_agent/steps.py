@@ -212,8 +212,8 @@ async def _resolved(case: Case, wanted: Specification) -> tuple[str, str | None]
 
 
 def _pulls_first(case: Case, name: str, image: str) -> bool:
-    """The agent's own containers, with names as in the ECS agent, are of images that no registry has."""
-    if name in case.view.pulled or name.startswith("~internal~"):
+    """No registry has the image of the sandbox."""
+    if name in case.view.pulled or name == PAUSE:
         return False
     return pulls_first(case.around.rules.image_pull_behavior, image, case.around.pulled_before)
 

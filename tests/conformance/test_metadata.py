@@ -166,6 +166,19 @@ async def test_on_the_hosts_network(host: Host) -> None:
     assert "404" in await host.ask(task_id, "", theirs.replace(theirs.split(":")[1], "//127.0.0.1"))
 
 
+async def test_a_task_with_a_network_of_its_own(host: Host) -> None:
+    container = {"image": BUSYBOX, "memory": 16, "command": COMMAND, "stopTimeout": 1}
+    both = [{"name": name, **container} for name in ("web", "side")]
+    task_id, other = await host.run(networkMode="awsvpc", containerDefinitions=both), await host.run()
+    told = await host.ask(task_id, "/task", container="side")
+    assert [it["Name"] for it in told["Containers"]] == ["web", "side"]
+    ((web,), (side,)) = (it["Networks"] for it in told["Containers"])
+    assert web == side and web["NetworkMode"] == "awsvpc"
+    own = await asyncio.to_thread(host.engine.docker, "exec", f"{CLUSTER}.{task_id}.web", "ifconfig", "eth0")
+    assert web["IPv4Addresses"][0] in own and web["MACAddress"].upper() in own
+    assert "404" in await host.ask(other, "", await host.uri(task_id))
+
+
 async def test_without_a_network_there_is_no_address(host: Host) -> None:
     task_id = await host.run(networkMode="none")
     assert await host.uri(task_id) == ""
