@@ -22,6 +22,7 @@ ENGINE_WENT_AWAY = (
     "The container engine went away and the container ended with it or as it came back; its exit code is unknown"
 )
 CONTAINER_MISSING = "The container is missing: something else than this agent removed it; its exit code is unknown"
+SHARED_ENDED = "The container that holds the task's network and namespaces ended"
 FORGOTTEN = "The task was being stopped when the agent lost its record of why"
 
 # SIGKILL, SIGTERM, and the engine's word for "I do not know": says that something ended it, not what it answered.
@@ -59,8 +60,9 @@ def ending(task: Task, view: View) -> Ending | None:
         return task.ending
     if task.desired_status == "STOPPED":
         return Ending(task.stop_code, task.stopped_reason)
-    for plan in task.containers:
-        why = _ending_by(task, plan, view.of(plan.name)) if plan.essential else None
+    # Its own containers last: what ends because the agent then stops them has ended before them.
+    for plan in sorted(task.containers, key=lambda it: it.internal):
+        why = _ending_by(task, plan, view.of(plan.name)) if plan.essential or plan.internal else None
         if why is not None:
             return why
     for plan in task.containers:
@@ -74,7 +76,7 @@ def ending(task: Task, view: View) -> Ending | None:
 
 
 def _ending_by(task: Task, plan: ContainerPlan, seen: Seen | None) -> Ending | None:
-    """What became of an essential container that takes the task with it."""
+    """What became of a container that takes the task with it: an essential one, or one of the agent's own."""
     if plan.name in task.failures:
         code = "EssentialContainerExited" if plan.name in task.restarts else "TaskFailedToStart"
         return Ending(code, task.failures[plan.name])
@@ -84,6 +86,8 @@ def _ending_by(task: Task, plan: ContainerPlan, seen: Seen | None) -> Ending | N
         return None
     if seen.with_engine:
         return Ending("InfrastructureHealth", ENGINE_WENT_AWAY)
+    if plan.internal:
+        return Ending("InfrastructureHealth", SHARED_ENDED)
     return Ending("EssentialContainerExited", OUT_OF_MEMORY if seen.oom_killed else ESSENTIAL_EXITED)
 
 
