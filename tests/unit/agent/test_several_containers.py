@@ -181,3 +181,15 @@ async def test_a_lost_journal_does_not_change_the_order_of_the_end(rig: Rig) -> 
     rig.assign(full=True)
     await rig.until(lambda: all(box.state == "exited" for box in rig.engine.boxes.values()))
     assert order(rig, "stop") == ["web", "app", "db"]
+
+
+async def test_a_task_that_was_told_as_running_is_never_told_as_pending(rig: Rig) -> None:
+    """Not while a container that was started again has no ports yet."""
+    policy = {"enabled": True, "restartAttemptPeriod": 60}
+    rig.assign(task(container("web", restartPolicy=policy, portMappings=[{"containerPort": 80}])))
+    first = await rig.report("t1", "RUNNING")
+    rig.box("t1").started_at = (rig.box("t1").started_at or 0) - 60_000
+    rig.engine.end(rig.name("t1"), 1)
+    await told(rig, 0, "restart_count", 1)
+    await rig.until(lambda: rig.reports[-1].containers[0].ports not in ((), first.containers[0].ports))
+    assert {report.last_status for report in rig.reports} == {"RUNNING"}
