@@ -152,6 +152,7 @@ class Lane:
             case machine.Finish(outcome):
                 await steps.finish(case, outcome)
             case machine.Forget():
+                await steps.forget(case)
                 self.over = await self._append(record.forgotten(case.task.id))
 
     def _begin(self, action: machine.OfContainer) -> None:

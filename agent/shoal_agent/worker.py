@@ -33,6 +33,10 @@ class Worker:
     def lane(self, task_id: str) -> Lane | None:
         return self._lanes.get(task_id)
 
+    @property
+    def task_ids(self) -> frozenset[str]:
+        return frozenset(self._lanes)
+
     def __len__(self) -> int:
         return len(self._lanes)
 

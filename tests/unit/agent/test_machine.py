@@ -125,6 +125,12 @@ LIMITED = waiting(HEALTHY, start_timeout_seconds=5)
         # the agent's own containers are the first to start and the last to stop
         (SANDBOXED, View(), [Create("~pause")]),
         (SANDBOXED, view(**{"~pause": seen(RUNNING)}), [Create("web")]),
+        # and what the engine chose for them is known before the others are made
+        (
+            SANDBOXED,
+            replace(view(**{"~pause": seen(RUNNING)}), ports_open=frozenset({"~pause"})),
+            [Inspect("~pause")],
+        ),
         (stopped(SANDBOXED), view(**{"~pause": seen(RUNNING), "web": seen(RUNNING)}), [Stop("web")]),
         (stopped(SANDBOXED), view(**{"~pause": seen(RUNNING), "web": seen(EXITED)}), [Stop("~pause")]),
         # once more, if the restart policy says so
@@ -298,6 +304,32 @@ def test_the_agents_own_containers_are_never_told_of() -> None:
     (finish,) = next_actions(only, View(), NOW, KEEP)
     assert isinstance(finish, Finish) and finish.outcome.stop_code == "TaskFailedToStart"
     assert finish.outcome.stopped_reason == "ResourceInitializationError: no"
+
+
+@pytest.mark.parametrize(
+    ("pause", "reason"),
+    [
+        (seen(EXITED, exit_code=137), "The container that holds the task's network and namespaces ended"),
+        (seen(EXITED, with_engine=True), "The container engine went away"),
+        (seen(ABSENT), "The container is missing"),
+    ],
+)
+def test_a_task_ends_with_the_container_that_holds_what_it_shares(pause: Seen, reason: str) -> None:
+    begun = replace(SANDBOXED, launched=frozenset({"~pause", "web"}))
+    (action,) = next_actions(begun, view(**{"~pause": pause, "web": seen(RUNNING)}), NOW, KEEP)
+    assert isinstance(action, End) and action.why.stop_code == "InfrastructureHealth"
+    assert action.why.reason is not None and action.why.reason.startswith(reason)
+
+
+def test_only_what_ended_by_itself_was_killed_for_its_memory() -> None:
+    """An engine says it of all containers below the limit that was reached."""
+    dead = {"exit_code": 137, "oom_killed": True}
+    both = replace(view(web=seen(EXITED, **dead), side=seen(EXITED, **dead)), stop_sent=frozenset({"side"}))
+    task = replace(TWO, launched=frozenset({"web", "side"}), ending=EXIT)
+    (finish,) = next_actions(task, both, NOW, KEEP)
+    assert isinstance(finish, Finish)
+    reasons = {it.name: (it.reason or "").partition(":")[0] for it in finish.outcome.containers}
+    assert reasons == {"web": "OutOfMemoryError", "side": ""}
 
 
 @pytest.mark.parametrize(
