@@ -8,6 +8,7 @@ again when the engine answers.
 import asyncio
 import logging
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -19,7 +20,7 @@ from shoal_agent.engine import EngineError, EngineTimeout, EngineUnavailable
 from shoal_agent.journal import JournalFault
 from shoal_agent.pause import either
 from shoal_agent.plan import plans
-from shoal_agent.task import Assignment, Report, Seen, Task, View
+from shoal_agent.task import Assignment, ContainerPlan, Report, Seen, Task, View
 from shoal_agent.verdict import report_of
 
 log = logging.getLogger(__name__)
@@ -86,6 +87,14 @@ class Lane:
         case.changed.set()
         if wanted.forget:
             self.forget()
+
+    def learn(self, containers: Iterable[ContainerPlan]) -> None:
+        """Of containers that neither the scheduler nor the journal has named: a line of it may be lost."""
+        task = self._case.task
+        known = {plan.name for plan in task.containers}
+        new = tuple(plan for plan in containers if plan.name not in known)
+        if new:
+            self._case.task = replace(task, containers=(*task.containers, *new))
 
     def forget(self) -> None:
         self._case.task = replace(self._case.task, forget=True)
