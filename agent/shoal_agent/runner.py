@@ -8,6 +8,7 @@ again when the engine answers.
 import asyncio
 import logging
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -97,10 +98,13 @@ class Lane:
         if wanted.forget:
             self.forget()
 
-    def learn(self, containers: tuple[ContainerPlan, ...]) -> None:
-        """From labels, what a damaged journal did not tell."""
-        if not self.task.containers:
-            self._case.task = replace(self.task, containers=containers)
+    def learn(self, containers: Iterable[ContainerPlan]) -> None:
+        """Of containers that neither the scheduler nor the journal has named: a line of it may be lost."""
+        task = self._case.task
+        known = {plan.name for plan in task.containers}
+        new = tuple(plan for plan in containers if plan.name not in known)
+        if new:
+            self._case.task = replace(task, containers=(*task.containers, *new))
             self._case.changed.set()
 
     def forget(self) -> None:
