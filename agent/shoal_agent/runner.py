@@ -95,6 +95,7 @@ class Lane:
         new = tuple(plan for plan in containers if plan.name not in known)
         if new:
             self._case.task = replace(task, containers=(*task.containers, *new))
+            self._case.changed.set()
 
     def forget(self) -> None:
         self._case.task = replace(self._case.task, forget=True)
