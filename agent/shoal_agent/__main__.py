@@ -118,6 +118,7 @@ async def _work(watch: Watch, worker: Worker, session: Session) -> None:
         # What was imported lives as long as the process: not to be walked through by every collection.
         gc.collect()
         gc.freeze()
+        group.create_task(session.end_left_commands())
         group.create_task(session.run())
 
 
