@@ -140,6 +140,7 @@ async def _work(
         # What was imported lives as long as the process: not to be walked through by every collection.
         gc.collect()
         gc.freeze()
+        group.create_task(session.end_left_commands())
         group.create_task(session.run())
 
 

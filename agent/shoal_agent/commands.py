@@ -57,6 +57,16 @@ class Commands:
             self._open -= 1
             call.cancel()
 
+    async def end_left(self) -> None:
+        """What an agent of this instance executed that was killed: nobody is there to whom it would speak. Needs the
+        engine up."""
+        try:
+            for found in await self._around.engine.containers(self._around.owner.labels):
+                if found.state == "running":
+                    await self._around.engine.end_executions(found.container_id)
+        except EngineError as error:
+            log.warning("commands may be left running reason=%s", error.message)
+
     async def close(self) -> None:
         await asyncio.gather(*self._endings)
 

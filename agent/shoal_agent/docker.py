@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager, suppress
 from typing import Any
+from weakref import WeakValueDictionary
 
 import aiodocker
 import aiodocker.execs
@@ -16,7 +17,7 @@ import aiohttp
 from aiodocker.exceptions import DockerError
 
 from shoal_agent import answers, image_reference
-from shoal_agent.docker_exec import DockerExecution, body_of
+from shoal_agent.docker_exec import DockerExecution, body_of, end_left
 from shoal_agent.engine import (
     CannotCreate,
     CannotExecute,
@@ -71,6 +72,7 @@ class DockerEngine:
         # With a connector of ours aiodocker takes the address only for the host's name in its requests.
         url = "unix://localhost" if unix else address.replace("tcp://", "http://", 1)
         self._docker = aiodocker.Docker(url=url, connector=connector, timeout=_patience(LOOK_SECONDS))
+        self._executions: WeakValueDictionary[str, DockerExecution] = WeakValueDictionary()
 
     async def close(self) -> None:
         await self._docker.close()
@@ -225,20 +227,26 @@ class DockerEngine:
     async def execute(self, container: str, command: Command) -> DockerExecution:
         body = body_of(command)
         container_id = (await self.inspect(container)).container_id
-        made = await self._json(f"containers/{container_id}/exec", LOOK_SECONDS, "POST", None, body, _EXECUTING)
-
-        async def ask(path: str, method: str = "GET", params: Mapping[str, str] | None = None, body: Any = None) -> Any:
-            async with self._answer(path, LOOK_SECONDS, method, params, body, _EXECUTING) as response:
-                return json.loads(await response.read() or "null")
-
-        stream = aiodocker.execs.Exec(self._docker, made["Id"], tty=command.tty).start()
-        execution = DockerExecution(ask, made["Id"], container_id, stream, command.tty)
+        exec_id = (await self._execute(f"containers/{container_id}/exec", "POST", None, body))["Id"]
+        stream = aiodocker.execs.Exec(self._docker, exec_id, tty=command.tty).start()
+        execution = DockerExecution(self._execute, exec_id, container_id, stream, command.tty)
+        self._executions[exec_id] = execution
         try:
             await execution.begin(command.size)
         except BaseException:
             await execution.end()
             raise
         return execution
+
+    async def end_executions(self, container: str) -> None:
+        await end_left(self._execute, container, set(self._executions))
+
+    async def _execute(
+        self, path: str, method: str = "GET", params: Mapping[str, str] | None = None, body: Any = None
+    ) -> Any:
+        """One call of many that a command takes; None for an answer that says nothing."""
+        async with self._answer(path, LOOK_SECONDS, method, params, body, _EXECUTING) as response:
+            return json.loads(await response.read() or "null")
 
     async def _do(
         self,

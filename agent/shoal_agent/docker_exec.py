@@ -6,8 +6,9 @@ another host shows no processes here; there, a command that ignores the end of i
 """
 
 import asyncio
+import base64
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from typing import Any
 
 import aiohttp
@@ -30,6 +31,11 @@ LOOK_EVERY_SECONDS = 0.05
 # How it says that there is no such program.
 _MISSING = (b"executable file not found", b"no such file or directory")
 
+# The engine's own keys, Ctrl-P Ctrl-Q, would leave the command behind; nobody types these. They also tell our commands
+# from others' and from health checks: an inspection shows them, in base64.
+DETACH_KEYS = "ctrl-^,s,h,o,a,l,ctrl-^"
+_DETACH_BYTES = b"\x1eshoal\x1e"
+
 _STREAMS = {1: "stdout", 2: "stderr"}
 
 Ask = Callable[..., Awaitable[Any]]
@@ -44,6 +50,7 @@ def body_of(command: Command) -> dict[str, Any]:
         "AttachStdin": command.interactive,
         "AttachStdout": True,
         "AttachStderr": True,
+        "DetachKeys": DETACH_KEYS,
         **({"ConsoleSize": [rows, columns]} if command.tty and rows and columns else {}),
     }
 
@@ -122,7 +129,7 @@ class DockerExecution:
 
     async def signal(self, name: str) -> None:
         session = sessions.members(self._pid, self._container) if self._pid else []
-        await self._send(sessions.in_foreground(session, self._pid), name)
+        await _send(self._ask, self._container, sessions.in_foreground(session, self._pid), name)
 
     async def exit_code(self) -> int:
         seen = await self._until(lambda seen: not seen["Running"], ENDED_SECONDS)
@@ -132,31 +139,8 @@ class DockerExecution:
 
     async def end(self) -> None:
         await self._stream.close()
-        if self._is_over or not self._pid:
-            return
-        await self._send(self._session(), "SIGHUP" if self._tty else "SIGTERM")
-        try:
-            async with asyncio.timeout(GRACE_SECONDS):
-                while self._session():  # noqa: ASYNC110 - the kernel tells nobody but a parent
-                    await asyncio.sleep(LOOK_EVERY_SECONDS)
-        except TimeoutError:
-            await self._send(self._session(), "SIGKILL")
-
-    def _session(self) -> list[sessions.Process]:
-        return sessions.members(self._pid, self._container)
-
-    async def _send(self, processes: list[sessions.Process], name: str) -> None:
-        try:
-            sessions.send(processes, name)
-        except PermissionError:
-            await self._send_inside(processes, name)
-
-    async def _send_inside(self, processes: list[sessions.Process], name: str) -> None:
-        """By the container's own shell, if it has one."""
-        numbers = [str(pid) for each in processes if (pid := sessions.inner_pid(each.pid)) is not None]
-        script = ["sh", "-c", 'kill -s "$0" "$@"', name.removeprefix("SIG"), *numbers]
-        made = await self._ask(f"containers/{self._container}/exec", "POST", None, {"Cmd": script, "User": "0"})
-        await self._ask(f"exec/{made['Id']}/start", "POST", None, {"Detach": True})
+        if self._pid and not self._is_over:
+            await _end_session(self._ask, self._container, self._pid, self._tty)
 
     async def _until(self, true: Callable[[Any], Any], seconds: float) -> Any:
         """What the engine says of the command, once it is so."""
@@ -167,3 +151,35 @@ class DockerExecution:
         except TimeoutError:
             raise EngineError("the engine does not say what became of the command") from None
         return seen
+
+
+async def end_left(ask: Ask, container: str, living: Collection[str]) -> None:
+    """Ends the commands in a container that an agent of ours began, who is gone: all but the `living`."""
+    exec_ids = (await ask(f"containers/{container}/json")).get("ExecIDs") or ()
+    for exec_id in exec_ids:
+        seen = await ask(f"exec/{exec_id}/json")
+        is_ours = base64.b64decode(seen.get("DetachKeys") or "") == _DETACH_BYTES
+        if is_ours and seen["Running"] and seen["Pid"] and exec_id not in living:
+            log.info("command left by an agent that is gone container=%s", container)
+            await _end_session(ask, container, seen["Pid"], seen["ProcessConfig"]["tty"])
+
+
+async def _end_session(ask: Ask, container: str, pid: int, tty: bool) -> None:
+    await _send(ask, container, sessions.members(pid, container), "SIGHUP" if tty else "SIGTERM")
+    try:
+        async with asyncio.timeout(GRACE_SECONDS):
+            while sessions.members(pid, container):  # noqa: ASYNC110 - the kernel tells nobody but a parent
+                await asyncio.sleep(LOOK_EVERY_SECONDS)
+    except TimeoutError:
+        await _send(ask, container, sessions.members(pid, container), "SIGKILL")
+
+
+async def _send(ask: Ask, container: str, processes: list[sessions.Process], name: str) -> None:
+    """By the container's own shell, if it has one, where this user may not."""
+    try:
+        sessions.send(processes, name)
+    except PermissionError:
+        numbers = [str(pid) for each in processes if (pid := sessions.inner_pid(each.pid)) is not None]
+        script = ["sh", "-c", 'kill -s "$0" "$@"', name.removeprefix("SIG"), *numbers]
+        made = await ask(f"containers/{container}/exec", "POST", None, {"Cmd": script, "User": "0"})
+        await ask(f"exec/{made['Id']}/start", "POST", None, {"Detach": True})

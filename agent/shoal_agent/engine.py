@@ -327,4 +327,7 @@ class Engine(Protocol):
     async def execute(self, container: str, command: Command) -> Execution:
         """As the container's user, with its environment. Returns when it runs, or could not be started."""
 
+    async def end_executions(self, container: str) -> None:
+        """Ends what an agent of ours that is gone was executing there; not what this one is."""
+
     async def close(self) -> None: ...

@@ -89,6 +89,11 @@ class Session:
                 tries += 1
             await asyncio.sleep(retry_seconds(ended - outage_since, random.random()))  # jitter needs no secret
 
+    async def end_left_commands(self) -> None:
+        """Once, at the agent's start."""
+        await self._watch.wait_up()
+        await self._commands.end_left()
+
     async def close(self) -> None:
         """After its end: what was executed for callers has ended, too."""
         await self._commands.close()

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from shoal.v1 import agent_pb2, log_pb2
+from shoal.v1 import agent_pb2, command_pb2, log_pb2
 
 from tests.ground.certificates import Certificates
 from tests.ground.engine import Engine
@@ -195,6 +195,27 @@ async def test_a_damaged_journal_is_rebuilt_from_the_containers(
     assert statuses == dict.fromkeys(ids, "RUNNING")
     assert agent.containers() == before
     assert scheduler.sessions[1].hello.incarnation > scheduler.sessions[0].hello.incarnation
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+async def test_an_agent_that_goes_leaves_no_command_behind(
+    agent: AgentProcess, scheduler: FakeScheduler, engine: Engine, number: signal.Signals
+) -> None:
+    (task_id,) = await launch(scheduler, 1)
+    before = agent.containers()
+
+    def is_running() -> bool:
+        return "sleep 1995" in engine.docker("exec", f"default.{task_id}.web", "ps", "-o", "args")
+
+    start = command_pb2.ExecuteCommandStart(task=task_id, container="web", command=["sleep", "1995"], interactive=True)
+    await scheduler.ask_for_command("a", start)
+    await scheduler.until(lambda: scheduler.commands.get("a"))
+    assert is_running()
+    await agent.end(number)
+    assert is_running() == (number == signal.SIGKILL)
+    await agent.start(scheduler.endpoint)
+    await wait_until(lambda: not is_running())
+    assert agent.containers() == before
 
 
 async def test_an_orderly_end_leaves_containers_running(agent: AgentProcess, scheduler: FakeScheduler) -> None:

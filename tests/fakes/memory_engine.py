@@ -277,6 +277,9 @@ class MemoryEngine:
         self.executions.append(MemoryExecution(command))
         return self.executions[-1]
 
+    async def end_executions(self, container: str) -> None:
+        await self._find("end_executions", container)
+
     async def close(self) -> None:
         self.hang_up()
 

@@ -79,6 +79,9 @@ def test_a_shell_at_a_terminal(cluster: Cluster, task: str, engine: Engine) -> N
         typist.type("while ! stty size | grep '40 120'; do :; done\r")
         typist.sees("\r\n40 120\r\n")
         typist.sees("# ")
+        typist.type("\x10\x11\x15echo $((6 * 7))\r")  # with docker exec, these two keys leave the command behind
+        typist.sees("42\r\n")
+        typist.sees("# ")
         typist.type("sleep 1997\r")
         until(lambda: "sleep 1997" in processes(engine, task))
         typist.type("\x03")

@@ -83,6 +83,26 @@ def test_run_of_a_family(shoal: Shoal, web: ClusterService) -> None:
     assert (override.name, override.environment[0].name, override.environment[0].value) == ("web", "COLOUR", "red=blue")
 
 
+def test_tasks_may_be_entered_if_their_run_says_so(shoal: Shoal, web: ClusterService) -> None:
+    shoal("run", "web", "--enable-execute-command")
+    shoal("run", "web")
+    first, second = requests(web, task_pb2.RunTaskRequest)
+    assert first.enable_execute_command and not second.HasField("enable_execute_command")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("-it", "a" * 32, "--", "sh"), "not a terminal: leave out -t"),
+        (("a" * 32,), "COMMAND"),
+        ((), "TASK"),
+    ],
+)
+def test_exec_refuses_wrong_usage(shoal: Shoal, web: ClusterService, arguments: tuple[str, ...], said: str) -> None:
+    result = shoal("exec", *arguments)
+    assert result.code == 2 and said in " ".join(result.err.split())
+
+
 def test_run_takes_a_client_token_of_its_own(shoal: Shoal, web: ClusterService) -> None:
     shoal("run", "web")
     assert requests(web, task_pb2.RunTaskRequest)[0].client_token
