@@ -186,6 +186,8 @@ class Engine:
         context = Context(now, self._ids, self.rng, self.limits)
         due = self._due(context)
         result = step(self.tables, [waiting.request for waiting in batch], context, due)
+        for fault in result.faults:
+            log.error("a queue could not be looked at", exc_info=fault.error)
         taken, rest = batch[: len(result.replies)], batch[len(result.replies) :]
         self._inbox.extendleft(reversed(rest))
         self._expected = max(len(taken), self._expected // 2) if len(rest) < len(taken) else 0

@@ -11,7 +11,7 @@ from shoal_scheduler.control import clusters, definitions, instances, queue, run
 from shoal_scheduler.control import inputs as i
 from shoal_scheduler.control.context import Context, Outcome
 from shoal_scheduler.model.refusal import Refused
-from shoal_scheduler.state.changes import Change
+from shoal_scheduler.state.changes import Change, SetUnsettled
 from shoal_scheduler.state.keys import TASKS_PER_CHUNK
 from shoal_scheduler.state.overlay import Overlay
 from shoal_scheduler.state.tables import Tables
@@ -27,7 +27,7 @@ TASKS_PER_STEP = 4_000
 
 
 class Fault(NamedTuple):
-    """A rule failed on an input: a fault of this program, answered to that caller alone."""
+    """A rule failed: a fault of this program. On an input it is answered to that caller alone."""
 
     error: Exception
 
@@ -37,6 +37,9 @@ class Step(NamedTuple):
 
     # One for each of the first inputs; the inputs beyond wait.
     replies: Sequence[i.Reply | Refused | Fault]
+
+    # Queues that could not be looked at; they are again when something changes there.
+    faults: Sequence[Fault] = ()
 
 
 Rule = Callable[[Overlay, Any, Context], Outcome]
@@ -65,7 +68,7 @@ def step(tables: Tables, inputs: Sequence[i.Input], context: Context, due: Seque
     overlay = Overlay(tables)
     overlay.propose(due)
     # The first input is taken whatever it needs: room for it is left.
-    _wake(overlay, overlay.unsettled, context, KEYS_PER_STEP - 2 * KEYS_PER_INPUT)
+    overlay, faults = _wake(tables, overlay, overlay.unsettled, context, KEYS_PER_STEP - 2 * KEYS_PER_INPUT)
     replies: list[i.Reply | Refused | Fault] = []
     for request in inputs:
         if replies and not _has_room(overlay, request):
@@ -82,15 +85,25 @@ def step(tables: Tables, inputs: Sequence[i.Input], context: Context, due: Seque
             continue
         overlay.propose(outcome.changes, placed=outcome.placed)
         replies.append(outcome.reply)
-    _wake(overlay, list(overlay.stirred), context, KEYS_PER_STEP - KEYS_PER_INPUT)
-    return Step(overlay.changes, replies)
+    overlay, more = _wake(tables, overlay, list(overlay.stirred), context, KEYS_PER_STEP - KEYS_PER_INPUT)
+    return Step(overlay.changes, replies, (*faults, *more))
 
 
-def _wake(overlay: Overlay, clusters: Sequence[str], context: Context, keys_max: int) -> None:
-    """What waits for room, where something changed."""
+def _wake(
+    tables: Tables, overlay: Overlay, clusters: Sequence[str], context: Context, keys_max: int
+) -> tuple[Overlay, list[Fault]]:
+    """What waits for room, where something changed. A queue that cannot be looked at stops nothing else."""
+    faults = []
     for cluster in clusters:
-        if overlay.waiting(cluster) or overlay.held(cluster):
+        if not (overlay.waiting(cluster) or overlay.held(cluster)):
+            continue
+        try:
             queue.wake(overlay, cluster, context, keys_max)
+        except Exception as error:
+            overlay = _again(tables, overlay)
+            overlay.propose([SetUnsettled(cluster, False)])  # or the next step would come at once, and fail again
+            faults.append(Fault(error))
+    return overlay, faults
 
 
 def _has_room(overlay: Overlay, request: i.Input) -> bool:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from shoal_scheduler.control import inputs as i
-from shoal_scheduler.control.step import KEYS_PER_STEP
+from shoal_scheduler.control.step import KEYS_PER_STEP, step
 from shoal_scheduler.model.refusal import Refused
 from shoal_scheduler.model.task import Task
 
@@ -149,6 +149,25 @@ async def test_more_than_a_transaction_holds_goes_on_in_the_next_step() -> None:
     while plane.tables.unsettled:
         await plane.run([])
     assert plane.tables.waiting_count["default"] == 0
+
+
+async def test_a_queue_that_cannot_be_looked_at_stops_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    plane = await plane_with()
+    (waiting,) = (await plane.one(run("small"))).tasks
+
+    def fails(*_: Any) -> None:
+        raise ArithmeticError("a fault of ours")
+
+    with monkeypatch.context() as broken:
+        broken.setattr("shoal_scheduler.control.queue._place_waiting", fails)
+        result = step(plane.tables, [instance("x")], plane.context)
+        assert [type(fault.error) for fault in result.faults] == [ArithmeticError]
+        await plane.one(instance("x"))
+        assert not plane.tables.unsettled
+        (other,) = (await plane.one(i.RunTask("default", "web"))).tasks
+        assert other.instance == "x"
+    await plane.one(instance("y"))
+    assert now(plane, waiting).instance
 
 
 async def test_a_queue_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
