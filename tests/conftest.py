@@ -95,9 +95,17 @@ def busybox_image(engine: Engine) -> str:
 @pytest.fixture(scope="session")
 def web_images(engine: Engine) -> dict[str, images.WebImage]:
     """nginx, tomcat and gunicorn on the shared engine, under the tags that published task definitions name."""
-    _demand(images.missing())
+    _demand(images.missing(images.WEB))
     images.import_web_images(engine)
     return images.WEB_IMAGES
+
+
+@pytest.fixture(scope="session")
+def data_images(engine: Engine) -> dict[str, images.DataImage]:
+    """redis and postgresql on the shared engine; both keep their data in /data."""
+    _demand(images.missing(images.DATA))
+    images.import_data_images(engine)
+    return images.DATA_IMAGES
 
 
 @pytest.fixture(scope="session")

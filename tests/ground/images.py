@@ -3,17 +3,20 @@
 busybox:shoal-test              the static busybox of this machine, one link per applet; 0.2 s
 nginx, tomcat, gunicorn+Flask   one minimal system with all three, built once per machine and kept as a tar
                                 (40 s, then 5 s per engine); the images are that system with another command
+redis, postgresql               another one, with both
 
-    python -m tests.ground.images      builds the tar now, in the background of other work
+    python -m tests.ground.images      builds the tars now, in the background of other work
 """
 
 import fcntl
 import hashlib
+import json
 import os
 import shutil
 import subprocess
 import tarfile
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,10 +24,57 @@ from tests.ground.engine import Engine
 
 BUSYBOX = "busybox:shoal-test"
 WEB_BASE = "shoal-test-web:latest"
-RECIPE = Path(__file__).parent / "web"
-_PACKAGES = ("nginx-light", "gunicorn", "python3-flask")
+DATA_BASE = "shoal-test-data:latest"
 # The documents and translations of the packages are a quarter of their size.
 _LEAVE_OUT = ("/usr/share/doc/*", "/usr/share/locale/*")
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """A minimal system with some packages; the folder of that name beside this file has what is arranged in it."""
+
+    name: str
+    packages: tuple[str, ...]
+
+    @property
+    def recipe(self) -> Path:
+        return Path(__file__).parent / self.name
+
+    @property
+    def key(self) -> str:
+        """Of all that it is made of."""
+        digest = hashlib.sha256(repr((_codename(), self.packages, _LEAVE_OUT)).encode())
+        for file in sorted(path for path in self.recipe.iterdir() if path.is_file()):
+            digest.update(file.read_bytes())
+        return digest.hexdigest()[:16]
+
+    @property
+    def tar(self) -> Path:
+        """Where it is kept, once it was built."""
+        return _cache_folder() / f"{self.name}-{self.key}.tar"
+
+
+WEB = System("web", ("nginx-light", "gunicorn", "python3-flask"))
+DATA = System("data", ("redis-server", "postgresql"))
+
+
+@dataclass(frozen=True, slots=True)
+class DataImage:
+    """command: what the container runs, with its data in /data. check: succeeds when it answers."""
+
+    tag: str
+    command: tuple[str, ...]
+    check: tuple[str, ...]
+
+
+DATA_IMAGES = {
+    "redis": DataImage(
+        "redis:latest", ("redis-server", "--dir", "/data", "--appendonly", "yes"), ("redis-cli", "ping")
+    ),
+    "postgresql": DataImage(
+        "postgres:latest", ("/srv/postgresql/run",), ("psql", "-h", "/tmp", "-U", "postgres", "-c", "select 1")
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,49 +127,61 @@ def _add_busybox(tar: tarfile.TarFile) -> None:
 
 
 def import_web_images(engine: Engine) -> None:
-    engine.docker("import", str(build_web_tar()), WEB_BASE)
-    for name, image in WEB_IMAGES.items():
-        stopped = engine.docker("create", "--name", f"image-{name}", WEB_BASE, "true")
-        quoted = ", ".join(f'"{word}"' for word in image.command)
-        changes = (f"CMD [{quoted}]", f"EXPOSE {image.port}")
-        engine.docker("commit", *(f"--change={change}" for change in changes), stopped, image.tag)
+    changes = {image.tag: (_cmd(image.command), f"EXPOSE {image.port}") for image in WEB_IMAGES.values()}
+    _import_system(engine, WEB, WEB_BASE, changes)
+
+
+def import_data_images(engine: Engine) -> None:
+    _import_system(engine, DATA, DATA_BASE, {image.tag: (_cmd(image.command),) for image in DATA_IMAGES.values()})
+
+
+def _cmd(command: tuple[str, ...]) -> str:
+    return f"CMD {json.dumps(command)}"
+
+
+def _import_system(engine: Engine, system: System, base: str, images: Mapping[str, tuple[str, ...]]) -> None:
+    """`images`: by tag, what each changes of the system."""
+    engine.docker("import", str(build_tar(system)), base)
+    for tag, changes in images.items():
+        stopped = engine.docker("create", base, "true")
+        engine.docker("commit", *(f"--change={change}" for change in changes), stopped, tag)
         engine.docker("rm", stopped)
 
 
-def build_web_tar() -> Path:
+def build_tar(system: System) -> Path:
     """The minimal system as a tar, from the cache of this machine or built now. Whoever comes second waits."""
-    folder = _cache_folder()
+    folder, path = _cache_folder(), system.tar
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"web-{_recipe_key()}.tar"
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not path.exists():
-            for old in folder.glob("web-*.tar"):
+            for old in folder.glob(f"{system.name}-*.tar"):
                 old.unlink()
             beside = folder / "new.tar"
-            _debootstrap(beside)
+            _debootstrap(system, beside)
             beside.replace(path)
     return path
 
 
-def missing() -> str:
-    """Why this machine cannot build the web images; empty if it can, or has."""
-    if (_cache_folder() / f"web-{_recipe_key()}.tar").exists():
+def missing(system: System) -> str:
+    """Why this machine cannot build the images of the system; empty if it can, or has."""
+    if system.tar.exists():
         return ""
     if os.geteuid() != 0:
-        return "building the web images needs root"
+        return "building images of packages needs root"
     lacking = [program for program in ("mmdebstrap", "apt-get") if shutil.which(program) is None]
     return f"not installed: {', '.join(lacking)}" if lacking else ""
 
 
-def _debootstrap(target: Path) -> None:
+def _debootstrap(system: System, target: Path) -> None:
+    packages = (_tomcat_package(), *system.packages) if system is WEB else system.packages
     command = [
         "mmdebstrap",
         "--quiet",
         "--variant=minbase",
-        f"--include={','.join((_tomcat_package(), *_PACKAGES))}",
+        f"--include={','.join(packages)}",
         *(f"--dpkgopt=path-exclude={pattern}" for pattern in _LEAVE_OUT),
-        f'--customize-hook={RECIPE / "arrange"} "$1"',
+        f'--customize-hook={system.recipe / "arrange"} "$1"',
         _codename(),
         str(target),
         "-",
@@ -161,17 +223,11 @@ def _codename() -> str:
     raise RuntimeError("/etc/os-release names no release")
 
 
-def _recipe_key() -> str:
-    digest = hashlib.sha256(repr((_codename(), _PACKAGES, _LEAVE_OUT)).encode())
-    for file in sorted(path for path in RECIPE.iterdir() if path.is_file()):
-        digest.update(file.read_bytes())
-    return digest.hexdigest()[:16]
-
-
 def _cache_folder() -> Path:
     named = os.environ.get("XDG_CACHE_HOME")
     return (Path(named) if named else Path.home() / ".cache") / "shoal-test"
 
 
 if __name__ == "__main__":
-    print(build_web_tar())
+    for each in (WEB, DATA):
+        print(build_tar(each))

@@ -73,6 +73,20 @@ async def until_all(client: Client, ids: Sequence[str], status: str, timeout_sec
     return await describe(client, ids)
 
 
+async def until_healthy(client: Client, ids: Sequence[str], timeout_seconds: float = 60.0) -> dict[str, Task]:
+    """Waits until the health checks of every one of them, and of all its containers, have succeeded."""
+
+    async def healths() -> set[str]:
+        tasks = (await describe(client, ids)).values()
+        return {task.health_status for task in tasks} | {it.health_status for task in tasks for it in task.containers}
+
+    def all_healthy(seen: set[str]) -> bool:
+        return seen == {"HEALTHY"}
+
+    await wait_until(healths, all_healthy, timeout_seconds, f"{len(ids)} tasks HEALTHY")
+    return await describe(client, ids)
+
+
 async def stop(client: Client, ids: Iterable[str]) -> None:
     await asyncio.gather(*(client.cluster.StopTask(task_pb2.StopTaskRequest(task=id_)) for id_ in ids))
 

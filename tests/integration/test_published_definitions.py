@@ -47,6 +47,7 @@ def test_a_published_file_registers_unchanged(cluster: Cluster, path: Path) -> N
 def web_definition(name: str) -> dict[str, Any]:
     """In the form most of them have: a bridge network and a host port that the engine picks."""
     image = WEB_IMAGES[name]
+    ask = f"import urllib.request as it; it.urlopen('http://127.0.0.1:{image.port}/')"
     container = {
         "name": name,
         "image": image.tag.removesuffix(":latest"),
@@ -54,6 +55,7 @@ def web_definition(name: str) -> dict[str, Any]:
         "memory": 512,
         "essential": True,
         "portMappings": [{"containerPort": image.port, "protocol": "tcp"}],
+        "healthCheck": {"command": ["CMD", "python3", "-c", ask], "interval": 5, "timeout": 10, "retries": 5},
     }
     return {"family": f"bridge-{name}", "networkMode": "bridge", "containerDefinitions": [container]}
 
@@ -66,6 +68,7 @@ async def test_web_servers_of_a_bridge_definition_answer(cluster: Cluster, web_i
         running = await work.until_all(client, list(started.values()), "RUNNING")
         for name, id_ in started.items():
             await answers(running[id_], web_images[name])
+        await work.until_healthy(client, list(started.values()))
         await work.stop(client, started.values())
         await work.until_all(client, list(started.values()), "STOPPED", 45.0)
 

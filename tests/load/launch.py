@@ -31,7 +31,7 @@ async def main() -> None:
     tasks = options.tasks or (15 if options.quick else 100)
     batch = options.batch or (16 if options.quick else 40)
     pairs = options.pairs or (1 if options.quick else 5)
-    async with sleepers.ground() as (client, docker, _):
+    async with sleepers.ground() as (client, docker, _, _):
         await sleepers.register(client, FAMILY)
         await _start_and_stop(client, 2)
         overhead = summary([await _overhead_ms(client) for _ in range(tasks)])

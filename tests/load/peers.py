@@ -70,7 +70,7 @@ async def main() -> None:
     count = options.count or (12 if options.quick else 50)
     rounds = options.rounds or (1 if options.quick else 4)
     print(__doc__.partition("\n\n")[2])
-    async with sleepers.ground() as (client, docker, engine), swarm_mode(engine, docker):
+    async with sleepers.ground() as (client, docker, _, engine), swarm_mode(engine, docker):
         contest = Contest(client, docker)
         await contest.warm_up()
         measured = {network: await contest.hold(network, count, rounds) for network in NETWORKS}

@@ -33,7 +33,7 @@ TIMEOUT_SECONDS = 300.0
 
 
 @asynccontextmanager
-async def ground() -> AsyncIterator[tuple[Client, aiodocker.Docker, Engine]]:
+async def ground() -> AsyncIterator[tuple[Client, aiodocker.Docker, Cluster, Engine]]:
     """An engine with the image, and a cluster of one instance on it; both end with the block, and on SIGTERM."""
     whole = asyncio.current_task()
     assert whole is not None
@@ -47,7 +47,7 @@ async def ground() -> AsyncIterator[tuple[Client, aiodocker.Docker, Engine]]:
             try:
                 cluster.up()
                 async with aiodocker.Docker(url=engine.host) as docker, cluster.client() as client:
-                    yield client, docker, engine
+                    yield client, docker, cluster, engine
             finally:
                 cluster.end()
         finally:
