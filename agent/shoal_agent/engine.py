@@ -102,12 +102,14 @@ class Inspected:
     stop_timeout_seconds: int | None = None
     image: str = ""
     health_status: str | None = None
+    ipv4_address: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class EngineFacts:
     """`set_up_at` (milliseconds) is when the engine that answers was ready with what it found at its start, if it
-    tells: whatever ended later ended under its eyes."""
+    tells: whatever ended later ended under its eyes. `cgroup_driver` is cgroupfs, systemd or none, `cgroup_version`
+    1 or 2; empty if it does not tell."""
 
     version: str
     operating_system: str
@@ -115,6 +117,8 @@ class EngineFacts:
     cpus: int
     memory_bytes: int
     set_up_at: int | None = None
+    cgroup_driver: str = ""
+    cgroup_version: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +141,13 @@ class LogLine:
 
 
 class Engine(Protocol):
-    """Every call has a deadline of its own and raises an EngineError. Containers go by id or by name."""
+    """Every call has a deadline of its own and raises an EngineError. Containers go by id or by name.
+
+    `local` is true if the engine is known to run on this host.
+    """
+
+    @property
+    def local(self) -> bool: ...
 
     async def ping(self) -> None: ...
 
@@ -172,6 +182,9 @@ class Engine(Protocol):
         ImageNotFound."""
 
     async def pull(self, image: str) -> None: ...
+
+    async def import_image(self, image: str, archive: bytes) -> None:
+        """Makes an image of a file system in a tar."""
 
     def events(self, labels: Mapping[str, str], since: float) -> AsyncIterator[Event]:
         """Ends of containers (die, destroy) and changes of their health (health_status) from `since` (seconds) on,

@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from shoal_agent import image_reference, labels, machine, record
+from shoal_agent import cgroup, image_reference, labels, machine, record
 from shoal_agent.case import Case, now_millis
 from shoal_agent.engine import (
     CannotCreate,
@@ -21,6 +21,7 @@ from shoal_agent.engine import (
 )
 from shoal_agent.journal import JournalFault
 from shoal_agent.refusal import Refused
+from shoal_agent.sandbox import PAUSE
 from shoal_agent.specification import Specification
 from shoal_agent.task import ABSENT, CREATED, EXITED, RUNNING, STOP_TIMEOUT_SECONDS, Ending, Report, Restarts, Seen
 from shoal_agent.verdict import exit_code_known
@@ -68,6 +69,7 @@ def _seen(case: Case, name: str, found: Inspected) -> Seen:
         ports=found.ports or (before.ports if before is not None else None) or (tag.ports if tag is not None else ()),
         # Of a tag that was not made a digest, what it meant when the container was made.
         image_digest=image_reference.split(found.image)[2] or (before.image_digest if before is not None else None),
+        ipv4_address=found.ipv4_address or (before.ipv4_address if before is not None else None),
         volumes=tag.volumes if tag is not None else (),
         stop_timeout_seconds=STOP_TIMEOUT_SECONDS if timeout is None else timeout,
         health_status=found.health_status,
@@ -76,7 +78,9 @@ def _seen(case: Case, name: str, found: Inspected) -> Seen:
 
 async def pull(case: Case, name: str) -> None:
     image = case.specification(name).image
-    case.view = replace(case.view, pull_started_at=case.view.pull_started_at or now_millis())
+    fetched = name != PAUSE  # that one is made here, which is nobody's pull
+    if fetched:
+        case.view = replace(case.view, pull_started_at=case.view.pull_started_at or now_millis())
     work = asyncio.ensure_future(case.around.pulls.pull(image))
     try:
         with case.span("engine.pull"):
@@ -84,7 +88,9 @@ async def pull(case: Case, name: str) -> None:
     except CannotPull as error:
         case.fail(name, f"CannotPullContainerError: {image}: {error.message}")
     else:
-        case.view = replace(case.view, pulled=case.view.pulled | {name}, pull_stopped_at=now_millis())
+        case.view = replace(case.view, pulled=case.view.pulled | {name})
+        if fetched:
+            case.view = replace(case.view, pull_stopped_at=now_millis())
     finally:
         work.cancel()
 
@@ -112,9 +118,10 @@ async def create(case: Case, name: str) -> None:
         async with case.around.creates.one():
             if case.unwanted:
                 return
+            body = case.body(name, await _limit_task(case))
             with case.span("engine.create"):
                 image, digest = await _resolved(case, wanted)
-                body = {**wanted.body, "Image": image}
+                body = {**body, "Image": image}
                 runtime_id = await case.around.engine.create(case.container_name(name), body)
     except ImageNotFound as error:
         if name in case.view.pulled:
@@ -150,6 +157,29 @@ async def _resolved(case: Case, wanted: Specification) -> tuple[str, str | None]
     return image_reference.pinned(wanted.image, digest), digest
 
 
+async def _limit_task(case: Case) -> str | None:
+    """The cgroup of a task that has limits of its own, made. None if it has none, or if none can be made: then each
+    container has the task's limits for itself, which is too much if there are several."""
+    cgroups, wanted = case.around.cgroups, case.wanted
+    limits = cgroup.limits(wanted.definition or {}, wanted.overrides) if wanted is not None else None
+    if limits is None:
+        return None
+    reason: object = cgroups.reason
+    try:
+        if cgroups.version:
+            return await asyncio.to_thread(cgroups.make, case.task.id, limits)
+    except OSError as error:
+        reason = error
+    if len(case.task.containers) > 1:
+        log.warning("task limits hold for each container alone task=%s reason=%s", case.task.id, reason)
+    return None
+
+
+async def forget(case: Case) -> None:
+    """Nothing is left of the task but what the journal says of it."""
+    await asyncio.to_thread(case.around.cgroups.remove, case.task.id)
+
+
 async def _adopt(case: Case, name: str, conflict: NameConflict) -> None:
     """The name is taken: by this very container, made by a call whose answer got lost, or by a stranger's."""
     await inspect(case, name)
@@ -183,14 +213,16 @@ async def start(case: Case, name: str) -> None:
 
 def _started(seen: Seen, ports: tuple[Port, ...] | None) -> Seen:
     """Nothing of an earlier run is left. The health check of a container that has one has not answered yet."""
-    return Seen(
+    return replace(
+        seen,
         status=RUNNING,
-        runtime_id=seen.runtime_id,
         started_at=now_millis(),
+        finished_at=None,
+        exit_code=None,
+        oom_killed=False,
+        with_engine=False,
         ports=ports,
-        image_digest=seen.image_digest,
-        volumes=seen.volumes,
-        stop_timeout_seconds=seen.stop_timeout_seconds,
+        health_status=None,
     )
 
 

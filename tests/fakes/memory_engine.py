@@ -52,6 +52,7 @@ class MemoryEngine:
 
     def __init__(self, images: tuple[str, ...] = ("image",), registry: tuple[str, ...] = ()) -> None:
         self.up = True
+        self.local = True
         self.silent_events = False
         self.answers_lost = 0  # so many calls take effect and then break
         self.stuck: set[str] = set()  # names of containers whose calls never return
@@ -100,8 +101,9 @@ class MemoryEngine:
         box = await self._find("start", container)
         if box.state == "running":
             return
-        program, *arguments = box.body["Cmd"]
-        if program not in ("sleep", "sh"):
+        command: list[str] = [*box.body.get("Entrypoint", ()), *box.body.get("Cmd", ())]
+        program, *arguments = command
+        if program not in ("sleep", "sh", "/pause"):
             raise CannotStart(f'exec: "{program}": executable file not found in $PATH')
         box.state, box.started_at, box.starts = "running", _now(), box.starts + 1
         box.finished_at, box.ended = None, asyncio.Event()
@@ -161,6 +163,7 @@ class MemoryEngine:
             finished_at=box.finished_at,
             ports=_ports(box) if box.state == "running" else (),
             tty=bool(box.body.get("Tty")),
+            ipv4_address=f"10.0.0.{int(box.container_id, 16)}" if box.state == "running" else None,
             stop_timeout_seconds=box.body.get("StopTimeout"),
             image=box.body["Image"],
             health_status=box.health_status,
@@ -178,6 +181,10 @@ class MemoryEngine:
             await asyncio.Event().wait()
         if image not in self.registry:
             raise CannotPull(f"manifest for {image} not found")
+        self.images.add(image)
+
+    async def import_image(self, image: str, archive: bytes) -> None:
+        await self._enter("import_image", image)
         self.images.add(image)
 
     async def events(self, labels: Mapping[str, str], since: float) -> AsyncIterator[Event]:
