@@ -173,7 +173,8 @@ async def create(case: Case, name: str) -> None:
             body = case.body(name, await _limit_task(case))
             with case.span("engine.create"):
                 image, digest = await _resolved(case, wanted)
-                runtime_id = await case.around.engine.create(case.container_name(name), {**body, "Image": image})
+                body = {**body, "Image": image}
+                runtime_id = await case.around.engine.create(case.container_name(name), body)
     except ImageNotFound as error:
         if name in case.view.pulled:
             why = case.pull_errors.get(name, error.message)

@@ -6,6 +6,8 @@ PLACEMENT = "fields/test_placement.py"
 FILES = "fields/test_files.py"
 KERNEL = "fields/test_kernel.py"
 NETWORK = "fields/test_network.py"
+SANDBOX = "conformance/test_sandbox.py"
+LIMITS = "conformance/test_task_limits.py"
 RESOURCES = "fields/test_resources.py"
 NOTES = "fields/test_notes.py::test_what_is_noted"
 REFUSALS = "fields/test_refusals.py::test_what_is_refused_by_name"
@@ -16,8 +18,8 @@ GROUPS: dict[str, tuple[Row, ...]] = {
     "The task": (
         Row("family", RUNS, DESCRIBED),
         Row("tags[]", RUNS, "api/test_tags.py::test_each_kind_can_be_tagged_and_untagged", whole=True),
-        Row("cpu", RUNS, f"{RESOURCES}::test_a_task_s_limits_hold_for_a_container_without_its_own"),
-        Row("memory", RUNS, f"{RESOURCES}::test_a_task_s_limits_hold_for_a_container_without_its_own"),
+        Row("cpu", RUNS, f"{LIMITS}::test_cpu_and_memory_are_in_the_tasks_cgroup_and_its_containers_below"),
+        Row("memory", RUNS, f"{LIMITS}::test_the_containers_of_a_task_share_its_memory"),
         Row("placementConstraints[]", RUNS, f"{PLACEMENT}::test_placement_constraints", whole=True),
         Row(
             "requiresCompatibilities[]",
@@ -32,9 +34,24 @@ GROUPS: dict[str, tuple[Row, ...]] = {
             "There is no agent for Windows.",
             True,
         ),
-        Row("networkMode", RUNS, f"{NETWORK}::test_host_network", "awsvpc: see the warning at registration."),
-        Row("pidMode", RUNS, f"{KERNEL}::test_namespaces_of_the_host", "`host` only with `allow_host_namespaces`."),
-        Row("ipcMode", RUNS, f"{KERNEL}::test_namespaces_of_the_host", "`host` only with `allow_host_namespaces`."),
+        Row(
+            "networkMode",
+            RUNS,
+            f"{SANDBOX}::test_containers_of_an_awsvpc_task_meet_on_localhost",
+            "awsvpc gives a task an address on its instance's bridge.",
+        ),
+        Row(
+            "pidMode",
+            RUNS,
+            f"{SANDBOX}::test_pid_mode_task_shows_the_others_processes",
+            "`host` only with `allow_host_namespaces`.",
+        ),
+        Row(
+            "ipcMode",
+            RUNS,
+            f"{SANDBOX}::test_ipc_mode_task_shares_memory",
+            "`host` only with `allow_host_namespaces`.",
+        ),
         Row("executionRoleArn", NOTED, NOTES, "Images and logs need no role here."),
         Row("taskRoleArn", REFUSED, REFUSALS, "Roles are not given to tasks yet."),
         Row("proxyConfiguration", NOTED, NOTES, "No proxy is set up.", True),
