@@ -10,8 +10,13 @@ from shoal_agent.engine import EngineFacts, Event, Inspected, Listed, Port
 Answer = Mapping[str, Any]
 
 # Nanoseconds are more than datetime reads, and an old engine writes times as it prints them: with a space.
-_SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?([kmgt]?)i?b?")
 _TIME = re.compile(r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(\.\d+)?\s*(Z|[+-]\d\d:?\d\d)?")
+
+# The engine's words for health; a listing has them in brackets behind how long the container is up.
+_HEALTH = {"starting": "UNKNOWN", "healthy": "HEALTHY", "unhealthy": "UNHEALTHY"}
+_HEALTH_IN_STATUS = re.compile(r"\((?:health: )?(starting|healthy|unhealthy)\)")
+
+_SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?([kmgt]?)i?b?")
 
 
 def milliseconds(text: str | None) -> int | None:
@@ -41,7 +46,9 @@ def size_bytes(text: str) -> int | None:
 
 def listed(answer: Answer) -> Listed:
     names = answer.get("Names") or ["/"]
-    return Listed(answer["Id"], names[0].removeprefix("/"), answer.get("Labels") or {}, answer["State"].lower())
+    state, health = answer["State"].lower(), _HEALTH_IN_STATUS.search(answer.get("Status") or "")
+    health_status = _HEALTH[health.group(1)] if health and state == "running" else None
+    return Listed(answer["Id"], names[0].removeprefix("/"), answer.get("Labels") or {}, state, health_status)
 
 
 def inspected(answer: Answer) -> Inspected:
@@ -61,7 +68,15 @@ def inspected(answer: Answer) -> Inspected:
         tty=bool(config.get("Tty")),
         stop_timeout_seconds=config.get("StopTimeout"),
         log_bytes_max=_log_bytes_max((answer.get("HostConfig") or {}).get("LogConfig") or {}),
+        health_status=_HEALTH.get((state.get("Health") or {}).get("Status", "none")) if status == "running" else None,
+        ipv4_address=_address(answer.get("NetworkSettings") or {}),
     )
+
+
+def _address(settings: Answer) -> str | None:
+    """In the first network that gave one; a container that does not run has none."""
+    networks = settings.get("Networks") or {}
+    return next((network["IPAddress"] for network in networks.values() if network.get("IPAddress")), None)
 
 
 def _log_bytes_max(log: Mapping[str, Any]) -> int | None:
@@ -98,6 +113,8 @@ def facts(answer: Answer, bridge: Answer | None) -> EngineFacts:
         cpus=int(answer.get("NCPU", 0)),
         memory_bytes=int(answer.get("MemTotal", 0)),
         set_up_at=milliseconds(bridge.get("Created")) if bridge else None,
+        cgroup_driver=answer.get("CgroupDriver") or "",
+        cgroup_version=answer.get("CgroupVersion") or "",
     )
 
 

@@ -2,20 +2,23 @@
 
 import asyncio
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import Any
 
 from shoal_agent import labels
+from shoal_agent.cgroup import Cgroups
 from shoal_agent.configuration import Configuration
 from shoal_agent.engine import Engine
 from shoal_agent.journal import Journal
 from shoal_agent.labels import Owner
 from shoal_agent.log_store import LogStore
 from shoal_agent.reporter import Reporter
+from shoal_agent.sandbox import PAUSE, joined, own_ports
 from shoal_agent.slots import Pulls, Slots
 from shoal_agent.specification import Specification, specification
-from shoal_agent.task import ABSENT, Assignment, Failure, Report, Seen, Span, Task, View
+from shoal_agent.task import ABSENT, Assignment, Report, Seen, Span, Task, View
 from shoal_agent.verdict import EngineStart
 
 TRACE_SPANS_MAX = 32
@@ -23,8 +26,8 @@ TRACE_SPANS_MAX = 32
 
 @dataclass(slots=True)
 class Surroundings:
-    """What all lanes share. `owner` and `engine_start` change while the agent lives; `engine_trouble` is set by
-    whoever finds the engine silent."""
+    """What all lanes share. `owner`, `engine_start` and `cgroups` change while the agent lives; `engine_trouble` is
+    set by whoever finds the engine silent."""
 
     engine: Engine
     journal: Journal
@@ -37,6 +40,7 @@ class Surroundings:
     pulls: Pulls
     engine_trouble: asyncio.Event
     engine_start: EngineStart
+    cgroups: Cgroups
 
 
 class Case:
@@ -53,7 +57,8 @@ class Case:
 
     @property
     def unwanted(self) -> bool:
-        return self.task.desired_status == "STOPPED" or self.task.forget
+        """Nothing more is to be started."""
+        return self.task.desired_status == "STOPPED" or self.task.ending is not None or self.task.forget
 
     def container_name(self, name: str) -> str:
         return labels.container_name(self.around.owner.cluster, self.task.id, name)
@@ -75,28 +80,44 @@ class Case:
                 self.view = replace(self.view, ports_open=self.view.ports_open | {name})
         return found
 
+    def body(self, name: str, cgroup: str | None) -> Mapping[str, Any]:
+        """What a container is made from, with what it shares with others of its task. Raises Refused."""
+        body, pause = self.specification(name).body, self.view.of(PAUSE)
+        if cgroup is not None:
+            body = {**body, "HostConfig": body["HostConfig"] | {"CgroupParent": cgroup}}
+        if name == PAUSE or pause is None or pause.runtime_id is None:
+            return body
+        definition = (self.wanted.definition if self.wanted is not None else None) or {}
+        # The engine lists no ports for a container on another's network: its label does.
+        ports = labels.listed_ports(own_ports(definition, name, pause.ports or ()))
+        return joined(body, definition, pause.runtime_id) | {"Labels": body["Labels"] | {labels.PORTS: ports}}
+
     def see(self, name: str, seen: Seen) -> None:
         self.view = replace(self.view, seen={**self.view.seen, name: seen})
 
     def fail(self, name: str, reason: str) -> None:
-        self.task = replace(self.task, failure=Failure(name, reason))
+        """The container cannot be had; `reason` begins with ECS's word. An essential one takes the task with it."""
+        self.task = replace(self.task, failures={**self.task.failures, name: reason})
 
     def doubt(self, names: Iterable[str]) -> None:
         self.view = replace(self.view, unclear=self.view.unclear | set(names))
 
-    def doubt_all(self) -> None:
-        """After a call whose outcome is unknown: whatever may exist is to be looked at."""
-        self.doubt(name for name, seen in self.view.seen.items() if seen.status != ABSENT)
-        self.doubt(self._specifications)
+    @contextmanager
+    def doubting(self, name: str) -> Iterator[None]:
+        """However the work ends, what became of the container is to be looked at."""
+        try:
+            yield
+        finally:
+            self.doubt([name])
 
     @contextmanager
     def span(self, name: str) -> Iterator[None]:
-        """Measures a piece of work for the trace, until the task has been reported."""
+        """Measures a piece of work for the trace, until the task has been reported as up or over."""
         start = time.time_ns() // 1000
         try:
             yield
         finally:
-            if self.told is None and len(self.view.trace) < TRACE_SPANS_MAX:
+            if (self.told is None or self.told.last_status == "PENDING") and len(self.view.trace) < TRACE_SPANS_MAX:
                 span = Span(name, start, time.time_ns() // 1000 - start)
                 self.view = replace(self.view, trace=(*self.view.trace, span))
 

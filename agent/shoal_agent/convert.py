@@ -82,6 +82,8 @@ def _container_message(container: ContainerReport) -> task_pb2.Container:
         exit_code=container.exit_code,
         reason=container.reason,
         image_digest=container.image_digest,
+        health_status=container.health_status,
+        restart_count=container.restart_count or None,
         network_bindings=[
             task_pb2.NetworkBinding(
                 bind_ip=port.host_ip,
@@ -91,6 +93,9 @@ def _container_message(container: ContainerReport) -> task_pb2.Container:
             )
             for port in container.ports
         ],
+        network_interfaces=[task_pb2.NetworkInterface(private_ipv4_address=container.ipv4_address)]
+        if container.ipv4_address
+        else [],
     )
 
 

@@ -73,12 +73,14 @@ class Port:
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """One line of a listing. `state`: created, running, paused, restarting, removing, exited or dead."""
+    """One line of a listing. `state`: created, running, paused, restarting, removing, exited or dead.
+    `health_status`: HEALTHY, UNHEALTHY or UNKNOWN; None if it has no health check or does not run."""
 
     container_id: str
     name: str
     labels: Mapping[str, str]
     state: str
+    health_status: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +99,8 @@ class Inspected:
     ports: tuple[Port, ...] = ()
     tty: bool = False
     stop_timeout_seconds: int | None = None
+    health_status: str | None = None
+    ipv4_address: str | None = None
 
     # What of its output the engine keeps at most; None if that is not bounded, or not known.
     log_bytes_max: int | None = None
@@ -105,7 +109,8 @@ class Inspected:
 @dataclass(frozen=True, slots=True)
 class EngineFacts:
     """`set_up_at` (milliseconds) is when the engine that answers was ready with what it found at its start, if it
-    tells: whatever ended later ended under its eyes."""
+    tells: whatever ended later ended under its eyes. `cgroup_driver` is cgroupfs, systemd or none, `cgroup_version`
+    1 or 2; empty if it does not tell."""
 
     version: str
     operating_system: str
@@ -113,11 +118,13 @@ class EngineFacts:
     cpus: int
     memory_bytes: int
     set_up_at: int | None = None
+    cgroup_driver: str = ""
+    cgroup_version: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """`action`: start, die, destroy, kill ... `at` in nanoseconds since the epoch."""
+    """`action`: start, die, destroy, kill, health_status ... `at` in nanoseconds since the epoch."""
 
     action: str
     container_id: str
@@ -141,7 +148,13 @@ class LogLine:
 
 
 class Engine(Protocol):
-    """Every call has a deadline of its own and raises an EngineError. Containers go by id or by name."""
+    """Every call has a deadline of its own and raises an EngineError. Containers go by id or by name.
+
+    `local` is true if the engine is known to run on this host.
+    """
+
+    @property
+    def local(self) -> bool: ...
 
     async def ping(self) -> None: ...
 
@@ -174,8 +187,12 @@ class Engine(Protocol):
 
     async def pull(self, image: str) -> None: ...
 
+    async def import_image(self, image: str, archive: bytes) -> None:
+        """Makes an image of a file system in a tar."""
+
     def events(self, labels: Mapping[str, str], since: float) -> AsyncIterator[Event]:
-        """Ends of containers (die, destroy) from `since` (seconds) on, until the stream breaks: only a hint."""
+        """Ends of containers (die, destroy) and changes of their health (health_status) from `since` (seconds) on,
+        until the stream breaks: only a hint."""
 
     async def kills(self, labels: Mapping[str, str], since: float, until: float) -> list[Event]:
         """Signals sent to containers between two moments, as far as the engine remembers."""

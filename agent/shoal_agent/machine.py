@@ -1,25 +1,30 @@
-"""One step of a task's life: from what is observed towards what is desired. Pure; the runner acts.
+"""The next steps of a task's life: from what is observed towards what is desired. Pure; the runner acts.
 
     nothing --Create--> CREATED --Start--> RUNNING ........ EXITED --Finish--> outcome --Remove--> --Forget--> gone
-       ^  '--(no image)--Pull--'              '--Stop--(still there)--Kill--^
+       ^  '--(no image)--Pull--'     ^        '--Stop--(still there)--Kill--^     |
+                                     '------------(restart policy)---------------'
+
+Each container goes its own way: at most one step for each at a time, all that can be done side by side at once.
 
 Rules.
-1. Never back: an outcome is final, a container that was launched is never launched again.
-2. What is not clear is looked at before anything else is decided (Inspect). Listings and events only make things
-   unclear; they are never believed.
+1. Never back: an outcome is final, a container that was launched is never launched again but by its restart policy.
+2. What is not clear of a container is looked at before anything is done to it or to those that wait for it
+   (Inspect). Listings and events only make things unclear; they are never believed.
 3. A container that was launched, or of a task the scheduler has already seen started, and that is not there, is
-   lost: the task ends with a reason and without an exit code.
+   lost: it has ended with a reason and without an exit code.
 4. Every prefix of a life may be cut by a crash: what the next process finds (journal, labels, engine) leads on
    from the same place.
+5. Up in the order of the dependencies, down in the reverse: a container is asked to stop when those that wait for
+   it have ended. Why a task ends is decided once (End), before its end changes what is seen.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from shoal.lifecycle import has_started
-
-from shoal_agent.task import ABSENT, CREATED, EXITED, RUNNING, Report, Task, View
-from shoal_agent.verdict import Ending, ending, outcome_of
+from shoal_agent import dependencies
+from shoal_agent.dependencies import is_clear
+from shoal_agent.task import ABSENT, CREATED, EXITED, RUNNING, ContainerPlan, Ending, Report, Task, View
+from shoal_agent.verdict import ending, outcome_of, overdue
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +49,24 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    names: tuple[str, ...]
+    name: str
 
 
 @dataclass(frozen=True, slots=True)
 class Kill:
-    names: tuple[str, ...]
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Remove:
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """The task is to end: keep why, durably, before anything is stopped."""
+
+    why: Ending
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,92 +77,130 @@ class Finish:
 
 
 @dataclass(frozen=True, slots=True)
-class Remove:
-    names: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class Forget:
     pass
 
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Nothing to do before something changes, or before `until` (milliseconds since the epoch)."""
+    """Ask again at `until` (milliseconds since the epoch), even if nothing changes before."""
 
-    until: int | None = None
-
-
-Action = Inspect | Pull | Create | Start | Stop | Kill | Finish | Remove | Forget | Wait
+    until: int
 
 
-def next_action(task: Task, view: View, now: int, keep_millis: int) -> Action:
-    """The one thing to do next. `now` in milliseconds; dead containers stay `keep_millis` after their end."""
+OfContainer = Inspect | Pull | Create | Start | Stop | Kill | Remove
+OfTask = End | Finish | Forget
+Action = OfContainer | OfTask | Wait
+
+
+def next_actions(task: Task, view: View, now: int, keep_millis: int) -> tuple[Action, ...]:
+    """All that can be done now: at most one step for each container, one for the whole task, one moment to wait
+    for; nothing for a container that is busy. () if something has to change first.
+
+    `now` in milliseconds; dead containers stay `keep_millis` after their end.
+    """
     if not view.engine_up:
-        return Wait()
-    doubtful = next(_doubtful(task, view), None)
-    if doubtful is not None:
-        return Inspect(doubtful)
+        return ()
+    looks = tuple(Inspect(name) for name in _doubtful(task, view) if name not in view.busy)
+    return (*looks, *_decide(task, view, now, keep_millis))
+
+
+def _decide(task: Task, view: View, now: int, keep_millis: int) -> tuple[Action, ...]:
+    """Of the containers that are clear."""
     if task.outcome is not None or task.forget:
-        return _clean_up(task, view, now, keep_millis)
-    why = ending(task, view)
-    if why is not None:
-        return _end(task, view, why, now)
-    return _advance(task, view)
+        return tuple(_clean_up(task, view, now, keep_millis))
+    why = ending(task, view) or overdue(task, view, now)
+    return tuple(_end(task, view, why, now) if why is not None else _advance(task, view))
 
 
 def _doubtful(task: Task, view: View) -> Iterator[str]:
     for plan in task.containers:
         unseen = view.of(plan.name) is None
-        may_exist = plan.name in task.launched or has_started(task.last_status)
-        if plan.name in view.unclear or (unseen and may_exist):
+        if plan.name in view.unclear or (unseen and dependencies.may_have_run(task, plan.name)):
             yield plan.name
 
 
-def _advance(task: Task, view: View) -> Action:
+def _advance(task: Task, view: View) -> Iterator[Action]:
+    doubtful = set(_doubtful(task, view))
     for plan in task.containers:
-        seen = view.of(plan.name)
-        if seen is not None and seen.status == RUNNING:
-            if plan.name in view.ports_open and seen.ports is None:
-                return Inspect(plan.name)
-            continue
-        if seen is not None and seen.status == EXITED:
-            continue
-        if not task.assigned:
-            return Wait()
-        if seen is not None and seen.status == CREATED:
-            return Start(plan.name)
-        if plan.name in view.image_missing and plan.name not in view.pulled:
-            return Pull(plan.name)
-        return Create(plan.name)
-    return Wait()
+        if plan.name not in view.busy and plan.name not in doubtful and plan.name not in task.failures:
+            yield from _forward(task, plan, view)
+    until = dependencies.next_deadline(task, view)
+    if until is not None:
+        yield Wait(until)
 
 
-def _end(task: Task, view: View, why: Ending, now: int) -> Action:
-    return _still_there(task, view) or Finish(outcome_of(task, view, why, now))
+def _forward(task: Task, plan: ContainerPlan, view: View) -> Iterator[Action]:
+    name, seen = plan.name, view.of(plan.name)
+    if seen is not None and seen.status == RUNNING:
+        if not dependencies.is_looked_up(view, name, seen):
+            yield Inspect(name)
+        return
+    if dependencies.is_lost(task, name, seen) or not task.assigned:
+        return
+    if seen is not None and seen.status == EXITED:
+        if dependencies.will_restart(task, name, seen):
+            yield Start(name)
+    elif dependencies.are_met(task, plan, view):
+        yield _begin(name, view)
 
 
-def _still_there(task: Task, view: View) -> Action | None:
-    running = _in_status(task, view, RUNNING)
-    unasked = tuple(name for name in running if name not in view.stop_sent)
-    if unasked:
-        return Stop(unasked)
-    return Kill(running) if running else None
+def _begin(name: str, view: View) -> Action:
+    seen = view.of(name)
+    if seen is not None and seen.status == CREATED:
+        return Start(name)
+    return Pull(name) if name in view.image_missing and name not in view.pulled else Create(name)
 
 
-def _clean_up(task: Task, view: View, now: int, keep_millis: int) -> Action:
-    busy = _still_there(task, view)
-    if busy is not None:
-        return busy
-    never_ran = _in_status(task, view, CREATED)
+def _end(task: Task, view: View, why: Ending, now: int) -> Iterator[Action]:
+    if _rests(task, view):
+        yield Finish(outcome_of(task, view, why, now))
+    elif task.ending is None and task.desired_status != "STOPPED":
+        yield End(why)
+    else:
+        yield from _stop(task, view)
+
+
+def _stop(task: Task, view: View) -> Iterator[Action]:
+    """Whoever runs and for whom nobody waits who still runs."""
+    for name in _in_status(task, view, RUNNING):
+        if is_clear(view, name) and all(_is_down(task, view, other) for other in dependencies.dependants(task, name)):
+            yield Kill(name) if name in view.stop_sent else Stop(name)
+
+
+def _rests(task: Task, view: View) -> bool:
+    return all(_is_down(task, view, plan.name) for plan in task.containers)
+
+
+def _is_down(task: Task, view: View, name: str) -> bool:
+    """It does not run, nothing is being done to it, and there is no doubt about that."""
+    seen = view.of(name)
+    if seen is None:
+        return name not in view.busy and name not in view.unclear and not dependencies.may_have_run(task, name)
+    return seen.status != RUNNING and is_clear(view, name)
+
+
+def _clean_up(task: Task, view: View, now: int, keep_millis: int) -> Iterator[Action]:
+    if not _rests(task, view):
+        yield from _stop(task, view)
+        return
+    never_ran, dead = _in_status(task, view, CREATED), _in_status(task, view, EXITED)
     if never_ran:
-        return Remove(never_ran)
-    dead = _in_status(task, view, EXITED)
-    if dead:
+        yield from map(Remove, never_ran)
+    elif dead:
         ends = [seen.finished_at or 0 for name, seen in view.seen.items() if name in dead]
-        until = max(ends) + keep_millis
-        return Remove(dead) if view.evict or now >= until else Wait(until)
-    return Forget() if task.forget or task.acknowledged else Wait()
+        yield from _remove_dead(task, view, dead, now, max(ends) + keep_millis)
+    elif task.forget or task.acknowledged:
+        yield Forget()
+
+
+def _remove_dead(task: Task, view: View, dead: tuple[str, ...], now: int, until: int) -> Iterator[Action]:
+    """Not before the scheduler has stored the outcome: if the journal is lost, they are what tells that they ran."""
+    stored = task.acknowledged or task.forget
+    if view.evict or (stored and now >= until):
+        yield from map(Remove, dead)
+    elif stored:
+        yield Wait(until)
 
 
 def _in_status(task: Task, view: View, status: str) -> tuple[str, ...]:

@@ -6,6 +6,9 @@ A line is eight hexadecimal digits of CRC-32, a space, an entry as JSON, a newli
     epoch        value               the highest leader's epoch obeyed
     task         id containers       an assignment was taken on
     launched     id container        its start is about to be issued
+    restarted    id container count after    so is its next one, the answer to the end at `after` (milliseconds)
+    failed       id container reason     it cannot be had, and the task goes on without it
+    ending       id why              it was decided to end, and why
     outcome      id report           it is over
     acknowledged id                  and the scheduler has stored that
     forgotten    id                  and nothing is left of it
@@ -21,7 +24,7 @@ from typing import Any
 
 from shoal_agent.engine import Port
 from shoal_agent.plan import listed, parse_listed
-from shoal_agent.task import ContainerPlan, ContainerReport, Report, Task
+from shoal_agent.task import ContainerPlan, ContainerReport, Ending, Report, Restarts, Task
 
 Entry = Mapping[str, Any]
 
@@ -32,6 +35,9 @@ class Remembered:
 
     containers: str = ""
     launched: set[str] = field(default_factory=set)
+    restarts: dict[str, Restarts] = field(default_factory=dict)
+    failures: dict[str, str] = field(default_factory=dict)
+    ending: Ending | None = None
     report: Mapping[str, Any] | None = None
     acknowledged: bool = False
 
@@ -40,6 +46,9 @@ class Remembered:
             id=task_id,
             containers=parse_listed(self.containers),
             launched=frozenset(self.launched),
+            restarts=dict(self.restarts),
+            failures=dict(self.failures),
+            ending=self.ending,
             outcome=report_from(self.report) if self.report else None,
             acknowledged=self.acknowledged,
         )
@@ -70,6 +79,12 @@ class Memory:
                 task.containers = entry["containers"]
             case "launched":
                 task.launched.add(entry["container"])
+            case "restarted":
+                task.restarts[entry["container"]] = Restarts(int(entry["count"]), int(entry["after"]))
+            case "failed":
+                task.failures[entry["container"]] = str(entry["reason"])
+            case "ending":
+                task.ending = Ending(**entry["why"])
             case "outcome":
                 task.report = entry["report"]
             case "acknowledged":
@@ -81,8 +96,11 @@ class Memory:
         yield {"kind": "epoch", "value": self.epoch}
         for task_id, task in self.tasks.items():
             yield {"kind": "task", "id": task_id, "containers": task.containers}
-            for container in sorted(task.launched):
-                yield {"kind": "launched", "id": task_id, "container": container}
+            yield from (launched(task_id, container) for container in sorted(task.launched))
+            yield from (restarted(task_id, container, it) for container, it in sorted(task.restarts.items()))
+            yield from (failed(task_id, container, reason) for container, reason in sorted(task.failures.items()))
+            if task.ending is not None:
+                yield ending(task_id, task.ending)
             if task.report is not None:
                 yield {"kind": "outcome", "id": task_id, "report": task.report}
             if task.acknowledged:
@@ -103,6 +121,18 @@ def task(task_id: str, containers: Iterable[ContainerPlan]) -> Entry:
 
 def launched(task_id: str, container: str) -> Entry:
     return {"kind": "launched", "id": task_id, "container": container}
+
+
+def restarted(task_id: str, container: str, restarts: Restarts) -> Entry:
+    return {"kind": "restarted", "id": task_id, "container": container, **asdict(restarts)}
+
+
+def failed(task_id: str, container: str, reason: str) -> Entry:
+    return {"kind": "failed", "id": task_id, "container": container, "reason": reason}
+
+
+def ending(task_id: str, why: Ending) -> Entry:
+    return {"kind": "ending", "id": task_id, "why": asdict(why)}
 
 
 def outcome(report: Report) -> Entry:

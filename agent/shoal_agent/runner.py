@@ -1,12 +1,17 @@
-"""One task's lane: asks the machine for one step, does it, tells what changed, asks again.
+"""One task's lane: asks the machine for the next steps, does them side by side, tells what changed, asks again.
 
-A lane waits for nobody but the engine and the journal, so a container that hangs delays its own task only. Faults
-of the engine never end a lane: what they leave unclear is looked at again when the engine answers.
+A lane waits for nobody but the engine and the journal, and for neither on behalf of another container: one that
+hangs delays only those that wait for it. Faults of the engine never end a lane: what they leave unclear is looked at
+again when the engine answers.
 """
 
 import asyncio
 import logging
+from collections import defaultdict
 from dataclasses import replace
+from typing import Any
+
+from shoal.lifecycle import RANK
 
 from shoal_agent import machine, record, steps
 from shoal_agent.case import Case, Surroundings, now_millis
@@ -26,9 +31,10 @@ class Lane:
     def __init__(self, task: Task, view: View, around: Surroundings) -> None:
         self._case = Case(task, view, around)
         self._stepped = asyncio.Event()
-        self._pause_seconds = PAUSE_SECONDS_MIN
+        self._pauses: defaultdict[str, float] = defaultdict(lambda: PAUSE_SECONDS_MIN)  # by container
         self._noted_acknowledged = task.acknowledged
-        self._tried_to_kill = False
+        self._tried_to_kill: set[str] = set()
+        self._busy: dict[asyncio.Future[None], str] = {}  # what is being done, and to which container
         self.over = False
 
     # What it knows.
@@ -67,7 +73,7 @@ class Lane:
             task,
             containers=plans(wanted.definition) if wanted.definition else task.containers,
             desired_status="STOPPED" if stopped else "RUNNING",
-            last_status=wanted.last_status,
+            last_status=max(wanted.last_status, _told_running(task.last_status), key=RANK.__getitem__),
             assigned=task.assigned or wanted.definition is not None,
             stop_code=wanted.stop_code or task.stop_code,
             stopped_reason=wanted.stopped_reason or task.stopped_reason,
@@ -107,30 +113,75 @@ class Lane:
     # What it does.
 
     async def run(self) -> None:
-        case = self._case
-        await self._remember()
-        self._tell()
-        while not self.over:
-            case.changed.clear()
-            keep_millis = int(case.around.rules.dead_container_keep_seconds * 1000)
-            action = machine.next_action(case.task, case.view, now_millis(), keep_millis)
-            try:
-                await self._perform(action)
-                self._pause_seconds = PAUSE_SECONDS_MIN
-            except (EngineError, JournalFault) as error:
-                step = type(action).__name__.lower()
-                log.warning("step failed task=%s step=%s error=%s", case.task.id, step, error)
-                case.doubt_all()
-                if isinstance(error, EngineUnavailable | EngineTimeout):
-                    case.around.engine_trouble.set()
-                await self._pause()
+        """Until nothing is left of the task. If it raises, it may be called again: what was begun goes on."""
+        try:
+            await self._remember()
             self._tell()
+            while not self.over:
+                await self._step()
+        except asyncio.CancelledError:
+            await self._abandon()
+            raise
 
-    async def _perform(self, action: machine.Action) -> None:
+    async def _step(self) -> None:
+        case = self._case
+        case.changed.clear()
+        keep_millis = int(case.around.rules.dead_container_keep_seconds * 1000)
+        until = None
+        for action in machine.next_actions(case.task, case.view, now_millis(), keep_millis):
+            match action:
+                case machine.Wait(moment):
+                    until = moment
+                case machine.End() | machine.Finish() | machine.Forget():
+                    await self._settle(action)
+                    self._tell()
+                    return
+                case _:
+                    self._begin(action)
+        if not self._busy:
+            await self._note_acknowledged()
+        await self._wait(until)
+        self._tell()
+
+    async def _settle(self, action: machine.OfTask) -> None:
+        """A step of the whole task; nothing else can be decided before it is done."""
         case = self._case
         match action:
-            case machine.Wait(until):
-                await self._wait(until)
+            case machine.End(why):
+                await steps.end(case, why)
+            case machine.Finish(outcome):
+                await steps.finish(case, outcome)
+            case machine.Forget():
+                await steps.forget(case)
+                self.over = await self._append(record.forgotten(case.task.id))
+
+    def _begin(self, action: machine.OfContainer) -> None:
+        if isinstance(action, machine.Stop):
+            self._tell(("STOPPING",))
+        self._busy[asyncio.ensure_future(self._perform(action))] = action.name
+        self._note_busy()
+
+    def _note_busy(self) -> None:
+        self._case.view = replace(self._case.view, busy=frozenset(self._busy.values()))
+
+    async def _perform(self, action: machine.OfContainer) -> None:
+        """A step of one container. After a fault of the engine, whatever may have happened is to be looked at."""
+        case, name = self._case, action.name
+        try:
+            await self._do(action)
+            await steps.note_failure(case, name)
+            self._pauses.pop(name, None)
+        except (EngineError, JournalFault) as error:
+            step = type(action).__name__.lower()
+            log.warning("step failed task=%s container=%s step=%s error=%s", case.task.id, name, step, error)
+            case.doubt([name])
+            if isinstance(error, EngineUnavailable | EngineTimeout):
+                case.around.engine_trouble.set()
+            await self._pause(name)
+
+    async def _do(self, action: machine.OfContainer) -> None:
+        case = self._case
+        match action:
             case machine.Inspect(name):
                 await steps.inspect(case, name)
             case machine.Pull(name):
@@ -139,53 +190,94 @@ class Lane:
                 await steps.create(case, name)
             case machine.Start(name):
                 await steps.start(case, name)
-            case machine.Stop(names):
-                self._tell(("STOPPING",))
-                await steps.stop(case, names)
-            case machine.Kill(names):
-                await self._kill(names)
-            case machine.Finish(outcome):
-                await steps.finish(case, outcome)
-            case machine.Remove(names):
-                await steps.remove(case, names)
-            case machine.Forget():
-                await case.around.journal.append(record.forgotten(case.task.id))
-                self.over = True
+            case machine.Stop(name):
+                await steps.stop(case, name)
+            case machine.Kill(name):
+                if name in self._tried_to_kill:  # it does not die at once: not in a tight loop
+                    await self._pause(name)
+                self._tried_to_kill.add(name)
+                await steps.kill(case, name)
+            case machine.Remove(name):
+                await steps.remove(case, name)
 
     async def _wait(self, until: int | None) -> None:
-        case = self._case
-        if case.task.acknowledged and not self._noted_acknowledged:
-            await case.around.journal.append(record.acknowledged(case.task.id))
-            self._noted_acknowledged = True
-        await either(case.changed, None if until is None else max(0.0, (until - now_millis()) / 1000))
+        """For news from outside, for a step to be done, or for the moment `until`."""
+        change = asyncio.ensure_future(self._case.changed.wait())
+        seconds = None if until is None else max(0.0, (until - now_millis()) / 1000)
+        try:
+            news: set[asyncio.Future[Any]] = {change, *self._busy}
+            done, _ = await asyncio.wait(news, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            change.cancel()
+        ended = [step for step in self._busy if step in done]
+        for step in ended:
+            name = self._busy.pop(step)
+            if step.exception() is not None:
+                self._case.doubt([name])
+        self._note_busy()
+        for step in ended:
+            step.result()
 
-    async def _kill(self, names: tuple[str, ...]) -> None:
-        if self._tried_to_kill:  # it does not die at once: not in a tight loop
-            await self._pause()
-        self._tried_to_kill = True
-        await steps.kill(self._case, names)
+    async def _abandon(self) -> None:
+        for step in self._busy:
+            step.cancel()
+        await asyncio.gather(*self._busy, return_exceptions=True)
+        self._busy.clear()
+        self._note_busy()
+
+    async def _note_acknowledged(self) -> None:
+        if self.task.acknowledged and not self._noted_acknowledged:
+            self._noted_acknowledged = await self._append(record.acknowledged(self.task.id))
 
     async def _remember(self) -> None:
         """The assignment is on disk before anything is done for it."""
-        while True:
-            try:
-                with self._case.span("journal"):
-                    await self._case.around.journal.append(record.task(self.task.id, self.task.containers))
-                return
-            except JournalFault:
-                await self._pause()
+        with self._case.span("journal"):
+            while not await self._append(record.task(self.task.id, self.task.containers)):
+                pass
 
-    async def _pause(self) -> None:
-        await either(self._case.changed, self._pause_seconds)
-        self._pause_seconds = min(2 * self._pause_seconds, PAUSE_SECONDS_MAX)
+    async def _append(self, entry: record.Entry) -> bool:
+        """False, after a pause, if the disk does not take it."""
+        try:
+            await self._case.around.journal.append(entry)
+        except JournalFault as fault:
+            log.warning("not on disk task=%s entry=%s error=%s", self.task.id, entry["kind"], fault)
+            await self._pause("")
+            return False
+        self._pauses.pop("", None)
+        return True
+
+    async def _pause(self, container: str) -> None:
+        """Longer each time until something succeeds; "" stands for the task itself."""
+        seconds = self._pauses[container]
+        self._pauses[container] = min(2 * seconds, PAUSE_SECONDS_MAX)
+        await either(self._case.changed, seconds)
 
     def _tell(self, statuses: tuple[str, ...] = ("RUNNING", "STOPPED")) -> None:
-        """What is news: not that a task waits, and that it ends only if that takes a while."""
+        """What is news: not that a task waits, unless part of it is up, and that it ends only if that takes a while."""
         case = self._case
         self._stepped.set()
-        if case.task.forget or case.task.acknowledged or not (self.settled or case.task.outcome):
+        looked = all(self.seen(name) is not None for name in case.task.launched | case.view.unclear)
+        if case.task.forget or case.task.acknowledged or not (looked or case.task.outcome):
             return
         report = report_of(case.task, case.view)
-        if report.last_status in statuses and report != case.told:
+        if report.last_status == "PENDING":
+            report = replace(report, trace=())
+            if not _is_partly_up(case.task, report):
+                return
+        elif report.last_status not in statuses:
+            return
+        if report != case.told:
             case.told = report
             case.around.reporter.offer(report)
+            if report.last_status == "RUNNING":  # not to be taken back while a restarted one has no ports yet
+                case.task = replace(case.task, last_status="RUNNING")
+
+
+def _told_running(status: str) -> str:
+    return "RUNNING" if RANK[status] >= RANK["RUNNING"] else "PENDING"
+
+
+def _is_partly_up(task: Task, report: Report) -> bool:
+    """True if some of its containers wait for others that run: that can take long."""
+    orders = any(plan.depends_on for plan in task.containers)
+    return orders and any(it.last_status == "RUNNING" for it in report.containers)

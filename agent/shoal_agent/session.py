@@ -108,7 +108,8 @@ class Session:
             async with asyncio.timeout(WELCOME_SECONDS):
                 version = self._watch.engine_version
                 caller, owner = self._caller, self._around.owner
-                await call.write(convert.hello(owner.cluster, caller.incarnation, caller.host, version))
+                host = replace(caller.host, attributes={**caller.host.attributes, **self._around.cgroups.attributes})
+                await call.write(convert.hello(owner.cluster, caller.incarnation, host, version))
                 first = await call.read()
         except TimeoutError:
             raise SessionOver("no welcome in time") from None

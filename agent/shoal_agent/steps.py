@@ -2,11 +2,11 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Iterable
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from shoal_agent import labels, machine, record
+from shoal_agent import cgroup, labels, machine, record
 from shoal_agent.case import Case, now_millis
 from shoal_agent.engine import (
     CannotCreate,
@@ -17,10 +17,12 @@ from shoal_agent.engine import (
     ImageNotFound,
     Inspected,
     NameConflict,
+    Port,
 )
 from shoal_agent.journal import JournalFault
 from shoal_agent.refusal import Refused
-from shoal_agent.task import ABSENT, CREATED, EXITED, RUNNING, STOP_TIMEOUT_SECONDS, Report, Seen
+from shoal_agent.sandbox import PAUSE
+from shoal_agent.task import ABSENT, CREATED, EXITED, RUNNING, STOP_TIMEOUT_SECONDS, Ending, Report, Restarts, Seen
 from shoal_agent.verdict import exit_code_known
 
 log = logging.getLogger(__name__)
@@ -64,14 +66,18 @@ def _seen(case: Case, name: str, found: Inspected) -> Seen:
         finished_at=found.finished_at if status == EXITED else None,
         # An ended container has no ports any more; what was bound is still worth telling.
         ports=found.ports or (before.ports if before is not None else None) or (tag.ports if tag is not None else ()),
+        ipv4_address=found.ipv4_address or (before.ipv4_address if before is not None else None),
         volumes=tag.volumes if tag is not None else (),
         stop_timeout_seconds=STOP_TIMEOUT_SECONDS if timeout is None else timeout,
+        health_status=found.health_status,
     )
 
 
 async def pull(case: Case, name: str) -> None:
     image = case.specification(name).image
-    case.view = replace(case.view, pull_started_at=case.view.pull_started_at or now_millis())
+    fetched = name != PAUSE  # that one is made here, which is nobody's pull
+    if fetched:
+        case.view = replace(case.view, pull_started_at=case.view.pull_started_at or now_millis())
     work = asyncio.ensure_future(case.around.pulls.pull(image))
     try:
         with case.span("engine.pull"):
@@ -79,7 +85,9 @@ async def pull(case: Case, name: str) -> None:
     except CannotPull as error:
         case.fail(name, f"CannotPullContainerError: {image}: {error.message}")
     else:
-        case.view = replace(case.view, pulled=case.view.pulled | {name}, pull_stopped_at=now_millis())
+        case.view = replace(case.view, pulled=case.view.pulled | {name})
+        if fetched:
+            case.view = replace(case.view, pull_stopped_at=now_millis())
     finally:
         work.cancel()
 
@@ -91,7 +99,6 @@ async def _unless_unwanted(case: Case, work: "asyncio.Future[None]") -> None:
         both: set[asyncio.Future[Any]] = {work, change}
         await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
         change.cancel()
-        case.changed.clear()
         if case.unwanted:
             return
     await work
@@ -107,8 +114,9 @@ async def create(case: Case, name: str) -> None:
         async with case.around.creates.one():
             if case.unwanted:
                 return
+            body = case.body(name, await _limit_task(case))
             with case.span("engine.create"):
-                runtime_id = await case.around.engine.create(case.container_name(name), wanted.body)
+                runtime_id = await case.around.engine.create(case.container_name(name), body)
     except ImageNotFound as error:
         if name in case.view.pulled:
             case.fail(name, f"CannotPullContainerError: {wanted.image}: {error.message}")
@@ -122,6 +130,29 @@ async def create(case: Case, name: str) -> None:
         case.see(name, Seen(CREATED, runtime_id, volumes=wanted.volumes, stop_timeout_seconds=timeout))
 
 
+async def _limit_task(case: Case) -> str | None:
+    """The cgroup of a task that has limits of its own, made. None if it has none, or if none can be made: then each
+    container has the task's limits for itself, which is too much if there are several."""
+    cgroups, wanted = case.around.cgroups, case.wanted
+    limits = cgroup.limits(wanted.definition or {}, wanted.overrides) if wanted is not None else None
+    if limits is None:
+        return None
+    reason: object = cgroups.reason
+    try:
+        if cgroups.version:
+            return await asyncio.to_thread(cgroups.make, case.task.id, limits)
+    except OSError as error:
+        reason = error
+    if len(case.task.containers) > 1:
+        log.warning("task limits hold for each container alone task=%s reason=%s", case.task.id, reason)
+    return None
+
+
+async def forget(case: Case) -> None:
+    """Nothing is left of the task but what the journal says of it."""
+    await asyncio.to_thread(case.around.cgroups.remove, case.task.id)
+
+
 async def _adopt(case: Case, name: str, conflict: NameConflict) -> None:
     """The name is taken: by this very container, made by a call whose answer got lost, or by a stranger's."""
     await inspect(case, name)
@@ -131,8 +162,11 @@ async def _adopt(case: Case, name: str, conflict: NameConflict) -> None:
 
 
 async def start(case: Case, name: str) -> None:
+    """The first time, or once more after it ended."""
     seen = case.view.seen[name]
     await _note_launched(case, name)
+    if seen.status == EXITED:
+        await _note_restarted(case, name, seen.finished_at or 0)
     try:
         async with case.around.starts.one():
             if case.unwanted:
@@ -146,8 +180,23 @@ async def start(case: Case, name: str) -> None:
     else:
         fixed = case.specification(name).ports.fixed
         ports = None if name in case.view.ports_open else fixed
-        case.see(name, replace(seen, status=RUNNING, started_at=now_millis(), ports=ports))
+        case.see(name, _started(seen, ports))
         log.info("started task=%s container=%s", case.task.id, name)
+
+
+def _started(seen: Seen, ports: tuple[Port, ...] | None) -> Seen:
+    """Nothing of an earlier run is left. The health check of a container that has one has not answered yet."""
+    return replace(
+        seen,
+        status=RUNNING,
+        started_at=now_millis(),
+        finished_at=None,
+        exit_code=None,
+        oom_killed=False,
+        with_engine=False,
+        ports=ports,
+        health_status=None,
+    )
 
 
 async def _note_launched(case: Case, name: str) -> None:
@@ -158,28 +207,36 @@ async def _note_launched(case: Case, name: str) -> None:
         case.task = replace(case.task, launched=case.task.launched | {name})
 
 
-async def stop(case: Case, names: tuple[str, ...]) -> None:
-    case.view = replace(case.view, stop_sent=case.view.stop_sent | set(names))
-    engine = case.around.engine
-    await _all(case, names, (engine.stop(case.handle(it), _grace(case, it)) for it in names))
+async def _note_restarted(case: Case, name: str, after: int) -> None:
+    """On disk before the start is issued. Each end is answered once, however often the agent begins anew."""
+    before = case.task.restarts.get(name, Restarts(0, -1))
+    if before.after != after:
+        restarts = Restarts(before.count + 1, after)
+        await case.around.journal.append(record.restarted(case.task.id, name, restarts))
+        case.task = replace(case.task, restarts={**case.task.restarts, name: restarts})
 
 
-def _grace(case: Case, name: str) -> int:
+async def stop(case: Case, name: str) -> None:
+    """Whatever the engine says, what became of it is then looked at."""
+    case.view = replace(case.view, stop_sent=case.view.stop_sent | {name})
     seen = case.view.of(name)
-    return seen.stop_timeout_seconds if seen is not None else STOP_TIMEOUT_SECONDS
+    grace_seconds = seen.stop_timeout_seconds if seen is not None else STOP_TIMEOUT_SECONDS
+    with case.doubting(name), suppress(ContainerGone):
+        await case.around.engine.stop(case.handle(name), grace_seconds)
 
 
-async def kill(case: Case, names: tuple[str, ...]) -> None:
-    await _all(case, names, (case.around.engine.kill(case.handle(name)) for name in names))
+async def kill(case: Case, name: str) -> None:
+    with case.doubting(name), suppress(ContainerGone):
+        await case.around.engine.kill(case.handle(name))
 
 
-async def _all(case: Case, names: tuple[str, ...], calls: Iterable[Awaitable[None]]) -> None:
-    """All at once; whatever the engine says, what became of them is then looked at."""
-    results = await asyncio.gather(*calls, return_exceptions=True)
-    case.doubt(names)
-    for result in results:
-        if isinstance(result, BaseException) and not isinstance(result, ContainerGone):
-            raise result
+async def end(case: Case, why: Ending) -> None:
+    try:
+        await case.around.journal.append(record.ending(case.task.id, why))
+    except JournalFault as fault:  # done all the same: what is left of the reason is in what the engine shows
+        log.error("ending not on disk task=%s error=%s", case.task.id, fault)
+    case.task = replace(case.task, ending=why)
+    log.info("ending task=%s code=%s reason=%s", case.task.id, why.stop_code, why.reason)
 
 
 async def finish(case: Case, outcome: Report) -> None:
@@ -194,16 +251,22 @@ async def finish(case: Case, outcome: Report) -> None:
     log.info("stopped task=%s code=%s reason=%s", case.task.id, outcome.stop_code, outcome.stopped_reason)
 
 
-async def remove(case: Case, names: tuple[str, ...]) -> None:
-    volumes = {volume for name in names for volume in case.view.seen[name].volumes}
-    for name in names:
-        if _wrote(case.view.seen[name]):
-            await case.around.log_store.keep(case.around.engine, case.task.id, name, case.handle(name))
-        await case.around.engine.remove(case.handle(name))
-        case.see(name, replace(case.view.seen[name], status=ABSENT))
+async def remove(case: Case, name: str) -> None:
+    if _wrote(case.view.seen[name]):
+        await case.around.log_store.keep(case.around.engine, case.task.id, name, case.handle(name))
+    await case.around.engine.remove(case.handle(name))
+    case.see(name, replace(case.view.seen[name], status=ABSENT))
     if not machine.holds_containers(case.task, case.view):
+        volumes = {volume for seen in case.view.seen.values() for volume in seen.volumes}
         for volume in sorted(volumes):
             await case.around.engine.remove_volume(volume)
+
+
+async def note_failure(case: Case, name: str) -> None:
+    """On disk if the task goes on without the container; an essential one's is in the outcome that follows."""
+    essential = any(plan.name == name and plan.essential for plan in case.task.containers)
+    if name in case.task.failures and not essential:
+        await case.around.journal.append(record.failed(case.task.id, name, case.task.failures[name]))
 
 
 def _wrote(seen: Seen) -> bool:

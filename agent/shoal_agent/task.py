@@ -40,7 +40,8 @@ class ContainerPlan:
 
     essential              it takes the task with it when it ends
     start_timeout_seconds  so long after its start the others wait for it to end or to be healthy
-    internal               made by the agent for itself: never reported, never essential, first to start, last to stop
+    internal               made by the agent for itself: never reported, first to start, last to stop; if it ends by
+                           itself, it takes the task with it
     """
 
     name: str
@@ -53,11 +54,20 @@ class ContainerPlan:
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
-    """Why a container cannot be had: the reason begins with ECS's word, as CannotPullContainerError."""
+class Ending:
+    """Why a task is to end, or has ended. `container` is the one that could not start because of another."""
 
-    container: str
-    reason: str
+    stop_code: str | None
+    reason: str | None
+    container: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Restarts:
+    """How often a container was started again, and which end the last time was the answer to (milliseconds)."""
+
+    count: int
+    after: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +79,9 @@ class ContainerReport:
     reason: str | None = None
     image_digest: str | None = None
     ports: tuple[Port, ...] = ()
+    health_status: str | None = None
+    restart_count: int = 0
+    ipv4_address: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +114,9 @@ class Task:
     """What the agent was told and durably knows of one task.
 
     launched      containers whose start was issued; written to disk before the call, so that none starts twice
+    restarts      by container: what its restart policy has done; written to disk before the call
+    failures      by container: why it cannot be had; begins with ECS's word, as CannotPullContainerError
+    ending        why it ends, once that is decided: what the end itself does to containers changes nothing of it
     last_status   what the scheduler had recorded when it sent the assignment
     assigned      the scheduler named it to this process: its definition is at hand
     outcome       its final report; never changes again
@@ -116,7 +132,9 @@ class Task:
     stop_code: str | None = None
     stopped_reason: str | None = None
     launched: frozenset[str] = frozenset()
-    failure: Failure | None = None
+    restarts: Mapping[str, Restarts] = field(default_factory=lambda: MappingProxyType({}))
+    failures: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    ending: Ending | None = None
     outcome: Report | None = None
     acknowledged: bool = False
     forget: bool = False
@@ -127,7 +145,7 @@ class Seen:
     """What the engine said of one container when it was last asked. Times are milliseconds since the epoch.
 
     with_engine is true if it ended while the engine was away or coming back, so that its exit code is nobody's
-    word: exit_code is None then.
+    word: exit_code is None then. health_status is HEALTHY, UNHEALTHY or UNKNOWN; None without a health check.
     """
 
     status: str
@@ -138,8 +156,10 @@ class Seen:
     started_at: int | None = None
     finished_at: int | None = None
     ports: tuple[Port, ...] | None = None
+    ipv4_address: str | None = None
     volumes: tuple[str, ...] = ()
     stop_timeout_seconds: int = STOP_TIMEOUT_SECONDS
+    health_status: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,8 +169,9 @@ class View:
     seen          by container name; no entry means that nobody has looked
     unclear       containers of which an event or a listing says that they are not as they were seen
     image_missing / pulled    containers whose create found no image / whose image was then pulled
-    ports_open    containers with host ports that the engine chooses: to be looked up once they run
+    ports_open    containers with host ports or an address that the engine chooses: to be looked up once they run
     stop_sent     containers that were asked to stop
+    busy          containers of which a call to the engine is under way
     evict         dead containers are too many: this task's go first
     """
 
@@ -161,6 +182,7 @@ class View:
     pulled: frozenset[str] = frozenset()
     ports_open: frozenset[str] = frozenset()
     stop_sent: frozenset[str] = frozenset()
+    busy: frozenset[str] = frozenset()
     evict: bool = False
     pull_started_at: int | None = None
     pull_stopped_at: int | None = None

@@ -33,6 +33,10 @@ class Worker:
     def lane(self, task_id: str) -> Lane | None:
         return self._lanes.get(task_id)
 
+    @property
+    def task_ids(self) -> frozenset[str]:
+        return frozenset(self._lanes)
+
     def __len__(self) -> int:
         return len(self._lanes)
 
@@ -82,7 +86,7 @@ class Worker:
             present.add((tag.task_id, tag.container))
             epoch = max(epoch, tag.epoch)
             lane = self._lanes.get(tag.task_id) or self._adopt(tag)
-            if not _agrees(lane.seen(tag.container), entry.state):
+            if not _agrees(lane.seen(tag.container), entry):
                 lane.doubt(tag.container)
         for task_id, lane in self._lanes.items():
             for name, seen in lane.all_seen().items():
@@ -156,5 +160,7 @@ class Worker:
         await asyncio.gather(*running, return_exceptions=True)
 
 
-def _agrees(seen: Seen | None, state: str) -> bool:
-    return seen is not None and state in _STATES_OF.get(seen.status, ())
+def _agrees(seen: Seen | None, entry: Listed) -> bool:
+    if seen is None or entry.state not in _STATES_OF.get(seen.status, ()):
+        return False
+    return seen.status != RUNNING or entry.health_status in (seen.health_status, None)

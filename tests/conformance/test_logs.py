@@ -249,3 +249,13 @@ async def test_a_reader_slower_than_the_container_is_told_what_it_missed(hosts: 
                 await rig.report(task_id, "STOPPED")  # it has written all the rest by then
             before = number
     assert gaps == [] and told >= 1 and before == 200_000
+
+
+async def test_a_follower_goes_on_when_the_container_is_started_again(hosts: Hosts) -> None:
+    rig = await hosts.one()
+    script = "n=$(cat /n 2>/dev/null || echo 0); n=$((n+1)); echo $n >/n; echo $n; sleep 1.2; [ $n -lt 3 ] && exit 1"
+    policy = {"enabled": True, "restartAttemptPeriod": 1, "ignoredExitCodes": [0]}
+    task_id = await hosts.run(rig, script + "; exit 0", restartPolicy=policy)
+    assert texts(await lines(rig, task_id, Wanted(follow=True))) == numbers(1, 3)
+    await rig.report(task_id, "STOPPED")
+    assert texts(await lines(rig, task_id)) == numbers(1, 3)

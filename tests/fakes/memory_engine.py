@@ -38,6 +38,7 @@ class Box:
     body: Mapping[str, Any]
     state: str = "created"
     exit_code: int = 0
+    health_status: str | None = None
     started_at: int | None = None
     finished_at: int | None = None
     starts: int = 0
@@ -51,6 +52,7 @@ class MemoryEngine:
 
     def __init__(self, images: tuple[str, ...] = ("image",), registry: tuple[str, ...] = ()) -> None:
         self.up = True
+        self.local = True
         self.silent_events = False
         self.answers_lost = 0  # so many calls take effect and then break
         self.stuck: set[str] = set()  # names of containers whose calls never return
@@ -77,7 +79,7 @@ class MemoryEngine:
     async def containers(self, labels: Mapping[str, str]) -> list[Listed]:
         await self._enter("containers", "")
         return [
-            Listed(box.container_id, box.name, _labels(box), box.state)
+            Listed(box.container_id, box.name, _labels(box), box.state, box.health_status)
             for box in self.boxes.values()
             if labels.items() <= _labels(box).items()
         ]
@@ -97,10 +99,13 @@ class MemoryEngine:
         box = await self._find("start", container)
         if box.state == "running":
             return
-        program, *arguments = box.body["Cmd"]
-        if program not in ("sleep", "sh"):
+        command: list[str] = [*box.body.get("Entrypoint", ()), *box.body.get("Cmd", ())]
+        program, *arguments = command
+        if program not in ("sleep", "sh", "/pause"):
             raise CannotStart(f'exec: "{program}": executable file not found in $PATH')
         box.state, box.started_at, box.starts = "running", _now(), box.starts + 1
+        box.finished_at, box.ended = None, asyncio.Event()
+        box.health_status = "UNKNOWN" if box.body.get("Healthcheck", {}).get("Test", ["NONE"])[0] != "NONE" else None
         bindings = box.body.get("HostConfig", {}).get("PortBindings", {})
         box.host_ports = {
             key: int(bound[0]["HostPort"] or next(self._ports)) for key, bound in bindings.items() if bound
@@ -152,7 +157,9 @@ class MemoryEngine:
             finished_at=box.finished_at,
             ports=_ports(box) if box.state == "running" else (),
             tty=bool(box.body.get("Tty")),
+            ipv4_address=f"10.0.0.{int(box.container_id, 16)}" if box.state == "running" else None,
             stop_timeout_seconds=box.body.get("StopTimeout"),
+            health_status=box.health_status,
         )
 
     async def image_digest(self, image: str) -> str | None:
@@ -167,6 +174,10 @@ class MemoryEngine:
             await asyncio.Event().wait()
         if image not in self.registry:
             raise CannotPull(f"manifest for {image} not found")
+        self.images.add(image)
+
+    async def import_image(self, image: str, archive: bytes) -> None:
+        await self._enter("import_image", image)
         self.images.add(image)
 
     async def events(self, labels: Mapping[str, str], since: float) -> AsyncIterator[Event]:
@@ -215,9 +226,15 @@ class MemoryEngine:
         box = self.box(name)
         if box.state != "running":
             return
-        box.state, box.exit_code, box.finished_at = "exited", exit_code, _now()
+        box.state, box.exit_code, box.finished_at, box.health_status = "exited", exit_code, _now(), None
         box.ended.set()
         self._announce("die", box)
+
+    def set_health(self, name: str, health_status: str) -> None:
+        """Its health check has answered: HEALTHY or UNHEALTHY."""
+        box = self.box(name)
+        box.health_status = health_status
+        self._announce("health_status", box)
 
     def take_away(self, name: str) -> None:
         """As `docker rm -f` by hand."""

@@ -89,6 +89,8 @@ def _container(message: task_pb2.Container) -> ContainerState:
             Binding(b.container_port, b.host_port, b.protocol or "tcp", b.bind_ip or "0.0.0.0")
             for b in message.network_bindings
         ),
+        restart_count=message.restart_count,
+        ipv4_address=message.network_interfaces[0].private_ipv4_address if message.network_interfaces else "",
     )
 
 

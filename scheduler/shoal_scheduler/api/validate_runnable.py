@@ -28,11 +28,6 @@ def runnable_problems(document: Document) -> list[Problem]:
 
 def _problems(document: Document) -> Problems:
     containers = document.get("containerDefinitions", [])
-    if len(containers) > 1:
-        yield Problem(
-            "containerDefinitions",
-            f"has {len(containers)} containers; this version runs tasks of one container: register one for each",
-        )
     if document.get("taskRoleArn"):
         yield Problem("taskRoleArn", "roles are not given to tasks yet; register it without")
     if document.get("inferenceAccelerators"):

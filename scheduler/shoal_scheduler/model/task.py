@@ -110,6 +110,10 @@ class ContainerState(msgspec.Struct, frozen=True, array_like=True, gc=False):
     image_digest: str = ""
     health_status: str = ""
     bindings: tuple[Binding, ...] = ()
+    restart_count: int = 0
+
+    # Of the task's own network, if it has one; the same for all its containers.
+    ipv4_address: str = ""
 
 
 def shared(state: ContainerState) -> ContainerState:

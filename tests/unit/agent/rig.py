@@ -8,6 +8,7 @@ from typing import Any
 
 from shoal_agent import watch as watching
 from shoal_agent.case import Surroundings
+from shoal_agent.cgroup import Cgroups
 from shoal_agent.configuration import Configuration
 from shoal_agent.journal import Journal
 from shoal_agent.labels import Owner, container_name
@@ -39,10 +40,11 @@ def assignment(task_id: str, command: list[str] | None = None, **more: Any) -> A
 class Rig:
     """`reports` keeps every report in the order in which they were offered. Quick: it looks every few milliseconds."""
 
-    def __init__(self, folder: Path, engine: Any, rules: Configuration) -> None:
+    def __init__(self, folder: Path, engine: Any, rules: Configuration, instance: str = INSTANCE) -> None:
         self.folder = folder
         self.engine = engine
         self.rules = rules
+        self.instance = instance
         self.reports: list[Report] = []
         self.epoch = 1
         self.collects = True  # false if a session takes the reports
@@ -55,12 +57,13 @@ class Rig:
             log_store=LogStore(self.folder / "logs", self.rules.log_host_mib * 1024**2, self.rules.log_keep_seconds),
             reporter=Reporter(),
             rules=self.rules,
-            owner=Owner(CLUSTER, INSTANCE, self.epoch),
+            owner=Owner(CLUSTER, self.instance, self.epoch),
             creates=Slots(self.rules.concurrent_starts),
             starts=Slots(self.rules.concurrent_starts),
             pulls=Pulls(self.engine, self.rules.concurrent_pulls),
             engine_trouble=asyncio.Event(),
             engine_start=EngineStart(),
+            cgroups=Cgroups(self.instance),
         )
         remembered = [task.as_task(task_id) for task_id, task in self.journal.memory.tasks.items()]
         self.worker = Worker(self.around, remembered)
@@ -103,13 +106,13 @@ class Rig:
         wanted = assignment(task_id, desired_status="STOPPED", last_status="RUNNING")
         self.assign(replace(wanted, stop_code="UserInitiated", stopped_reason="enough"))
 
-    def box(self, task_id: str) -> Box:
+    def box(self, task_id: str, container: str = "web") -> Box:
         """Of an engine in memory."""
-        found: Box = self.engine.box(self.name(task_id))
+        found: Box = self.engine.box(self.name(task_id, container))
         return found
 
-    def name(self, task_id: str) -> str:
-        return container_name(CLUSTER, task_id, "web")
+    def name(self, task_id: str, container: str = "web") -> str:
+        return container_name(CLUSTER, task_id, container)
 
     def told(self, task_id: str, status: str) -> list[Report]:
         return [report for report in self.reports if (report.task_id, report.last_status) == (task_id, status)]

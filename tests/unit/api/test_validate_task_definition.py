@@ -248,7 +248,6 @@ def test_what_cannot_be_run_yet_is_refused_by_name() -> None:
     )
     assert task_definition_problems(document) == []
     assert [problem.field for problem in runnable_problems(document)] == [
-        "containerDefinitions",
         "taskRoleArn",
         "containerDefinitions[0].secrets",
         "containerDefinitions[0].environmentFiles",

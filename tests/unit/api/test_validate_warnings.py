@@ -22,14 +22,15 @@ RUN_OF_CONTAINER = {
     *("name", "image", "cpu", "memory", "memoryReservation", "portMappings", "essential", "entryPoint", "command"),
     *("environment", "mountPoints", "user", "workingDirectory", "hostname", "readonlyRootFilesystem", "dnsServers"),
     *("dnsSearchDomains", "extraHosts", "dockerLabels", "ulimits", "linuxParameters", "stopTimeout", "interactive"),
-    *("pseudoTerminal", "systemControls", "disableNetworking"),
+    *("pseudoTerminal", "systemControls", "disableNetworking", "links", "volumesFrom", "dependsOn", "startTimeout"),
+    *("healthCheck", "restartPolicy"),
 }
 # A value for each of the others.
 WARNED = {
     "taskRoleArn": "arn:aws:iam::111122223333:role/x",
     "executionRoleArn": "arn:aws:iam::111122223333:role/x",
     "pidMode": "host",
-    "ipcMode": "task",
+    "ipcMode": "host",
     "proxyConfiguration": {"type": "APPMESH", "containerName": "app"},
     "inferenceAccelerators": [{"deviceName": "d", "deviceType": "eia2.medium"}],
     "ephemeralStorage": {"sizeInGiB": 21},
@@ -38,18 +39,12 @@ WARNED = {
 }
 WARNED_OF_CONTAINER: Document = {
     "repositoryCredentials": {"credentialsParameter": "x"},
-    "links": ["other"],
-    "restartPolicy": {"enabled": True},
     "environmentFiles": [{"type": "s3", "value": "x"}],
-    "volumesFrom": [{"sourceContainer": "other"}],
     "secrets": [{"name": "A", "valueFrom": "x"}],
-    "dependsOn": [{"containerName": "other", "condition": "START"}],
-    "startTimeout": 10,
     "versionConsistency": "enabled",
     "privileged": True,
     "dockerSecurityOptions": ["label:disable"],
     "logConfiguration": {"logDriver": "awslogs"},
-    "healthCheck": {"command": ["CMD", "true"]},
     "resourceRequirements": [{"type": "NeuronDevice", "value": "ALL"}],
     "firelensConfiguration": {"type": "fluentd"},
     "credentialSpecs": ["credentialspec:x"],
@@ -81,14 +76,14 @@ def test_fields_of_a_container_that_do_nothing(field: str) -> None:
     document = definition(container(**{field: WARNED_OF_CONTAINER[field]}), container(name="other"))
     found = warnings_of(document)
     assert [name for name in found if name.startswith(f"{C}.{field}")]
-    assert {name for name in found if not name.startswith(f"{C}.{field}")} == {"containerDefinitions"}
+    assert all(name.startswith(f"{C}.{field}") for name in found)
 
 
 INSIDE: list[tuple[Document, list[str]]] = [
     (definition(networkMode="awsvpc"), ["networkMode"]),
     (definition(networkMode="default"), ["networkMode"]),
     (definition(networkMode="host"), []),
-    (definition(pidMode="task"), ["pidMode"]),
+    (definition(pidMode="task", ipcMode="task"), []),
     (definition(requiresCompatibilities=["EC2", "MANAGED_INSTANCES"]), ["requiresCompatibilities[1]"]),
     (
         definition(runtimePlatform={"operatingSystemFamily": "WINDOWS_SERVER_2022_CORE"}),
@@ -226,6 +221,22 @@ def test_published_files() -> None:
 
 
 def test_a_warning_says_what_happens_instead() -> None:
-    found: dict[str, Any] = warnings_of(definition(container(), container(name="b"), networkMode="awsvpc"))
-    assert "bridge network" in found["networkMode"]
-    assert "cannot be run yet" in found["containerDefinitions"]
+    document = definition(taskRoleArn="arn:aws:iam::111122223333:role/x", networkMode="awsvpc")
+    found: dict[str, Any] = warnings_of(document)
+    assert "routed addresses come later" in found["networkMode"]
+    assert "cannot be run yet" in found["taskRoleArn"]
+
+
+def test_what_a_task_has_once_is_the_first_containers() -> None:
+    def both(web: Document, side: Document, **task: Any) -> set[str]:
+        pair = definition(container(**web), container(name="side", **side), **task)
+        return warnings_of(pair).keys() - {"networkMode"}
+
+    port, other = {"portMappings": [{"containerPort": 80}]}, "containerDefinitions[1]"
+    assert both(port, port, networkMode="awsvpc") == {f"{other}.portMappings[0].containerPort"}
+    assert both(port, port) == set()
+    assert both({"hostname": "a"}, {"hostname": "b"}, networkMode="awsvpc") == {f"{other}.hostname"}
+    assert both({"hostname": "a"}, {"hostname": "a"}, networkMode="awsvpc") == set()
+    big, small = ({"linuxParameters": {"sharedMemorySize": size}} for size in (64, 32))
+    assert both(big, small, ipcMode="task") == {f"{other}.linuxParameters.sharedMemorySize"}
+    assert both(big, small) == set()
