@@ -12,12 +12,13 @@ from shoal_agent.engine import Attached, EngineFacts, Event, Image, Inspected, L
 Answer = Mapping[str, Any]
 
 # Nanoseconds are more than datetime reads, and an old engine writes times as it prints them: with a space.
-_SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?([kmgt]?)i?b?")
 _TIME = re.compile(r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(\.\d+)?\s*(Z|[+-]\d\d:?\d\d)?")
 
 # The engine's words for health; a listing has them in brackets behind how long the container is up.
 _HEALTH = {"starting": "UNKNOWN", "healthy": "HEALTHY", "unhealthy": "UNHEALTHY"}
 _HEALTH_IN_STATUS = re.compile(r"\((?:health: )?(starting|healthy|unhealthy)\)")
+
+_SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?([kmgt]?)i?b?")
 
 
 def milliseconds(text: str | None) -> int | None:

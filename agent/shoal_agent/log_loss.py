@@ -12,7 +12,7 @@ from shoal_agent.log_position import notice
 
 # Of three files, the engine holds at least two when it has dropped one; on disk a line takes up to twice its bytes.
 _FULL_SHARE = 0.3
-_FILES = 3
+FILES = 3
 
 # Enough to have a whole stamp in it.
 _HEAD_BYTES = 64
@@ -58,7 +58,7 @@ def missing_at_the_beginning(held: Held, started_at: int | None, bytes_max: int 
         return None
     silent = held.first - started_at * 1_000_000
     dropped_bytes = held.size_bytes * silent / max(1, held.last - held.first)
-    if silent < SILENCE_NANOS_MAX or dropped_bytes < 0.5 * _FULL_SHARE * bytes_max / _FILES:
+    if silent < SILENCE_NANOS_MAX or dropped_bytes < 0.5 * _FULL_SHARE * bytes_max / FILES:
         return None
     words = f"output of the first {silent / 1e9:.1f} s is missing here, about {_shown(dropped_bytes)}"
     return notice(f"{words}: the instance keeps the last {_shown(bytes_max)} of a container", held.first)

@@ -1,6 +1,7 @@
 """Where a container's output is, and its lines as one stream over the container's stops, restarts and removal."""
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, replace
@@ -10,7 +11,8 @@ import grpc
 from shoal_agent import labels
 from shoal_agent.case import Surroundings
 from shoal_agent.engine import ContainerGone, LogLine
-from shoal_agent.log_loss import SILENCE_NANOS_MAX, Measure, missing_at_the_beginning
+from shoal_agent.log_loss import FILES, SILENCE_NANOS_MAX, Measure, missing_at_the_beginning
+from shoal_agent.log_pace import Pace
 from shoal_agent.log_position import NOTICE, Position, Resumption, following
 from shoal_agent.log_store import Kept
 from shoal_agent.runner import Lane
@@ -106,18 +108,48 @@ def _default_container(task: Task) -> str:
 async def lines(around: Surroundings, source: Source, wanted: Wanted) -> AsyncGenerator[LogLine, None]:
     """In order, with what is missing told where it is missing. Raises EngineError, Unreadable."""
     if source.kept is not None:
-        async with aclosing(_stored(around, source.kept, wanted)) as stream:
-            async for line in stream:
-                yield line
-        return
-    last = wanted.after
+        stream = _stored(around, source.kept, wanted)
+    elif wanted.follow:
+        stream = _followed(around, source, wanted)
+    else:
+        stream = _live(around, source, wanted)
+    async with aclosing(stream):
+        async for line in stream:
+            yield line
+
+
+async def _followed(around: Surroundings, source: Source, wanted: Wanted) -> AsyncGenerator[LogLine, None]:
+    """First what is there, then what comes; what is there again whenever the container writes too fast (log_pace.py),
+    and from its end on when it was started again."""
+    log_bytes_max = (await around.engine.inspect(source.handle)).log_bytes_max
+    pace = Pace(log_bytes_max / FILES if log_bytes_max is not None else None)
+    there = replace(wanted, follow=False)
     while True:
-        async with aclosing(_live(around, source, replace(wanted, after=last))) as stream:
+        began, before = time.time_ns(), there
+        async with aclosing(_live(around, source, there)) as stream:
             async for line in stream:
-                last = last if line.stream == NOTICE else following(last, line)
+                there = _after(there, line)
+                pace.note(line)
                 yield line
-        if not wanted.follow or not await _starts_again(around, source):
+        if there != before and pace.too_much(time.time_ns() - began):
+            continue
+        fell_behind = False
+        coming = replace(there, follow=True)
+        if coming.after is None:  # nothing was there, or nothing of it was wanted
+            coming = replace(coming, since=max(coming.since or 0.0, began / 1e9), tail=None)
+        async with aclosing(_live(around, source, coming)) as stream:
+            async for line in stream:
+                there = _after(there, line)
+                pace.note(line)
+                yield line
+                if fell_behind := pace.too_much(time.time_ns() - line.moment):
+                    break
+        if not fell_behind and not await _starts_again(around, source):
             return
+
+
+def _after(wanted: Wanted, line: LogLine) -> Wanted:
+    return wanted if line.stream == NOTICE else replace(wanted, after=following(wanted.after, line))
 
 
 async def _stored(around: Surroundings, kept: Kept, wanted: Wanted) -> AsyncGenerator[LogLine, None]:

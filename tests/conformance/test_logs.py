@@ -228,3 +228,34 @@ async def test_drivers_whose_output_the_engine_has_a_copy_of(hosts: Hosts, drive
     await rig.report(task_id, "STOPPED")
     await removed(rig, task_id)
     assert texts(await lines(rig, task_id)) == numbers(1, 100)
+
+
+async def test_a_reader_slower_than_the_container_is_told_what_it_missed(hosts: Hosts) -> None:
+    """The engine itself would skip it, and say nothing."""
+    rig = await hosts.one(Configuration(dead_container_keep_seconds=60.0, log_container_mib=1))
+    task_id = await hosts.run(rig, "sleep 1; seq 1 200000")
+    wanted = Wanted(follow=True)
+    source = await log_source.find(rig.around, rig.worker, task_id, wanted)
+    before, gaps, told = 0, [], 0
+    async with asyncio.timeout(90), aclosing(log_source.lines(rig.around, source, wanted)) as stream:
+        async for line in stream:
+            if line.stream == NOTICE:
+                told, before = told + 1, 0
+                continue
+            number = int(line.text)
+            if before and number != before + 1:
+                gaps.append((before, number))
+            if number == 5000:
+                await rig.report(task_id, "STOPPED")  # it has written all the rest by then
+            before = number
+    assert gaps == [] and told >= 1 and before == 200_000
+
+
+async def test_a_follower_goes_on_when_the_container_is_started_again(hosts: Hosts) -> None:
+    rig = await hosts.one()
+    script = "n=$(cat /n 2>/dev/null || echo 0); n=$((n+1)); echo $n >/n; echo $n; sleep 1.2; [ $n -lt 3 ] && exit 1"
+    policy = {"enabled": True, "restartAttemptPeriod": 1, "ignoredExitCodes": [0]}
+    task_id = await hosts.run(rig, script + "; exit 0", restartPolicy=policy)
+    assert texts(await lines(rig, task_id, Wanted(follow=True))) == numbers(1, 3)
+    await rig.report(task_id, "STOPPED")
+    assert texts(await lines(rig, task_id)) == numbers(1, 3)

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 from shoal_agent.engine import LogLine
 from shoal_agent.lines import LINE_BYTES_MAX, PART_BYTES, LineReader
 from shoal_agent.log_loss import Held, Measure, missing_at_the_beginning
+from shoal_agent.log_pace import Pace
 from shoal_agent.log_position import NOTICE, Position, Resumption, following, parse_position
 
 STAMP = b"2026-11-23T13:07:01.704832546Z "
@@ -116,3 +117,25 @@ def test_a_measure_needs_no_whole_frames(cuts: list[int]) -> None:
         measure.feed(raw[:cut])
         raw = raw[cut:]
     assert measure.held == Held(size, MOMENT, MOMENT + 8 * SECOND)
+
+
+def paced(lines_per_second: int, file_bytes: float | None = 10 * MIB) -> Pace:
+    pace = Pace(file_bytes)
+    for number in range(2000):
+        moment = MOMENT + number * SECOND // lines_per_second
+        pace.note(LogLine("stdout", moment // 1_000_000, b"x" * 920, moment))
+    return pace
+
+
+def test_how_old_a_line_may_be_depends_on_how_fast_they_come() -> None:
+    assert paced(100_000).too_much(SECOND // 10) and not paced(100_000).too_much(SECOND // 100)
+    assert not paced(1000).too_much(SECOND) and paced(1000).too_much(10 * SECOND)
+    assert not paced(100_000, None).too_much(1000 * SECOND)
+    assert not Pace(MIB).too_much(1000 * SECOND)
+
+
+def test_a_sudden_burst_is_noticed() -> None:
+    pace, moment = paced(10), MOMENT + 1000 * SECOND
+    for number in range(200):
+        pace.note(LogLine("stdout", 0, b"x" * 920, moment + number * 10_000))
+    assert pace.too_much(SECOND)
