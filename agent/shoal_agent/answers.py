@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from shoal_agent import image_reference
 from shoal_agent.engine import Attached, EngineFacts, Event, Image, Inspected, Listed, Port
 
 Answer = Mapping[str, Any]
@@ -170,9 +171,5 @@ def pull_reference(image: str) -> dict[str, str]:
     >>> pull_reference("web@sha256:0af3")
     {'fromImage': 'web', 'tag': 'sha256:0af3'}
     """
-    name, _, digest = image.partition("@")
-    if digest:
-        return {"fromImage": name, "tag": digest}
-    start, separator, last = name.rpartition("/")
-    last, _, tag = last.partition(":")
-    return {"fromImage": f"{start}{separator}{last}", "tag": tag or "latest"}
+    repository, tag, digest = image_reference.split(image)
+    return {"fromImage": repository, "tag": digest or tag or "latest"}

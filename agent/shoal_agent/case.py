@@ -47,7 +47,8 @@ class Surroundings:
 
 
 class Case:
-    """`task` and `view` are what the machine decides on; `changed` wakes the lane."""
+    """`task` and `view` are what the machine decides on; `changed` wakes the lane. `digests` is what the tags of its
+    images were found to mean: once, so that all containers of the task run the same."""
 
     def __init__(self, task: Task, view: View, around: Surroundings) -> None:
         self.task = task
@@ -56,6 +57,7 @@ class Case:
         self.changed = asyncio.Event()
         self.wanted: Assignment | None = None
         self.told: Report | None = None
+        self.digests: dict[str, str | None] = {}
         self.pulling: dict[str, str] = {}  # images that containers wait for
         self.pull_errors: dict[str, str] = {}  # of containers that make do with the image that is here
         self._specifications: dict[str, Specification] = {}

@@ -50,9 +50,12 @@ class Configuration:
     # GPU ids to offer; absent means those found.
     gpus: tuple[str, ...] | None = None
 
-    # Real paths below which a task may mount; devices it may be given.
+    # Real paths below which a task may mount, and read files of environment variables; devices it may be given; NFS
+    # servers, by the names or addresses that volumes call them, of which it may mount everything.
     host_mounts: tuple[str, ...] = ()
+    environment_file_folders: tuple[str, ...] = ()
     devices: tuple[str, ...] = ()
+    nfs_servers: tuple[str, ...] = ()
     allow_privileged: bool = False
     allow_host_namespaces: bool = False
 
@@ -262,7 +265,9 @@ _READERS: Mapping[str, Any] = {
     "reserved_cpu": _count,
     "gpus": _gpus,
     "host_mounts": _paths,
+    "environment_file_folders": _paths,
     "devices": _paths,
+    "nfs_servers": _texts,
     "allow_privileged": _flag,
     "allow_host_namespaces": _flag,
     "dynamic_ports": _port_range,

@@ -14,7 +14,7 @@ import aiodocker
 import aiohttp
 from aiodocker.exceptions import DockerError
 
-from shoal_agent import answers
+from shoal_agent import answers, image_reference
 from shoal_agent.engine import (
     CannotCreate,
     CannotPull,
@@ -111,6 +111,13 @@ class DockerEngine:
         with suppress(ContainerGone):
             await self._do(f"volumes/{name}", REMOVE_SECONDS, "DELETE")
 
+    async def has_volume(self, name: str) -> bool:
+        try:
+            await self._json(f"volumes/{name}", LOOK_SECONDS)
+        except ContainerGone:
+            return False
+        return True
+
     async def inspect(self, container: str) -> Inspected:
         return answers.inspected(await self._json(f"containers/{container}/json", LOOK_SECONDS))
 
@@ -121,9 +128,8 @@ class DockerEngine:
         return answer
 
     async def image_digest(self, image: str) -> str | None:
-        answer = await self._json(f"images/{image}/json", LOOK_SECONDS)
-        digests = [entry.partition("@")[2] for entry in answer.get("RepoDigests") or ()]
-        return digests[0] if digests else None
+        answer = await self._json(f"images/{image}/json", LOOK_SECONDS, refusals=_FINDING_IMAGE)
+        return image_reference.digest_of(image, answer.get("RepoDigests") or ())
 
     async def local_images(self) -> list[Image]:
         return [answers.image(entry) for entry in await self._json("images/json", LIST_SECONDS)]
@@ -288,6 +294,7 @@ def _refused_as(kind: type[EngineError], known: Mapping[tuple[int, str], type[En
 
 _CREATING = _refused_as(CannotCreate, {(404, "no such image"): ImageNotFound, (409, "conflict"): NameConflict})
 _STARTING = _refused_as(CannotStart, {(404, "no such container"): ContainerGone})
+_FINDING_IMAGE = _refused_as(EngineFault, {(404, "no such image"): ImageNotFound})
 _PULLING = _refused_as(CannotPull, {})
 _REMOVING_IMAGE = _refused_as(EngineFault, {(404, "no such image"): ContainerGone, (409, ""): ImageInUse})
 

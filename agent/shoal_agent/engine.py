@@ -118,6 +118,7 @@ class Attached:
 class Inspected:
     """All the agent wants to know of one container. Times are milliseconds since the epoch.
 
+    image          the reference it was made from
     network_mode   as it was created: bridge, host, none, or container:<id> of whose network it shares
     """
 
@@ -217,13 +218,16 @@ class Engine(Protocol):
 
     async def remove_volume(self, name: str) -> None: ...
 
+    async def has_volume(self, name: str) -> bool: ...
+
     async def inspect(self, container: str) -> Inspected: ...
 
     async def stats(self, container: str) -> Mapping[str, Any]:
         """One sample of what it uses, as the Docker Engine API has it; of zeros if it does not run."""
 
     async def image_digest(self, image: str) -> str | None:
-        """The digest under which a registry knows the image; None for one made on this host."""
+        """The digest under which the image's own registry knows it; None for one made on this host. Raises
+        ImageNotFound."""
 
     async def local_images(self) -> list[Image]: ...
 

@@ -16,6 +16,13 @@ from shoal_agent.refusal import Refused
 
 Document = Mapping[str, Any]
 
+_ELSEWHERE = (
+    "efsVolumeConfiguration",
+    "s3filesVolumeConfiguration",
+    "fsxWindowsFileServerVolumeConfiguration",
+    "configuredAtLaunch",
+)
+
 
 def mounts(container: Document, volumes: Sequence[Document], name_of: Any, rules: Configuration) -> list[Document]:
     """The engine's Mounts. `name_of(volume)` names a volume that lives as long as the task. Raises Refused."""
@@ -34,6 +41,21 @@ def mounts(container: Document, volumes: Sequence[Document], name_of: Any, rules
     return result
 
 
+def as_binds(mounts: Sequence[Document]) -> tuple[list[str], list[Document]]:
+    """Folders of the host as the engine's Binds, and the other mounts.
+
+    Of a bind the engine makes the folder if it is not there, as in ECS; of a mount it does not. Paths with a colon
+    cannot be written as binds.
+    """
+    binds, others = [], []
+    for mount in mounts:
+        if mount["Type"] == "bind" and ":" not in mount["Source"] + mount["Target"]:
+            binds.append(f"{mount['Source']}:{mount['Target']}" + (":ro" if mount["ReadOnly"] else ""))
+        else:
+            others.append(mount)
+    return binds, others
+
+
 def task_volumes(volumes: Sequence[Document]) -> list[str]:
     """Names of those that are made for the task and go with it."""
     return [volume["name"] for volume in volumes if _lives_with_task(volume)]
@@ -47,8 +69,7 @@ def _lives_with_task(volume: Document) -> bool:
 
 
 def _elsewhere(volume: Document) -> str | None:
-    kinds = ("efsVolumeConfiguration", "s3filesVolumeConfiguration", "fsxWindowsFileServerVolumeConfiguration")
-    return next((kind for kind in kinds if volume.get(kind) is not None), None)
+    return next((kind for kind in _ELSEWHERE if volume.get(kind)), None)
 
 
 def _source(path: str, volume: Document, name_of: Any, rules: Configuration) -> Document:
@@ -61,25 +82,50 @@ def _source(path: str, volume: Document, name_of: Any, rules: Configuration) -> 
     wanted = volume.get("host", {}).get("sourcePath")
     if not wanted:
         return {"Type": "volume", "Source": name_of(volume["name"])}
-    return {"Type": "bind", "Source": allowed_path(f"{path}.host.sourcePath", wanted, rules.host_mounts)}
+    return {"Type": "bind", "Source": path_below(f"{path}.host.sourcePath", wanted, rules.host_mounts, "host_mounts")}
 
 
 def _docker_volume(path: str, volume: Document, docker: Document, name_of: Any, rules: Configuration) -> Document:
     options, driver = dict(docker.get("driverOpts", {})), docker.get("driver") or "local"
-    if (options or driver != "local") and not rules.allow_privileged:
+    if not (rules.allow_privileged or (driver == "local" and _harmless(options, rules.nfs_servers))):
         # The local driver's options can mount any device or folder of the host.
         where = f"{path}.driverOpts" if options else f"{path}.driver"
-        raise Refused(where, f"not allowed on this instance; {PRIVILEGED}")
+        raise Refused(where, f"not allowed on this instance; {PRIVILEGED}, or list its NFS server in nfs_servers")
     name = name_of(volume["name"]) if _lives_with_task(volume) else volume["name"]
     if not _lives_with_task(volume) and name.startswith("shoal."):
         raise Refused(f"{path}", "the name of a shared volume may not begin with 'shoal.'")
-    labels = {key: value for key, value in docker.get("labels", {}).items() if not key.startswith("shoal.")}
+    labels = docker.get("labels", {})
+    if forged := [key for key in labels if key.lower().startswith("shoal.")]:
+        raise Refused(f"{path}.labels.{forged[0]}", "labels that begin with shoal. are the agent's; rename it")
     details = {"Labels": labels, "DriverConfig": {"Name": driver, "Options": options}}
     return {"Type": "volume", "Source": name, "VolumeOptions": details}
 
 
-def allowed_path(path: str, wanted: str, allowed: Sequence[str]) -> str:
-    """`wanted` with its links resolved, if that lies at or below one of `allowed`. Raises Refused."""
+def _harmless(options: Document, nfs_servers: Sequence[str]) -> bool:
+    """None, or a mount of a listed NFS server: {"type": "nfs", "o": "addr=10.0.0.5,rw", "device": ":/exports/data"}."""
+    if not options:
+        return True
+    named = [word.removeprefix("addr=") for word in options.get("o", "").split(",") if word.startswith("addr=")]
+    is_nfs = options.get("type") in ("nfs", "nfs4") and options.get("device", "").startswith(":/")
+    return is_nfs and options.keys() <= {"type", "o", "device"} and len(named) == 1 and named[0] in nfs_servers
+
+
+def must_exist(container: Document, volumes: Sequence[Document]) -> tuple[tuple[str, str], ...]:
+    """Shared volumes that nobody makes for the container: where they are declared, and their names."""
+    mounted = {point.get("sourceVolume") for point in container.get("mountPoints", ())}
+    return tuple(
+        (f"volumes[{position}].dockerVolumeConfiguration.autoprovision", volume["name"])
+        for position, volume in enumerate(volumes)
+        if volume.get("name") in mounted
+        and (docker := volume.get("dockerVolumeConfiguration")) is not None
+        and docker.get("scope") == "shared"
+        and not docker.get("autoprovision")
+    )
+
+
+def path_below(path: str, wanted: str, allowed: Sequence[str], key: str) -> str:
+    """`wanted` with its links resolved, if that lies at or below one of `allowed`, which `key` of the agent's
+    configuration lists. Raises Refused."""
     if not PurePosixPath(wanted).is_absolute() or "\0" in wanted:
         raise Refused(path, f"{wanted!r} is not an absolute path")
     real = os.path.realpath(wanted)
@@ -87,4 +133,4 @@ def allowed_path(path: str, wanted: str, allowed: Sequence[str]) -> str:
         if real == permitted or real.startswith(permitted.rstrip("/") + "/"):
             return real
     shown = wanted if real == wanted else f"{wanted} (really {real})"
-    raise Refused(path, f"{shown} is not below any path that host_mounts in the agent's configuration lists")
+    raise Refused(path, f"{shown} is not below any path that {key} in the agent's configuration lists")

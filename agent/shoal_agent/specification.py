@@ -17,16 +17,18 @@ from shoal.requirements import effective
 from shoal_agent import labels
 from shoal_agent.configuration import Configuration
 from shoal_agent.environment import Endpoint, variables
+from shoal_agent.environment_files import file_variables
 from shoal_agent.gpus import device_requests
 from shoal_agent.gpus import environment as gpu_environment
 from shoal_agent.labels import Owner
-from shoal_agent.mounts import mounts, task_volumes
+from shoal_agent.mounts import as_binds, mounts, must_exist, task_volumes
 from shoal_agent.permissions import check_task, privileges
 from shoal_agent.plan import listed, plans
 from shoal_agent.ports import Published, published
 from shoal_agent.refusal import Refused
 from shoal_agent.sandbox import PAUSE, pause_body
 from shoal_agent.task import STOP_TIMEOUT_SECONDS, Assignment
+from shoal_agent.unsupported import check_supported
 
 Document = Mapping[str, Any]
 
@@ -38,13 +40,20 @@ _LOG_OPTIONS = frozenset({"max-size", "max-file", "labels", "labels-regex", "env
 
 @dataclass(frozen=True, slots=True)
 class Specification:
-    """What one container of a task is made from. `volumes` are all that live as long as the task."""
+    """What one container of a task is made from.
+
+    volumes      all that live as long as the task
+    must_exist   volumes that have to be there already, as (path of the field that says so, name)
+    consistent   the image's tag is to be a digest before it runs
+    """
 
     name: str
     image: str
     body: Document
     ports: Published
     volumes: tuple[str, ...] = field(default=())
+    must_exist: tuple[tuple[str, str], ...] = ()
+    consistent: bool = True
 
 
 def specification(
@@ -53,6 +62,7 @@ def specification(
     """Raises Refused, with the path of the field, for what this instance does not do or may not give. `endpoint` is
     where the container finds its metadata, if anywhere."""
     definition = wanted.definition or {}
+    check_supported(definition, of_task=True)
     check_task(definition, rules)
     if container_name == PAUSE:
         return _pause(wanted, definition, owner, rules)
@@ -60,7 +70,7 @@ def specification(
     try:
         return _specification(wanted, definition, container, owner, rules, endpoint)
     except Refused as refused:
-        if refused.path.startswith(("volumes[", "cpu", "memory")):
+        if refused.path.startswith("volumes[") or refused.path in ("cpu", "memory"):
             raise
         raise Refused(f"containerDefinitions[{position}].{refused.path}", refused.reason) from None
     except (KeyError, TypeError, AttributeError) as error:
@@ -88,6 +98,7 @@ def _specification(
     rules: Configuration,
     endpoint: Endpoint | None,
 ) -> Specification:
+    check_supported(container)
     name = container["name"]
     override = _override(wanted.overrides, name)
     network_mode = definition.get("networkMode") or "bridge"
@@ -111,13 +122,17 @@ def _specification(
     requirements = effective(container, override)
     if requests := device_requests(requirements, wanted.gpu_ids.get(name, ())):
         host["DeviceRequests"] = requests
+    files = override.get("environmentFiles") or container.get("environmentFiles", ())
+    given = {**gpu_environment(requirements), **file_variables(files, rules.environment_file_folders)}
     told = variables(endpoint, owner, wanted.task_id, name, network_mode, wanted.fence)
-    process = _process(container, override, gpu_environment(requirements), told)
+    process = _process(container, override, given, told)
     body = {**process, "ExposedPorts": ports.exposed, "HostConfig": host}
-    if network_mode != "host" and container.get("hostname"):
+    if container.get("hostname"):
         body["Hostname"] = container["hostname"]
     body["Labels"] = _labels(body, wanted, definition, container, owner, volumes, ports)
-    return Specification(name, container["image"], body, ports, volumes)
+    needed = must_exist(container, definition.get("volumes", ()))
+    consistent = container.get("versionConsistency") != "disabled"
+    return Specification(name, container["image"], body, ports, volumes, needed, consistent)
 
 
 def _override(overrides: Document, name: str) -> Document:
@@ -128,13 +143,11 @@ def _override(overrides: Document, name: str) -> Document:
 
 
 def _process(
-    container: Document, override: Document, limits: Mapping[str, str], told: Mapping[str, str]
+    container: Document, override: Document, given: Mapping[str, str], told: Mapping[str, str]
 ) -> dict[str, Any]:
-    """`limits` are what the agent would set, unless the definition does; `told` is set whatever it says."""
-    for field_name in ("secrets", "environmentFiles"):
-        if container.get(field_name):
-            raise Refused(field_name, "not supported; the task would start without them")
-    environment = dict(limits)
+    """`given` are what the agent would set, or a file of variables, unless the definition does; `told` is set whatever
+    it says."""
+    environment = dict(given)
     for entry in (*container.get("environment", ()), *override.get("environment", ())):
         environment[entry["name"]] = entry.get("value", "")
     environment |= told
@@ -225,8 +238,10 @@ def _files(
         return labels.volume_name(owner.cluster, task_id, volume)
 
     linux = container.get("linuxParameters", {})
+    binds, others = as_binds(mounts(container, definition.get("volumes", ()), name_of, rules))
     files: dict[str, Any] = {
-        "Mounts": mounts(container, definition.get("volumes", ()), name_of, rules),
+        "Binds": binds,
+        "Mounts": others,
         "ReadonlyRootfs": bool(container.get("readonlyRootFilesystem")),
         "Tmpfs": {entry["containerPath"]: _tmpfs(entry) for entry in linux.get("tmpfs", ())},
         "VolumesFrom": [
@@ -274,8 +289,9 @@ def _labels(
     ports: Published,
 ) -> dict[str, str]:
     """The user's labels and ours, which cannot be forged: theirs may not begin like them."""
-    given = container.get("dockerLabels", {})
-    own = {key: value for key, value in given.items() if not key.startswith(labels.PREFIX)}
+    own = container.get("dockerLabels", {})
+    if forged := [key for key in own if key.lower().startswith(labels.PREFIX)]:
+        raise Refused(f"dockerLabels.{forged[0]}", f"labels that begin with {labels.PREFIX} are the agent's; rename it")
     digest = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
     return {
         **own,

@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from shoal_agent import cgroup, labels, machine, record
+from shoal_agent import cgroup, image_reference, labels, machine, record
 from shoal_agent.case import Case, now_millis
 from shoal_agent.engine import (
     CannotCreate,
@@ -23,6 +23,7 @@ from shoal_agent.journal import JournalFault
 from shoal_agent.pull_behavior import pulls_first, uses_cached
 from shoal_agent.refusal import Refused
 from shoal_agent.sandbox import PAUSE
+from shoal_agent.specification import Specification
 from shoal_agent.task import ABSENT, CREATED, EXITED, RUNNING, STOP_TIMEOUT_SECONDS, Ending, Report, Restarts, Seen
 from shoal_agent.verdict import exit_code_known, report_of
 
@@ -70,6 +71,8 @@ def _seen(case: Case, name: str, found: Inspected) -> Seen:
         # An ended container has no ports any more; what was bound is still worth telling.
         ports=found.ports or (before.ports if before is not None else None) or (tag.ports if tag is not None else ()),
         ipv4_address=found.ipv4_address or (before.ipv4_address if before is not None else None),
+        # Of a tag that was not made a digest, what it meant when the container was made.
+        image_digest=image_reference.split(found.image)[2] or (before.image_digest if before is not None else None),
         volumes=tag.volumes if tag is not None else (),
         stop_timeout_seconds=STOP_TIMEOUT_SECONDS if timeout is None else timeout,
         health_status=found.health_status,
@@ -133,6 +136,7 @@ async def _unless_unwanted(case: Case, work: "asyncio.Future[None]") -> None:
 async def create(case: Case, name: str) -> None:
     try:
         wanted = case.specification(name)
+        await _demand_volumes(case, wanted)
     except Refused as refused:
         case.fail(name, f"CannotCreateContainerError: {refused}")
         return
@@ -145,6 +149,8 @@ async def create(case: Case, name: str) -> None:
                 return
             body = case.body(name, await _limit_task(case))
             with case.span("engine.create"):
+                image, digest = await _resolved(case, wanted)
+                body = {**body, "Image": image}
                 runtime_id = await case.around.engine.create(case.container_name(name), body)
     except ImageNotFound as error:
         if name in case.view.pulled:
@@ -157,7 +163,28 @@ async def create(case: Case, name: str) -> None:
         case.fail(name, f"CannotCreateContainerError: {error.message}")
     else:
         timeout = wanted.body["StopTimeout"]
-        case.see(name, Seen(CREATED, runtime_id, volumes=wanted.volumes, stop_timeout_seconds=timeout))
+        made = Seen(CREATED, runtime_id, volumes=wanted.volumes, stop_timeout_seconds=timeout, image_digest=digest)
+        case.see(name, made)
+
+
+async def _demand_volumes(case: Case, wanted: Specification) -> None:
+    """Raises Refused for a volume that had to be there: the engine would make an empty one."""
+    for path, volume in wanted.must_exist:
+        if not await case.around.engine.has_volume(volume):
+            why = f"no volume is named {volume!r} on this instance; make it there, or set this to true"
+            raise Refused(path, why)
+
+
+async def _resolved(case: Case, wanted: Specification) -> tuple[str, str | None]:
+    """The image to run and its digest, if it has one. Raises ImageNotFound."""
+    if given := image_reference.split(wanted.image)[2]:
+        return wanted.image, given
+    if not wanted.consistent:
+        return wanted.image, await case.around.engine.image_digest(wanted.image)
+    if wanted.image not in case.digests:
+        case.digests[wanted.image] = await case.around.engine.image_digest(wanted.image)
+    digest = case.digests[wanted.image]
+    return image_reference.pinned(wanted.image, digest), digest
 
 
 def _pulls_first(case: Case, name: str, image: str) -> bool:
@@ -228,6 +255,7 @@ def _started(seen: Seen, ports: tuple[Port, ...] | None) -> Seen:
         runtime_id=seen.runtime_id,
         started_at=now_millis(),
         ports=ports,
+        image_digest=seen.image_digest,
         volumes=seen.volumes,
         stop_timeout_seconds=seen.stop_timeout_seconds,
     )

@@ -156,6 +156,7 @@ class Seen:
     finished_at: int | None = None
     ports: tuple[Port, ...] | None = None
     ipv4_address: str | None = None
+    image_digest: str | None = None
     volumes: tuple[str, ...] = ()
     stop_timeout_seconds: int = STOP_TIMEOUT_SECONDS
     health_status: str | None = None

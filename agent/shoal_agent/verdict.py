@@ -192,6 +192,7 @@ def _container_report(task: Task, plan: ContainerPlan, view: View, status: str) 
         runtime_id=seen.runtime_id,
         exit_code=seen.exit_code if last_status == "STOPPED" and seen.status == EXITED else None,
         reason=_reason(task, view, name, seen),
+        image_digest=seen.image_digest,
         ports=seen.ports or (),
         health_status=seen.health_status or health if seen.status == RUNNING else health,
         restart_count=dependencies.restart_count(task, name, seen),

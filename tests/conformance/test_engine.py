@@ -71,6 +71,16 @@ async def test_it_answers_and_says_what_it_is(runtime: Engine) -> None:
     assert facts.version and facts.cpus > 0 and facts.memory_bytes > 0
 
 
+async def test_a_volume_is_there_or_not(runtime: Engine, name: Name) -> None:
+    assert not await runtime.has_volume(name())
+
+
+async def test_an_image_that_is_not_here_has_no_digest(runtime: Engine) -> None:
+    assert await runtime.image_digest(IMAGE) is None  # it was made on this host
+    with pytest.raises(ImageNotFound):
+        await runtime.image_digest("shoal-test/nowhere:1")
+
+
 async def test_a_life(runtime: Engine, labels: dict[str, str], name: Name) -> None:
     called = name()
     container = await runtime.create(called, body(labels, FOREVER))

@@ -31,6 +31,7 @@ from shoal_agent.engine import (
     Port,
     Progress,
 )
+from shoal_agent.image_reference import pinned
 
 
 @dataclass(slots=True)
@@ -66,6 +67,8 @@ class MemoryEngine:
         self.registry = set(registry)
         self.auths: list[str | None] = []
         self.failing_pulls: dict[str, list[EngineError]] = {}  # what the next pulls of an image raise
+        self.digests: dict[str, str] = {}  # by image, of those that came from a registry
+        self.volumes: set[str] = set()
         self.boxes: dict[str, Box] = {}
         self.volumes_removed: list[str] = []
         self.calls: list[tuple[str, str]] = []
@@ -96,7 +99,7 @@ class MemoryEngine:
 
     async def create(self, name: str, body: Mapping[str, Any]) -> str:
         await self._enter("create", name)
-        if body["Image"] not in self.images:
+        if body["Image"] not in self.images | {pinned(*known) for known in self.digests.items()}:
             raise ImageNotFound(f"No such image: {body['Image']}")
         if any(box.name == name for box in self.boxes.values()):
             raise NameConflict(f'Conflict. The container name "/{name}" is already in use')
@@ -156,6 +159,10 @@ class MemoryEngine:
         await self._enter("remove_volume", name)
         self.volumes_removed.append(name)
 
+    async def has_volume(self, name: str) -> bool:
+        await self._enter("has_volume", name)
+        return name in self.volumes
+
     async def inspect(self, container: str) -> Inspected:
         box = await self._find("inspect", container)
         return Inspected(
@@ -187,7 +194,7 @@ class MemoryEngine:
         await self._enter("image_digest", image)
         if image not in self.images:
             raise ImageNotFound(f"No such image: {image}")
-        return None
+        return self.digests.get(image)
 
     async def local_images(self) -> list[Image]:
         await self._enter("local_images", "")
@@ -297,7 +304,7 @@ class MemoryEngine:
 
     async def _enter(self, call: str, about: str) -> None:
         self.calls.append((call, about))
-        if about in self.stuck and call != "pull":
+        if about in self.stuck and call not in ("pull", "image_digest"):
             await asyncio.Event().wait()
         await asyncio.sleep(0)
         if not self.up:

@@ -4,6 +4,7 @@ Ranges and words: the ECS API model. Ports, storage and Linux parameters have fi
 """
 
 import re
+from collections.abc import Sequence
 
 from shoal.problems import Problem, member, quoted
 
@@ -32,6 +33,7 @@ LOG_DRIVERS = ("json-file", "syslog", "journald", "gelf", "fluentd", "awslogs", 
 CPU_UNITS_MAX = 196_608
 MEMORY_MIB_MAX = 64 * 1024 * 1024
 TIMEOUT_SECONDS_MAX = 86_400
+ENVIRONMENT_FILES_MAX = 10
 
 # Labels by which agents find their containers again; a forged one would be taken for another task's.
 RESERVED_LABEL_PREFIX = "shoal."
@@ -102,11 +104,21 @@ def _environment_problems(path: str, container: Document) -> Problems:
     for field, name in names:
         if name in plain:
             yield Problem(field, f"{quoted(name)} is also set in environment; keep one of them")
-    files = container.get("environmentFiles", ())
-    yield from at_most(f"{path}.environmentFiles", files, 10)
-    for index, file in enumerate(files[:10]):
-        yield from required(f"{path}.environmentFiles[{index}]", file, "value", "type")
-        yield from one_of(f"{path}.environmentFiles[{index}].type", file.get("type"), ("s3",))
+    yield from environment_files_problems(f"{path}.environmentFiles", container.get("environmentFiles", ()))
+
+
+def environment_files_problems(path: str, files: Sequence[Document]) -> Problems:
+    """Of a container or of an override of one. Type s3 is ECS's; file, a file of the instance, is ours."""
+    yield from at_most(path, files, ENVIRONMENT_FILES_MAX)
+    for index, file in enumerate(files[:ENVIRONMENT_FILES_MAX]):
+        yield from required(f"{path}[{index}]", file, "value", "type")
+        yield from one_of(f"{path}[{index}].type", file.get("type"), ("s3", "file"))
+        value = file.get("value", "")
+        if value and file.get("type") == "file":
+            if value.startswith("file:///"):
+                yield from absolute_path(f"{path}[{index}].value", value.removeprefix("file://"))
+            else:
+                yield Problem(f"{path}[{index}].value", f"must be as file:///srv/web.env, not {quoted(value)}")
 
 
 def _label_problems(path: str, container: Document) -> Problems:

@@ -7,10 +7,15 @@ from collections.abc import Sequence
 from shoal import requirements
 from shoal.problems import Problem, quoted
 
-from shoal_scheduler.api.validate_containers import resource_problems
+from shoal_scheduler.api.validate_containers import environment_files_problems, resource_problems
 from shoal_scheduler.api.validate_names import cluster_name_problems, tags_problems
 from shoal_scheduler.api.validate_requirements import requirement_problems
-from shoal_scheduler.api.validate_runnable import device_problems, gpu_problems, runnable_problems
+from shoal_scheduler.api.validate_runnable import (
+    device_problems,
+    gpu_problems,
+    runnable_problems,
+    unread_file_problems,
+)
 from shoal_scheduler.api.validate_task_definition import (
     COMPATIBILITIES,
     CONSTRAINTS_MAX,
@@ -202,5 +207,5 @@ def _container_override_problems(path: str, override: Document, definition: Docu
     for index, variable in enumerate(override.get("environment", ())):
         yield from environment_name(f"{path}.environment[{index}].name", variable.get("name"))
         yield from without_nul(f"{path}.environment[{index}].value", variable.get("value"))
-    if override.get("environmentFiles"):
-        yield Problem(f"{path}.environmentFiles", "is not supported yet; leave it out")
+    yield from environment_files_problems(f"{path}.environmentFiles", override.get("environmentFiles", ()))
+    yield from unread_file_problems(f"{path}.environmentFiles", override)

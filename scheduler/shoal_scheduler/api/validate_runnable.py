@@ -14,9 +14,14 @@ from shoal_scheduler.api.validate_volumes import VOLUME_KINDS
 _MANAGED_VOLUMES = tuple(kind for kind in VOLUME_KINDS if kind not in ("host", "dockerVolumeConfiguration"))
 _NOT_YET = {
     "secrets": "secrets are not delivered yet",
-    "environmentFiles": "environment files are not read yet",
     "firelensConfiguration": "log routers are not supported yet",
     "credentialSpecs": "credential specifications are not supported yet",
+    "repositoryCredentials": "images are pulled without credentials yet",
+}
+
+_NOT_SUPPORTED = {
+    "inferenceAccelerators": "are not supported",
+    "trustedExecutionConfiguration": "instances have no trusted execution to offer",
 }
 
 
@@ -29,19 +34,29 @@ def _problems(document: Document) -> Problems:
     containers = document.get("containerDefinitions", [])
     if document.get("taskRoleArn"):
         yield Problem("taskRoleArn", "roles are not given to tasks yet; register it without")
-    if document.get("inferenceAccelerators"):
-        yield Problem("inferenceAccelerators", "are not supported; register it without")
+    for key, why in _NOT_SUPPORTED.items():
+        if document.get(key):
+            yield Problem(key, f"{why}; register it without")
     for index, container in enumerate(containers):
         for key, why in _NOT_YET.items():
             if container.get(key):
                 yield Problem(f"containerDefinitions[{index}].{key}", f"{why}; register it without")
+        yield from unread_file_problems(f"containerDefinitions[{index}].environmentFiles", container)
     yield from device_problems("containerDefinitions", containers)
     for index, volume in enumerate(document.get("volumes", ())):
         for kind in _MANAGED_VOLUMES:
             if kind in volume:
                 yield Problem(f"volumes[{index}].{kind}", "cannot be mounted yet; use host or a Docker volume")
         if volume.get("configuredAtLaunch"):
-            yield Problem(f"volumes[{index}].configuredAtLaunch", "volumes cannot be made at launch yet")
+            yield Problem(f"volumes[{index}].configuredAtLaunch", "cannot be made yet; use host or a Docker volume")
+
+
+def unread_file_problems(path: str, container: Document) -> Problems:
+    """Of a container or of an override of one: what there is nothing to fetch with."""
+    for index, file in enumerate(container.get("environmentFiles", ())):
+        if file.get("type") == "s3":
+            how = 'keep the file on the instances and write {"type": "file", "value": "file:///srv/web.env"}'
+            yield Problem(f"{path}[{index}].value", f"there is no object store to read it from yet; {how}")
 
 
 def device_problems(path: str, containers: Sequence[Document]) -> Problems:

@@ -3,8 +3,6 @@
 Nothing is ignored silently: whatever field has no effect is named, with what happens instead.
 """
 
-from collections.abc import Mapping
-
 from shoal.problems import Problem, member, quoted
 from shoal.requirements import PUBLISHED
 
@@ -26,10 +24,6 @@ _TASK_FIELDS = {
     "proxyConfiguration": "has no effect yet: no proxy is set up",
     "ephemeralStorage": "has no effect yet: a task may use the instance's disk",
     "enableFaultInjection": "has no effect yet",
-    "trustedExecutionConfiguration": "has no effect",
-}
-_CONTAINER_FIELDS = {
-    "repositoryCredentials": "has no effect yet: images are pulled without credentials",
 }
 
 
@@ -41,7 +35,7 @@ def task_definition_warnings(document: Document) -> list[Problem]:
 def _task_warnings(document: Document) -> Problems:
     for problem in runnable_problems(document):
         yield Problem(problem.field, f"registered, but cannot be run yet: {problem.message}")
-    yield from _without_effect("", document, _TASK_FIELDS)
+    yield from (Problem(key, message) for key, message in _TASK_FIELDS.items() if document.get(key))
     mode = document.get("networkMode", "bridge")
     if mode == "awsvpc":
         yield Problem(
@@ -72,19 +66,18 @@ def _volume_warnings(path: str, volume: Document) -> Problems:
         # The options of the local driver can bind any folder or device of the instance.
         if docker.get(key, "local") != "local":
             yield Problem(f"{path}.dockerVolumeConfiguration.{key}", _IF_ALLOWED)
-    if docker.get("scope") == "shared" and docker.get("autoprovision") is False:
+    if docker.get("scope") == "shared" and not docker.get("autoprovision"):
         field = f"{path}.dockerVolumeConfiguration.autoprovision"
-        yield Problem(field, "has no effect: a shared volume that does not exist is made")
+        yield Problem(field, "is not true: the task fails on an instance that has no volume of this name yet")
 
 
 def _container_list_warnings(document: Document) -> Problems:
     mode = document.get("networkMode", "bridge")
     for index, container in enumerate(document.get("containerDefinitions", ())):
         path = f"containerDefinitions[{index}]"
-        yield from _without_effect(path, container, _CONTAINER_FIELDS)
         yield from _container_warnings(path, container)
         yield from _environment_warnings(path, container)
-        yield from _network_warnings(path, container, mode)
+        yield from _network_warnings(path, container)
         for number, requirement in enumerate(container.get("resourceRequirements", ())):
             yield from _requirement_warnings(f"{path}.resourceRequirements[{number}]", requirement)
         yield from _linux_warnings(path, container, has_memory="memory" in document or "memory" in container)
@@ -130,7 +123,11 @@ def _shared_port_warnings(containers: list[tuple[int, Document]]) -> Problems:
 
 def _container_warnings(path: str, container: Document) -> Problems:
     if container.get("versionConsistency") == "enabled":
-        yield Problem(f"{path}.versionConsistency", "has no effect yet: each instance resolves the tag itself")
+        how = "tasks of other instances may find another behind the same tag"
+        yield Problem(f"{path}.versionConsistency", f"holds within a task: its instance resolves the tag; {how}")
+    for index, file in enumerate(container.get("environmentFiles", ())):
+        if file.get("type") == "file":
+            yield Problem(f"{path}.environmentFiles[{index}].value", f"{quoted(file['value'])} {_IF_ALLOWED}")
     log = container.get("logConfiguration", {})
     if log and log.get("logDriver") != "json-file":
         yield Problem(
@@ -161,11 +158,11 @@ def _environment_warnings(path: str, container: Document) -> Problems:
         names[name] = field
 
 
-def _network_warnings(path: str, container: Document, mode: str) -> Problems:
-    if mode == "host" and "hostname" in container:
-        yield Problem(f"{path}.hostname", "has no effect with networkMode host: it is the instance's")
-    if container.get("disableNetworking") and container.get("portMappings"):
-        yield Problem(f"{path}.portMappings", "has no effect with disableNetworking")
+def _network_warnings(path: str, container: Document) -> Problems:
+    if container.get("disableNetworking"):
+        for key in ("portMappings", "links"):
+            if container.get(key):
+                yield Problem(f"{path}.{key}", "has no effect with disableNetworking")
 
 
 def _requirement_warnings(path: str, requirement: Document) -> Problems:
@@ -214,9 +211,3 @@ def _port_warnings(path: str, mapping: Document, mode: str) -> Problems:
     for key in ("name", "appProtocol"):
         if key in mapping:
             yield Problem(f"{path}.{key}", "has no effect yet: nothing connects services by it")
-
-
-def _without_effect(path: str, document: Document, fields: Mapping[str, str]) -> Problems:
-    for key, message in fields.items():
-        if document.get(key) not in (None, False, ""):
-            yield Problem(f"{path}.{key}" if path else key, message)

@@ -194,7 +194,12 @@ def test_dynamic_ports_come_from_the_instances_range() -> None:
         ),
         ({"dockerSecurityOptions": ["seccomp=unconfined"]}, {}, "containerDefinitions[0].dockerSecurityOptions[0]"),
         ({"secrets": [{"name": "A", "valueFrom": "b"}]}, {}, "containerDefinitions[0].secrets"),
-        ({"environmentFiles": [{"value": "a"}]}, {}, "containerDefinitions[0].environmentFiles"),
+        ({"environmentFiles": [{"value": "a"}]}, {}, "containerDefinitions[0].environmentFiles[0].type"),
+        ({"repositoryCredentials": {"credentialsParameter": "a"}}, {}, "containerDefinitions[0].repositoryCredentials"),
+        ({"firelensConfiguration": {"type": "fluentd"}}, {}, "containerDefinitions[0].firelensConfiguration"),
+        ({"credentialSpecs": ["a"]}, {}, "containerDefinitions[0].credentialSpecs"),
+        ({}, {"taskRoleArn": "a"}, "taskRoleArn"),
+        ({}, {"trustedExecutionConfiguration": {"isolationMode": "a"}}, "trustedExecutionConfiguration"),
         (
             {"mountPoints": [{"sourceVolume": "no", "containerPath": "/x"}]},
             {},
@@ -248,7 +253,7 @@ def mount(tmp_path: Path) -> Mount:
     def given(path: str) -> Any:
         volumes = [{"name": "v", "host": {"sourcePath": path.replace("ROOT", str(tmp_path))}}]
         points = [{"sourceVolume": "v", "containerPath": "/x", "readOnly": True}]
-        return made({"mountPoints": points}, {"volumes": volumes}, rules=rules).body["HostConfig"]["Mounts"][0]
+        return made({"mountPoints": points}, {"volumes": volumes}, rules=rules).body["HostConfig"]["Binds"][0]
 
     return given
 
@@ -256,8 +261,7 @@ def mount(tmp_path: Path) -> Mount:
 @pytest.mark.parametrize("path", ["ROOT/given", "ROOT/given/", "ROOT/given/inner", "ROOT/given/not/there/yet"])
 def test_paths_below_a_listed_one_are_given(mount: Mount, tmp_path: Path, path: str) -> None:
     found = mount(path)
-    assert found["Type"] == "bind" and found["ReadOnly"] and found["Target"] == "/x"
-    assert found["Source"] == os.path.realpath(path.replace("ROOT", str(tmp_path)))
+    assert found == os.path.realpath(path.replace("ROOT", str(tmp_path))) + ":/x:ro"
 
 
 @pytest.mark.parametrize(
@@ -299,8 +303,10 @@ def test_volumes_of_a_task_are_its_own_and_a_shared_one_keeps_its_name() -> None
 
 
 def test_labels_name_it_and_cannot_be_forged() -> None:
-    given = {"dockerLabels": {"team": "a", "shoal.instance": "other", "shoal.task": "t9"}}
-    found = made(given).body["Labels"]
+    for name in ("shoal.instance", "Shoal.task"):
+        with pytest.raises(Refused, match="dockerLabels"):
+            made({"dockerLabels": {name: "t9"}})
+    found = made({"dockerLabels": {"team": "a"}}).body["Labels"]
     assert OWNER.owns(found) and found["team"] == "a"
     tag = read(found)
     assert tag is not None
@@ -312,6 +318,16 @@ def test_the_hash_tells_bodies_apart() -> None:
     same, other = made({"command": ["a"]}), made({"command": ["b"]})
     assert made({"command": ["a"]}).body["Labels"]["shoal.spec"] == same.body["Labels"]["shoal.spec"]
     assert other.body["Labels"]["shoal.spec"] != same.body["Labels"]["shoal.spec"]
+
+
+def test_files_of_an_override_are_read_instead_and_its_variables_count_more(tmp_path: Path) -> None:
+    for name in ("own", "other"):
+        (tmp_path / f"{name}.env").write_text(f"FILE={name}\nA=file\n")
+    own, other = ([{"type": "file", "value": f"file://{tmp_path}/{name}.env"}] for name in ("own", "other"))
+    overrides = {"containerOverrides": [{"name": "web", "environmentFiles": other, "environment": [{"name": "A"}]}]}
+    rules = Configuration(environment_file_folders=(str(tmp_path),))
+    found = made({"environmentFiles": own}, overrides=overrides, rules=rules)
+    assert found.body["Env"] == ["FILE=other", "A=", "TASK_FENCE=9"]
 
 
 def test_ports_of_the_hosts_network_are_remembered_by_a_label() -> None:

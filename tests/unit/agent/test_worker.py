@@ -52,6 +52,37 @@ async def test_dynamic_ports_are_in_the_first_running_report(rig: Rig) -> None:
     assert port.container_port == 80 and port.host_port >= 49153
 
 
+async def test_a_container_is_made_from_what_its_tag_meant_and_reports_it(rig: Rig) -> None:
+    rig.engine.digests = {"image": "sha256:0af3"}
+    rig.assign(assignment("t1"), assignment("t2", definition=definition(versionConsistency="disabled")))
+    (pinned,) = (await rig.report("t1", "RUNNING")).containers
+    (floating,) = (await rig.report("t2", "RUNNING")).containers
+    assert (pinned.image_digest, rig.box("t1").body["Image"]) == ("sha256:0af3", "image@sha256:0af3")
+    assert (floating.image_digest, rig.box("t2").body["Image"]) == ("sha256:0af3", "image")
+
+
+async def test_the_digest_is_known_after_a_crash_though_the_tag_has_moved(rig: Rig) -> None:
+    rig.engine.digests = {"image": "sha256:0af3"}
+    rig.assign(assignment("t1"))
+    await rig.report("t1", "RUNNING")
+    rig.engine.digests = {"image": "sha256:ffff"}
+    await rig.crash()
+    await rig.start()
+    rig.engine.end(rig.name("t1"), 0)
+    assert (await rig.report("t1", "STOPPED")).containers[0].image_digest == "sha256:0af3"
+
+
+async def test_a_shared_volume_that_nobody_makes_has_to_be_there(rig: Rig) -> None:
+    rig.engine.volumes = {"there"}
+    for name in ("there", "gone"):
+        wanted = definition(mountPoints=[{"sourceVolume": name, "containerPath": "/data"}])
+        wanted["volumes"] = [{"name": name, "dockerVolumeConfiguration": {"scope": "shared"}}]
+        rig.assign(assignment(name, definition=wanted))
+    await rig.report("there", "RUNNING")
+    reason = (await rig.report("gone", "STOPPED")).containers[0].reason
+    assert reason is not None and "volumes[0].dockerVolumeConfiguration.autoprovision: no volume" in reason
+
+
 async def test_a_missing_image_is_pulled_once_for_all(rig: Rig) -> None:
     ids = [f"t{number}" for number in range(5)]
     rig.assign(*(assignment(task_id, definition=definition(image="elsewhere:1")) for task_id in ids))

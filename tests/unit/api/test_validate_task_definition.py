@@ -250,7 +250,7 @@ def test_what_cannot_be_run_yet_is_refused_by_name() -> None:
     assert [problem.field for problem in runnable_problems(document)] == [
         "taskRoleArn",
         "containerDefinitions[0].secrets",
-        "containerDefinitions[0].environmentFiles",
+        "containerDefinitions[0].environmentFiles[0].value",
         "containerDefinitions[0].resourceRequirements[1].type",
         "volumes[0].efsVolumeConfiguration",
     ]

@@ -127,7 +127,7 @@ INSIDE: list[tuple[Document, list[str]]] = [
         of_container(portMappings=[{"containerPort": 80}], disableNetworking=True),
         [f"{C}.portMappings"],
     ),
-    (definition(container(hostname="x"), networkMode="host"), [f"{C}.hostname"]),
+    (definition(container(hostname="x"), networkMode="host"), []),
     (
         definition(container(portMappings=[{"containerPort": 8080, "hostPort": 80}]), networkMode="awsvpc"),
         ["networkMode", f"{C}.portMappings[0].hostPort"],

@@ -1,0 +1,41 @@
+"""Names of images: `[registry[:port]/]repository[:tag][@digest]`. Pure."""
+
+from collections.abc import Sequence
+
+
+def split(image: str) -> tuple[str, str, str]:
+    """Repository, tag and digest; "" for what it has not.
+
+    >>> split("registry:5000/web:7")
+    ('registry:5000/web', '7', '')
+    >>> split("web@sha256:0af3")
+    ('web', '', 'sha256:0af3')
+    """
+    rest, _, digest = image.partition("@")
+    start, separator, last = rest.rpartition("/")
+    last, _, tag = last.partition(":")
+    return f"{start}{separator}{last}", tag, digest
+
+
+def pinned(image: str, digest: str | None) -> str:
+    """The image by its digest, whatever its tag comes to mean; as it stands if nobody knows one.
+
+    >>> pinned("web:7", "sha256:0af3"), pinned("web:7", None)
+    ('web@sha256:0af3', 'web:7')
+    """
+    return f"{split(image)[0]}@{digest}" if digest else image
+
+
+def digest_of(image: str, known_as: Sequence[str]) -> str | None:
+    """The one of the engine's RepoDigests that is of the image's own repository.
+
+    >>> digest_of("docker.io/library/web:7", ["mirror:5000/web@sha256:11", "web@sha256:22"])
+    'sha256:22'
+    """
+    repository = _familiar(split(image)[0])
+    return next((digest for name, _, digest in map(split, known_as) if _familiar(name) == repository), None)
+
+
+def _familiar(repository: str) -> str:
+    """As the engine shortens it."""
+    return repository.removeprefix("docker.io/").removeprefix("library/")
