@@ -250,14 +250,16 @@ async def start(case: Case, name: str) -> None:
 
 def _started(seen: Seen, ports: tuple[Port, ...] | None) -> Seen:
     """Nothing of an earlier run is left. The health check of a container that has one has not answered yet."""
-    return Seen(
+    return replace(
+        seen,
         status=RUNNING,
-        runtime_id=seen.runtime_id,
         started_at=now_millis(),
+        finished_at=None,
+        exit_code=None,
+        oom_killed=False,
+        with_engine=False,
         ports=ports,
-        image_digest=seen.image_digest,
-        volumes=seen.volumes,
-        stop_timeout_seconds=seen.stop_timeout_seconds,
+        health_status=None,
     )
 
 

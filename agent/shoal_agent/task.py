@@ -40,7 +40,8 @@ class ContainerPlan:
 
     essential              it takes the task with it when it ends
     start_timeout_seconds  so long after its start the others wait for it to end or to be healthy
-    internal               made by the agent for itself: never reported, never essential, first to start, last to stop
+    internal               made by the agent for itself: never reported, first to start, last to stop; if it ends by
+                           itself, it takes the task with it
     """
 
     name: str

@@ -59,7 +59,8 @@ def ending(task: Task, view: View) -> Ending | None:
         return task.ending
     if task.desired_status == "STOPPED":
         return Ending(task.stop_code, task.stopped_reason)
-    for plan in task.containers:
+    # Its own containers last: what ends because the agent then stops them has ended before them.
+    for plan in sorted(task.containers, key=lambda it: it.internal):
         why = _ending_by(task, plan, view) if plan.essential or plan.internal else None
         if why is not None:
             return why

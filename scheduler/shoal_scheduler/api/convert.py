@@ -168,6 +168,7 @@ def _container_fields(task: Task, task_arn: str, state: ContainerState, definiti
         "health_status": state.health_status or None,
         "exit_code": state.exit_code,
         "restart_count": state.restart_count or None,
+        "essential": document.get("essential", True) is not False if document else None,
         "gpu_ids": (task.gpu_ids or {}).get(state.name, ()),
         "network_bindings": [
             {

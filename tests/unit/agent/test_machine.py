@@ -46,6 +46,7 @@ LAUNCHED = replace(WEB, launched=frozenset({"web"}))
 TWO = Task("t", (ContainerPlan("web"), ContainerPlan("side", essential=False)), assigned=True)
 OVER = replace(LAUNCHED, outcome=Report("t", "STOPPED"))
 STORED = replace(OVER, acknowledged=True)
+PAUSE_ENDED = Ending("InfrastructureHealth", "The container that holds the task's network and namespaces ended")
 EXIT = Ending("EssentialContainerExited", "Essential container in task exited")
 
 
@@ -155,6 +156,8 @@ LIMITED = waiting(HEALTHY, start_timeout_seconds=5)
         (stopped(LAUNCHED), replace(view(web=seen(RUNNING)), stop_sent=frozenset({"web"})), [Kill("web")]),
         (stopped(TWO), view(web=seen(RUNNING), side=seen(RUNNING)), [Stop("web"), Stop("side")]),
         (TWO, view(web=seen(EXITED), side=seen(RUNNING)), [End(EXIT)]),
+        (SANDBOXED, view(**{"~pause": seen(EXITED), "web": seen(RUNNING)}), [End(PAUSE_ENDED)]),
+        (SANDBOXED, view(**{"~pause": seen(RUNNING), "web": seen(EXITED)}), [End(EXIT)]),
         (replace(TWO, ending=EXIT), view(web=seen(EXITED), side=seen(RUNNING)), [Stop("side")]),
         (FAILED, view(web=seen(RUNNING)), [End(Ending("TaskFailedToStart", "CannotPullContainerError: no"))]),
         (stopped(waiting(START)), view(first=seen(RUNNING), app=seen(RUNNING)), [Stop("app")]),
