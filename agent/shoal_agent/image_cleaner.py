@@ -90,9 +90,9 @@ class ImageCleaner:
         return not set(image.references).isdisjoint(wanted)
 
     async def _remove(self, image: Image) -> None:
-        """Name by name, as nothing that is in use can be lost that way."""
+        """Name by name: what is in use stays, and an image of several registries' names goes with the last one."""
         try:
-            for reference in image.tags or (image.image_id,):
+            for reference in image.tags or image.digests or (image.image_id,):
                 await self._around.engine.remove_image(reference)
             log.info("removed image=%s id=%s", " ".join(image.references), image.image_id)
         except ImageInUse as error:
