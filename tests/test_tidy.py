@@ -25,6 +25,8 @@ PURE = (
     "scheduler/shoal_scheduler/state/codec.py",
     "scheduler/shoal_scheduler/state/overlay.py",
     "agent/shoal_agent/machine.py",
+    "agent/shoal_agent/pause_image.py",
+    "agent/shoal_agent/sandbox.py",
     "agent/shoal_agent/specification.py",
 )
 IMPURE_MODULES = frozenset({"asyncio", "logging", "os", "secrets", "socket", "subprocess", "threading", "time", "uuid"})

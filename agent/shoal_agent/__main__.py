@@ -13,6 +13,7 @@ from shoal.rpc import Credentials, Identity
 
 from shoal_agent import VERSION, record
 from shoal_agent.case import Surroundings
+from shoal_agent.cgroup import Cgroups
 from shoal_agent.configuration import BadConfiguration, Configuration, load
 from shoal_agent.docker import DockerEngine
 from shoal_agent.fingerprint import Fingerprint, fingerprint, look
@@ -90,7 +91,7 @@ async def _serve(
     caller = Caller(credentials, incarnation, host)
     session = Session(arguments.scheduler.split(","), caller, around, worker, watch)
     log.info("agent began instance=%s version=%s tasks=%d", identity.name, VERSION, len(remembered))
-    work = asyncio.create_task(_work(watch, worker, session))
+    work = asyncio.create_task(_work(around, watch, worker, session))
     end = asyncio.create_task(ending.wait())
     await asyncio.wait({work, end}, return_when=asyncio.FIRST_COMPLETED)
     for task in (work, end):
@@ -104,9 +105,10 @@ async def _serve(
         work.result()
 
 
-async def _work(watch: Watch, worker: Worker, session: Session) -> None:
+async def _work(around: Surroundings, watch: Watch, worker: Worker, session: Session) -> None:
     async with asyncio.TaskGroup() as group:
         group.create_task(watch.run())
+        group.create_task(_tidy(around, watch, worker))
         # The first inventory should be whole, but an engine that is down must not keep the agent silent.
         try:
             async with asyncio.timeout(ENGINE_SECONDS):
@@ -118,6 +120,13 @@ async def _work(watch: Watch, worker: Worker, session: Session) -> None:
         gc.collect()
         gc.freeze()
         group.create_task(session.run())
+
+
+async def _tidy(around: Surroundings, watch: Watch, worker: Worker) -> None:
+    """Removes what agents before this one left of tasks that nobody knows any more."""
+    await watch.wait_up()
+    await worker.settled()
+    await asyncio.to_thread(around.cgroups.keep_only, worker.task_ids)
 
 
 def _surroundings(docker_host: str, rules: Configuration, identity: Identity, journal: Journal) -> Surroundings:
@@ -135,6 +144,7 @@ def _surroundings(docker_host: str, rules: Configuration, identity: Identity, jo
         pulls=Pulls(engine, rules.concurrent_pulls),
         engine_trouble=asyncio.Event(),
         engine_start=EngineStart(),
+        cgroups=Cgroups(identity.name),
     )
 
 

@@ -61,7 +61,14 @@ def inspected(answer: Answer) -> Inspected:
         tty=bool(config.get("Tty")),
         stop_timeout_seconds=config.get("StopTimeout"),
         health_status=_HEALTH.get((state.get("Health") or {}).get("Status", "none")) if status == "running" else None,
+        ipv4_address=_address(answer.get("NetworkSettings") or {}),
     )
+
+
+def _address(settings: Answer) -> str | None:
+    """In the first network that gave one; a container that does not run has none."""
+    networks = settings.get("Networks") or {}
+    return next((network["IPAddress"] for network in networks.values() if network.get("IPAddress")), None)
 
 
 def _ports(bindings: Mapping[str, Any]) -> tuple[Port, ...]:
@@ -91,6 +98,8 @@ def facts(answer: Answer, bridge: Answer | None) -> EngineFacts:
         cpus=int(answer.get("NCPU", 0)),
         memory_bytes=int(answer.get("MemTotal", 0)),
         set_up_at=milliseconds(bridge.get("Created")) if bridge else None,
+        cgroup_driver=answer.get("CgroupDriver") or "",
+        cgroup_version=answer.get("CgroupVersion") or "",
     )
 
 

@@ -2,16 +2,19 @@
 
 import asyncio
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import Any
 
 from shoal_agent import labels
+from shoal_agent.cgroup import Cgroups
 from shoal_agent.configuration import Configuration
 from shoal_agent.engine import Engine
 from shoal_agent.journal import Journal
 from shoal_agent.labels import Owner
 from shoal_agent.reporter import Reporter
+from shoal_agent.sandbox import PAUSE, joined, own_ports
 from shoal_agent.slots import Pulls, Slots
 from shoal_agent.specification import Specification, specification
 from shoal_agent.task import ABSENT, Assignment, Report, Seen, Span, Task, View
@@ -22,8 +25,8 @@ TRACE_SPANS_MAX = 32
 
 @dataclass(slots=True)
 class Surroundings:
-    """What all lanes share. `owner` and `engine_start` change while the agent lives; `engine_trouble` is set by
-    whoever finds the engine silent."""
+    """What all lanes share. `owner`, `engine_start` and `cgroups` change while the agent lives; `engine_trouble` is
+    set by whoever finds the engine silent."""
 
     engine: Engine
     journal: Journal
@@ -35,6 +38,7 @@ class Surroundings:
     pulls: Pulls
     engine_trouble: asyncio.Event
     engine_start: EngineStart
+    cgroups: Cgroups
 
 
 class Case:
@@ -73,6 +77,18 @@ class Case:
             if found.ports.open:
                 self.view = replace(self.view, ports_open=self.view.ports_open | {name})
         return found
+
+    def body(self, name: str, cgroup: str | None) -> Mapping[str, Any]:
+        """What a container is made from, with what it shares with others of its task. Raises Refused."""
+        body, pause = self.specification(name).body, self.view.of(PAUSE)
+        if cgroup is not None:
+            body = {**body, "HostConfig": body["HostConfig"] | {"CgroupParent": cgroup}}
+        if name == PAUSE or pause is None or pause.runtime_id is None:
+            return body
+        definition = (self.wanted.definition if self.wanted is not None else None) or {}
+        # The engine lists no ports for a container on another's network: its label does.
+        ports = labels.listed_ports(own_ports(definition, name, pause.ports or ()))
+        return joined(body, definition, pause.runtime_id) | {"Labels": body["Labels"] | {labels.PORTS: ports}}
 
     def see(self, name: str, seen: Seen) -> None:
         self.view = replace(self.view, seen={**self.view.seen, name: seen})

@@ -101,6 +101,9 @@ def _container_message(container: ContainerReport) -> task_pb2.Container:
             )
             for port in container.ports
         ],
+        network_interfaces=[task_pb2.NetworkInterface(private_ipv4_address=container.ipv4_address)]
+        if container.ipv4_address
+        else [],
     )
 
 

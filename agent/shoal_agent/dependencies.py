@@ -43,6 +43,11 @@ def is_clear(view: View, name: str) -> bool:
     return view.of(name) is not None and name not in view.unclear and name not in view.busy
 
 
+def is_looked_up(view: View, name: str, seen: Seen) -> bool:
+    """True if what the engine chose for it at its start is known, or is nothing."""
+    return name not in view.ports_open or seen.ports is not None
+
+
 def may_have_run(task: Task, name: str) -> bool:
     return name in task.launched or has_started(task.last_status)
 
@@ -90,7 +95,7 @@ def is_met(task: Task, dependency: Dependency, view: View) -> bool:
     if dependency.condition == HEALTHY:
         return seen.status == RUNNING and seen.health_status == "HEALTHY"
     if dependency.condition == START:
-        return seen.status in (RUNNING, EXITED)
+        return seen.status == EXITED or (seen.status == RUNNING and is_looked_up(view, dependency.container, seen))
     return over and (dependency.condition == COMPLETE or seen.exit_code == 0)
 
 

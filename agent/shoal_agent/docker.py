@@ -41,6 +41,7 @@ CREATE_SECONDS = 240.0
 START_SECONDS = 180.0
 KILL_SECONDS = 20.0
 REMOVE_SECONDS = 60.0
+IMPORT_SECONDS = 60.0
 STOP_MARGIN_SECONDS = 15.0
 
 # A pull may take long, but not without a sign of life.
@@ -55,7 +56,7 @@ class DockerEngine:
     """`address` is unix:///path or tcp://host:port. Needs a running event loop."""
 
     def __init__(self, address: str) -> None:
-        unix = address.startswith("unix://")
+        unix = self.local = address.startswith("unix://")
         connector = (
             aiohttp.UnixConnector(address.removeprefix("unix://"), limit=0) if unix else aiohttp.TCPConnector(limit=0)
         )
@@ -124,6 +125,11 @@ class DockerEngine:
                 if "error" in progress:
                     raise CannotPull(str(progress["error"]))
 
+    async def import_image(self, image: str, archive: bytes) -> None:
+        repository, _, tag = image.rpartition(":")
+        params = {"fromSrc": "-", "repo": repository, "tag": tag}
+        await self._do("images/create", IMPORT_SECONDS, params=params, body=archive, refusals=_PULLING)
+
     async def events(self, labels: Mapping[str, str], since: float) -> AsyncIterator[Event]:
         patience = aiohttp.ClientTimeout(sock_connect=CONNECT_SECONDS)
         params = _event_query(labels, ("die", "destroy", "health_status"), since)
@@ -183,9 +189,10 @@ class DockerEngine:
         seconds: float,
         method: str = "POST",
         params: Mapping[str, str] | None = None,
+        body: bytes | None = None,
         refusals: "Refusals | None" = None,
     ) -> None:
-        async with self._answer(path, seconds, method, params, refusals=refusals):
+        async with self._answer(path, seconds, method, params, body, refusals):
             pass
 
     async def _json(
@@ -207,12 +214,12 @@ class DockerEngine:
         seconds: float | aiohttp.ClientTimeout,
         method: str = "GET",
         params: Mapping[str, str] | None = None,
-        body: Mapping[str, Any] | None = None,
+        body: Mapping[str, Any] | bytes | None = None,
         refusals: "Refusals | None" = None,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """The one door: every fault of the connection and every refusal leaves it as an EngineError."""
         patience = _patience(seconds)
-        content = None if body is None else json.dumps(body)
+        content = body if body is None or isinstance(body, bytes) else json.dumps(body)
         try:
             async with self._docker._query(
                 path, method, params=dict(params or {}), data=content, timeout=patience

@@ -100,12 +100,14 @@ class Inspected:
     tty: bool = False
     stop_timeout_seconds: int | None = None
     health_status: str | None = None
+    ipv4_address: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class EngineFacts:
     """`set_up_at` (milliseconds) is when the engine that answers was ready with what it found at its start, if it
-    tells: whatever ended later ended under its eyes."""
+    tells: whatever ended later ended under its eyes. `cgroup_driver` is cgroupfs, systemd or none, `cgroup_version`
+    1 or 2; empty if it does not tell."""
 
     version: str
     operating_system: str
@@ -113,6 +115,8 @@ class EngineFacts:
     cpus: int
     memory_bytes: int
     set_up_at: int | None = None
+    cgroup_driver: str = ""
+    cgroup_version: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +139,13 @@ class LogLine:
 
 
 class Engine(Protocol):
-    """Every call has a deadline of its own and raises an EngineError. Containers go by id or by name."""
+    """Every call has a deadline of its own and raises an EngineError. Containers go by id or by name.
+
+    `local` is true if the engine is known to run on this host.
+    """
+
+    @property
+    def local(self) -> bool: ...
 
     async def ping(self) -> None: ...
 
@@ -167,6 +177,9 @@ class Engine(Protocol):
         """The digest under which a registry knows the image; None for one made on this host."""
 
     async def pull(self, image: str) -> None: ...
+
+    async def import_image(self, image: str, archive: bytes) -> None:
+        """Makes an image of a file system in a tar."""
 
     def events(self, labels: Mapping[str, str], since: float) -> AsyncIterator[Event]:
         """Ends of containers (die, destroy) and changes of their health (health_status) from `since` (seconds) on,

@@ -4,7 +4,7 @@ shoal.cluster shoal.instance    whose it is; an agent touches nothing that does 
 shoal.task shoal.container      which
 shoal.containers                all containers of the task and how they depend on each other, as plan.py writes it
 shoal.volumes                   volumes that go with the task
-shoal.ports                     ports the engine does not list, those of the host's network: "80/tcp"
+shoal.ports                     ports the engine does not list: "80/tcp" on the host, "80:49153/tcp" by a sandbox
 shoal.definition shoal.epoch shoal.spec    what it was made from, under which leader, a hash of the body
 """
 
@@ -16,7 +16,7 @@ from shoal_agent.engine import Port
 from shoal_agent.plan import parse_listed
 from shoal_agent.task import ContainerPlan
 
-_PORT = re.compile(r"[0-9]{1,5}/(tcp|udp|sctp)")
+_PORT = re.compile(r"[0-9]{1,5}(:[0-9]{1,5})?/(tcp|udp|sctp)")
 _NUMBER = re.compile(r"[0-9]{1,18}")
 
 PREFIX = "shoal."
@@ -69,17 +69,27 @@ def read(labels: Mapping[str, str]) -> Tag | None:
 
 
 def listed_ports(ports: Sequence[Port]) -> str:
-    return ",".join(f"{port.host_port}/{port.protocol}" for port in ports)
+    """The container's port and the host's, once if they are the same."""
+    return ",".join(f"{_numbers(port)}/{port.protocol}" for port in ports)
+
+
+def _numbers(port: Port) -> str:
+    same = port.container_port == port.host_port
+    return str(port.host_port) if same else f"{port.container_port}:{port.host_port}"
 
 
 def _port(word: str) -> Port:
-    number, _, protocol = word.partition("/")
-    return Port(int(number), int(number), protocol)
+    numbers, _, protocol = word.partition("/")
+    container_port, _, host_port = numbers.partition(":")
+    return Port(int(container_port), int(host_port or container_port), protocol)
 
 
 def container_name(cluster: str, task_id: str, container: str) -> str:
-    """The engine lets a name be taken once: that makes it a lock against running a task twice on a host."""
-    return f"{cluster}.{task_id}.{container}"
+    """The engine lets a name be taken once: that makes it a lock against running a task twice on a host.
+
+    It takes no "~", which begins the names of containers of our own; no definition's container has a dot.
+    """
+    return f"{cluster}.{task_id}.{container.removeprefix('~').replace('~', '.')}"
 
 
 def volume_name(cluster: str, task_id: str, volume: str) -> str:

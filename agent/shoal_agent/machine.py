@@ -133,7 +133,7 @@ def _advance(task: Task, view: View) -> Iterator[Action]:
 def _forward(task: Task, plan: ContainerPlan, view: View) -> Iterator[Action]:
     name, seen = plan.name, view.of(plan.name)
     if seen is not None and seen.status == RUNNING:
-        if name in view.ports_open and seen.ports is None:
+        if not dependencies.is_looked_up(view, name, seen):
             yield Inspect(name)
         return
     if dependencies.is_lost(task, name, seen) or not task.assigned:

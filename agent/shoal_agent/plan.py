@@ -8,6 +8,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from shoal_agent.sandbox import PAUSE, shared
 from shoal_agent.task import START, ContainerPlan, Dependency, RestartPolicy
 
 Document = Mapping[str, Any]
@@ -16,8 +17,13 @@ RESTART_ATTEMPT_PERIOD_SECONDS = 300
 
 
 def plans(definition: Document) -> tuple[ContainerPlan, ...]:
-    """The containers of a task definition, in order. `essential` is true unless it says false."""
-    return tuple(_plan(container) for container in definition.get("containerDefinitions", ()))
+    """The containers of a task definition, in order, after the one that holds what they share, if they share
+    anything. `essential` is true unless it says false."""
+    own = tuple(_plan(container) for container in definition.get("containerDefinitions", ()))
+    return (_SANDBOX, *own) if shared(definition) else own
+
+
+_SANDBOX = ContainerPlan(PAUSE, essential=False, internal=True)
 
 
 def _plan(container: Document) -> ContainerPlan:

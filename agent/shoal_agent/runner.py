@@ -8,8 +8,11 @@ again when the engine answers.
 import asyncio
 import logging
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
+
+from shoal.lifecycle import RANK
 
 from shoal_agent import machine, record, steps
 from shoal_agent.case import Case, Surroundings, now_millis
@@ -72,7 +75,7 @@ class Lane:
             task,
             containers=plans(wanted.definition) if wanted.definition else task.containers,
             desired_status="STOPPED" if stopped else "RUNNING",
-            last_status=wanted.last_status,
+            last_status=max(wanted.last_status, _told_running(task.last_status), key=RANK.__getitem__),
             assigned=task.assigned or wanted.definition is not None,
             stop_code=wanted.stop_code or task.stop_code,
             stopped_reason=wanted.stopped_reason or task.stopped_reason,
@@ -86,10 +89,13 @@ class Lane:
         if wanted.forget:
             self.forget()
 
-    def learn(self, containers: tuple[ContainerPlan, ...]) -> None:
-        """From labels, what a damaged journal did not tell."""
-        if not self.task.containers:
-            self._case.task = replace(self.task, containers=containers)
+    def learn(self, containers: Iterable[ContainerPlan]) -> None:
+        """Of containers that neither the scheduler nor the journal has named: a line of it may be lost."""
+        task = self._case.task
+        known = {plan.name for plan in task.containers}
+        new = tuple(plan for plan in containers if plan.name not in known)
+        if new:
+            self._case.task = replace(task, containers=(*task.containers, *new))
             self._case.changed.set()
 
     def forget(self) -> None:
@@ -157,6 +163,7 @@ class Lane:
             case machine.Finish(outcome):
                 await steps.finish(case, outcome)
             case machine.Forget():
+                await steps.forget(case)
                 self.over = await self._append(record.forgotten(case.task.id))
 
     def _begin(self, action: machine.OfContainer) -> None:
@@ -270,10 +277,22 @@ class Lane:
         report = report_of(case.task, case.view)
         if report.last_status == "PENDING":
             report = replace(report, trace=())
-            if not any(it.last_status == "RUNNING" for it in report.containers):
+            if not _is_partly_up(case.task, report):
                 return
         elif report.last_status not in statuses:
             return
         if report != case.told:
             case.told = report
             case.around.reporter.offer(report)
+            if report.last_status == "RUNNING":  # not to be taken back while a restarted one has no ports yet
+                case.task = replace(case.task, last_status="RUNNING")
+
+
+def _told_running(status: str) -> str:
+    return "RUNNING" if RANK[status] >= RANK["RUNNING"] else "PENDING"
+
+
+def _is_partly_up(task: Task, report: Report) -> bool:
+    """True if some of its containers wait for others that run: that can take long."""
+    orders = any(plan.depends_on for plan in task.containers)
+    return orders and any(it.last_status == "RUNNING" for it in report.containers)

@@ -108,7 +108,8 @@ class Session:
             async with asyncio.timeout(WELCOME_SECONDS):
                 version, health = self._watch.engine_version, self._watch.health
                 caller, owner = self._caller, self._around.owner
-                await call.write(convert.hello(owner.cluster, caller.incarnation, caller.host, version, health))
+                host = replace(caller.host, attributes={**caller.host.attributes, **self._around.cgroups.attributes})
+                await call.write(convert.hello(owner.cluster, caller.incarnation, host, version, health))
                 first = await call.read()
         except TimeoutError:
             raise SessionOver("no welcome in time") from None

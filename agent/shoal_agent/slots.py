@@ -1,10 +1,14 @@
 """How much of a kind the engine is asked to do at once: starts, and pulls of the same image only once."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from shoal_agent.engine import Engine
+from shoal_agent import pause_image
+from shoal_agent.engine import CannotPull, Engine
+
+log = logging.getLogger(__name__)
 
 # A call that takes longer than this is stuck rather than at work: it gives its place to somebody else's.
 PATIENCE_SECONDS = 30.0
@@ -46,8 +50,22 @@ class Pulls:
         await asyncio.shield(pull)
 
     async def _pull(self, image: str) -> None:
+        if image == pause_image.IMAGE:
+            await self._make_pause_image()
+            return
         async with self._slots.one():
             await self._engine.pull(image)
+
+    async def _make_pause_image(self) -> None:
+        """No registry has it."""
+        architecture = (await self._engine.facts()).architecture
+        try:
+            archive = pause_image.archive(architecture)
+        except KeyError:
+            wrong = f"none for {architecture}; networkMode awsvpc, pidMode task and ipcMode task need it"
+            raise CannotPull(wrong) from None
+        await self._engine.import_image(pause_image.IMAGE, archive)
+        log.info("made image=%s architecture=%s", pause_image.IMAGE, architecture)
 
     async def close(self) -> None:
         for pull in list(self._under_way.values()):

@@ -23,6 +23,7 @@ from shoal_agent.permissions import check_task, privileges
 from shoal_agent.plan import listed, plans
 from shoal_agent.ports import Published, published
 from shoal_agent.refusal import Refused
+from shoal_agent.sandbox import PAUSE, pause_body
 from shoal_agent.task import STOP_TIMEOUT_SECONDS, Assignment
 
 Document = Mapping[str, Any]
@@ -48,6 +49,8 @@ def specification(wanted: Assignment, container_name: str, owner: Owner, rules: 
     """Raises Refused, with the path of the field, for what this instance does not do or may not give."""
     definition = wanted.definition or {}
     check_task(definition, rules)
+    if container_name == PAUSE:
+        return _pause(wanted, definition, owner, rules)
     position, container = _container(definition, container_name)
     try:
         return _specification(wanted, definition, container, owner, rules)
@@ -57,6 +60,12 @@ def specification(wanted: Assignment, container_name: str, owner: Owner, rules: 
         raise Refused(f"containerDefinitions[{position}].{refused.path}", refused.reason) from None
     except (KeyError, TypeError, AttributeError) as error:
         raise Refused(f"containerDefinitions[{position}]", f"cannot be understood: {error!r}") from error
+
+
+def _pause(wanted: Assignment, definition: Document, owner: Owner, rules: Configuration) -> Specification:
+    body, ports = pause_body(definition, rules.dynamic_ports)
+    body["Labels"] = _labels(body, wanted, definition, {"name": PAUSE}, owner, (), ports)
+    return Specification(PAUSE, body["Image"], body, ports)
 
 
 def _container(definition: Document, name: str) -> tuple[int, Document]:

@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from shoal_agent import labels, machine, record
+from shoal_agent import cgroup, labels, machine, record
 from shoal_agent.case import Case, now_millis
 from shoal_agent.engine import (
     CannotCreate,
@@ -22,6 +22,7 @@ from shoal_agent.engine import (
 )
 from shoal_agent.journal import JournalFault
 from shoal_agent.refusal import Refused
+from shoal_agent.sandbox import PAUSE
 from shoal_agent.task import ABSENT, CREATED, EXITED, RUNNING, STOP_TIMEOUT_SECONDS, Ending, Report, Restarts, Seen
 from shoal_agent.verdict import exit_code_known
 
@@ -89,6 +90,7 @@ def _seen(case: Case, name: str, found: Inspected) -> Seen:
         finished_at=found.finished_at if status == EXITED else None,
         # An ended container has no ports any more; what was bound is still worth telling.
         ports=found.ports or (before.ports if before is not None else None) or (tag.ports if tag is not None else ()),
+        ipv4_address=found.ipv4_address or (before.ipv4_address if before is not None else None),
         volumes=tag.volumes if tag is not None else (),
         stop_timeout_seconds=STOP_TIMEOUT_SECONDS if timeout is None else timeout,
         health_status=found.health_status,
@@ -97,7 +99,9 @@ def _seen(case: Case, name: str, found: Inspected) -> Seen:
 
 async def pull(case: Case, name: str) -> None:
     image = case.specification(name).image
-    case.view = replace(case.view, pull_started_at=case.view.pull_started_at or now_millis())
+    fetched = name != PAUSE  # that one is made here, which is nobody's pull
+    if fetched:
+        case.view = replace(case.view, pull_started_at=case.view.pull_started_at or now_millis())
     work = asyncio.ensure_future(case.around.pulls.pull(image))
     try:
         with case.span("engine.pull"):
@@ -105,7 +109,9 @@ async def pull(case: Case, name: str) -> None:
     except CannotPull as error:
         case.fail(name, f"CannotPullContainerError: {image}: {error.message}")
     else:
-        case.view = replace(case.view, pulled=case.view.pulled | {name}, pull_stopped_at=now_millis())
+        case.view = replace(case.view, pulled=case.view.pulled | {name})
+        if fetched:
+            case.view = replace(case.view, pull_stopped_at=now_millis())
     finally:
         work.cancel()
 
@@ -132,8 +138,9 @@ async def create(case: Case, name: str) -> None:
         async with case.around.creates.one():
             if case.unwanted:
                 return
+            body = case.body(name, await _limit_task(case))
             with case.span("engine.create"):
-                runtime_id = await case.around.engine.create(case.container_name(name), wanted.body)
+                runtime_id = await case.around.engine.create(case.container_name(name), body)
     except ImageNotFound as error:
         if name in case.view.pulled:
             case.fail(name, f"CannotPullContainerError: {wanted.image}: {error.message}")
@@ -147,6 +154,29 @@ async def create(case: Case, name: str) -> None:
     else:
         timeout = wanted.body["StopTimeout"]
         case.see(name, Seen(CREATED, runtime_id, volumes=wanted.volumes, stop_timeout_seconds=timeout))
+
+
+async def _limit_task(case: Case) -> str | None:
+    """The cgroup of a task that has limits of its own, made. None if it has none, or if none can be made: then each
+    container has the task's limits for itself, which is too much if there are several."""
+    cgroups, wanted = case.around.cgroups, case.wanted
+    limits = cgroup.limits(wanted.definition or {}, wanted.overrides) if wanted is not None else None
+    if limits is None:
+        return None
+    reason: object = cgroups.reason
+    try:
+        if cgroups.version:
+            return await asyncio.to_thread(cgroups.make, case.task.id, limits)
+    except OSError as error:
+        reason = error
+    if len(case.task.containers) > 1:
+        log.warning("task limits hold for each container alone task=%s reason=%s", case.task.id, reason)
+    return None
+
+
+async def forget(case: Case) -> None:
+    """Nothing is left of the task but what the journal says of it."""
+    await asyncio.to_thread(case.around.cgroups.remove, case.task.id)
 
 
 async def _adopt(case: Case, name: str, conflict: NameConflict) -> None:
@@ -196,13 +226,16 @@ async def start(case: Case, name: str) -> None:
 
 def _started(seen: Seen, ports: tuple[Port, ...] | None) -> Seen:
     """Nothing of an earlier run is left. The health check of a container that has one has not answered yet."""
-    return Seen(
+    return replace(
+        seen,
         status=RUNNING,
-        runtime_id=seen.runtime_id,
         started_at=now_millis(),
+        finished_at=None,
+        exit_code=None,
+        oom_killed=False,
+        with_engine=False,
         ports=ports,
-        volumes=seen.volumes,
-        stop_timeout_seconds=seen.stop_timeout_seconds,
+        health_status=None,
     )
 
 

@@ -40,7 +40,8 @@ class ContainerPlan:
 
     essential              it takes the task with it when it ends
     start_timeout_seconds  so long after its start the others wait for it to end or to be healthy
-    internal               made by the agent for itself: never reported, never essential, first to start, last to stop
+    internal               made by the agent for itself: never reported, first to start, last to stop; if it ends by
+                           itself, it takes the task with it
     """
 
     name: str
@@ -80,6 +81,7 @@ class ContainerReport:
     ports: tuple[Port, ...] = ()
     health_status: str | None = None
     restart_count: int = 0
+    ipv4_address: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +156,7 @@ class Seen:
     started_at: int | None = None
     finished_at: int | None = None
     ports: tuple[Port, ...] | None = None
+    ipv4_address: str | None = None
     volumes: tuple[str, ...] = ()
     stop_timeout_seconds: int = STOP_TIMEOUT_SECONDS
     health_status: str | None = None
@@ -166,7 +169,7 @@ class View:
     seen          by container name; no entry means that nobody has looked
     unclear       containers of which an event or a listing says that they are not as they were seen
     image_missing / pulled    containers whose create found no image / whose image was then pulled
-    ports_open    containers with host ports that the engine chooses: to be looked up once they run
+    ports_open    containers with host ports or an address that the engine chooses: to be looked up once they run
     stop_sent     containers that were asked to stop
     busy          containers of which a call to the engine is under way
     evict         dead containers are too many: this task's go first

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from shoal.lifecycle import RANK
 
-from shoal_agent import dependencies
+from shoal_agent import dependencies, sandbox
 from shoal_agent.engine import Inspected
 from shoal_agent.task import EXITED, RUNNING, ContainerPlan, ContainerReport, Ending, Report, Seen, Task, View
 
@@ -59,8 +59,9 @@ def ending(task: Task, view: View) -> Ending | None:
         return task.ending
     if task.desired_status == "STOPPED":
         return Ending(task.stop_code, task.stopped_reason)
-    for plan in task.containers:
-        why = _ending_by(task, plan, view.of(plan.name)) if plan.essential else None
+    # Its own containers last: what ends because the agent then stops them has ended before them.
+    for plan in sorted(task.containers, key=lambda it: it.internal):
+        why = _ending_by(task, plan, view) if plan.essential or plan.internal else None
         if why is not None:
             return why
     for plan in task.containers:
@@ -73,8 +74,10 @@ def ending(task: Task, view: View) -> Ending | None:
     return None
 
 
-def _ending_by(task: Task, plan: ContainerPlan, seen: Seen | None) -> Ending | None:
-    """What became of an essential container that takes the task with it."""
+def _ending_by(task: Task, plan: ContainerPlan, view: View) -> Ending | None:
+    """What became of a container that takes the task with it: an essential one, or the one that holds what they
+    share."""
+    seen = view.of(plan.name)
     if plan.name in task.failures:
         code = "EssentialContainerExited" if plan.name in task.restarts else "TaskFailedToStart"
         return Ending(code, task.failures[plan.name])
@@ -84,7 +87,16 @@ def _ending_by(task: Task, plan: ContainerPlan, seen: Seen | None) -> Ending | N
         return None
     if seen.with_engine:
         return Ending("InfrastructureHealth", ENGINE_WENT_AWAY)
-    return Ending("EssentialContainerExited", OUT_OF_MEMORY if seen.oom_killed else ESSENTIAL_EXITED)
+    if plan.internal:
+        return Ending("InfrastructureHealth", sandbox.ENDED)
+    out_of_memory = _out_of_memory(view, plan.name, seen)
+    return Ending("EssentialContainerExited", OUT_OF_MEMORY if out_of_memory else ESSENTIAL_EXITED)
+
+
+def _out_of_memory(view: View, name: str, seen: Seen) -> bool:
+    """The engine says it of every container below a limit that was reached, and the kernel kills one process: what
+    ended well, or because it was asked to, was not killed for it."""
+    return seen.oom_killed and seen.exit_code != 0 and name not in view.stop_sent
 
 
 def overdue(task: Task, view: View, now: int) -> Ending | None:
@@ -155,7 +167,7 @@ def _is_up(task: Task, name: str, view: View) -> bool:
     if seen is None:
         return name in task.failures
     if seen.status == RUNNING:
-        return name not in view.ports_open or seen.ports is not None
+        return dependencies.is_looked_up(view, name, seen)
     return seen.status == EXITED or name in task.failures or dependencies.is_lost(task, name, seen)
 
 
@@ -173,18 +185,25 @@ def _container_report(task: Task, plan: ContainerPlan, view: View, status: str) 
     health = "UNKNOWN" if plan.has_health_check else None
     if seen is None:
         lost = "STOPPED" if name in task.failures else status
-        return ContainerReport(name, lost, reason=_reason(task, name, None), health_status=health)
+        return ContainerReport(name, lost, reason=_reason(task, view, name, None), health_status=health)
     last_status = _container_status(task, name, seen, status)
     return ContainerReport(
         name=name,
         last_status=last_status,
         runtime_id=seen.runtime_id,
         exit_code=seen.exit_code if last_status == "STOPPED" and seen.status == EXITED else None,
-        reason=_reason(task, name, seen),
+        reason=_reason(task, view, name, seen),
         ports=seen.ports or (),
         health_status=seen.health_status or health if seen.status == RUNNING else health,
         restart_count=dependencies.restart_count(task, name, seen),
+        ipv4_address=_address(task, view),
     )
+
+
+def _address(task: Task, view: View) -> str | None:
+    """The task's own, if it has one."""
+    sandboxes = (view.of(plan.name) for plan in task.containers if plan.internal)
+    return next((seen.ipv4_address for seen in sandboxes if seen is not None), None)
 
 
 def _container_status(task: Task, name: str, seen: Seen, status: str) -> str:
@@ -196,7 +215,7 @@ def _container_status(task: Task, name: str, seen: Seen, status: str) -> str:
     return "RUNNING" if seen.status == RUNNING else "PENDING"
 
 
-def _reason(task: Task, name: str, seen: Seen | None) -> str | None:
+def _reason(task: Task, view: View, name: str, seen: Seen | None) -> str | None:
     if name in task.failures:
         return task.failures[name]
     if task.ending is not None and task.ending.container == name:
@@ -205,4 +224,4 @@ def _reason(task: Task, name: str, seen: Seen | None) -> str | None:
         return CONTAINER_MISSING
     if seen is not None and seen.status == EXITED and seen.with_engine:
         return ENGINE_WENT_AWAY
-    return OUT_OF_MEMORY if seen is not None and seen.oom_killed else None
+    return OUT_OF_MEMORY if seen is not None and _out_of_memory(view, name, seen) else None

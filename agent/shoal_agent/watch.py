@@ -9,8 +9,9 @@ import logging
 import time
 from dataclasses import dataclass, replace
 
+from shoal_agent import cgroup
 from shoal_agent.case import Surroundings
-from shoal_agent.engine import EngineError, EngineTimeout, EngineUnavailable
+from shoal_agent.engine import EngineError, EngineFacts, EngineTimeout, EngineUnavailable
 from shoal_agent.pause import either
 from shoal_agent.verdict import EngineStart
 from shoal_agent.worker import Worker
@@ -115,6 +116,7 @@ class Watch:
         """When the engine that answers was ready, and what it ended on its way there."""
         facts = await self._around.engine.facts()
         self._version = facts.version
+        self._learn_cgroups(facts)
         made_at, ready_at = facts.set_up_at, facts.set_up_at
         ended: frozenset[str] = frozenset()
         if made_at is not None:
@@ -127,6 +129,12 @@ class Watch:
         if before.ready_at is not None and ready_at is not None:
             ready_at = max(before.ready_at, ready_at)
         self._around.engine_start = EngineStart(ready_at, frozenset(before.ended) | ended)
+
+    def _learn_cgroups(self, facts: EngineFacts) -> None:
+        before, around = self._around.cgroups, self._around
+        around.cgroups = cgroup.found(facts, around.owner.instance, around.engine.local)
+        if around.cgroups.reason and around.cgroups.reason != before.reason:
+            log.warning("task limits hold for each container alone reason=%s", around.cgroups.reason)
 
     def _note(self, health: Health) -> None:
         if health != self.health:

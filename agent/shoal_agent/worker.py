@@ -9,7 +9,7 @@ from shoal_agent.case import Surroundings
 from shoal_agent.engine import Event, Listed
 from shoal_agent.plan import plans
 from shoal_agent.runner import Lane
-from shoal_agent.task import ABSENT, CREATED, EXITED, RUNNING, Assignment, Report, Seen, Span, Task, View
+from shoal_agent.task import ABSENT, CREATED, EXITED, RUNNING, Assignment, ContainerPlan, Report, Seen, Span, Task, View
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +32,10 @@ class Worker:
 
     def lane(self, task_id: str) -> Lane | None:
         return self._lanes.get(task_id)
+
+    @property
+    def task_ids(self) -> frozenset[str]:
+        return frozenset(self._lanes)
 
     def __len__(self) -> int:
         return len(self._lanes)
@@ -86,6 +90,7 @@ class Worker:
             if not _agrees(lane.seen(tag.container), entry):
                 lane.doubt(tag.container)
         for task_id, lane in self._lanes.items():
+            lane.learn(map(ContainerPlan, sorted(lane.task.launched)))
             for name, seen in lane.all_seen().items():
                 if seen.status != ABSENT and (task_id, name) not in present:
                     lane.doubt(name)

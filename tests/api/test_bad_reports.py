@@ -25,6 +25,10 @@ def bound(**fields: Any) -> dict[str, Any]:
     return container(network_bindings=[task_pb2.NetworkBinding(**fields)])
 
 
+def addressed(*addresses: str) -> dict[str, Any]:
+    return container(network_interfaces=[task_pb2.NetworkInterface(private_ipv4_address=it) for it in addresses])
+
+
 REPORTS: dict[str, tuple[dict[str, Any], str]] = {
     "no status": ({"last_status": ""}, "lastStatus"),
     "a status nobody knows": ({"last_status": "FINE"}, "lastStatus"),
@@ -39,11 +43,15 @@ REPORTS: dict[str, tuple[dict[str, Any], str]] = {
     "a name that is none": (container(name="../x"), "containers[0].name"),
     "a container status nobody knows": (container(last_status="x"), "containers[0].lastStatus"),
     "a health nobody knows": (container(health_status="x"), "containers[0].healthStatus"),
+    "less than no restart": (container(restart_count=-1), "containers[0].restartCount"),
     "a long runtime id": (container(runtime_id="x" * 513), "containers[0].runtimeId"),
     "a digest for a terminal": (container(image_digest="\x1b"), "containers[0].imageDigest"),
     "a port below 0": (bound(host_port=-1), "containers[0].networkBindings[0].hostPort"),
     "a port too high": (bound(container_port=65_536), "containers[0].networkBindings[0].hostPort"),
     "a protocol nobody knows": (bound(protocol="x"), "containers[0].networkBindings[0].protocol"),
+    "an address that is none": (addressed("10.0.0"), "containers[0].networkInterfaces[0].privateIpv4Address"),
+    "no address": (addressed(""), "containers[0].networkInterfaces[0].privateIpv4Address"),
+    "many addresses": (addressed(*["10.0.0.1"] * MANY), "containers[0].networkInterfaces"),
     "many ports": (container(network_bindings=[task_pb2.NetworkBinding()] * MANY), "containers"),
 }
 

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc
-from shoal.v1 import resource_pb2
+from shoal.v1 import agent_pb2, resource_pb2
 from shoal.v1 import task_pb2 as pb
 
 from tests.api.conftest import INSTANCE
@@ -57,6 +57,28 @@ async def test_an_exit_code_arrives(scheduler: Scheduler, agent: SimulatedAgent)
     (task,) = (await described(scheduler, task_id)).tasks
     assert (task.last_status, task.stop_code) == ("STOPPED", "EssentialContainerExited")
     assert [container.exit_code for container in task.containers] == [7]
+
+
+async def test_a_task_with_a_network_of_its_own_shows_its_address(scheduler: Scheduler, agent: SimulatedAgent) -> None:
+    def life(assignment: agent_pb2.Assignment) -> list[agent_pb2.TaskReport]:
+        interface = pb.NetworkInterface(private_ipv4_address="172.17.0.5")
+        container = pb.Container(name="app", last_status="RUNNING", network_interfaces=[interface])
+        return [agent_pb2.TaskReport(task_id=assignment.task_id, last_status="RUNNING", containers=[container])]
+
+    agent.life = life
+    await register(scheduler)
+    (task,) = ids_of(await run(scheduler))
+    await agent.until(lambda: agent.tasks == {task: "RUNNING"})
+    (seen,) = (await described(scheduler, task)).tasks
+    (attachment,) = seen.attachments
+    assert (attachment.type, attachment.status) == ("ElasticNetworkInterface", "ATTACHED")
+    assert {it.name: it.value for it in attachment.details} == {"privateIPv4Address": "172.17.0.5"}
+    (interface,) = seen.containers[0].network_interfaces
+    assert interface.private_ipv4_address == "172.17.0.5" and interface.attachment_id == attachment.id
+    await scheduler.cluster.StopTask(pb.StopTaskRequest(task=task))
+    await agent.until(lambda: agent.tasks == {task: "STOPPED"})
+    (over,) = (await described(scheduler, task)).tasks
+    assert [it.status for it in over.attachments] == ["DELETED"]
 
 
 async def test_many_at_once_are_named_as_a_range(scheduler: Scheduler, agent: SimulatedAgent) -> None:

@@ -1,6 +1,7 @@
 """What the agent relies on of an engine, asked of the one in memory and of a real one alike."""
 
 import asyncio
+import ipaddress
 import time
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
@@ -8,6 +9,7 @@ from contextlib import aclosing
 from typing import Any
 
 import pytest
+from shoal_agent import pause_image
 from shoal_agent.docker import DockerEngine
 from shoal_agent.engine import (
     CannotPull,
@@ -243,3 +245,20 @@ async def test_a_terminals_log_is_plain(docker_host: str, busybox_image: str, na
     finally:
         await runtime.remove(container)
         await runtime.close()
+
+
+async def test_an_image_is_made_of_a_file_system(runtime: Engine, labels: dict[str, str], name: Name) -> None:
+    architecture = (await runtime.facts()).architecture
+    await runtime.import_image(pause_image.IMAGE, pause_image.archive(architecture))
+    alone = {"Image": pause_image.IMAGE, "Entrypoint": [pause_image.PROGRAM], "Labels": labels}
+    container = await runtime.create(name(), alone)
+    await runtime.start(container)
+    assert (await runtime.inspect(container)).state == "running"
+
+
+async def test_a_container_on_the_bridge_has_an_address(runtime: Engine, labels: dict[str, str], name: Name) -> None:
+    container = await runtime.create(name(), body(labels, FOREVER))
+    assert (await runtime.inspect(container)).ipv4_address is None
+    await runtime.start(container)
+    address = (await runtime.inspect(container)).ipv4_address
+    assert address is not None and ipaddress.ip_address(address).version == 4

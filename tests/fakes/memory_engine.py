@@ -65,6 +65,7 @@ class MemoryEngine:
 
     def __init__(self, images: tuple[str, ...] = ("image",), registry: tuple[str, ...] = ()) -> None:
         self.up = True
+        self.local = True
         self.silent_events = False
         self.answers_lost = 0  # so many calls take effect and then break
         self.stuck: set[str] = set()  # names of containers whose calls never return
@@ -117,8 +118,9 @@ class MemoryEngine:
         box = await self._find("start", container)
         if box.state == "running":
             return
-        program, *arguments = box.body["Cmd"]
-        box.error = _cannot_start(box.body)
+        command: list[str] = [*box.body.get("Entrypoint", ()), *box.body.get("Cmd", ())]
+        program, *arguments = command
+        box.error = _cannot_start(box.body, program)
         if box.error:
             raise CannotStart(box.error)
         box.state, box.started_at, box.starts = "running", _now(), box.starts + 1
@@ -187,6 +189,7 @@ class MemoryEngine:
             finished_at=box.finished_at,
             ports=_ports(box) if box.state == "running" else (),
             tty=bool(box.body.get("Tty")),
+            ipv4_address=f"10.0.0.{int(box.container_id, 16)}" if box.state == "running" else None,
             stop_timeout_seconds=box.body.get("StopTimeout"),
             health_status=box.health_status,
         )
@@ -203,6 +206,10 @@ class MemoryEngine:
             await asyncio.Event().wait()
         if image not in self.registry:
             raise CannotPull(f"manifest for {image} not found")
+        self.images.add(image)
+
+    async def import_image(self, image: str, archive: bytes) -> None:
+        await self._enter("import_image", image)
         self.images.add(image)
 
     async def events(self, labels: Mapping[str, str], since: float) -> AsyncIterator[Event]:
@@ -339,12 +346,12 @@ def _refusal(body: Mapping[str, Any]) -> str:
     return ""
 
 
-def _cannot_start(body: Mapping[str, Any]) -> str:
+def _cannot_start(body: Mapping[str, Any], program: str) -> str:
     """What keeps a container from starting; empty if nothing does."""
-    network, program = _host(body).get("NetworkMode", "default"), body["Cmd"][0]
-    if network not in NETWORKS:
+    network = _host(body).get("NetworkMode", "default")
+    if network not in NETWORKS and not network.startswith("container:"):
         return f"network {network} not found"
-    if program not in ("sleep", "sh"):
+    if program not in ("sleep", "sh", "/pause"):
         return f'exec: "{program}": executable file not found in $PATH'
     return ""
 

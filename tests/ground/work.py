@@ -29,14 +29,14 @@ async def register(client: Client, document: Mapping[str, Any]) -> str:
     return arn.short(answer.task_definition.task_definition_arn)
 
 
-async def run(client: Client, definition: str, count: int = 1) -> list[str]:
-    """The ids of its tasks, all of which were placed.
+async def run(client: Client, definition: str, count: int = 1, **fields: Any) -> list[str]:
+    """The ids of its tasks, all of which were placed. `fields` are of the request.
 
     While no agent is connected, or its engine is away, the cluster refuses, and who wants the tasks asks again.
     """
 
     async def ask() -> task_pb2.RunTaskResponse:
-        request = task_pb2.RunTaskRequest(task_definition=definition, count=count)
+        request = task_pb2.RunTaskRequest(task_definition=definition, count=count, **fields)
         answer: task_pb2.RunTaskResponse = await client.cluster.RunTask(request)
         return answer
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from shoal import cgroups
 from shoal.cli import engine_http
 from shoal.cli.failures import Failed, warn
 from shoal.supervisor import binaries, keep, lock, processes, settings
@@ -98,6 +99,7 @@ def _remove_containers(layout: Layout, chosen: "Settings") -> None:
     except engine_http.EngineError as error:
         warn(f"containers may be left: {error}")
         return
+    cgroups.keep_only(chosen.instance_id, ())
     if found:
         click.echo(f"Removed {len(found)} container{'' if len(found) == 1 else 's'}.")
 

@@ -26,8 +26,9 @@ def task_id(task: task_pb2.Task) -> str:
 
 
 def exit_code(task: task_pb2.Task) -> int:
-    """The task's own: of its containers, in order, the first that is not 0; 125 if one never had a code."""
-    codes = [each.exit_code if each.HasField("exit_code") else NO_EXIT_CODE for each in task.containers]
+    """The task's own: of its essential containers, in order, the first that is not 0; 125 if one never had a code."""
+    containers = [each for each in task.containers if each.essential or not each.HasField("essential")]
+    codes = [each.exit_code if each.HasField("exit_code") else NO_EXIT_CODE for each in containers]
     return next((code for code in codes if code != 0), 0 if codes else NO_EXIT_CODE)
 
 

@@ -776,6 +776,7 @@ class Container(_message.Message):
     NEURON_DEVICE_IDS_FIELD_NUMBER: _builtins.int
     GPU_SHARING_STRATEGY_FIELD_NUMBER: _builtins.int
     RESTART_COUNT_FIELD_NUMBER: _builtins.int
+    ESSENTIAL_FIELD_NUMBER: _builtins.int
     container_arn: _builtins.str
     task_arn: _builtins.str
     name: _builtins.str
@@ -791,6 +792,8 @@ class Container(_message.Message):
     memory_reservation: _builtins.str
     restart_count: _builtins.int
     """How often its restart policy has started it again. Ours."""
+    essential: _builtins.bool
+    """It takes the task with it when it ends, so its exit code is the task's. Ours."""
     @_builtins.property
     def network_bindings(self) -> _containers.RepeatedCompositeFieldContainer[Global___NetworkBinding]: ...
     @_builtins.property
@@ -826,15 +829,18 @@ class Container(_message.Message):
         neuron_device_ids: _abc.Iterable[_builtins.str] | None = ...,
         gpu_sharing_strategy: _task_definition_pb2.SharingStrategy | None = ...,
         restart_count: _builtins.int | None = ...,
+        essential: _builtins.bool | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_container_arn", b"_container_arn", "_cpu", b"_cpu", "_exit_code", b"_exit_code", "_health_status", b"_health_status", "_image", b"_image", "_image_digest", b"_image_digest", "_last_status", b"_last_status", "_memory", b"_memory", "_memory_reservation", b"_memory_reservation", "_name", b"_name", "_reason", b"_reason", "_restart_count", b"_restart_count", "_runtime_id", b"_runtime_id", "_task_arn", b"_task_arn", "container_arn", b"container_arn", "cpu", b"cpu", "exit_code", b"exit_code", "gpu_sharing_strategy", b"gpu_sharing_strategy", "health_status", b"health_status", "image", b"image", "image_digest", b"image_digest", "last_status", b"last_status", "memory", b"memory", "memory_reservation", b"memory_reservation", "name", b"name", "reason", b"reason", "restart_count", b"restart_count", "runtime_id", b"runtime_id", "task_arn", b"task_arn"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_container_arn", b"_container_arn", "_cpu", b"_cpu", "_essential", b"_essential", "_exit_code", b"_exit_code", "_health_status", b"_health_status", "_image", b"_image", "_image_digest", b"_image_digest", "_last_status", b"_last_status", "_memory", b"_memory", "_memory_reservation", b"_memory_reservation", "_name", b"_name", "_reason", b"_reason", "_restart_count", b"_restart_count", "_runtime_id", b"_runtime_id", "_task_arn", b"_task_arn", "container_arn", b"container_arn", "cpu", b"cpu", "essential", b"essential", "exit_code", b"exit_code", "gpu_sharing_strategy", b"gpu_sharing_strategy", "health_status", b"health_status", "image", b"image", "image_digest", b"image_digest", "last_status", b"last_status", "memory", b"memory", "memory_reservation", b"memory_reservation", "name", b"name", "reason", b"reason", "restart_count", b"restart_count", "runtime_id", b"runtime_id", "task_arn", b"task_arn"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_container_arn", b"_container_arn", "_cpu", b"_cpu", "_exit_code", b"_exit_code", "_health_status", b"_health_status", "_image", b"_image", "_image_digest", b"_image_digest", "_last_status", b"_last_status", "_memory", b"_memory", "_memory_reservation", b"_memory_reservation", "_name", b"_name", "_reason", b"_reason", "_restart_count", b"_restart_count", "_runtime_id", b"_runtime_id", "_task_arn", b"_task_arn", "container_arn", b"container_arn", "cpu", b"cpu", "exit_code", b"exit_code", "gpu_ids", b"gpu_ids", "gpu_sharing_strategy", b"gpu_sharing_strategy", "health_status", b"health_status", "image", b"image", "image_digest", b"image_digest", "last_status", b"last_status", "managed_agents", b"managed_agents", "memory", b"memory", "memory_reservation", b"memory_reservation", "name", b"name", "network_bindings", b"network_bindings", "network_interfaces", b"network_interfaces", "neuron_device_ids", b"neuron_device_ids", "reason", b"reason", "restart_count", b"restart_count", "runtime_id", b"runtime_id", "task_arn", b"task_arn"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_container_arn", b"_container_arn", "_cpu", b"_cpu", "_essential", b"_essential", "_exit_code", b"_exit_code", "_health_status", b"_health_status", "_image", b"_image", "_image_digest", b"_image_digest", "_last_status", b"_last_status", "_memory", b"_memory", "_memory_reservation", b"_memory_reservation", "_name", b"_name", "_reason", b"_reason", "_restart_count", b"_restart_count", "_runtime_id", b"_runtime_id", "_task_arn", b"_task_arn", "container_arn", b"container_arn", "cpu", b"cpu", "essential", b"essential", "exit_code", b"exit_code", "gpu_ids", b"gpu_ids", "gpu_sharing_strategy", b"gpu_sharing_strategy", "health_status", b"health_status", "image", b"image", "image_digest", b"image_digest", "last_status", b"last_status", "managed_agents", b"managed_agents", "memory", b"memory", "memory_reservation", b"memory_reservation", "name", b"name", "network_bindings", b"network_bindings", "network_interfaces", b"network_interfaces", "neuron_device_ids", b"neuron_device_ids", "reason", b"reason", "restart_count", b"restart_count", "runtime_id", b"runtime_id", "task_arn", b"task_arn"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__container_arn: _TypeAlias = _typing.Literal["container_arn"]  # noqa: Y015
     _WhichOneofArgType__container_arn: _TypeAlias = _typing.Literal["_container_arn", b"_container_arn"]  # noqa: Y015
     _WhichOneofReturnType__cpu: _TypeAlias = _typing.Literal["cpu"]  # noqa: Y015
     _WhichOneofArgType__cpu: _TypeAlias = _typing.Literal["_cpu", b"_cpu"]  # noqa: Y015
+    _WhichOneofReturnType__essential: _TypeAlias = _typing.Literal["essential"]  # noqa: Y015
+    _WhichOneofArgType__essential: _TypeAlias = _typing.Literal["_essential", b"_essential"]  # noqa: Y015
     _WhichOneofReturnType__exit_code: _TypeAlias = _typing.Literal["exit_code"]  # noqa: Y015
     _WhichOneofArgType__exit_code: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code"]  # noqa: Y015
     _WhichOneofReturnType__health_status: _TypeAlias = _typing.Literal["health_status"]  # noqa: Y015
@@ -863,6 +869,8 @@ class Container(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__container_arn) -> _WhichOneofReturnType__container_arn | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__cpu) -> _WhichOneofReturnType__cpu | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__essential) -> _WhichOneofReturnType__essential | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__exit_code) -> _WhichOneofReturnType__exit_code | None: ...
     @_typing.overload

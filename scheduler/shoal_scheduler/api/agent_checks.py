@@ -3,6 +3,7 @@
 Numbers and words that are wrong are refused with their field and end the session; texts for people are cut.
 """
 
+import ipaddress
 import math
 import re
 from collections.abc import Iterable, Mapping, Sized
@@ -24,6 +25,7 @@ CONTAINERS_MAX = 10
 
 # Of all containers of a task together: they are stored with it, 256 tasks to a record.
 BINDINGS_MAX = 200
+INTERFACES_MAX = 1
 TASK_ID_CHARACTERS_MAX = 64
 PORT_MAX = 65_535
 
@@ -123,6 +125,16 @@ def _check_container(field: str, container: task_pb2.Container) -> None:
             raise invalid_field(f"{at}.hostPort", f"and containerPort must be 0 to {PORT_MAX}.")
         _one_of(f"{at}.protocol", binding.protocol, ("", "tcp", "udp", "sctp"))
         _check_id(f"{at}.bindIP", binding.bind_ip)
+    _at_most(f"{field}.networkInterfaces", container.network_interfaces, INTERFACES_MAX)
+    for index, interface in enumerate(container.network_interfaces):
+        _check_ipv4(f"{field}.networkInterfaces[{index}].privateIpv4Address", interface.private_ipv4_address)
+
+
+def _check_ipv4(field: str, value: str) -> None:
+    try:
+        ipaddress.IPv4Address(value)
+    except ValueError:
+        raise invalid_field(field, f"{quoted(value)} is no IPv4 address, such as 172.17.0.2.") from None
 
 
 def _check_times(field: str, times: Mapping[str, int]) -> None:

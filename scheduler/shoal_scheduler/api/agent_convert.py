@@ -97,6 +97,7 @@ def _container(message: task_pb2.Container) -> ContainerState:
             for b in message.network_bindings
         ),
         restart_count=message.restart_count,
+        ipv4_address=message.network_interfaces[0].private_ipv4_address if message.network_interfaces else "",
     )
 
 

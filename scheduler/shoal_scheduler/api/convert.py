@@ -116,7 +116,29 @@ def task_fields(tables: Tables, task: Task, of_launch: Fields, *, with_tags: boo
         "stopped_reason": task.stopped_reason or None,
         "containers": [_container_fields(task, task_arn, state, definition) for state in task.containers],
         "tags": [{"key": key, "value": value} for key, value in tags.items()] if with_tags else None,
+        "attachments": _attachments(task),
     }
+
+
+def _attachments(task: Task) -> list[Fields]:
+    """The network interface of a task that has a network of its own, as ECS shows it."""
+    address = next((state.ipv4_address for state in task.containers if state.ipv4_address), None)
+    if address is None:
+        return []
+    return [
+        {
+            "id": _attachment_id(task),
+            "type": "ElasticNetworkInterface",
+            "status": "DELETED" if task.is_stopped else "ATTACHED",
+            "details": [{"name": "privateIPv4Address", "value": address}],
+        }
+    ]
+
+
+def _attachment_id(task: Task) -> str:
+    """A task has one at most, which has its name; ECS writes it as a UUID."""
+    name = task.id
+    return "-".join((name[:8], name[8:12], name[12:16], name[16:20], name[20:]))
 
 
 def _health_status(task: Task, definition: Definition | None) -> str:
@@ -147,6 +169,7 @@ def _container_fields(task: Task, task_arn: str, state: ContainerState, definiti
         "health_status": state.health_status or None,
         "exit_code": state.exit_code,
         "restart_count": state.restart_count or None,
+        "essential": document.get("essential", True) is not False if document else None,
         "gpu_ids": (task.gpu_ids or {}).get(state.name, ()),
         "network_bindings": [
             {
@@ -158,6 +181,9 @@ def _container_fields(task: Task, task_arn: str, state: ContainerState, definiti
             for binding in state.bindings
         ],
     }
+    if state.ipv4_address:
+        interface = {"attachment_id": _attachment_id(task), "private_ipv4_address": state.ipv4_address}
+        fields["network_interfaces"] = [interface]
     for json_name, name in _SIZES:
         if json_name in document:
             fields[name] = str(document[json_name])

@@ -51,7 +51,7 @@ _NOT_YET = {
     "volumeConfigurations": "volumes cannot be made at launch yet; leave it out",
 }
 _WITHOUT_EFFECT = {
-    "networkConfiguration": "has no effect yet: tasks run with the bridge network of their instance",
+    "networkConfiguration": "has no effect yet: a task's network is on the bridge of its instance",
     "enableExecuteCommand": "has no effect yet: commands cannot be run in a task",
     "enableECSManagedTags": "has no effect yet: tasks get the tags of the request",
     "platformVersion": "has no effect: tasks run on this cluster's own instances",

@@ -35,7 +35,7 @@ _CONTAINER_FIELDS = {
 
 def task_definition_warnings(document: Document) -> list[Problem]:
     """Of a definition without problems. What RunTask would refuse for now is among them."""
-    return [*_task_warnings(document), *_container_list_warnings(document)]
+    return [*_task_warnings(document), *_container_list_warnings(document), *_shared_warnings(document)]
 
 
 def _task_warnings(document: Document) -> Problems:
@@ -46,16 +46,14 @@ def _task_warnings(document: Document) -> Problems:
     if mode == "awsvpc":
         yield Problem(
             "networkMode",
-            "awsvpc runs with the bridge network; ports are published on dynamic host ports; "
-            "an address of its own comes later",
+            "awsvpc gives the task a network of its own on its instance's bridge: its address is reached from that "
+            "instance only, from elsewhere its ports are, on dynamic host ports; routed addresses come later",
         )
     elif mode == "default":
         yield Problem("networkMode", "default is the bridge network")
     for key in ("pidMode", "ipcMode"):
         if document.get(key) == "host":
             yield Problem(key, f"host {_IF_ALLOWED}")
-        elif document.get(key) == "task":
-            yield Problem(key, "task has no effect yet: a container alone has namespaces of its own")
     for index, word in enumerate(document.get("requiresCompatibilities", ())):
         if word in ("FARGATE", "MANAGED_INSTANCES"):
             yield Problem(f"requiresCompatibilities[{index}]", f"{word} runs on this cluster's own instances")
@@ -92,6 +90,42 @@ def _container_list_warnings(document: Document) -> Problems:
         yield from _linux_warnings(path, container, has_memory="memory" in document or "memory" in container)
         for number, mapping in enumerate(container.get("portMappings", ())):
             yield from _port_warnings(f"{path}.portMappings[{number}]", mapping, mode)
+
+
+def _shared_warnings(document: Document) -> Problems:
+    """Of what several containers ask for, and the task has once."""
+    containers = list(enumerate(document.get("containerDefinitions", ())))
+    if document.get("networkMode") == "awsvpc":
+        on_network = [(index, each) for index, each in containers if not each.get("disableNetworking")]
+        yield from _hostname_warnings(on_network)
+        yield from _shared_port_warnings(on_network)
+    if document.get("ipcMode") == "task":
+        sizes = {index: each.get("linuxParameters", {}).get("sharedMemorySize") for index, each in containers}
+        biggest = max(filter(None, sizes.values()), default=0)
+        for index, size in sizes.items():
+            if size and size < biggest:
+                field = f"containerDefinitions[{index}].linuxParameters.sharedMemorySize"
+                yield Problem(field, f"has no effect: the task has one /dev/shm, and it has {biggest} MiB")
+
+
+def _hostname_warnings(containers: list[tuple[int, Document]]) -> Problems:
+    named = [(index, each["hostname"]) for index, each in containers if each.get("hostname")]
+    for index, name in named[1:]:
+        if name != named[0][1]:
+            message = f"has no effect: the task has one network and one host name, {quoted(named[0][1])}"
+            yield Problem(f"containerDefinitions[{index}].hostname", message)
+
+
+def _shared_port_warnings(containers: list[tuple[int, Document]]) -> Problems:
+    first: dict[tuple[int, str], Document] = {}
+    for index, container in containers:
+        for number, mapping in enumerate(container.get("portMappings", ())):
+            port = mapping.get("containerPort", 0), mapping.get("protocol", "tcp")
+            owner = first.setdefault(port, container)
+            if port[0] and owner is not container:
+                field = f"containerDefinitions[{index}].portMappings[{number}].containerPort"
+                message = f"is also {quoted(owner['name'])}'s: on the task's one network only one of them can listen"
+                yield Problem(field, message)
 
 
 def _container_warnings(path: str, container: Document) -> Problems:

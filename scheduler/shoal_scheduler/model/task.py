@@ -112,6 +112,9 @@ class ContainerState(msgspec.Struct, frozen=True, array_like=True, gc=False):
     bindings: tuple[Binding, ...] = ()
     restart_count: int = 0
 
+    # Of the task's own network, if it has one; the same for all its containers.
+    ipv4_address: str = ""
+
 
 def shared(state: ContainerState) -> ContainerState:
     """The same, with the texts that many tasks have in common kept once: of a million tasks that is most of the

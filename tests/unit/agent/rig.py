@@ -8,6 +8,7 @@ from typing import Any
 
 from shoal_agent import watch as watching
 from shoal_agent.case import Surroundings
+from shoal_agent.cgroup import Cgroups
 from shoal_agent.configuration import Configuration
 from shoal_agent.journal import Journal
 from shoal_agent.labels import Owner, container_name
@@ -38,10 +39,11 @@ def assignment(task_id: str, command: list[str] | None = None, **more: Any) -> A
 class Rig:
     """`reports` keeps every report in the order in which they were offered. Quick: it looks every few milliseconds."""
 
-    def __init__(self, folder: Path, engine: Any, rules: Configuration) -> None:
+    def __init__(self, folder: Path, engine: Any, rules: Configuration, instance: str = INSTANCE) -> None:
         self.folder = folder
         self.engine = engine
         self.rules = rules
+        self.instance = instance
         self.reports: list[Report] = []
         self.epoch = 1
         self.collects = True  # false if a session takes the reports
@@ -53,12 +55,13 @@ class Rig:
             journal=self.journal,
             reporter=Reporter(),
             rules=self.rules,
-            owner=Owner(CLUSTER, INSTANCE, self.epoch),
+            owner=Owner(CLUSTER, self.instance, self.epoch),
             creates=Slots(self.rules.concurrent_starts),
             starts=Slots(self.rules.concurrent_starts),
             pulls=Pulls(self.engine, self.rules.concurrent_pulls),
             engine_trouble=asyncio.Event(),
             engine_start=EngineStart(),
+            cgroups=Cgroups(self.instance),
         )
         remembered = [task.as_task(task_id) for task_id, task in self.journal.memory.tasks.items()]
         self.worker = Worker(self.around, remembered)

@@ -12,7 +12,7 @@ from shoal_agent import journal as journals
 from shoal_agent import record
 from shoal_agent.engine import Port
 from shoal_agent.journal import Journal, JournalFault, StateInUse
-from shoal_agent.task import ContainerPlan, ContainerReport, Report
+from shoal_agent.task import ContainerPlan, ContainerReport, Ending, Report, Restarts
 
 PLANS = (ContainerPlan("web"), ContainerPlan("side", essential=False))
 OUTCOME = Report(
@@ -44,6 +44,22 @@ async def test_it_is_all_there_again(tmp_path: Path) -> None:
     first, second = (memory.tasks[name].as_task(name) for name in ("t1", "t2"))
     assert first.containers == PLANS and first.outcome == OUTCOME and first.launched == {"web"}
     assert second.outcome is None and second.launched == {"web"}
+
+
+async def test_what_was_decided_is_kept_through_a_rewrite(tmp_path: Path) -> None:
+    why = Ending("TaskFailedToStart", "because", "side")
+    journal = Journal(tmp_path)
+    await journal.append(record.task("t", PLANS), record.failed("t", "side", "CannotPullContainerError: no"))
+    await journal.append(record.restarted("t", "web", Restarts(1, 10)), record.ending("t", why))
+    await journal.append(record.restarted("t", "web", Restarts(2, 20)))
+    memory = journal.memory
+    journal.close()
+    again = record.Memory()
+    for entry in memory.entries():
+        again.apply(entry)
+    for task in (memory.tasks["t"].as_task("t"), again.tasks["t"].as_task("t")):
+        assert task.failures == {"side": "CannotPullContainerError: no"}
+        assert task.restarts == {"web": Restarts(2, 20)} and task.ending == why
 
 
 @pytest.mark.parametrize(

@@ -46,6 +46,7 @@ LAUNCHED = replace(WEB, launched=frozenset({"web"}))
 TWO = Task("t", (ContainerPlan("web"), ContainerPlan("side", essential=False)), assigned=True)
 OVER = replace(LAUNCHED, outcome=Report("t", "STOPPED"))
 STORED = replace(OVER, acknowledged=True)
+PAUSE_ENDED = Ending("InfrastructureHealth", "The container that holds the task's network and namespaces ended")
 EXIT = Ending("EssentialContainerExited", "Essential container in task exited")
 
 
@@ -124,6 +125,12 @@ LIMITED = waiting(HEALTHY, start_timeout_seconds=5)
         # the agent's own containers are the first to start and the last to stop
         (SANDBOXED, View(), [Create("~pause")]),
         (SANDBOXED, view(**{"~pause": seen(RUNNING)}), [Create("web")]),
+        # and what the engine chose for them is known before the others are made
+        (
+            SANDBOXED,
+            replace(view(**{"~pause": seen(RUNNING)}), ports_open=frozenset({"~pause"})),
+            [Inspect("~pause")],
+        ),
         (stopped(SANDBOXED), view(**{"~pause": seen(RUNNING), "web": seen(RUNNING)}), [Stop("web")]),
         (stopped(SANDBOXED), view(**{"~pause": seen(RUNNING), "web": seen(EXITED)}), [Stop("~pause")]),
         # once more, if the restart policy says so
@@ -149,6 +156,8 @@ LIMITED = waiting(HEALTHY, start_timeout_seconds=5)
         (stopped(LAUNCHED), replace(view(web=seen(RUNNING)), stop_sent=frozenset({"web"})), [Kill("web")]),
         (stopped(TWO), view(web=seen(RUNNING), side=seen(RUNNING)), [Stop("web"), Stop("side")]),
         (TWO, view(web=seen(EXITED), side=seen(RUNNING)), [End(EXIT)]),
+        (SANDBOXED, view(**{"~pause": seen(EXITED), "web": seen(RUNNING)}), [End(PAUSE_ENDED)]),
+        (SANDBOXED, view(**{"~pause": seen(RUNNING), "web": seen(EXITED)}), [End(EXIT)]),
         (replace(TWO, ending=EXIT), view(web=seen(EXITED), side=seen(RUNNING)), [Stop("side")]),
         (FAILED, view(web=seen(RUNNING)), [End(Ending("TaskFailedToStart", "CannotPullContainerError: no"))]),
         (stopped(waiting(START)), view(first=seen(RUNNING), app=seen(RUNNING)), [Stop("app")]),
@@ -294,8 +303,33 @@ def test_the_agents_own_containers_are_never_told_of() -> None:
     only = replace(SANDBOXED, failures={"~pause": "ResourceInitializationError: no"})
     (finish,) = next_actions(only, View(), NOW, KEEP)
     assert isinstance(finish, Finish) and finish.outcome.stop_code == "TaskFailedToStart"
-    assert finish.outcome.stopped_reason is not None
-    assert finish.outcome.stopped_reason.endswith("will never start: ResourceInitializationError: no")
+    assert finish.outcome.stopped_reason == "ResourceInitializationError: no"
+
+
+@pytest.mark.parametrize(
+    ("pause", "reason"),
+    [
+        (seen(EXITED, exit_code=137), "The container that holds the task's network and namespaces ended"),
+        (seen(EXITED, with_engine=True), "The container engine went away"),
+        (seen(ABSENT), "The container is missing"),
+    ],
+)
+def test_a_task_ends_with_the_container_that_holds_what_it_shares(pause: Seen, reason: str) -> None:
+    begun = replace(SANDBOXED, launched=frozenset({"~pause", "web"}))
+    (action,) = next_actions(begun, view(**{"~pause": pause, "web": seen(RUNNING)}), NOW, KEEP)
+    assert isinstance(action, End) and action.why.stop_code == "InfrastructureHealth"
+    assert action.why.reason is not None and action.why.reason.startswith(reason)
+
+
+def test_only_what_ended_by_itself_was_killed_for_its_memory() -> None:
+    """An engine says it of all containers below the limit that was reached."""
+    dead = {"exit_code": 137, "oom_killed": True}
+    both = replace(view(web=seen(EXITED, **dead), side=seen(EXITED, **dead)), stop_sent=frozenset({"side"}))
+    task = replace(TWO, launched=frozenset({"web", "side"}), ending=EXIT)
+    (finish,) = next_actions(task, both, NOW, KEEP)
+    assert isinstance(finish, Finish)
+    reasons = {it.name: (it.reason or "").partition(":")[0] for it in finish.outcome.containers}
+    assert reasons == {"web": "OutOfMemoryError", "side": ""}
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Lives of tasks of several containers on an engine in memory: order, health, restarts, and one that hangs."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -181,3 +182,32 @@ async def test_a_lost_journal_does_not_change_the_order_of_the_end(rig: Rig) -> 
     rig.assign(full=True)
     await rig.until(lambda: all(box.state == "exited" for box in rig.engine.boxes.values()))
     assert order(rig, "stop") == ["web", "app", "db"]
+
+
+async def test_a_task_that_was_told_as_running_is_never_told_as_pending(rig: Rig) -> None:
+    """Not while a container that was started again has no ports yet."""
+    policy = {"enabled": True, "restartAttemptPeriod": 60}
+    rig.assign(task(container("web", restartPolicy=policy, portMappings=[{"containerPort": 80}])))
+    first = await rig.report("t1", "RUNNING")
+    rig.box("t1").started_at = (rig.box("t1").started_at or 0) - 60_000
+    rig.engine.end(rig.name("t1"), 1)
+    await told(rig, 0, "restart_count", 1)
+    await rig.until(lambda: rig.reports[-1].containers[0].ports not in ((), first.containers[0].ports))
+    assert {report.last_status for report in rig.reports} == {"RUNNING"}
+
+
+async def test_a_journal_without_the_line_that_names_the_containers(rig: Rig) -> None:
+    """What its other lines and the labels say is enough: nothing waits for ever, nothing runs twice."""
+    rig.assign(task(container("db"), container("app", ("db", "START")), container("web", ("app", "START"))))
+    await rig.report("t1", "RUNNING")
+    await rig.crash()
+    journal = rig.folder / "journal"
+    lines = journal.read_bytes().splitlines(keepends=True)
+    journal.write_bytes(b"".join(line for line in lines if b'"kind":"task"' not in line))
+    rig.engine.take_away(rig.name("t1", "web"))
+    async with asyncio.timeout(10.0):
+        await rig.start()
+    stopped = await rig.report("t1", "STOPPED")
+    assert stopped.stopped_reason is not None and stopped.stopped_reason.startswith("The container is missing")
+    assert [it.name for it in stopped.containers] == ["db", "app", "web"]
+    assert order(rig, "stop") == ["app", "db"]

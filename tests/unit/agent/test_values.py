@@ -49,6 +49,23 @@ def test_a_container_that_never_ran_has_no_code() -> None:
     assert (found.exit_code, found.started_at, found.name, found.labels) == (None, None, "n", {})
 
 
+@pytest.mark.parametrize(
+    ("status", "words", "said", "health"),
+    [
+        ("running", "Up 5 seconds (health: starting)", "starting", "UNKNOWN"),
+        ("running", "Up 2 minutes (healthy)", "healthy", "HEALTHY"),
+        ("running", "Up 2 minutes (unhealthy)", "unhealthy", "UNHEALTHY"),
+        ("running", "Up 2 minutes", "none", None),
+        ("exited", "Exited (0) 3 seconds ago", "unhealthy", None),
+    ],
+)
+def test_health_is_read_from_a_listing_and_from_a_look(status: str, words: str, said: str, health: str | None) -> None:
+    line = {"Id": "a", "Names": ["/n"], "State": status, "Status": words}
+    assert answers.listed(line).health_status == health
+    state = {"Status": status, "ExitCode": 0, "Health": {"Status": said}}
+    assert answers.inspected({"Id": "a", "Name": "/n", "State": state}).health_status == health
+
+
 def test_ports_are_told_once_for_both_families() -> None:
     bound = {
         "80/tcp": [{"HostIp": "0.0.0.0", "HostPort": "49153"}, {"HostIp": "::", "HostPort": "49153"}],

@@ -1,6 +1,7 @@
-"""What an agent offers and what it is handed: GPUs and resources of the cluster's own, as messages and as records."""
+"""What an agent offers, what it is handed and what it tells, as messages and as records."""
 
 import msgspec
+import pytest
 from shoal.v1 import agent_pb2, resource_pb2
 from shoal_scheduler.api.agent_checks import check_hello
 from shoal_scheduler.api.agent_convert import assignment_messages, hello_input
@@ -9,6 +10,7 @@ from shoal_scheduler.control import inputs as i
 from shoal_scheduler.model.ask import Port
 from shoal_scheduler.model.candidate import Candidate, Used
 from shoal_scheduler.model.instance import Instance
+from shoal_scheduler.model.task import ContainerState
 from shoal_scheduler.state.changes import PutTask
 
 from tests.unit.scheduler.plane import Plane, instance
@@ -58,3 +60,33 @@ async def test_gpus_of_a_task_go_to_its_agent_and_are_shown() -> None:
     assert {name: list(ids.values) for name, ids in assignment.gpu_ids.items()} == {"app": ["GPU-1"]}
     shown = task_message(plane.tables, next(iter(plane.tables.tasks())))
     assert list(shown.containers[0].gpu_ids) == ["GPU-1"]
+
+
+@pytest.mark.parametrize(
+    ("app", "second", "side", "expected"),
+    [
+        ("HEALTHY", "HEALTHY", "UNHEALTHY", "HEALTHY"),
+        ("HEALTHY", "UNKNOWN", "HEALTHY", "UNKNOWN"),
+        ("UNKNOWN", "UNHEALTHY", "HEALTHY", "UNHEALTHY"),
+        ("HEALTHY", "", "", "HEALTHY"),
+        ("", "", "UNHEALTHY", "UNKNOWN"),
+        ("", "", "", "UNKNOWN"),
+    ],
+)
+async def test_the_health_of_a_task_is_the_worst_of_its_essential_containers(
+    app: str, second: str, side: str, expected: str
+) -> None:
+    plane = Plane()
+    names = {"app": True, "second": True, "side": False}
+    containers = [{"name": name, "image": "i", "memory": 6, "essential": it} for name, it in names.items()]
+    document = {"family": "web", "containerDefinitions": containers}
+    await plane.prepare(instance("1f"), document=document)
+    (task,) = (await plane.one(i.RunTask("default", "web", 1))).tasks
+    states = tuple(
+        ContainerState(name, "RUNNING", health_status=health, restart_count=2)
+        for name, health in zip(names, (app, second, side), strict=True)
+    )
+    plane.tables.apply([PutTask(msgspec.structs.replace(task, containers=states))], plane.tables.revision)
+    shown = task_message(plane.tables, next(iter(plane.tables.tasks())))
+    assert shown.health_status == expected
+    assert {each.restart_count for each in shown.containers} == {2}

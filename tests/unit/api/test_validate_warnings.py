@@ -30,7 +30,7 @@ WARNED = {
     "taskRoleArn": "arn:aws:iam::111122223333:role/x",
     "executionRoleArn": "arn:aws:iam::111122223333:role/x",
     "pidMode": "host",
-    "ipcMode": "task",
+    "ipcMode": "host",
     "proxyConfiguration": {"type": "APPMESH", "containerName": "app"},
     "inferenceAccelerators": [{"deviceName": "d", "deviceType": "eia2.medium"}],
     "ephemeralStorage": {"sizeInGiB": 21},
@@ -83,7 +83,7 @@ INSIDE: list[tuple[Document, list[str]]] = [
     (definition(networkMode="awsvpc"), ["networkMode"]),
     (definition(networkMode="default"), ["networkMode"]),
     (definition(networkMode="host"), []),
-    (definition(pidMode="task"), ["pidMode"]),
+    (definition(pidMode="task", ipcMode="task"), []),
     (definition(requiresCompatibilities=["EC2", "MANAGED_INSTANCES"]), ["requiresCompatibilities[1]"]),
     (
         definition(runtimePlatform={"operatingSystemFamily": "WINDOWS_SERVER_2022_CORE"}),
@@ -191,5 +191,20 @@ def test_published_files() -> None:
 def test_a_warning_says_what_happens_instead() -> None:
     document = definition(taskRoleArn="arn:aws:iam::111122223333:role/x", networkMode="awsvpc")
     found: dict[str, Any] = warnings_of(document)
-    assert "bridge network" in found["networkMode"]
+    assert "routed addresses come later" in found["networkMode"]
     assert "cannot be run yet" in found["taskRoleArn"]
+
+
+def test_what_a_task_has_once_is_the_first_containers() -> None:
+    def both(web: Document, side: Document, **task: Any) -> set[str]:
+        pair = definition(container(**web), container(name="side", **side), **task)
+        return warnings_of(pair).keys() - {"networkMode"}
+
+    port, other = {"portMappings": [{"containerPort": 80}]}, "containerDefinitions[1]"
+    assert both(port, port, networkMode="awsvpc") == {f"{other}.portMappings[0].containerPort"}
+    assert both(port, port) == set()
+    assert both({"hostname": "a"}, {"hostname": "b"}, networkMode="awsvpc") == {f"{other}.hostname"}
+    assert both({"hostname": "a"}, {"hostname": "a"}, networkMode="awsvpc") == set()
+    big, small = ({"linuxParameters": {"sharedMemorySize": size}} for size in (64, 32))
+    assert both(big, small, ipcMode="task") == {f"{other}.linuxParameters.sharedMemorySize"}
+    assert both(big, small) == set()

@@ -59,6 +59,8 @@ def test_exit_code_of_a_task_is_the_first_that_is_not_zero() -> None:
         return task_pb2.Task(containers=[task_pb2.Container(exit_code=code) for code in codes])
 
     assert tasks.exit_code(task(0, 0)) == 0
+    side = task_pb2.Container(essential=False, exit_code=143)
+    assert tasks.exit_code(task_pb2.Task(containers=[side, task_pb2.Container(essential=True, exit_code=5)])) == 5
     assert tasks.exit_code(task(0, 3, 4)) == 3
     assert tasks.exit_code(task(None)) == 125
     assert tasks.exit_code(task()) == 125

@@ -121,6 +121,17 @@ async def test_a_report_that_says_nothing_new_writes_nothing() -> None:
     assert plane.store.revision == before
 
 
+async def test_when_a_task_started_is_told_once() -> None:
+    """A container that its restart policy starts again does not make the task younger."""
+    plane = Plane()
+    await plane.prepare(instance("x"))
+    (task,) = (await plane.one(run_task())).tasks
+    for moment in (5, 900):
+        await plane.one(report(task, "RUNNING", started_at=moment))
+    now = plane.tables.task(task.key)
+    assert now is not None and now.started_at == 5
+
+
 async def test_an_agent_speaks_for_its_own_tasks_only() -> None:
     plane = Plane()
     await plane.prepare(instance("x"), instance("y"))
