@@ -34,6 +34,8 @@ _FILE_OPTIONS = ("syslog-tls-ca-cert", "syslog-tls-cert", "syslog-tls-key", "spl
 def log_configuration(container: Document, rules: Configuration) -> Document:
     """Raises Refused, with the field's path within the container."""
     wanted = container.get("logConfiguration") or {}
+    if wanted.get("secretOptions"):
+        raise Refused("logConfiguration.secretOptions", "secrets are not delivered to log drivers; register it without")
     driver, options = wanted.get("logDriver") or "awslogs", dict(wanted.get("options") or {})
     if driver == "awslogs":
         general = {key: options[key] for key in _OF_EVERY_DRIVER if key in options}

@@ -174,10 +174,10 @@ async def test_what_is_refused(scheduler: Scheduler, agent: SimulatedAgent, case
 
 
 async def test_what_cannot_run_or_is_not_there(scheduler: Scheduler, agent: SimulatedAgent) -> None:
-    two = definition("two")
-    two.container_definitions.add(name="b", image="busybox", memory=32)
-    request = pb.ExplainPlacementRequest(task_definition=two)
-    await is_refused(scheduler, "ExplainPlacement", request, "ClientException", "containerDefinitions")
+    secret = definition("secret")
+    secret.container_definitions[0].secrets.add(name="TOKEN", value_from="x")
+    request = pb.ExplainPlacementRequest(task_definition=secret)
+    await is_refused(scheduler, "ExplainPlacement", request, "ClientException", "containerDefinitions[0].secrets")
     wrong = pb.ExplainPlacementRequest(task_definition=definition("a b"))
     await is_refused(scheduler, "ExplainPlacement", wrong, "ClientException", "family")
     gone = {

@@ -141,9 +141,20 @@ _KERNEL = (
 
 _LOGS = (
     Row("logConfiguration", RUNS, LOGS),
-    Row("logConfiguration.logDriver", RUNS, LOGS, "json-file; of another, registering says what is used instead."),
-    Row("logConfiguration.options{}", RUNS, LOGS, "Of json-file; others are noted."),
-    Row("logConfiguration.secretOptions[]", NOTED, NOTES, "Logs are sent nowhere.", True),
+    Row(
+        "logConfiguration.logDriver",
+        RUNS,
+        "unit/agent/test_log_configuration.py::test_a_driver_with_its_options",
+        "The engine's drivers as they are; awslogs is the host's own store; awsfirelens is refused. "
+        "See [logs](logs.md).",
+    ),
+    Row(
+        "logConfiguration.options{}",
+        RUNS,
+        LOGS,
+        "Those of awslogs without meaning here are noted; files and sockets of the host only below `host_mounts`.",
+    ),
+    Row("logConfiguration.secretOptions[]", REFUSED, REFUSALS, "Secrets are not delivered to log drivers.", True),
     Row("firelensConfiguration", REFUSED, REFUSALS, "Log routers are not supported yet.", True),
 )
 

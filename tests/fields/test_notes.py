@@ -12,11 +12,9 @@ from tests.fields.running import Document, container, definition
 from tests.fields.table import GROUPS
 
 PORT = {"containerPort": 80}
-SECRET = {"name": "token", "valueFrom": "arn:aws:ssm:eu-north-1:111122223333:parameter/x"}
 CONTAINER: dict[str, Document] = {
     "portMappings[].name": {"portMappings": [{**PORT, "name": "web"}]},
     "portMappings[].appProtocol": {"portMappings": [{**PORT, "appProtocol": "http"}]},
-    "logConfiguration.secretOptions[]": {"logConfiguration": {"logDriver": "json-file", "secretOptions": [SECRET]}},
 }
 EXAMPLES: dict[str, Document] = {
     "executionRoleArn": definition(container(), executionRoleArn="arn:aws:iam::111122223333:role/x"),

@@ -51,6 +51,9 @@ EXAMPLES: dict[str, Document] = {
         container(repositoryCredentials={"credentialsParameter": SECRET})
     ),
     "containerDefinitions[].secrets[]": definition(container(secrets=[{"name": "A", "valueFrom": SECRET}])),
+    "containerDefinitions[].logConfiguration.secretOptions[]": definition(
+        container(logConfiguration={"logDriver": "splunk", "secretOptions": [{"name": "token", "valueFrom": SECRET}]})
+    ),
     "containerDefinitions[].credentialSpecs[]": definition(container(credentialSpecs=["credentialspec:file://x.json"])),
     "containerDefinitions[].firelensConfiguration": definition(container(firelensConfiguration={"type": "fluentbit"})),
 }
