@@ -44,7 +44,7 @@ def log_configuration(container: Document, rules: Configuration) -> Document:
         allowed = ", ".join(("awslogs", *rules.log_drivers))
         reason = f"{driver} is not given by this instance, which has {allowed}"
         raise Refused("logConfiguration.logDriver", f"{reason}; log_drivers in the agent's configuration says so")
-    _check_reach(options, rules)
+    options = _within_reach(options, rules)
     if driver in _ON_DISK:
         options = _bounds(rules) | options
         _check_size("", options, rules)
@@ -60,17 +60,21 @@ def _bounds(rules: Configuration, prefix: str = "") -> dict[str, str]:
     return {f"{prefix}max-size": size, f"{prefix}max-file": str(_FILES)}
 
 
-def _check_reach(options: Document, rules: Configuration) -> None:
-    """The engine opens these as root, whatever the task may see."""
+def _within_reach(options: Document, rules: Configuration) -> dict[str, str]:
+    """The options with paths of the host resolved, so that a link that is changed later leads nowhere else: the engine
+    opens them as root, whatever the task may see. Raises Refused."""
+    result = dict(options)
     for key in _ADDRESSES:
         scheme, _, path = options.get(key, "").partition(":")
         if scheme.lower().startswith("unix") or scheme.startswith("/"):
-            path_below(
-                f"logConfiguration.options.{key}", "/" + (path or scheme).lstrip("/"), rules.host_mounts, "host_mounts"
-            )
+            wanted = "/" + (path or scheme).lstrip("/")
+            real = path_below(f"logConfiguration.options.{key}", wanted, rules.host_mounts, "host_mounts")
+            result[key] = f"{scheme}://{real}" if path else real
     for key in _FILE_OPTIONS:
         if key in options:
-            path_below(f"logConfiguration.options.{key}", options[key], rules.host_mounts, "host_mounts")
+            wanted = options[key]
+            result[key] = path_below(f"logConfiguration.options.{key}", wanted, rules.host_mounts, "host_mounts")
+    return result
 
 
 def _check_size(prefix: str, options: Document, rules: Configuration) -> None:

@@ -76,3 +76,12 @@ def test_what_the_operator_allows(tmp_path: Path) -> None:
         made("syslog", rules=parse({"log_drivers": ["json-file"]}))
     with pytest.raises(BadConfiguration, match=r"log_drivers\[0\]"):
         parse({"log_drivers": ["awslogs2"]})
+
+
+def test_links_are_resolved_once_and_for_all(tmp_path: Path) -> None:
+    (tmp_path / "real").touch()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    rules, link, real = Configuration(host_mounts=(str(tmp_path),)), tmp_path / "link", (tmp_path / "real").resolve()
+    options = {"syslog_address": f"unix://{link}", "syslog_tls_key": str(link)}
+    given = made("syslog", options, rules)["Config"]
+    assert (given["syslog-address"], given["syslog-tls-key"]) == (f"unix://{real}", str(real))
