@@ -103,7 +103,8 @@ def _as_found(subject: Subject, name: str, found: Inspected) -> dict[str, Any]:
     return {
         "DockerId": found.container_id,
         "DockerName": found.name,
-        "Image": found.image,
+        # The engine may know it by what its tag was found to mean.
+        "Image": _named(subject.definition.get("containerDefinitions", ()), name).get("image") or found.image,
         "ImageID": found.image_id,
         "Ports": [_port(port) for port in found.ports],
         "Labels": _ecs_labels(subject, name, found) | dict(found.labels),

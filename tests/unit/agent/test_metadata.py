@@ -104,6 +104,13 @@ def test_a_network_of_the_tasks_own() -> None:
     ]
 
 
+def test_an_image_has_the_name_that_its_definition_gives_it() -> None:
+    found = Inspected("c1", "n", {}, "running", image="web@sha256:0af3")
+    defined = {"containerDefinitions": [{"name": "web", "image": "web:7"}]}
+    assert container_document(subject(defined), "web", found)["Image"] == "web:7"
+    assert container_document(subject({}), "web", found)["Image"] == "web@sha256:0af3"
+
+
 def test_rates_come_from_two_samples() -> None:
     before = {"read": "2026-01-02T03:04:05.5Z", "cpu_stats": {"a": 1}, "networks": {"eth0": {"rx_bytes": 100}}}
     sample = {"read": "2026-01-02T03:04:07.500000001Z", "cpu_stats": {"a": 2}, "networks": {"eth0": {"rx_bytes": 300}}}
