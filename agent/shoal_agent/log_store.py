@@ -25,7 +25,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from shoal_agent.engine import ContainerGone, Engine, EngineError, EngineFault, EngineUnavailable, LogLine
+from shoal_agent.engine import (
+    ContainerGone,
+    Engine,
+    EngineError,
+    EngineFault,
+    EngineTimeout,
+    EngineUnavailable,
+    LogLine,
+)
 from shoal_agent.lines import LineReader
 from shoal_agent.log_loss import Held, Measure, missing_at_the_beginning
 from shoal_agent.slots import Slots
@@ -74,7 +82,8 @@ class LogStore:
         return sum(self._sizes.values())
 
     async def keep(self, engine: Engine, task_id: str, container: str, handle: str) -> None:
-        """Returns when the output of an ended container is here, or cannot be had. Raises EngineUnavailable."""
+        """Returns when the output of an ended container is here, or cannot be had. Raises EngineUnavailable and
+        EngineTimeout: what the engine may still have is not given up."""
         name = f"{task_id}.{container}"
         if name in self._sizes or not _NAME.fullmatch(name):
             return
@@ -130,7 +139,7 @@ class LogStore:
             beside.rename(self._folder / name)
             self._sizes[name] = _blocks(self._folder / name)
             self._tidy(time.time())
-        except EngineUnavailable:
+        except (EngineUnavailable, EngineTimeout):
             raise
         except ContainerGone:
             log.info("output lost log=%s reason=its container is gone", name)

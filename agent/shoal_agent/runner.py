@@ -257,7 +257,7 @@ class Lane:
         """The assignment is on disk before anything is done for it."""
         with self._case.span("journal"):
             while not await self._append(record.task(self.task.id, self.task.containers)):
-                pass
+                self._case.changed.clear()  # or the next pause would be none
 
     async def _append(self, entry: record.Entry) -> bool:
         """False, after a pause, if the disk does not take it."""

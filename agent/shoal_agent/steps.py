@@ -15,6 +15,7 @@ from shoal_agent.engine import (
     ContainerGone,
     EngineError,
     EngineTimeout,
+    EngineUnavailable,
     ImageNotFound,
     Inspected,
     NameConflict,
@@ -205,11 +206,20 @@ async def _resolved(case: Case, wanted: Specification) -> tuple[str, str | None]
     if given := image_reference.split(wanted.image)[2]:
         return wanted.image, given
     if not wanted.consistent:
-        return wanted.image, await case.around.engine.image_digest(wanted.image)
+        return wanted.image, await _digest(case, wanted.image)
     if wanted.image not in case.digests:
-        case.digests[wanted.image] = await case.around.engine.image_digest(wanted.image)
+        case.digests[wanted.image] = await _digest(case, wanted.image)
     digest = case.digests[wanted.image]
     return image_reference.pinned(wanted.image, digest), digest
+
+
+async def _digest(case: Case, image: str) -> str | None:
+    """Raises EngineUnavailable for an engine that is silent: a mere look is no fault of the container, and may be
+    given up long before the engine as a whole is known to hang."""
+    try:
+        return await case.around.engine.image_digest(image)
+    except EngineTimeout as error:
+        raise EngineUnavailable(error.message) from None
 
 
 def _pulls_first(case: Case, name: str, image: str) -> bool:
