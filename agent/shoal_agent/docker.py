@@ -239,7 +239,7 @@ class DockerEngine:
         return execution
 
     async def end_executions(self, container: str) -> None:
-        await end_left(self._execute, container, set(self._executions))
+        await end_left(self._execute, container, self._executions)  # itself: it grows meanwhile
 
     async def _execute(
         self, path: str, method: str = "GET", params: Mapping[str, str] | None = None, body: Any = None

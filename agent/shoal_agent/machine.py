@@ -195,7 +195,8 @@ def _clean_up(task: Task, view: View, now: int, keep_millis: int) -> Iterator[Ac
 
 
 def _remove_dead(task: Task, view: View, dead: tuple[str, ...], now: int, until: int) -> Iterator[Action]:
-    """Not before the scheduler has stored the outcome: if the journal is lost, they are what tells that they ran."""
+    """Not before the scheduler has stored the outcome, unless there are too many: if the journal is lost, they are
+    what tells that they ran."""
     stored = task.acknowledged or task.forget
     if view.evict or (stored and now >= until):
         yield from map(Remove, dead)

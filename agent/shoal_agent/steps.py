@@ -4,7 +4,6 @@ import asyncio
 import logging
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any
 
 from shoal_agent import cgroup, image_reference, labels, machine, record
 from shoal_agent.case import Case, now_millis
@@ -32,6 +31,7 @@ from shoal_agent.verdict import exit_code_known, report_of
 log = logging.getLogger(__name__)
 
 PROGRESS_PERIOD_SECONDS = 10.0
+UNWANTED_PERIOD_SECONDS = 0.2
 # The exit code of SIGKILL; how long after it the engine may note that it was for want of memory; and how long after a
 # container's first breath the engine may note that it was started.
 KILLED = 137
@@ -104,7 +104,9 @@ def _seen(case: Case, name: str, found: Inspected) -> Seen:
 
 
 async def pull(case: Case, name: str) -> None:
-    image = case.specification(name).image
+    wanted = case.specification(name)
+    # What its tag was found to mean, should that have gone from the host since.
+    image = image_reference.pinned(wanted.image, case.digests.get(wanted.image) if wanted.consistent else None)
     fetched = name != PAUSE  # that one is made here, which is nobody's pull
     if fetched:
         case.view = replace(case.view, pull_started_at=case.view.pull_started_at or now_millis())
@@ -147,14 +149,11 @@ async def _tell_progress(case: Case) -> None:
 
 async def _unless_unwanted(case: Case, work: "asyncio.Future[None]") -> None:
     """Waits for `work`, but no longer than the task is wanted."""
-    while not work.done():
-        change = asyncio.ensure_future(case.changed.wait())
-        both: set[asyncio.Future[Any]] = {work, change}
-        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
-        change.cancel()
-        if case.unwanted:
+    while not case.unwanted:
+        await asyncio.wait({work}, timeout=UNWANTED_PERIOD_SECONDS)
+        if work.done():
+            await work
             return
-    await work
 
 
 async def create(case: Case, name: str) -> None:
@@ -242,7 +241,7 @@ async def _limit_task(case: Case) -> str | None:
             return await asyncio.to_thread(cgroups.make, case.task.id, limits)
     except OSError as error:
         reason = error
-    if len(case.task.containers) > 1:
+    if sum(not plan.internal for plan in case.task.containers) > 1:
         log.warning("task limits hold for each container alone task=%s reason=%s", case.task.id, reason)
     return None
 
