@@ -18,6 +18,7 @@ from tests.definitions import all_files
 from tests.unit.api.definitions import container, definition
 
 C = "containerDefinitions"
+EXAMPLES = Path(__file__).parents[3] / "deploy" / "examples"
 FARGATE: dict[str, Any] = {
     "requiresCompatibilities": ["FARGATE"],
     "networkMode": "awsvpc",
@@ -37,6 +38,13 @@ def fields_of(document: dict[str, Any]) -> list[str]:
 def test_real_definitions_have_no_problems(path: Path) -> None:
     message, _ = awsjson.to_message(awsjson.loads(path.read_bytes()), RegisterTaskDefinitionRequest)
     assert task_definition_problems(awsjson.to_document(message)) == []
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.json")), ids=lambda path: path.name)
+def test_our_examples_can_be_run(path: Path) -> None:
+    message, _ = awsjson.to_message(awsjson.loads(path.read_bytes()), RegisterTaskDefinitionRequest)
+    document = awsjson.to_document(message)
+    assert (task_definition_problems(document), runnable_problems(document)) == ([], [])
 
 
 SIZES = ["-1", "0", "NaN", "1e-9", "1e18", "1000000000000000000", "1Gi ", "１２", "", " ", "127 MB"]
