@@ -14,8 +14,8 @@ from tests.ground.images import BUSYBOX
 from tests.ground.waiting import wait_until
 
 SLEEP = "exec sleep 600"
-VOLUME = {"mountPoints": [{"sourceVolume": "work", "containerPath": "/work"}]}
-CHECK = {"command": ["CMD-SHELL", "test -f /work/ready"], "interval": 5, "timeout": 2, "retries": 1}
+VOLUME = {"mountPoints": [{"sourceVolume": "work", "containerPath": "/data"}]}
+CHECK = {"command": ["CMD-SHELL", "test -f /data/ready"], "interval": 5, "timeout": 2, "retries": 1}
 
 
 def container(name: str, script: str, *waits: tuple[str, str], **fields: Any) -> dict[str, Any]:
@@ -32,10 +32,10 @@ def definition(family: str, *containers: dict[str, Any]) -> dict[str, Any]:
 
 THREE = definition(
     "three",
-    container("init", "sleep 1; echo made > /work/config", essential=False, **VOLUME),
+    container("init", "sleep 1; echo made > /data/config", essential=False, **VOLUME),
     container(
         "app",
-        f"test -f /work/config && touch /work/ready; trap 'sleep 1; exit 0' TERM; {SLEEP} & wait",
+        f"test -f /data/config && touch /data/ready; trap 'sleep 1; exit 0' TERM; {SLEEP} & wait",
         ("init", "SUCCESS"),
         healthCheck=CHECK,
         **VOLUME,
@@ -139,8 +139,8 @@ async def test_an_essential_container_takes_the_others_with_it(cluster: Cluster)
 
 async def test_links_and_volumes_of_others_are_there_in_time(cluster: Cluster) -> None:
     async with cluster.client() as client:
-        data = container("data", f"echo hello > /work/text; {SLEEP}", essential=False, stopTimeout=1, **VOLUME)
-        script = "until test -s /work/text; do sleep 0.1; done; grep -q hello /work/text && grep -q store /etc/hosts"
+        data = container("data", f"echo hello > /data/text; {SLEEP}", essential=False, stopTimeout=1, **VOLUME)
+        script = "until test -s /data/text; do sleep 0.1; done; grep -q hello /data/text && grep -q store /etc/hosts"
         reader = container("app", script, volumesFrom=[{"sourceContainer": "data"}], links=["data:store"])
         document = definition("linked", reader, data) | {"networkMode": "bridge"}
         task_id = await started(client, document)
@@ -152,7 +152,7 @@ async def test_links_and_volumes_of_others_are_there_in_time(cluster: Cluster) -
 async def test_a_restart_policy_starts_the_same_container_again(cluster: Cluster, engine: Engine) -> None:
     """A minute is the shortest period there is. The agent is killed shortly before the end that it answers."""
     policy = {"enabled": True, "ignoredExitCodes": [9], "restartAttemptPeriod": 60}
-    script = "if [ -f /work/again ]; then exit 9; fi; touch /work/again; sleep 62; exit 1"
+    script = "if [ -f /data/again ]; then exit 9; fi; touch /data/again; sleep 62; exit 1"
     async with cluster.client() as client:
         task_id = await started(client, definition("again", container("app", script, restartPolicy=policy, **VOLUME)))
         await work.until_all(client, [task_id], "RUNNING")
