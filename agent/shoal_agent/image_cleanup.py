@@ -14,7 +14,7 @@ Rules.
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from shoal_agent import pause_image
+from shoal_agent import image_reference, pause_image
 from shoal_agent.configuration import Configuration
 from shoal_agent.engine import Image
 from shoal_agent.image_records import ImageRecord
@@ -89,10 +89,7 @@ def references(image: str) -> tuple[str, ...]:
     >>> references("registry:5000/web:7@sha256:0af3")
     ('registry:5000/web:7', 'registry:5000/web@sha256:0af3')
     """
-    name, _, digest = image.removeprefix("docker.io/").removeprefix("library/").partition("@")
-    start, separator, last = name.rpartition("/")
-    last, _, tag = last.partition(":")
-    repository = f"{start}{separator}{last}"
+    repository, tag, digest = image_reference.split(image_reference.familiar(image))
     if digest:
         return (*((f"{repository}:{tag}",) if tag else ()), f"{repository}@{digest}")
     return (f"{repository}:{tag or 'latest'}",)

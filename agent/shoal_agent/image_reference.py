@@ -32,10 +32,10 @@ def digest_of(image: str, known_as: Sequence[str]) -> str | None:
     >>> digest_of("docker.io/library/web:7", ["mirror:5000/web@sha256:11", "web@sha256:22"])
     'sha256:22'
     """
-    repository = _familiar(split(image)[0])
-    return next((digest for name, _, digest in map(split, known_as) if _familiar(name) == repository), None)
+    repository = familiar(split(image)[0])
+    return next((digest for name, _, digest in map(split, known_as) if familiar(name) == repository), None)
 
 
-def _familiar(repository: str) -> str:
+def familiar(repository: str) -> str:
     """As the engine shortens it."""
     return repository.removeprefix("docker.io/").removeprefix("library/")
