@@ -24,13 +24,13 @@ PURE = (
     "scheduler/shoal_scheduler/state/keys.py",
     "scheduler/shoal_scheduler/state/codec.py",
     "scheduler/shoal_scheduler/state/overlay.py",
-    "agent/shoal_agent/image_cleanup.py",
-    "agent/shoal_agent/machine.py",
-    "agent/shoal_agent/metadata_documents.py",
-    "agent/shoal_agent/pause_image.py",
-    "agent/shoal_agent/registry_credentials.py",
-    "agent/shoal_agent/sandbox.py",
-    "agent/shoal_agent/specification.py",
+    "agent/shoal_agent/images/cleanup.py",
+    "agent/shoal_agent/life/machine.py",
+    "agent/shoal_agent/metadata/documents.py",
+    "agent/shoal_agent/engine/pause_image.py",
+    "agent/shoal_agent/images/credentials.py",
+    "agent/shoal_agent/definition/sandbox.py",
+    "agent/shoal_agent/definition/specification.py",
 )
 IMPURE_MODULES = frozenset({"asyncio", "logging", "os", "secrets", "socket", "subprocess", "threading", "time", "uuid"})
 # Of these a decision may use types and constructors, but not what asks the machine.

@@ -12,24 +12,25 @@ from pathlib import Path
 
 from shoal.rpc import Credentials, Identity
 
-from shoal_agent import VERSION, record
-from shoal_agent.case import Surroundings
-from shoal_agent.cgroup import Cgroups
+from shoal_agent import VERSION
 from shoal_agent.configuration import BadConfiguration, Configuration, load
-from shoal_agent.docker import DockerEngine
+from shoal_agent.definition.labels import Owner
+from shoal_agent.engine.docker import DockerEngine
 from shoal_agent.fingerprint import Fingerprint, fingerprint, look
 from shoal_agent.identity import NotAnAgent, identity_of
-from shoal_agent.image_cleaner import ImageCleaner
-from shoal_agent.image_records import ImageRecords
-from shoal_agent.journal import Journal, StateInUse
-from shoal_agent.labels import Owner
-from shoal_agent.log_store import LogStore
-from shoal_agent.metadata import Metadata
-from shoal_agent.pulling import Puller
+from shoal_agent.images.cleaner import ImageCleaner
+from shoal_agent.images.pulling import Puller
+from shoal_agent.images.records import ImageRecords
+from shoal_agent.life.case import Surroundings
+from shoal_agent.life.cgroup import Cgroups
+from shoal_agent.life.verdict import EngineStart
+from shoal_agent.logs.store import LogStore
+from shoal_agent.memory import record
+from shoal_agent.memory.journal import Journal, StateInUse
+from shoal_agent.metadata.endpoint import Metadata
 from shoal_agent.reporter import Reporter
 from shoal_agent.session import Caller, Session
 from shoal_agent.slots import Pulls, Slots
-from shoal_agent.verdict import EngineStart
 from shoal_agent.watch import Watch
 from shoal_agent.worker import Worker
 

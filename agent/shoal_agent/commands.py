@@ -15,8 +15,8 @@ from google.rpc import status_pb2
 from shoal.v1 import agent_pb2, agent_pb2_grpc
 from shoal.v1 import command_pb2 as pb
 
-from shoal_agent.case import Surroundings
-from shoal_agent.engine import CannotExecute, Command, ContainerGone, EngineError, Execution, Piece
+from shoal_agent.engine.port import CannotExecute, Command, ContainerGone, EngineError, Execution, Piece
+from shoal_agent.life.case import Surroundings
 from shoal_agent.task import RUNNING
 from shoal_agent.worker import Worker
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from shoal import attributes, requirements
 
-from shoal_agent.pull_behavior import BEHAVIORS
+from shoal_agent.images.pull_behavior import BEHAVIORS
 
 RESERVED_PORTS = (22, 2375, 2376)
 
@@ -74,7 +74,7 @@ class Configuration:
     # Where containers ask for their metadata; absent means a free port, which is then kept.
     metadata_port: int | None = None
 
-    # As ECS_IMAGE_PULL_BEHAVIOR (pull_behavior.py); absent means that what is here is used, and cleaned up later.
+    # As ECS_IMAGE_PULL_BEHAVIOR (images/pull_behavior.py); absent: what is here is used, and cleaned up later.
     image_pull_behavior: str | None = None
 
     # A Docker client's config.json with the registries' credentials under `auths`.

@@ -24,11 +24,12 @@ import grpc
 from shoal.rpc import Credentials, open_channel
 from shoal.v1 import agent_pb2, agent_pb2_grpc
 
-from shoal_agent import convert, record
-from shoal_agent.case import Surroundings
+from shoal_agent import convert
 from shoal_agent.commands import Commands
 from shoal_agent.fingerprint import Fingerprint
-from shoal_agent.logs import Logs
+from shoal_agent.life.case import Surroundings
+from shoal_agent.logs.answer import Logs
+from shoal_agent.memory import record
 from shoal_agent.pause import either, retry_seconds
 from shoal_agent.watch import Watch
 from shoal_agent.worker import Worker

@@ -5,9 +5,9 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from shoal_agent import pause_image
-from shoal_agent.engine import CannotPull, Engine
-from shoal_agent.pulling import Puller
+from shoal_agent.engine import pause_image
+from shoal_agent.engine.port import CannotPull, Engine
+from shoal_agent.images.pulling import Puller
 
 log = logging.getLogger(__name__)
 

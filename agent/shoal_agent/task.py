@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-from shoal_agent.engine import Port
+from shoal_agent.engine.port import Port
 
 # ECS's, for a container whose definition names none.
 STOP_TIMEOUT_SECONDS = 30

@@ -9,11 +9,11 @@ import logging
 import time
 from dataclasses import dataclass, replace
 
-from shoal_agent import cgroup
-from shoal_agent.case import Surroundings
-from shoal_agent.engine import EngineError, EngineFacts, EngineTimeout, EngineUnavailable
+from shoal_agent.engine.port import EngineError, EngineFacts, EngineTimeout, EngineUnavailable
+from shoal_agent.life import cgroup
+from shoal_agent.life.case import Surroundings
+from shoal_agent.life.verdict import EngineStart
 from shoal_agent.pause import either
-from shoal_agent.verdict import EngineStart
 from shoal_agent.worker import Worker
 
 log = logging.getLogger(__name__)

@@ -4,12 +4,24 @@ import asyncio
 import logging
 from collections.abc import Iterable, Sequence, Set
 
-from shoal_agent import labels
-from shoal_agent.case import Surroundings
-from shoal_agent.engine import Event, Listed
-from shoal_agent.plan import plans
-from shoal_agent.runner import Lane
-from shoal_agent.task import ABSENT, CREATED, EXITED, RUNNING, Assignment, ContainerPlan, Report, Seen, Span, Task, View
+from shoal_agent.definition import labels
+from shoal_agent.definition.plan import plans
+from shoal_agent.engine.port import Event, Listed
+from shoal_agent.life.case import Surroundings
+from shoal_agent.life.runner import Lane
+from shoal_agent.task import (
+    ABSENT,
+    CREATED,
+    EXITED,
+    RUNNING,
+    Assignment,
+    ContainerPlan,
+    Report,
+    Seen,
+    Span,
+    Task,
+    View,
+)
 
 log = logging.getLogger(__name__)
 

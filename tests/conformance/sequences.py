@@ -14,8 +14,8 @@ from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from shoal_agent import engine as port
-from shoal_agent.engine import Engine, EngineError, Event, Inspected
+from shoal_agent.engine import port
+from shoal_agent.engine.port import Engine, EngineError, Event, Inspected
 
 PATIENCE_SECONDS = 60.0
 NAMES = ("a", "b")

@@ -9,9 +9,9 @@ from contextlib import aclosing
 from typing import Any
 
 import pytest
-from shoal_agent import pause_image
-from shoal_agent.docker import DockerEngine
-from shoal_agent.engine import (
+from shoal_agent.engine import pause_image
+from shoal_agent.engine.docker import DockerEngine
+from shoal_agent.engine.port import (
     CannotPull,
     CannotStart,
     ContainerGone,

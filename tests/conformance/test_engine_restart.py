@@ -8,9 +8,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from shoal_agent import docker
 from shoal_agent.configuration import Configuration
-from shoal_agent.docker import DockerEngine
+from shoal_agent.engine import docker
+from shoal_agent.engine.docker import DockerEngine
 
 from tests.conftest import EngineFactory
 from tests.ground.engine import Engine

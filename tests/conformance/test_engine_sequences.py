@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
-from shoal_agent.docker import DockerEngine
+from shoal_agent.engine.docker import DockerEngine
 
 from tests.conformance.sequences import Play, sequence
 from tests.fakes.memory_engine import MemoryEngine

@@ -6,9 +6,9 @@ import uuid
 from collections.abc import AsyncIterator
 
 import pytest
-from shoal_agent import sessions
-from shoal_agent.docker import DockerEngine
-from shoal_agent.engine import CannotExecute, Command, ContainerGone, Engine, Execution
+from shoal_agent.engine import sessions
+from shoal_agent.engine.docker import DockerEngine
+from shoal_agent.engine.port import CannotExecute, Command, ContainerGone, Engine, Execution
 
 from tests.fakes.memory_engine import MemoryEngine
 from tests.ground.images import BUSYBOX
@@ -184,7 +184,7 @@ async def test_who_may_not_signal_it_has_it_done_in_the_container(
     try:
         await runtime.start(made)
         execution = await runtime.execute(made, Command(("sleep", "1000")))
-        monkeypatch.setattr("shoal_agent.sessions.os.kill", may_not)
+        monkeypatch.setattr("shoal_agent.engine.sessions.os.kill", may_not)
         await execution.signal("SIGINT")
         await output(execution)
         assert await execution.exit_code() == 130

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from shoal_agent import docker as docker_port
-from shoal_agent import pulling
 from shoal_agent.configuration import Configuration
-from shoal_agent.docker import DockerEngine
-from shoal_agent.image_cleaner import ImageCleaner
-from shoal_agent.image_records import ImageRecords
-from shoal_agent.pulling import Puller
+from shoal_agent.engine import docker as docker_port
+from shoal_agent.engine.docker import DockerEngine
+from shoal_agent.images import pulling
+from shoal_agent.images.cleaner import ImageCleaner
+from shoal_agent.images.pulling import Puller
+from shoal_agent.images.records import ImageRecords
 from shoal_agent.slots import Pulls
 from shoal_agent.task import Report
 

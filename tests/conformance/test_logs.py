@@ -8,12 +8,12 @@ from contextlib import aclosing
 from pathlib import Path
 
 import pytest
-from shoal_agent import log_source
 from shoal_agent.configuration import Configuration
-from shoal_agent.docker import DockerEngine
-from shoal_agent.engine import LogLine
-from shoal_agent.log_position import NOTICE, Position, following
-from shoal_agent.log_source import Unreadable, Wanted
+from shoal_agent.engine.docker import DockerEngine
+from shoal_agent.engine.log_position import NOTICE, Position, following
+from shoal_agent.engine.port import LogLine
+from shoal_agent.logs import source as log_source
+from shoal_agent.logs.source import Unreadable, Wanted
 
 from tests.ground.engine import Engine
 from tests.ground.images import BUSYBOX

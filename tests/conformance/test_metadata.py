@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from shoal_agent import metadata as serving
 from shoal_agent.configuration import Configuration
-from shoal_agent.docker import DockerEngine
-from shoal_agent.metadata import Metadata
+from shoal_agent.engine.docker import DockerEngine
+from shoal_agent.metadata import endpoint as serving
+from shoal_agent.metadata.endpoint import Metadata
 
 from tests.ground.engine import Engine
 from tests.ground.images import BUSYBOX

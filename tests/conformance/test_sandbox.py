@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from shoal_agent import pause_image
 from shoal_agent.configuration import Configuration
-from shoal_agent.docker import DockerEngine
-from shoal_agent.labels import container_name
-from shoal_agent.sandbox import PAUSE
+from shoal_agent.definition.labels import container_name
+from shoal_agent.definition.sandbox import PAUSE
+from shoal_agent.engine import pause_image
+from shoal_agent.engine.docker import DockerEngine
 from shoal_agent.task import Assignment, ContainerReport, Report
 
 from tests.ground.engine import Engine

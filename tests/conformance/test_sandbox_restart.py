@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 from shoal_agent.configuration import Configuration
-from shoal_agent.docker import DockerEngine
-from shoal_agent.labels import container_name
-from shoal_agent.sandbox import ENDED, PAUSE
-from shoal_agent.verdict import ENGINE_WENT_AWAY
+from shoal_agent.definition.labels import container_name
+from shoal_agent.definition.sandbox import ENDED, PAUSE
+from shoal_agent.engine.docker import DockerEngine
+from shoal_agent.life.verdict import ENGINE_WENT_AWAY
 
 from tests.conformance.test_engine_restart import kill_and_restart
 from tests.conformance.test_sandbox import container, fetch, inside, run, serve, told

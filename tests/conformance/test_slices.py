@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from shoal.cgroups import ROOT, Systemd, slice_of
-from shoal_agent.cgroup import Cgroups, Limits
+from shoal_agent.life.cgroup import Cgroups, Limits
 
 from tests.ground.waiting import wait_until
 

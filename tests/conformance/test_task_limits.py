@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from shoal_agent.cgroup import Limits
 from shoal_agent.configuration import Configuration
-from shoal_agent.docker import DockerEngine
-from shoal_agent.labels import container_name
+from shoal_agent.definition.labels import container_name
+from shoal_agent.engine.docker import DockerEngine
+from shoal_agent.life.cgroup import Limits
 from shoal_agent.task import Assignment, Report
 
 from tests.ground.engine import Engine

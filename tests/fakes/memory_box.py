@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from shoal_agent.engine import Attached, LogLine, Port
+from shoal_agent.engine.port import Attached, LogLine, Port
 
 
 @dataclass(slots=True)

@@ -14,7 +14,8 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from shoal_agent.engine import (
+from shoal_agent.engine.image_reference import pinned
+from shoal_agent.engine.port import (
     CannotCreate,
     CannotExecute,
     CannotPull,
@@ -35,7 +36,6 @@ from shoal_agent.engine import (
     NameConflict,
     Progress,
 )
-from shoal_agent.image_reference import pinned
 
 from tests.fakes import container_body
 from tests.fakes.memory_box import Box

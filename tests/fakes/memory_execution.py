@@ -6,7 +6,7 @@
 
 import asyncio
 
-from shoal_agent.engine import Command, Piece
+from shoal_agent.engine.port import Command, Piece
 
 PIECES_WAITING_MAX = 4
 NUMBERS = {"SIGHUP": 1, "SIGINT": 2, "SIGKILL": 9, "SIGTERM": 15}

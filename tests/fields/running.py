@@ -13,9 +13,9 @@ from typing import Any
 from shoal import awsjson
 from shoal.v1.task_definition_pb2 import RegisterTaskDefinitionRequest
 from shoal_agent.configuration import Configuration
-from shoal_agent.docker import DockerEngine
-from shoal_agent.labels import Owner
-from shoal_agent.specification import Specification, specification
+from shoal_agent.definition.labels import Owner
+from shoal_agent.definition.specification import Specification, specification
+from shoal_agent.engine.docker import DockerEngine
 from shoal_agent.task import Assignment
 from shoal_scheduler.api.validate_task_definition import runnable_problems, task_definition_problems
 

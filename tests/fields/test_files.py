@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 from shoal_agent.configuration import Configuration
-from shoal_agent.engine import CannotCreate
-from shoal_agent.refusal import Refused
+from shoal_agent.definition.refusal import Refused
+from shoal_agent.engine.port import CannotCreate
 
 from tests.fields.conftest import MakeRun
 from tests.fields.running import Ran, Run, container, definition

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from shoal_agent.configuration import Configuration
-from shoal_agent.refusal import Refused
+from shoal_agent.definition.refusal import Refused
 
 from tests.fields.conftest import MakeRun
 from tests.fields.running import Ran, container, definition

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 from shoal_agent.configuration import Configuration
-from shoal_agent.refusal import Refused
-from shoal_agent.specification import specification
+from shoal_agent.definition.refusal import Refused
+from shoal_agent.definition.specification import specification
 from shoal_agent.task import Assignment
 from shoal_scheduler.api.validate_task_definition import (
     runnable_problems,

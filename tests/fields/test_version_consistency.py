@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from shoal_agent.configuration import Configuration
-from shoal_agent.docker import DockerEngine
+from shoal_agent.engine.docker import DockerEngine
 
 from tests.fields.registry import Registry
 from tests.ground.engine import Engine

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field, replace
 from random import Random
 
 from shoal.lifecycle import RANK
-from shoal_agent import dependencies, machine
-from shoal_agent.machine import next_actions
+from shoal_agent.life import dependencies, machine
+from shoal_agent.life.machine import next_actions
+from shoal_agent.life.verdict import status_of
 from shoal_agent.task import (
     ABSENT,
     COMPLETE,
@@ -29,7 +30,6 @@ from shoal_agent.task import (
     Task,
     View,
 )
-from shoal_agent.verdict import status_of
 
 KEEP_MILLIS = 1000
 PERIOD_SECONDS = 60

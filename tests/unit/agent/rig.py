@@ -7,16 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from shoal_agent import watch as watching
-from shoal_agent.case import Surroundings
-from shoal_agent.cgroup import Cgroups
 from shoal_agent.configuration import Configuration
-from shoal_agent.journal import Journal
-from shoal_agent.labels import Owner, container_name
-from shoal_agent.log_store import LogStore
+from shoal_agent.definition.labels import Owner, container_name
+from shoal_agent.life.case import Surroundings
+from shoal_agent.life.cgroup import Cgroups
+from shoal_agent.life.verdict import EngineStart
+from shoal_agent.logs.store import LogStore
+from shoal_agent.memory.journal import Journal
 from shoal_agent.reporter import Reporter
 from shoal_agent.slots import Pulls, Slots
 from shoal_agent.task import Assignment, Report
-from shoal_agent.verdict import EngineStart
 from shoal_agent.watch import Watch
 from shoal_agent.worker import Worker
 

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from shoal_agent import cgroup
-from shoal_agent.cgroup import Cgroups, Limits, found, limits, properties, settings
-from shoal_agent.engine import EngineFacts
+from shoal_agent.engine.port import EngineFacts
+from shoal_agent.life import cgroup
+from shoal_agent.life.cgroup import Cgroups, Limits, found, limits, properties, settings
 
 MIB = 1024 * 1024
 FACTS = EngineFacts("20", "linux", "x86_64", 2, 1 << 32, cgroup_driver="cgroupfs", cgroup_version="2")

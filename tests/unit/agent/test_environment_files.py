@@ -4,8 +4,8 @@ import os
 from pathlib import Path
 
 import pytest
-from shoal_agent.environment_files import FILE_BYTES_MAX, file_variables, parse
-from shoal_agent.refusal import Refused
+from shoal_agent.definition.environment_files import FILE_BYTES_MAX, file_variables, parse
+from shoal_agent.definition.refusal import Refused
 
 
 def test_a_file_is_read_as_ecs_reads_it() -> None:

@@ -12,14 +12,15 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from shoal_agent import image_cleaner, pulling
 from shoal_agent.configuration import Configuration
-from shoal_agent.engine import CannotPull, EngineTimeout, EngineUnavailable, Image
-from shoal_agent.image_cleaner import ImageCleaner
-from shoal_agent.image_cleanup import DEAD_TASKS_PER_PASS, GRACE_MILLIS, HostImages, dispensable
-from shoal_agent.image_records import ImageRecord, ImageRecords
-from shoal_agent.pulling import Progress, Puller
-from shoal_agent.registry_credentials import BadCredentials, registry_auth
+from shoal_agent.engine.port import CannotPull, EngineTimeout, EngineUnavailable, Image
+from shoal_agent.images import cleaner as image_cleaner
+from shoal_agent.images import pulling
+from shoal_agent.images.cleaner import ImageCleaner
+from shoal_agent.images.cleanup import DEAD_TASKS_PER_PASS, GRACE_MILLIS, HostImages, dispensable
+from shoal_agent.images.credentials import BadCredentials, registry_auth
+from shoal_agent.images.pulling import Progress, Puller
+from shoal_agent.images.records import ImageRecord, ImageRecords
 
 from tests.fakes.memory_engine import MemoryEngine
 from tests.unit.agent.rig import Rig, assignment, definition, quick

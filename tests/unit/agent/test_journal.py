@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from shoal_agent import journal as journals
-from shoal_agent import record
-from shoal_agent.engine import Port
-from shoal_agent.journal import Journal, JournalFault, StateInUse
+from shoal_agent.engine.port import Port
+from shoal_agent.memory import journal as journals
+from shoal_agent.memory import record
+from shoal_agent.memory.journal import Journal, JournalFault, StateInUse
 from shoal_agent.task import ContainerPlan, ContainerReport, Ending, Report, Restarts
 
 PLANS = (ContainerPlan("web"), ContainerPlan("side", essential=False))

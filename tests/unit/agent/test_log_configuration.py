@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 from shoal_agent.configuration import BadConfiguration, Configuration, parse
-from shoal_agent.log_configuration import log_configuration
-from shoal_agent.refusal import Refused
+from shoal_agent.definition.log_configuration import log_configuration
+from shoal_agent.definition.refusal import Refused
 
 BOUNDS = {"max-size": "10m", "max-file": "3"}
 CACHE = {"cache-max-size": "10m", "cache-max-file": "3"}

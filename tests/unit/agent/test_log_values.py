@@ -2,11 +2,11 @@
 
 from hypothesis import given
 from hypothesis import strategies as st
-from shoal_agent.engine import LogLine
-from shoal_agent.lines import LINE_BYTES_MAX, PART_BYTES, LineReader
-from shoal_agent.log_loss import Held, Measure, missing_at_the_beginning
-from shoal_agent.log_pace import Pace
-from shoal_agent.log_position import NOTICE, Position, Resumption, following, parse_position
+from shoal_agent.engine.lines import LINE_BYTES_MAX, PART_BYTES, LineReader
+from shoal_agent.engine.log_position import NOTICE, Position, Resumption, following, parse_position
+from shoal_agent.engine.port import LogLine
+from shoal_agent.logs.loss import Held, Measure, missing_at_the_beginning
+from shoal_agent.logs.pace import Pace
 
 STAMP = b"2026-11-23T13:07:01.704832546Z "
 MOMENT = 1795439221704832546

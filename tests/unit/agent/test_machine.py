@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from shoal_agent.machine import (
+from shoal_agent.life.machine import (
     Action,
     Create,
     End,
@@ -19,6 +19,7 @@ from shoal_agent.machine import (
     Wait,
     next_actions,
 )
+from shoal_agent.life.verdict import report_of, status_of
 from shoal_agent.task import (
     ABSENT,
     COMPLETE,
@@ -38,7 +39,6 @@ from shoal_agent.task import (
     Task,
     View,
 )
-from shoal_agent.verdict import report_of, status_of
 
 NOW, KEEP = 1_000_000, 60_000
 WEB = Task("t", (ContainerPlan("web"),), assigned=True)

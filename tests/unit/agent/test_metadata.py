@@ -8,13 +8,13 @@ from typing import Any
 
 import aiohttp
 import pytest
-from shoal_agent import metadata as serving
 from shoal_agent.configuration import Configuration
-from shoal_agent.engine import Attached, Inspected
-from shoal_agent.environment import Endpoint, task_of, variables
-from shoal_agent.labels import Owner
-from shoal_agent.metadata import Metadata
-from shoal_agent.metadata_documents import Subject, container_document, stats_document, tags_document, task_document
+from shoal_agent.definition.environment import Endpoint, task_of, variables
+from shoal_agent.definition.labels import Owner
+from shoal_agent.engine.port import Attached, Inspected
+from shoal_agent.metadata import endpoint as serving
+from shoal_agent.metadata.documents import Subject, container_document, stats_document, tags_document, task_document
+from shoal_agent.metadata.endpoint import Metadata
 from shoal_agent.task import Assignment, ContainerPlan, ContainerReport, Report, Task
 
 from tests.fakes.memory_engine import MemoryEngine

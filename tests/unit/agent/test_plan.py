@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from shoal_agent.plan import listed, parse_listed, plans
+from shoal_agent.definition.plan import listed, parse_listed, plans
 from shoal_agent.task import HEALTHY, START, SUCCESS, ContainerPlan, Dependency, RestartPolicy
 
 

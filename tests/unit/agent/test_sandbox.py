@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from shoal_agent import pause_image
 from shoal_agent.configuration import Configuration
-from shoal_agent.engine import Port
-from shoal_agent.labels import Owner, container_name, listed_ports, read
-from shoal_agent.plan import plans
-from shoal_agent.sandbox import PAUSE, joined, own_ports
-from shoal_agent.specification import Specification, specification
+from shoal_agent.definition.labels import Owner, container_name, listed_ports, read
+from shoal_agent.definition.plan import plans
+from shoal_agent.definition.sandbox import PAUSE, joined, own_ports
+from shoal_agent.definition.specification import Specification, specification
+from shoal_agent.engine import pause_image
+from shoal_agent.engine.port import Port
 from shoal_agent.task import Assignment
 
 OWNER = Owner("default", "one")

@@ -9,10 +9,11 @@ import pytest
 from shoal.certificates import Authority, ensure_authority, ensure_certificate
 from shoal.rpc import Credentials, Identity
 from shoal.v1 import agent_pb2, log_pb2
-from shoal_agent import record, session
+from shoal_agent import session
 from shoal_agent.configuration import Configuration
 from shoal_agent.fingerprint import Host, fingerprint
-from shoal_agent.logs import CHUNK_BYTES_MAX
+from shoal_agent.logs.answer import CHUNK_BYTES_MAX
+from shoal_agent.memory import record
 from shoal_agent.session import Caller, Session
 
 from tests.fakes.memory_engine import MemoryEngine

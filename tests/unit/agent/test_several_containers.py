@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 from shoal_agent.configuration import Configuration
-from shoal_agent.engine import EngineTimeout
-from shoal_agent.runner import Lane
+from shoal_agent.engine.port import EngineTimeout
+from shoal_agent.life.runner import Lane
 from shoal_agent.task import Assignment
 
 from tests.fakes.memory_engine import MemoryEngine

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 from shoal_agent.configuration import Configuration
-from shoal_agent.engine import EngineTimeout
-from shoal_agent.journal import JournalFault
+from shoal_agent.engine.port import EngineTimeout
+from shoal_agent.memory.journal import JournalFault
 
 from tests.fakes.memory_engine import MemoryEngine
 from tests.unit.agent.rig import Rig, assignment, quick

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 from shoal_agent.configuration import Configuration
-from shoal_agent.engine import Port
-from shoal_agent.labels import Owner, read
-from shoal_agent.refusal import Refused
-from shoal_agent.specification import Specification, specification
+from shoal_agent.definition.labels import Owner, read
+from shoal_agent.definition.refusal import Refused
+from shoal_agent.definition.specification import Specification, specification
+from shoal_agent.engine.port import Port
 from shoal_agent.task import Assignment, ContainerPlan
 
 MIB = 1024 * 1024

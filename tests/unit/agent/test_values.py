@@ -9,18 +9,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from shoal.certificates import ensure_authority, ensure_certificate
 from shoal.rpc import Identity
-from shoal_agent import answers, convert, fingerprint
+from shoal_agent import convert, fingerprint
 from shoal_agent.configuration import BadConfiguration, Configuration, load, parse
-from shoal_agent.engine import Inspected, Port
+from shoal_agent.definition.labels import read
+from shoal_agent.engine import answers
+from shoal_agent.engine.lines import LineReader
+from shoal_agent.engine.port import Inspected, Port
 from shoal_agent.fingerprint import Host
 from shoal_agent.identity import NotAnAgent, identity_of
-from shoal_agent.labels import read
-from shoal_agent.lines import LineReader
+from shoal_agent.life.verdict import EngineStart, exit_code_known
 from shoal_agent.pause import RETRY_SECONDS_MAX, retry_seconds
 from shoal_agent.reporter import Reporter
 from shoal_agent.slots import Slots
 from shoal_agent.task import ContainerPlan, Report
-from shoal_agent.verdict import EngineStart, exit_code_known
 from shoal_agent.watch import Health
 
 # What the engine answers.

@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from shoal_agent import steps
 from shoal_agent.configuration import Configuration
-from shoal_agent.verdict import ESSENTIAL_EXITED, OUT_OF_MEMORY
+from shoal_agent.life import steps
+from shoal_agent.life.verdict import ESSENTIAL_EXITED, OUT_OF_MEMORY
 
 from tests.fakes.memory_engine import MemoryEngine
 from tests.unit.agent.rig import Rig, assignment, definition, quick

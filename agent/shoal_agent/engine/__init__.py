@@ -1,0 +1,1 @@
+"""The port to a container engine, and the Docker Engine behind it."""

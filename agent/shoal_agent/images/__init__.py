@@ -1,0 +1,1 @@
+"""Images: fetching them, with which credentials, and doing without those nobody uses."""

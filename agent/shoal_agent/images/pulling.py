@@ -1,0 +1,115 @@
+"""One image fetched from its registry: with the credentials for it, again after trouble that passes, and with a
+word in the log now and then. How many at once, and that equal pulls are one, is engine/slots.py's."""
+
+import asyncio
+import logging
+import random
+import re
+import time
+from pathlib import Path
+
+from shoal_agent.configuration import Configuration
+from shoal_agent.engine.port import CannotPull, Engine, EngineTimeout
+from shoal_agent.images.credentials import BadCredentials, registry_auth
+from shoal_agent.images.records import ImageRecords
+
+log = logging.getLogger(__name__)
+
+# As the ECS agent: five tries. Pauses grow, and are drawn at random so that a cluster's hosts do not come back as one.
+TRIES = 5
+PAUSE_SECONDS_MIN, PAUSE_SECONDS_MAX = 0.5, 30.0
+LOG_PERIOD_SECONDS = 10.0
+
+# What registries and the network between say of trouble that may pass; everything else is an answer.
+_PASSING = re.compile(
+    r"time[d ]*out|connection re(fused|set)|broken pipe|\bEOF\b|no such host|network is unreachable|temporar"
+    r"|too ?many ?requests|\b429\b|\b50[0234]\b|(bad gateway|service unavailable|internal server error)",
+    re.IGNORECASE,
+)
+
+
+class Puller:
+    def __init__(self, engine: Engine, rules: Configuration, records: ImageRecords) -> None:
+        self._engine = engine
+        self._rules = rules
+        self._records = records
+        self._progress: dict[str, Progress] = {}
+
+    def percent(self, image: str) -> int | None:
+        """How much of a pull under way is here; None as long as nothing is known of it."""
+        progress = self._progress.get(image)
+        return progress.percent if progress is not None else None
+
+    async def pull(self, image: str) -> None:
+        """Raises CannotPull, or what says that the engine is away."""
+        for attempt in range(1, TRIES + 1):
+            try:
+                await self._try(image)
+                break
+            except CannotPull as error:
+                if attempt == TRIES or not passes(error.message):
+                    raise
+                log.warning("pull failed, again soon image=%s try=%d error=%s", image, attempt, error)
+            ceiling = min(PAUSE_SECONDS_MAX, PAUSE_SECONDS_MIN * 2 ** (attempt - 1))
+            await asyncio.sleep(random.uniform(ceiling / 2, ceiling))
+        await self._record(image)
+
+    async def _try(self, image: str) -> None:
+        auth = await self._auth(image)
+        progress = self._progress[image] = Progress(image, time.monotonic())
+        try:
+            await self._engine.pull(image, auth=auth, progress=progress)
+        except EngineTimeout:
+            await self._engine.ping()  # it is not the engine that is silent
+            raise CannotPull("timed out: no progress of the pull for too long") from None
+        finally:
+            self._progress.pop(image, None)
+
+    async def _auth(self, image: str) -> str | None:
+        """Read for each pull: credentials may be renewed at any time."""
+        path = self._rules.registry_credentials_file
+        if path is None:
+            return None
+        try:
+            return registry_auth(await asyncio.to_thread(Path(path).read_bytes), image)
+        except OSError as error:
+            raise CannotPull(f"registry_credentials_file {path} cannot be read: {error.strerror}") from None
+        except BadCredentials as error:
+            raise CannotPull(f"registry_credentials_file {path}: {error}") from None
+
+    async def _record(self, image: str) -> None:
+        for found in await self._engine.local_images():
+            if image in found.references or f"{image}:latest" in found.references:
+                self._records.pulled(image, found.image_id, time.time_ns() // 1_000_000)
+        log.info("pulled image=%s", image)
+
+
+class Progress:
+    """How much of a pull is there; called with each word of the engine on a layer."""
+
+    def __init__(self, image: str, began: float) -> None:
+        self._image = image
+        self._layers: dict[str, tuple[int, int]] = {}
+        self._logged_at = began
+
+    def __call__(self, layer: str, done_bytes: int, total_bytes: int) -> None:
+        self._layers[layer] = (done_bytes, total_bytes)
+        now = time.monotonic()
+        if now - self._logged_at >= LOG_PERIOD_SECONDS:
+            self._logged_at = now
+            log.info("pulling image=%s percent=%d", self._image, self.percent)
+
+    @property
+    def percent(self) -> int | None:
+        """Of the layers that have begun; None if none has."""
+        total_bytes = sum(total for _, total in self._layers.values())
+        return 100 * sum(done for done, _ in self._layers.values()) // total_bytes if total_bytes else None
+
+
+def passes(message: str) -> bool:
+    """Whether another try may help.
+
+    >>> passes("toomanyrequests: rate exceeded"), passes("manifest for web:5000 not found")
+    (True, False)
+    """
+    return _PASSING.search(message) is not None

@@ -1,0 +1,1 @@
+"""The journal: what the agent knows again after its own death."""
