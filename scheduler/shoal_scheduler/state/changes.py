@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from shoal_scheduler.model.cluster import Cluster
 from shoal_scheduler.model.definition import Definition
 from shoal_scheduler.model.instance import Health, Instance
+from shoal_scheduler.model.join_token import JoinToken
 from shoal_scheduler.model.task import Launch, Task
 
 
@@ -47,6 +48,16 @@ class DeleteLaunch:
 @dataclass(frozen=True, slots=True)
 class PutTask:
     task: Task
+
+
+@dataclass(frozen=True, slots=True)
+class PutJoinToken:
+    token: JoinToken
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteJoinToken:
+    hash: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +101,8 @@ Change = (
     | PutLaunch
     | DeleteLaunch
     | PutTask
+    | PutJoinToken
+    | DeleteJoinToken
     | SetSession
     | SetHealth
     | SetHeld
