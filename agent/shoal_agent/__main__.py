@@ -4,12 +4,14 @@ import argparse
 import asyncio
 import gc
 import logging
+import secrets
 import signal
 import sys
 import time
 from dataclasses import replace
 from pathlib import Path
 
+from shoal.joining.identity import IdentityFiles
 from shoal.rpc import Credentials, Identity
 
 from shoal_agent import VERSION
@@ -28,6 +30,7 @@ from shoal_agent.logs.store import LogStore
 from shoal_agent.memory import record
 from shoal_agent.memory.journal import Journal, StateInUse
 from shoal_agent.metadata.endpoint import Metadata
+from shoal_agent.renewal import Renewal
 from shoal_agent.reporter import Reporter
 from shoal_agent.session import Caller, Session
 from shoal_agent.slots import Pulls, Slots
@@ -72,6 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--authority", required=True, type=Path, help="the cluster's authority (PEM)")
     parser.add_argument("--certificate", required=True, type=Path, help="this agent's certificate (PEM)")
     parser.add_argument("--key", required=True, type=Path, help="its key (PEM)")
+    parser.add_argument("--renew-at", metavar="HOST:PORT[,...]", help="HTTPS of schedulers that renew the certificate")
     parser.add_argument("--docker-host", default="unix:///var/run/docker.sock", help="the engine's address")
     parser.add_argument("--config", type=Path, help="what this host gives to tasks (TOML)")
     parser.add_argument("--verbose", action="store_true")
@@ -102,10 +106,11 @@ async def _serve(
     port = await metadata.open()
     host = replace(host, ports=tuple(sorted({*host.ports, port})))
     cleaner = ImageCleaner(around, worker, records)
-    caller = Caller(credentials, incarnation, host)
+    caller = Caller(credentials, incarnation, host, secrets.token_hex(16))
     session = Session(arguments.scheduler.split(","), caller, around, worker, watch)
     log.info("agent began instance=%s version=%s tasks=%d", identity.name, VERSION, len(remembered))
-    work = asyncio.create_task(_work(around, watch, worker, session, metadata, cleaner))
+    renewal = _renewal(arguments, session)
+    work = asyncio.create_task(_work(around, watch, worker, session, metadata, cleaner, renewal))
     end = asyncio.create_task(ending.wait())
     await asyncio.wait({work, end}, return_when=asyncio.FIRST_COMPLETED)
     for task in (work, end):
@@ -122,10 +127,26 @@ async def _serve(
         work.result()
 
 
+def _renewal(arguments: argparse.Namespace, session: Session) -> Renewal | None:
+    """None for an agent whose certificate somebody else looks after."""
+    if not arguments.renew_at:
+        return None
+    files = IdentityFiles(arguments.authority, arguments.certificate, arguments.key)
+    return Renewal(files, arguments.renew_at.split(","), session.renewed)
+
+
 async def _work(
-    around: Surroundings, watch: Watch, worker: Worker, session: Session, metadata: Metadata, cleaner: ImageCleaner
+    around: Surroundings,
+    watch: Watch,
+    worker: Worker,
+    session: Session,
+    metadata: Metadata,
+    cleaner: ImageCleaner,
+    renewal: Renewal | None,
 ) -> None:
     async with asyncio.TaskGroup() as group:
+        if renewal is not None:
+            group.create_task(renewal.run())
         group.create_task(cleaner.run())
         group.create_task(watch.run())
         group.create_task(around.log_store.run())

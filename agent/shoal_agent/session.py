@@ -56,6 +56,9 @@ class Caller:
     incarnation: int
     host: Fingerprint
 
+    # Drawn at the start of the program.
+    run: str
+
 
 class Session:
     def __init__(
@@ -69,6 +72,10 @@ class Session:
         self._logs = Logs(around, worker)
         self._commands = Commands(around, worker)
         self._writing = asyncio.Lock()
+
+        # A certificate came after this session began; what it is asked to serve for callers beside its own messages.
+        self._renewed = asyncio.Event()
+        self._served: set[asyncio.Task[None]] = set()
         self._unanswered_since: float | None = None
 
     async def run(self) -> None:
@@ -90,6 +97,12 @@ class Session:
                 tries += 1
             await asyncio.sleep(retry_seconds(ended - outage_since, random.random()))  # jitter needs no secret
 
+    def renewed(self, credentials: Credentials) -> None:
+        """The next session shows this certificate. It begins as soon as nobody reads logs or executes commands here;
+        a session may last as long as the certificate it began with is good."""
+        self._caller = replace(self._caller, credentials=credentials)
+        self._renewed.set()
+
     async def end_left_commands(self) -> None:
         """Once, at the agent's start."""
         await self._watch.wait_up()
@@ -100,6 +113,7 @@ class Session:
         await self._commands.close()
 
     async def _serve(self, endpoint: str) -> None:
+        self._renewed.clear()
         async with open_channel(endpoint, self._caller.credentials) as channel:
             stub = agent_pb2_grpc.AgentSessionStub(channel)
             call = stub.Session()
@@ -112,6 +126,7 @@ class Session:
                     group.create_task(self._read(call, stub, group))
                     group.create_task(self._report(call))
                     group.create_task(self._beat(call, welcome))
+                    group.create_task(self._leave_when_renewed())
             finally:
                 call.cancel()
 
@@ -121,7 +136,7 @@ class Session:
                 version, health = self._watch.engine_version, self._watch.health
                 caller, owner = self._caller, self._around.owner
                 host = replace(caller.host, attributes={**caller.host.attributes, **self._around.cgroups.attributes})
-                await call.write(convert.hello(owner.cluster, caller.incarnation, host, version, health))
+                await call.write(convert.hello(owner.cluster, caller.incarnation, caller.run, host, version, health))
                 first = await call.read()
         except TimeoutError:
             raise SessionOver("no welcome in time") from None
@@ -162,11 +177,21 @@ class Session:
                     self._worker.acknowledged(self._around.reporter.acknowledge(message.reports_ack.sequence))
                     self._unanswered_since = time.monotonic() if self._around.reporter.unacknowledged else None
                 case "log_request":
-                    group.create_task(self._logs.send(stub, message.log_request))
+                    self._serve_caller(group.create_task(self._logs.send(stub, message.log_request)))
                 case "command_request":
-                    group.create_task(self._commands.run(stub, message.command_request))
+                    self._serve_caller(group.create_task(self._commands.run(stub, message.command_request)))
                 case kind:
                     log.warning("message not understood kind=%s", kind)
+
+    def _serve_caller(self, task: asyncio.Task[None]) -> None:
+        self._served.add(task)
+        task.add_done_callback(self._served.discard)
+
+    async def _leave_when_renewed(self) -> None:
+        await self._renewed.wait()
+        while self._served:
+            await asyncio.wait(self._served)
+        raise SessionOver("the certificate is renewed")
 
     async def _report(self, call: "_Call") -> None:
         while True:

@@ -9,13 +9,18 @@ import resource
 import signal
 import socket
 import time
+from collections.abc import AsyncIterator
+from datetime import timedelta
 
 import grpc
 import uvloop
 from shoal import rpc
+from shoal.certificates import load_authority
 
 from shoal_scheduler import configuration, garbage
 from shoal_scheduler.api.gate import Gate
+from shoal_scheduler.api.http import Files, HttpServer
+from shoal_scheduler.api.joining import Joining
 from shoal_scheduler.api.server import Server
 from shoal_scheduler.control.inputs import PutClusterDocument
 from shoal_scheduler.control_plane import ControlPlane
@@ -37,11 +42,34 @@ async def serve(config: configuration.Configuration) -> None:
     await server.start()
     log.info("listening address=%s port=%d", config.listen, server.port)
     try:
-        while True:
-            await _one_leadership(config, credentials, gate, server)
-            await asyncio.sleep(random.uniform(0, RETRY_SECONDS_MAX))
+        async with _https(config, gate, server.port):
+            while True:
+                await _one_leadership(config, credentials, gate, server)
+                await asyncio.sleep(random.uniform(0, RETRY_SECONDS_MAX))
     finally:
         await server.stop(STOP_GRACE_SECONDS)
+
+
+@contextlib.asynccontextmanager
+async def _https(config: configuration.Configuration, gate: Gate, port: int) -> AsyncIterator[None]:
+    if config.http_listen is None:
+        yield
+        return
+    files = Files(config.authority, config.certificate, config.key)
+    server = HttpServer(config.http_listen, files, _joining(config, gate, port).routes())
+    await server.start()
+    log.info("listening for HTTPS address=%s port=%d", config.http_listen, server.port)
+    try:
+        yield
+    finally:
+        await server.stop()
+
+
+def _joining(config: configuration.Configuration, gate: Gate, port: int) -> Joining:
+    """Raises ValueError if the key is not the authority's, OSError if it cannot be read."""
+    authority = load_authority(config.authority, config.authority_key) if config.authority_key else None
+    life = timedelta(seconds=config.agent_certificate_seconds)
+    return Joining(gate, authority, config.authority.read_bytes(), port, life)
 
 
 async def _one_leadership(

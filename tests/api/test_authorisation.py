@@ -28,6 +28,7 @@ OPERATORS_MAY = """
     ListContainerInstances DescribeContainerInstances UpdateContainerInstancesState DeregisterContainerInstance
     PutAttributes DeleteAttributes ListAttributes TagResource UntagResource ListTagsForResource Watch ListEvents
     ReadLogs ExecuteCommand GetUsage DescribeControlPlane
+    CreateJoinToken ListJoinTokens RevokeJoinToken RevokeContainerInstance
 """
 RULES = {
     **{f"/shoal.v1.Cluster/{name}": OPERATOR for name in OPERATORS_MAY.split()},

@@ -112,6 +112,7 @@ class Hello(_message.Message):
     TAGS_FIELD_NUMBER: _builtins.int
     HOSTNAME_FIELD_NUMBER: _builtins.int
     ENGINE_FIELD_NUMBER: _builtins.int
+    RUN_ID_FIELD_NUMBER: _builtins.int
     protocol_version: _builtins.int
     """Of this contract; 1. A scheduler refuses what it does not speak."""
     cluster: _builtins.str
@@ -121,6 +122,10 @@ class Hello(_message.Message):
     """
     hostname: _builtins.str
     """Name of the host, for people."""
+    run_id: _builtins.str
+    """Drawn when the agent's program starts: by it a copy of the agent's key on another host is told from the agent that
+    comes back.
+    """
     @_builtins.property
     def version_info(self) -> _container_instance_pb2.VersionInfo: ...
     @_builtins.property
@@ -147,10 +152,11 @@ class Hello(_message.Message):
         tags: _abc.Iterable[_resource_pb2.Tag] | None = ...,
         hostname: _builtins.str | None = ...,
         engine: Global___Heartbeat | None = ...,
+        run_id: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_cluster", b"_cluster", "_engine", b"_engine", "_hostname", b"_hostname", "_incarnation", b"_incarnation", "_protocol_version", b"_protocol_version", "cluster", b"cluster", "engine", b"engine", "hostname", b"hostname", "incarnation", b"incarnation", "protocol_version", b"protocol_version", "version_info", b"version_info"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_cluster", b"_cluster", "_engine", b"_engine", "_hostname", b"_hostname", "_incarnation", b"_incarnation", "_protocol_version", b"_protocol_version", "_run_id", b"_run_id", "cluster", b"cluster", "engine", b"engine", "hostname", b"hostname", "incarnation", b"incarnation", "protocol_version", b"protocol_version", "run_id", b"run_id", "version_info", b"version_info"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cluster", b"_cluster", "_engine", b"_engine", "_hostname", b"_hostname", "_incarnation", b"_incarnation", "_protocol_version", b"_protocol_version", "attributes", b"attributes", "cluster", b"cluster", "engine", b"engine", "hostname", b"hostname", "incarnation", b"incarnation", "protocol_version", b"protocol_version", "resources", b"resources", "tags", b"tags", "version_info", b"version_info"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cluster", b"_cluster", "_engine", b"_engine", "_hostname", b"_hostname", "_incarnation", b"_incarnation", "_protocol_version", b"_protocol_version", "_run_id", b"_run_id", "attributes", b"attributes", "cluster", b"cluster", "engine", b"engine", "hostname", b"hostname", "incarnation", b"incarnation", "protocol_version", b"protocol_version", "resources", b"resources", "run_id", b"run_id", "tags", b"tags", "version_info", b"version_info"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__cluster: _TypeAlias = _typing.Literal["cluster"]  # noqa: Y015
     _WhichOneofArgType__cluster: _TypeAlias = _typing.Literal["_cluster", b"_cluster"]  # noqa: Y015
@@ -162,6 +168,8 @@ class Hello(_message.Message):
     _WhichOneofArgType__incarnation: _TypeAlias = _typing.Literal["_incarnation", b"_incarnation"]  # noqa: Y015
     _WhichOneofReturnType__protocol_version: _TypeAlias = _typing.Literal["protocol_version"]  # noqa: Y015
     _WhichOneofArgType__protocol_version: _TypeAlias = _typing.Literal["_protocol_version", b"_protocol_version"]  # noqa: Y015
+    _WhichOneofReturnType__run_id: _TypeAlias = _typing.Literal["run_id"]  # noqa: Y015
+    _WhichOneofArgType__run_id: _TypeAlias = _typing.Literal["_run_id", b"_run_id"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__cluster) -> _WhichOneofReturnType__cluster | None: ...
     @_typing.overload
@@ -172,6 +180,8 @@ class Hello(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__incarnation) -> _WhichOneofReturnType__incarnation | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__protocol_version) -> _WhichOneofReturnType__protocol_version | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__run_id) -> _WhichOneofReturnType__run_id | None: ...
 
 Global___Hello: _TypeAlias = Hello  # noqa: Y015
 

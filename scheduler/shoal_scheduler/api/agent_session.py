@@ -16,6 +16,7 @@ from shoal.rpc import Identity
 from shoal.v1 import agent_pb2 as pb
 
 from shoal_scheduler.api import agent_convert as convert
+from shoal_scheduler.api import copies
 from shoal_scheduler.api.agent_checks import check_engine_status, check_hello, check_report, text
 from shoal_scheduler.api.validate_names import name_problems
 from shoal_scheduler.control import inputs as i
@@ -68,11 +69,12 @@ async def session(plane: ControlPlane, messages: Messages, caller: Identity) -> 
     hello = await _hello(messages)
     if hello.cluster != caller.cluster:
         raise invalid_field("hello.cluster", f"must be the certificate's, {caller.cluster!r}.")
-    await _open(plane, hello, caller.name)
+    period = heartbeat_seconds(len(plane.tables.sessions))
+    await _open(plane, hello, caller.name, period)
     outbox = plane.dispatch.attach(caller.name)
+    outbox.run = hello.run_id
     log.info("agent connected instance=%s host=%s", caller.name, text(hello.hostname, convert.NAME_CHARACTERS_MAX))
     try:
-        period = heartbeat_seconds(len(plane.tables.sessions))
         deadline = max(SESSION_DEADLINE_MIN_SECONDS, 3 * period)
         yield _welcome(plane.epoch, period, deadline)
         opened = _Session(plane, caller.name, hello.incarnation, outbox, deadline)
@@ -85,9 +87,11 @@ async def session(plane: ControlPlane, messages: Messages, caller: Identity) -> 
         log.info("agent disconnected instance=%s", caller.name)
 
 
-async def _open(plane: ControlPlane, hello: pb.Hello, instance: str) -> None:
+async def _open(plane: ControlPlane, hello: pb.Hello, instance: str, period_seconds: float) -> None:
     """If the agent goes while its session is being opened, the session is closed again."""
-    opening = asyncio.create_task(plane.engine.submit(convert.hello_input(hello, instance)))
+    said = convert.hello_input(hello, instance)
+    await copies.keep_out(plane, said, period_seconds)
+    opening = asyncio.create_task(plane.engine.submit(said))
     try:
         await asyncio.shield(opening)
     except asyncio.CancelledError:
@@ -204,6 +208,7 @@ async def _read(open_session: _Session, messages: Messages) -> None:
         open_session.reading_since = None
         if message is None:
             return
+        open_session.outbox.heard_at = now()
         await _take(open_session, message, first=first)
         first = False
 

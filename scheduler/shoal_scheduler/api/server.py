@@ -18,6 +18,7 @@ from shoal_scheduler.api import (
     definitions,
     explain,
     instances,
+    join_tokens,
     logs,
     tags,
     tasks,
@@ -87,7 +88,13 @@ class Server:
         self._health = health_aio.HealthServicer()
         self._server.add_generic_rpc_handlers(
             (
-                handlers_of(CLUSTER, gate, "operator", CLUSTER_METHODS, check_elements),
+                handlers_of(
+                    CLUSTER,
+                    gate,
+                    "operator",
+                    {**CLUSTER_METHODS, **join_tokens.methods(credentials.authority)},
+                    check_elements,
+                ),
                 handlers_of(AGENT_SESSION, gate, "agent", AGENT_METHODS, bounded_by_their_handlers),
             )
         )

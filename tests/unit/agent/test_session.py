@@ -62,7 +62,7 @@ async def connect(rig: Rig, scheduler: FakeScheduler, authority: Authority, tmp_
 
     async def begin(*endpoints: str) -> asyncio.Task[None]:
         mine = credentials(authority, tmp_path, "agent", INSTANCE)
-        caller = Caller(mine, 77, fingerprint(HOST, Configuration()))
+        caller = Caller(mine, 77, fingerprint(HOST, Configuration()), "2e")
         made = Session(endpoints or (scheduler.endpoint,), caller, rig.around, rig.worker, rig.watch)
         running.append(asyncio.create_task(made.run()))
         return running[-1]
