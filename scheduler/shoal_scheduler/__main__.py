@@ -78,9 +78,11 @@ async def _lead(
     )
     keeper.start()
     running: asyncio.Task[None] | None = None
+    measuring: asyncio.Task[None] | None = None
     try:
         plane = await _load(channel, leadership.epoch)
         running = asyncio.create_task(plane.engine.run())
+        measuring = asyncio.create_task(plane.measure())
         await plane.engine.submit(PutClusterDocument(config.cluster, {}, create=True))
         gate.open(plane)
         await server.set_serving(True)
@@ -92,6 +94,8 @@ async def _lead(
             running.result()
     finally:
         gate.close()
+        if measuring is not None:
+            measuring.cancel()
         if plane is not None:
             plane.close()
         if running is not None:
