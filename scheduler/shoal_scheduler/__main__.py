@@ -9,6 +9,7 @@ import resource
 import signal
 import socket
 import time
+from collections.abc import AsyncIterator
 
 import grpc
 import uvloop
@@ -16,6 +17,7 @@ from shoal import rpc
 
 from shoal_scheduler import configuration, garbage
 from shoal_scheduler.api.gate import Gate
+from shoal_scheduler.api.http import Files, HttpServer
 from shoal_scheduler.api.server import Server
 from shoal_scheduler.control.inputs import PutClusterDocument
 from shoal_scheduler.control_plane import ControlPlane
@@ -37,11 +39,26 @@ async def serve(config: configuration.Configuration) -> None:
     await server.start()
     log.info("listening address=%s port=%d", config.listen, server.port)
     try:
-        while True:
-            await _one_leadership(config, credentials, gate, server)
-            await asyncio.sleep(random.uniform(0, RETRY_SECONDS_MAX))
+        async with _https(config):
+            while True:
+                await _one_leadership(config, credentials, gate, server)
+                await asyncio.sleep(random.uniform(0, RETRY_SECONDS_MAX))
     finally:
         await server.stop(STOP_GRACE_SECONDS)
+
+
+@contextlib.asynccontextmanager
+async def _https(config: configuration.Configuration) -> AsyncIterator[None]:
+    if config.http_listen is None:
+        yield
+        return
+    server = HttpServer(config.http_listen, Files(config.authority, config.certificate, config.key), {})
+    await server.start()
+    log.info("listening for HTTPS address=%s port=%d", config.http_listen, server.port)
+    try:
+        yield
+    finally:
+        await server.stop()
 
 
 async def _one_leadership(

@@ -8,7 +8,8 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """`listen` is host:port; `etcd` the client endpoints of its members; the rest PEM files."""
+    """`listen` is host:port, `http_listen` too (None: no HTTPS); `etcd` the client endpoints of its members; the rest
+    PEM files."""
 
     listen: str
     etcd: tuple[str, ...]
@@ -16,6 +17,7 @@ class Configuration:
     certificate: Path
     key: Path
     cluster: str
+    http_listen: str | None = None
 
 
 def parse(arguments: Sequence[str] | None = None) -> Configuration:
@@ -26,6 +28,7 @@ def parse(arguments: Sequence[str] | None = None) -> Configuration:
     parser.add_argument("--certificate", required=True, type=Path, help="this scheduler's certificate")
     parser.add_argument("--key", required=True, type=Path, help="the key of the certificate")
     parser.add_argument("--cluster", default="default", help="the cluster that exists from the start")
+    parser.add_argument("--http-listen", metavar="HOST:PORT", help="HTTPS, for probes and hosts that join")
     given = parser.parse_args(arguments)
     return Configuration(
         listen=given.listen,
@@ -34,4 +37,5 @@ def parse(arguments: Sequence[str] | None = None) -> Configuration:
         certificate=given.certificate,
         key=given.key,
         cluster=given.cluster,
+        http_listen=given.http_listen,
     )
