@@ -16,6 +16,7 @@ import uvloop
 from shoal import rpc
 
 from shoal_scheduler import configuration, garbage
+from shoal_scheduler.api import prometheus
 from shoal_scheduler.api.gate import Gate
 from shoal_scheduler.api.http import Files, HttpServer
 from shoal_scheduler.api.server import Server
@@ -39,7 +40,7 @@ async def serve(config: configuration.Configuration) -> None:
     await server.start()
     log.info("listening address=%s port=%d", config.listen, server.port)
     try:
-        async with _https(config):
+        async with _https(config, gate):
             while True:
                 await _one_leadership(config, credentials, gate, server)
                 await asyncio.sleep(random.uniform(0, RETRY_SECONDS_MAX))
@@ -48,11 +49,12 @@ async def serve(config: configuration.Configuration) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _https(config: configuration.Configuration) -> AsyncIterator[None]:
+async def _https(config: configuration.Configuration, gate: Gate) -> AsyncIterator[None]:
     if config.http_listen is None:
         yield
         return
-    server = HttpServer(config.http_listen, Files(config.authority, config.certificate, config.key), {})
+    files = Files(config.authority, config.certificate, config.key)
+    server = HttpServer(config.http_listen, files, prometheus.routes(gate))
     await server.start()
     log.info("listening for HTTPS address=%s port=%d", config.http_listen, server.port)
     try:

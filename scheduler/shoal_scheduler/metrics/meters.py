@@ -1,7 +1,10 @@
 """What the scheduler counts and times of itself. Plain numbers: whoever shows them reads them."""
 
+import time
 from bisect import bisect_left
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -30,3 +33,11 @@ class Meters:
     inputs: int = 0
     placements: int = 0
     commits_failed: Counter[str] = field(default_factory=Counter)
+
+
+@contextmanager
+def timed(histogram: Histogram) -> Iterator[None]:
+    """What raises is not counted."""
+    began = time.perf_counter()
+    yield
+    histogram.observe(time.perf_counter() - began)

@@ -19,7 +19,7 @@ from shoal_scheduler.metrics.names import (
     unit_of,
 )
 from shoal_scheduler.metrics.statistics import Series
-from shoal_scheduler.metrics.usage import Sample, is_fresh, rows_of, summarise
+from shoal_scheduler.metrics.usage import Sample, Summary, is_fresh, rows_of, summarise
 from shoal_scheduler.state.tables import Tables
 
 # Agents send every ten seconds. What comes faster is not looked at.
@@ -47,6 +47,9 @@ class Metrics:
         self.tables = {name: Table(kind.columns, kind.tiers, rows_max=kind.rows_max) for name, kind in KINDS.items()}
         self.put = Table((_VALUE,), (SECONDS, MINUTES, LONG), rows_max=PUT_SERIES_MAX, samples=False)
         self._units: dict[Metric, str] = {}
+
+        # What followed from the newest samples.
+        self.summary = Summary()
 
         # The newest of each instance.
         self.samples: dict[str, Sample] = {}
@@ -78,7 +81,7 @@ class Metrics:
 
     def tick(self, tables: Tables, now: float) -> None:
         """Once a step: what follows from the newest samples and from the tables."""
-        summary = summarise(tables, self.samples, now)
+        summary = self.summary = summarise(tables, self.samples, now)
         self._record("cluster", now, summary.clusters)
         self._record("group", now, summary.groups)
         self._record("instance", now, summary.instances)
