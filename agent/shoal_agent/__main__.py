@@ -30,6 +30,7 @@ from shoal_agent.logs.store import LogStore
 from shoal_agent.memory import record
 from shoal_agent.memory.journal import Journal, StateInUse
 from shoal_agent.metadata.endpoint import Metadata
+from shoal_agent.metrics.sampler import Sampler
 from shoal_agent.renewal import Renewal
 from shoal_agent.reporter import Reporter
 from shoal_agent.session import Caller, Session
@@ -107,10 +108,11 @@ async def _serve(
     host = replace(host, ports=tuple(sorted({*host.ports, port})))
     cleaner = ImageCleaner(around, worker, records)
     caller = Caller(credentials, incarnation, host, secrets.token_hex(16))
-    session = Session(arguments.scheduler.split(","), caller, around, worker, watch)
+    sampler = Sampler(around, worker)
+    session = Session(arguments.scheduler.split(","), caller, around, worker, watch, sampler)
     log.info("agent began instance=%s version=%s tasks=%d", identity.name, VERSION, len(remembered))
     renewal = _renewal(arguments, session)
-    work = asyncio.create_task(_work(around, watch, worker, session, metadata, cleaner, renewal))
+    work = asyncio.create_task(_work(around, watch, worker, session, metadata, cleaner, renewal, sampler))
     end = asyncio.create_task(ending.wait())
     await asyncio.wait({work, end}, return_when=asyncio.FIRST_COMPLETED)
     for task in (work, end):
@@ -143,6 +145,7 @@ async def _work(
     metadata: Metadata,
     cleaner: ImageCleaner,
     renewal: Renewal | None,
+    sampler: Sampler,
 ) -> None:
     async with asyncio.TaskGroup() as group:
         if renewal is not None:
@@ -162,6 +165,7 @@ async def _work(
         # What was imported lives as long as the process: not to be walked through by every collection.
         gc.collect()
         gc.freeze()
+        group.create_task(sampler.run())
         group.create_task(session.end_left_commands())
         group.create_task(session.run())
 

@@ -5,7 +5,7 @@
                       <-------  Welcome (epoch, pace)
     Inventory         ------->
                       <-------  Assignments (full)
-    Reports, Heartbeat ------>
+    Reports, Heartbeat, Samples ------>
                       <-------  ReportsAck, Assignments (increments), LogRequest, CommandRequest
 
 A session of a leader older than one obeyed before is left at once: the highest epoch is on disk before anything it
@@ -30,6 +30,8 @@ from shoal_agent.fingerprint import Fingerprint
 from shoal_agent.life.case import Surroundings
 from shoal_agent.logs.answer import Logs
 from shoal_agent.memory import record
+from shoal_agent.metrics import message as metrics_message
+from shoal_agent.metrics.sampler import Sampler
 from shoal_agent.pause import either, retry_seconds
 from shoal_agent.watch import Watch
 from shoal_agent.worker import Worker
@@ -62,13 +64,20 @@ class Caller:
 
 class Session:
     def __init__(
-        self, endpoints: Sequence[str], caller: Caller, around: Surroundings, worker: Worker, watch: Watch
+        self,
+        endpoints: Sequence[str],
+        caller: Caller,
+        around: Surroundings,
+        worker: Worker,
+        watch: Watch,
+        sampler: Sampler,
     ) -> None:
         self._endpoints = endpoints
         self._caller = caller
         self._around = around
         self._worker = worker
         self._watch = watch
+        self._sampler = sampler
         self._logs = Logs(around, worker)
         self._commands = Commands(around, worker)
         self._writing = asyncio.Lock()
@@ -127,6 +136,7 @@ class Session:
                     group.create_task(self._report(call))
                     group.create_task(self._beat(call, welcome))
                     group.create_task(self._leave_when_renewed())
+                    group.create_task(self._tell_usage(call))
             finally:
                 call.cancel()
 
@@ -214,6 +224,17 @@ class Session:
             since = self._unanswered_since
             if since is not None and time.monotonic() - since > deadline_seconds:
                 raise SessionOver("reports are not acknowledged")
+
+    async def _tell_usage(self, call: "_Call") -> None:
+        """A sample that would have to wait for the stream is dropped: the next one is worth more."""
+        sampler = self._sampler
+        sampler.changed.clear()
+        while True:
+            await sampler.changed.wait()
+            sampler.changed.clear()
+            if sampler.newest is not None and not self._writing.locked():
+                sampler.told = sampler.newest
+                await self._write(call, metrics_message.samples(sampler.newest, sampler.dropped))
 
     async def _write(self, call: "_Call", message: agent_pb2.AgentMessage) -> None:
         async with self._writing:

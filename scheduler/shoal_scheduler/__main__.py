@@ -18,6 +18,7 @@ from shoal import rpc
 from shoal.certificates import load_authority
 
 from shoal_scheduler import configuration, garbage
+from shoal_scheduler.api import prometheus
 from shoal_scheduler.api.gate import Gate
 from shoal_scheduler.api.http import Files, HttpServer
 from shoal_scheduler.api.joining import Joining
@@ -56,7 +57,7 @@ async def _https(config: configuration.Configuration, gate: Gate, port: int) -> 
         yield
         return
     files = Files(config.authority, config.certificate, config.key)
-    server = HttpServer(config.http_listen, files, _joining(config, gate, port).routes())
+    server = HttpServer(config.http_listen, files, {**_joining(config, gate, port).routes(), **prometheus.routes(gate)})
     await server.start()
     log.info("listening for HTTPS address=%s port=%d", config.http_listen, server.port)
     try:
@@ -106,9 +107,11 @@ async def _lead(
     )
     keeper.start()
     running: asyncio.Task[None] | None = None
+    measuring: asyncio.Task[None] | None = None
     try:
         plane = await _load(channel, leadership.epoch)
         running = asyncio.create_task(plane.engine.run())
+        measuring = asyncio.create_task(plane.measure())
         await plane.engine.submit(PutClusterDocument(config.cluster, {}, create=True))
         gate.open(plane)
         await server.set_serving(True)
@@ -120,6 +123,8 @@ async def _lead(
             running.result()
     finally:
         gate.close()
+        if measuring is not None:
+            measuring.cancel()
         if plane is not None:
             plane.close()
         if running is not None:

@@ -18,9 +18,10 @@ from shoal_scheduler.control import retention, usage
 from shoal_scheduler.control.context import Context, Limits
 from shoal_scheduler.control.inputs import Input, Reply
 from shoal_scheduler.control.step import Fault, Step, step
+from shoal_scheduler.metrics.meters import Meters, timed
 from shoal_scheduler.model.refusal import Refused
 from shoal_scheduler.model.task import LAUNCH_ID_DIGITS
-from shoal_scheduler.state.changes import Change
+from shoal_scheduler.state.changes import Change, PutTask
 from shoal_scheduler.state.store import Deposed, NotStored, OutcomeUnknown, Store, StoreError, StoreFull, Write
 from shoal_scheduler.state.tables import Tables
 from shoal_scheduler.state.writes import write_of
@@ -90,6 +91,8 @@ class Engine:
     now: Callable[[], int] = now_millis
     rng: random.Random = field(default_factory=lambda: random.Random(secrets.randbits(64)))
 
+    meters: Meters = field(default_factory=Meters)
+
     # Monotonic time of the last sign of life; the lease is renewed only while this is young.
     progress_at: float = field(default_factory=time.monotonic)
 
@@ -104,6 +107,11 @@ class Engine:
         self._gathered = asyncio.Event()
         self._retention_at = 0.0
         self._closed = False
+
+    @property
+    def waiting(self) -> int:
+        """Requests and reports that no step has taken yet."""
+        return len(self._inbox)
 
     async def submit(self, request: Input) -> Reply:
         """Durable once answered. Raises Refused, or Unavailable."""
@@ -185,7 +193,8 @@ class Engine:
         now = max(self.now(), self.tables.newest)
         context = Context(now, self._ids, self.rng, self.limits)
         due = self._due(context)
-        result = step(self.tables, [waiting.request for waiting in batch], context, due)
+        with timed(self.meters.steps):
+            result = step(self.tables, [waiting.request for waiting in batch], context, due)
         for fault in result.faults:
             log.error("a queue could not be looked at", exc_info=fault.error)
         taken, rest = batch[: len(result.replies)], batch[len(result.replies) :]
@@ -196,6 +205,8 @@ class Engine:
         except NotStored as error:
             await self._not_stored(taken, error)
             return
+        self.meters.inputs += len(taken)
+        self.meters.placements += sum(map(_is_placement, result.changes))
         self.tables.apply(result.changes, revision)
         self.on_commit(result.changes, revision, now)
         for waiting, reply in zip(taken, result.replies, strict=True):
@@ -216,8 +227,12 @@ class Engine:
         if write is None:
             return self.tables.revision
         try:
-            return await self.store.commit(write)
-        except OutcomeUnknown as error:
+            with timed(self.meters.commits):
+                return await self.store.commit(write)
+        except StoreError as error:
+            self.meters.commits_failed[type(error).__name__] += 1
+            if not isinstance(error, OutcomeUnknown):
+                raise
             log.warning("the outcome of a commit is unknown, reading it back error=%s", error)
             return await self._settled(write)
 
@@ -254,6 +269,10 @@ class Engine:
         for each in waiting:
             if not each.answer.done():
                 each.answer.set_exception(why("this scheduler does not lead any more"))
+
+
+def _is_placement(change: Change) -> bool:
+    return isinstance(change, PutTask) and bool(change.task.instance) and not change.task.fence
 
 
 def _answer(waiting: _Waiting, reply: Reply | Refused | Fault) -> None:

@@ -231,6 +231,10 @@ class SimulatedAgent:
         engine = pb.Heartbeat(engine_status=engine_status, engine_status_reason=reason)
         await self._write(pb.AgentMessage(heartbeat=engine))
 
+    async def say(self, message: pb.AgentMessage) -> None:
+        """Whatever the test wants said."""
+        await self._write(message)
+
     async def _write(self, message: pb.AgentMessage) -> None:
         async with self._writing:
             await self.call.write(message)

@@ -7,6 +7,7 @@ the slower the heartbeat. A session never waits for another.
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -16,7 +17,7 @@ from shoal.rpc import Identity
 from shoal.v1 import agent_pb2 as pb
 
 from shoal_scheduler.api import agent_convert as convert
-from shoal_scheduler.api import copies
+from shoal_scheduler.api import copies, samples
 from shoal_scheduler.api.agent_checks import check_engine_status, check_hello, check_report, text
 from shoal_scheduler.api.validate_names import name_problems
 from shoal_scheduler.control import inputs as i
@@ -231,6 +232,8 @@ async def _take(open_session: _Session, message: pb.AgentMessage, *, first: bool
         await outbox.room(OUTGOING_MAX)
     elif kind == "heartbeat":
         await _hear(open_session, message.heartbeat)
+    elif kind == "samples":
+        samples.take(open_session.plane, open_session.instance, message.samples, time.time())
 
 
 async def _hear(open_session: _Session, heartbeat: pb.Heartbeat) -> None:
