@@ -148,6 +148,7 @@ class Engine:
         self.heard.note(instance, self.clock())
 
     async def run(self) -> None:
+        self.heard.begin(self.clock())
         try:
             while True:
                 await self._one_step()

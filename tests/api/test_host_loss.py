@@ -9,13 +9,15 @@ from shoal.v1 import agent_pb2, container_instance_pb2, task_pb2
 from shoal_scheduler.model import pace
 
 from tests.api.conftest import INSTANCE
+from tests.api.refusals import refused
 from tests.api.requests import register
+from tests.api.sessions import RawSession
 from tests.fakes.agent import SimulatedAgent
 from tests.fakes.scheduler import Scheduler
 from tests.ground.waiting import wait_until
 
 SECOND = "2e" * 16
-DEADLINE_SECONDS = 0.5
+DEADLINE_SECONDS = 1.0
 
 
 @pytest.fixture(autouse=True)
@@ -67,7 +69,7 @@ async def test_kept_task_is_replaced_and_both_say_so(scheduler: Scheduler) -> No
 
 async def test_without_the_extension_it_stays_as_it_is(scheduler: Scheduler) -> None:
     task_arn = await run_on_first(scheduler, None)
-    await asyncio.sleep(3 * DEADLINE_SECONDS)
+    await asyncio.sleep(2 * DEADLINE_SECONDS)
     task = await described(scheduler, task_arn)
     assert (task.last_status, task.connectivity) == ("RUNNING", "DISCONNECTED")
     assert task.disconnect_reason.endswith("stays as it is until the instance returns or is deregistered")
@@ -114,3 +116,22 @@ async def test_exclusive_without_a_watchdog_waits_for_an_operator(scheduler: Sch
     assert fenced.last_status == "STOPPED"
     async with second(scheduler):
         await until(scheduler, fenced.replaced_by, "RUNNING")
+
+
+def heartbeat(sequence: int) -> agent_pb2.AgentMessage:
+    return agent_pb2.AgentMessage(heartbeat=agent_pb2.Heartbeat(sequence=sequence))
+
+
+async def test_heartbeats_are_answered_only_while_it_certainly_leads(scheduler: Scheduler) -> None:
+    session = await RawSession(scheduler).opened()
+    await session.say(heartbeat(7))
+    assert (await session.call.read()).heartbeat_ack.sequence == 7
+    scheduler.plane.leads = lambda: False
+    await session.say(heartbeat(8), agent_pb2.AgentMessage(reports=agent_pb2.Reports(sequence=1)))
+    assert (await session.call.read()).WhichOneof("kind") == "reports_ack"
+
+
+async def test_who_may_be_deposed_welcomes_nobody(scheduler: Scheduler) -> None:
+    scheduler.plane.leads = lambda: False
+    error = await refused(RawSession(scheduler).opened())
+    assert error.code == "UNAVAILABLE"

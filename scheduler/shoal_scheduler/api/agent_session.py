@@ -67,6 +67,8 @@ async def session(plane: ControlPlane, messages: Messages, caller: Identity) -> 
     try:
         instances = len(plane.tables.sessions)
         period, deadline = heartbeat_seconds(instances), session_deadline_seconds(instances)
+        if not plane.leads():
+            raise Unavailable("this scheduler does not lead any more")
         yield _welcome(plane.epoch, period, deadline)
         opened = _Session(plane, caller.name, hello.incarnation, outbox, deadline)
         async with contextlib.aclosing(_exchange(opened, messages)) as outgoing:
@@ -143,6 +145,8 @@ async def _exchange(open_session: _Session, messages: Messages) -> AsyncGenerato
 
 def _messages(open_session: _Session, news: News) -> Iterator[bytes]:
     tables = open_session.plane.tables
+    if news.heartbeat is not None:
+        yield pb.SchedulerMessage(heartbeat_ack=pb.HeartbeatAck(sequence=news.heartbeat)).SerializeToString()
     for wanted in news.log_requests:
         yield convert.log_request_message(wanted).SerializeToString()
     for command in news.command_requests:
@@ -223,9 +227,12 @@ async def _take(open_session: _Session, message: pb.AgentMessage, *, first: bool
 
 
 async def _hear(open_session: _Session, heartbeat: pb.Heartbeat) -> None:
-    """Only news of the engine's health goes further."""
+    """Only news of the engine's health goes further. A leader that may have been deposed in its sleep does not answer:
+    the agent would trust that its tasks are not given to others."""
     check_engine_status("heartbeat.engineStatus", heartbeat)
     plane = open_session.plane
+    if heartbeat.sequence > 0 and plane.leads():
+        open_session.outbox.hear(heartbeat.sequence)
     said = convert.health_input(heartbeat, open_session.instance, open_session.incarnation)
     known = plane.tables.health.get(open_session.instance)
     if known is None or (known.status, known.reason) != (said.status, said.reason):

@@ -44,6 +44,9 @@ MARGIN_SECONDS = 4.0
 # Of a container whose definition says nothing, as in ECS.
 STOP_TIMEOUT_SECONDS = 30
 
+# What makes containers end one after another: those that others need go last.
+_ORDERS = ("dependsOn", "links", "volumesFrom")
+
 # What one step may touch for losses, so that it fits a transaction of any etcd: the rest comes in the next, at once.
 KEYS_PER_STEP = 80
 
@@ -110,7 +113,7 @@ def stop_seconds(definition: Definition) -> int:
     """How long its agent may take to stop a task: its containers stop together, or one after another if they depend
     on each other."""
     timeouts = [container.get("stopTimeout", STOP_TIMEOUT_SECONDS) for container in definition.containers]
-    in_order = any(container.get("dependsOn") for container in definition.containers)
+    in_order = any(container.get(name) for container in definition.containers for name in _ORDERS)
     return sum(timeouts) if in_order else max(timeouts)
 
 
@@ -134,6 +137,12 @@ def losing(task: Task, stop_code: str, reason: str, context: Context) -> list[c.
 def is_replaced(task: Task) -> bool:
     """Once it is lost: not what was to stop anyway."""
     return bool(task.launch.on_disconnect) and task.desired_status != "STOPPED"
+
+
+def was_ended_in_time(before: Task, after: Task) -> bool:
+    """Its agent has ended it for want of a scheduler, and came back before it was found lost."""
+    obeys = before.launch.on_disconnect in (STOP, EXCLUSIVE)
+    return obeys and is_replaced(before) and after.is_stopped and after.stop_code == HOST_LOST
 
 
 def replacing(task: Task, context: Context) -> list[c.Change]:

@@ -18,6 +18,10 @@ class Heard:
     def __post_init__(self) -> None:
         self._listened_at = self.led_since
 
+    def begin(self, now: float) -> None:
+        """This process leads from now on."""
+        self.led_since = self._listened_at = now
+
     def note(self, instance: str, now: float) -> None:
         """Its agent has said something."""
         self.last[instance] = now

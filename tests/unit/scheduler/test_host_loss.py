@@ -275,6 +275,32 @@ async def test_stop_waits_until_the_agent_must_have_stopped_it(containers: list[
     assert replacement(plane, task).instance not in ("", task.instance)
 
 
+async def test_what_its_agent_ended_in_time_is_replaced_at_once_and_once() -> None:
+    plane = await plane_with("x", "y")
+    (task,) = await run(plane, "stop")
+    said = report(task, "STOPPED", stop_code="HostLost", stopped_reason="alone")
+    await plane.one(said)
+    await plane.one(said)
+    assert (newest(plane, task).stop_code, newest(plane, task).stopped_reason) == ("HostLost", "alone")
+    assert replacement(plane, task).last_status == "PENDING"
+
+
+@pytest.mark.parametrize("on_disconnect", ["", "keep"])
+async def test_an_agent_has_no_word_in_it_otherwise(on_disconnect: str) -> None:
+    plane = await plane_with("x", "y")
+    (task,) = await run(plane, on_disconnect)
+    await plane.one(report(task, "STOPPED", stop_code="HostLost"))
+    assert not plane.tables.replacements
+
+
+async def test_what_was_being_stopped_and_ended_in_time_is_not_replaced() -> None:
+    plane = await plane_with("x", "y")
+    (task,) = await run(plane, "stop")
+    await plane.one(i.StopTask("default", task.id, ""))
+    await plane.one(report(task, "STOPPED", stop_code="HostLost"))
+    assert not plane.tables.replacements
+
+
 async def test_exclusive_waits_for_an_operator_where_no_watchdog_runs() -> None:
     plane = await plane_with("x", "y")
     (task,) = await run(plane, "exclusive")
