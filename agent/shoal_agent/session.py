@@ -41,6 +41,9 @@ WELCOME_SECONDS = 10.0
 SETTLED_SECONDS = 5.0
 GOODBYE_SECONDS = 1.0
 
+# What a constraint may ask for, for tasks that must not run twice.
+WATCHDOG_ATTRIBUTE = "shoal.watchdog"
+
 _Stub: TypeAlias = "agent_pb2_grpc.AgentSessionAsyncStub"
 _Call = grpc.aio.StreamStreamCall[agent_pb2.AgentMessage, agent_pb2.SchedulerMessage]
 
@@ -127,8 +130,10 @@ class Session:
                 sent_at = self._around.lease.now
                 version, health = self._watch.engine_version, self._watch.health
                 caller, owner = self._caller, self._around.owner
-                host = replace(caller.host, attributes={**caller.host.attributes, **self._around.cgroups.attributes})
-                await call.write(convert.hello(owner.cluster, caller.incarnation, host, version, health))
+                guarded = self._around.guarded()
+                found = {**self._around.cgroups.attributes, **({WATCHDOG_ATTRIBUTE: "true"} if guarded else {})}
+                host = replace(caller.host, attributes={**caller.host.attributes, **found})
+                await call.write(convert.hello(owner.cluster, caller.incarnation, host, version, health, guarded))
                 first = await call.read()
         except TimeoutError:
             raise SessionOver("no welcome in time") from None

@@ -50,6 +50,10 @@ class Worker:
     def task_ids(self) -> frozenset[str]:
         return frozenset(self._lanes)
 
+    @property
+    def has_exclusive(self) -> bool:
+        return any(lane.task.on_disconnect == "exclusive" for lane in self._lanes.values())
+
     def __len__(self) -> int:
         return len(self._lanes)
 

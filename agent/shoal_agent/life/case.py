@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -31,6 +31,7 @@ class Surroundings:
     """What all lanes share. `owner`, `engine_start`, `cgroups` and `endpoint` change while the agent lives.
 
     engine_trouble     set by whoever finds the engine silent
+    guarded            whether a watchdog runs beside the agent
     pulled_before      images that earlier tasks had pulled
     endpoint_changed   set by whoever learns another address of the endpoint
     """
@@ -49,6 +50,7 @@ class Surroundings:
     cgroups: Cgroups
     pulled_before: Collection[str] = ()
     lease: Lease = field(default_factory=Lease)
+    guarded: Callable[[], bool] = field(default=lambda: False)
     endpoint: Endpoint | None = None
     endpoint_changed: asyncio.Event = field(default_factory=asyncio.Event)
 
