@@ -110,6 +110,7 @@ async def _lead(
     measuring: asyncio.Task[None] | None = None
     try:
         plane = await _load(channel, leadership.epoch)
+        plane.leads = lambda: leadership.holds
         running = asyncio.create_task(plane.engine.run())
         measuring = asyncio.create_task(plane.measure())
         await plane.engine.submit(PutClusterDocument(config.cluster, {}, create=True))

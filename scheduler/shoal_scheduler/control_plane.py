@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from shoal_scheduler.command_relay import CommandRelay
@@ -36,6 +36,9 @@ class ControlPlane:
     commands: CommandRelay = field(default_factory=CommandRelay)
     traces: Traces = field(default_factory=Traces)
     metrics: Metrics = field(default_factory=Metrics)
+
+    # Whether nobody else can lead at this very moment: asked before agents are told that they were heard.
+    leads: Callable[[], bool] = field(default=lambda: True)
 
     def __post_init__(self) -> None:
         self.engine = Engine(self.tables, self.store, self.committed)
