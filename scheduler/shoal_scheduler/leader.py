@@ -6,11 +6,15 @@ on in suspend: past that, this process no longer leads, whatever etcd may still 
 """
 
 import asyncio
+import json
 import logging
+import os
+import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import grpc
 from shoal.rpc import Credentials
@@ -43,6 +47,13 @@ class Leadership:
     lease: int
     renewed_at: float
     lost: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+def introduction(endpoint: str) -> str:
+    """What the leader's key says of this process: enough for others to find it, and to know it from any other."""
+    host, boot = socket.gethostname(), Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    name = f"{host}:{endpoint}:{os.getpid()}"
+    return json.dumps({"name": name, "endpoint": endpoint, "pid": os.getpid(), "host": host, "boot": boot})
 
 
 async def campaign(channel: grpc.aio.Channel, name: str) -> Leadership:
