@@ -12,12 +12,14 @@ import grpc
 import uvloop
 from shoal import rpc
 
-from shoal_scheduler import configuration, garbage
+from shoal_scheduler import configuration, garbage, relief
 from shoal_scheduler.api.gate import Gate
 from shoal_scheduler.api.server import Server
 from shoal_scheduler.control.inputs import PutClusterDocument
 from shoal_scheduler.control_plane import ControlPlane
+from shoal_scheduler.engine import Unavailable
 from shoal_scheduler.leader import Leadership, LeaseKeeper, campaign, introduction, resign
+from shoal_scheduler.model.refusal import Refused
 from shoal_scheduler.state.etcd import EtcdStore, open_etcd_channel, store_version
 from shoal_scheduler.state.store import StoreError
 from shoal_scheduler.state.writes import loaded
@@ -34,11 +36,13 @@ async def serve(config: configuration.Configuration) -> None:
     server = Server(config.listen, credentials, gate)
     await server.start()
     log.info("listening address=%s port=%d", config.listen, server.port)
+    housekeeping = asyncio.create_task(relief.keep_room(config.etcd, credentials, lambda: gate.is_open))
     try:
         while True:
             await _one_leadership(config, credentials, gate, server)
             await asyncio.sleep(random.uniform(0, RETRY_SECONDS_MAX))
     finally:
+        housekeeping.cancel()
         await server.stop(STOP_GRACE_SECONDS)
 
 
@@ -54,7 +58,7 @@ async def _one_leadership(
         log.info("leading epoch=%d", leadership.epoch)
         try:
             await _lead(config, credentials, gate, server, channel, leadership)
-        except (StoreError, grpc.aio.AioRpcError) as error:
+        except (StoreError, Unavailable, Refused, grpc.aio.AioRpcError) as error:
             log.warning("leadership ended epoch=%d reason=%s", leadership.epoch, error)
         finally:
             await resign(channel, leadership.lease)

@@ -67,6 +67,8 @@ async def campaign(channel: grpc.aio.Channel, name: str) -> Leadership:
             return Leadership(epoch=won.header.revision, lease=grant.ID, renewed_at=sent_at)
         await resign(channel, grant.ID)
         leader = won.responses[0].response_range.kvs[0]
+        if leader.value == name.encode():  # this process led, and could not give its lease back
+            await resign(channel, leader.lease)
         log.info("another scheduler leads leader=%s", leader.value.decode("utf-8", "replace"))
         await _until_deleted(channel, won.header.revision + 1)
 

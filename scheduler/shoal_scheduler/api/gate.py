@@ -15,6 +15,10 @@ class Gate:
         self._plane = None
 
     @property
+    def is_open(self) -> bool:
+        return self._plane is not None
+
+    @property
     def plane(self) -> ControlPlane:
         """Raises Unavailable on a scheduler that does not lead."""
         if self._plane is None:
