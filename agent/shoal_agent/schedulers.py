@@ -3,6 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import grpc
+from shoal.rpc import LEADER_KEY, RETRY_AFTER_KEY, trailer
+
 from shoal_agent.pause import RETRY_SECONDS_MIN, retry_seconds
 
 # Where schedulers name one another for a while, each of them out of date, agents slow down as if nobody were there.
@@ -15,6 +18,11 @@ class Told:
 
     leader: str = ""
     retry_after_seconds: float | None = None
+
+
+def told_by(error: grpc.aio.AioRpcError) -> Told:
+    after = trailer(error, RETRY_AFTER_KEY)
+    return Told(trailer(error, LEADER_KEY), int(after) / 1000 if after.isdecimal() else None)
 
 
 class Schedulers:

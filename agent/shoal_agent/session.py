@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import grpc
-from shoal.rpc import LEADER_KEY, RETRY_AFTER_KEY, Credentials, open_channel, trailer, until_tried
+from shoal.rpc import Credentials, open_channel, until_tried
 from shoal.v1 import agent_pb2, agent_pb2_grpc
 
 from shoal_agent import convert
@@ -31,7 +31,7 @@ from shoal_agent.life.case import Surroundings
 from shoal_agent.logs.answer import Logs
 from shoal_agent.memory import record
 from shoal_agent.pause import either
-from shoal_agent.schedulers import Schedulers, Told
+from shoal_agent.schedulers import Schedulers, Told, told_by
 from shoal_agent.watch import Watch
 from shoal_agent.worker import Worker
 
@@ -235,6 +235,5 @@ def _what_it_said(group: BaseExceptionGroup[BaseException]) -> Told:
         if isinstance(error, BaseExceptionGroup):
             return _what_it_said(error)
         if isinstance(error, grpc.aio.AioRpcError):
-            after = trailer(error, RETRY_AFTER_KEY)
-            return Told(trailer(error, LEADER_KEY), int(after) / 1000 if after.isdecimal() else None)
+            return told_by(error)
     return Told()

@@ -8,6 +8,7 @@ assert await plane.until_led() != leader
 plane.end()
 """
 
+import os
 import signal
 import sys
 from collections.abc import Mapping
@@ -30,17 +31,22 @@ from tests.ground.waiting import block_until, wait_until
 LOOK_SECONDS = 1.0
 # A lease that nobody gives back lapses after five seconds; a loaded machine takes its time.
 LED_SECONDS = 30.0
+PATIENCE_SECONDS = 20.0
 
 
 @dataclass(slots=True)
 class Scheduler:
-    """`python -m shoal_scheduler`, in the environment of the tests and what `environment` adds."""
+    """`python -m shoal_scheduler`, in the environment of the tests and what `environment` adds.
+
+    guarded: started by its guardian; then what is killed or paused is the scheduler, and its guardian ends with it.
+    """
 
     name: str
     folder: Path
     certificates: Certificates
     etcd: str
     environment: Mapping[str, str] = field(default_factory=dict)
+    guarded: bool = False
     port: int = field(default_factory=free_port)
     _daemon: Daemon | None = field(default=None, repr=False)
 
@@ -69,8 +75,17 @@ class Scheduler:
             "certificate": str(issued.certificate),
             "key": str(issued.key),
         }
-        command = [sys.executable, "-m", "shoal_scheduler", *(f"--{name}={value}" for name, value in options.items())]
+        module = "shoal_scheduler.guardian" if self.guarded else "shoal_scheduler"
+        command = [sys.executable, "-m", module, *(f"--{name}={value}" for name, value in options.items())]
         self._daemon = daemon.start(command, self.folder / "log", self.environment)
+
+    @property
+    def pid(self) -> int:
+        """Of the scheduler itself; of its guardian before there is one."""
+        if not self.guarded:
+            return self.running.pid
+        children = Path(f"/proc/{self.running.pid}/task/{self.running.pid}/children").read_text().split()
+        return int(children[0]) if children else self.running.pid
 
     def end(self) -> None:
         if self._daemon is not None:
@@ -91,6 +106,7 @@ class ControlPlane:
         members: int = 1,
         etcd_options: Mapping[str, str] | None = None,
         environment: Mapping[str, str] | None = None,
+        guarded: bool = False,
     ) -> None:
         self.certificates = certificates
         names = [f"etcd-{number}" for number in range(1, members + 1)]
@@ -101,7 +117,7 @@ class ControlPlane:
         endpoints = ",".join(member.endpoint for member in self.etcd.values())
         names = [f"scheduler-{number}" for number in range(1, schedulers + 1)]
         self.schedulers = {
-            name: Scheduler(name, folder / name, certificates, endpoints, environment or {}) for name in names
+            name: Scheduler(name, folder / name, certificates, endpoints, environment or {}, guarded) for name in names
         }
         self._paused: set[str] = set()
 
@@ -130,9 +146,9 @@ class ControlPlane:
     def kill(self, *names: str) -> None:
         """kill -9, all of them before any is waited for."""
         for name in names:
-            self._daemon(name).send(signal.SIGKILL)
+            os.kill(self.pid(name), signal.SIGKILL)
         for name in names:
-            self._daemon(name).kill()
+            self._daemon(name).process.wait(PATIENCE_SECONDS)
         self._paused.difference_update(names)
 
     def stop(self, name: str) -> None:
@@ -142,13 +158,13 @@ class ControlPlane:
     def pause(self, *names: str) -> None:
         """SIGSTOP."""
         for name in names:
-            self._daemon(name).send(signal.SIGSTOP)
+            os.kill(self.pid(name), signal.SIGSTOP)
         self._paused.update(names)
 
     def resume(self, *names: str) -> None:
         """SIGCONT."""
         for name in names:
-            self._daemon(name).send(signal.SIGCONT)
+            os.kill(self.pid(name), signal.SIGCONT)
         self._paused.difference_update(names)
 
     def is_alive(self, name: str) -> bool:
@@ -156,7 +172,7 @@ class ControlPlane:
         return program.is_started and program.running.is_alive()
 
     def pid(self, name: str) -> int:
-        return self._daemon(name).pid
+        return (self.etcd.get(name) or self.schedulers[name]).pid
 
     def log(self, name: str) -> str:
         return self._daemon(name).log.read_text(errors="replace")

@@ -33,9 +33,6 @@ class Daemon:
         self.process.kill()
         self.process.wait(10)
 
-    def send(self, number: signal.Signals) -> None:
-        self.process.send_signal(number)
-
     def stop(self, grace_seconds: float = 15.0) -> None:
         """SIGTERM; SIGKILL for who does not listen."""
         if not self.is_alive():
