@@ -5,8 +5,7 @@ The public clients do not fit an asyncio control plane: see the README for which
 
 import asyncio
 import itertools
-import random
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 
 import grpc
 from shoal.rpc import Credentials, channel_options
@@ -37,7 +36,7 @@ _VOID = "void:"
 
 
 def open_etcd_channel(endpoints: Sequence[str], credentials: Credentials) -> grpc.aio.Channel:
-    """One channel over all members; gRPC moves on from a member that does not answer."""
+    """One channel over all members."""
     return grpc.aio.secure_channel(
         etcd_target(endpoints),
         grpc.ssl_channel_credentials(credentials.authority, credentials.key, credentials.certificate),
@@ -50,41 +49,51 @@ def etcd_channel_options() -> list[tuple[str, object]]:
         *channel_options(SERVER_NAME),
         # Loads come in pages whose size in bytes is not known beforehand.
         ("grpc.max_receive_message_length", 64 * 1024 * 1024),
+        # The members take turns: what one of them does not answer, the next try asks of another.
+        ("grpc.lb_policy_name", "round_robin"),
     ]
 
 
 def etcd_target(endpoints: Sequence[str]) -> str:
-    """Each channel tries the members in another order, so that no member that only accepts connections holds up all
-    of them every time."""
-    shuffled = random.sample(endpoints, len(endpoints))
-    return shuffled[0] if len(shuffled) == 1 else "ipv4:" + ",".join(shuffled)
+    return endpoints[0] if len(endpoints) == 1 else "ipv4:" + ",".join(endpoints)
+
+
+async def pages(kv: "pb_grpc.KVAsyncStub", revision: int = 0) -> AsyncGenerator[pb.RangeResponse]:
+    """Everything of ours at one revision, the newest by default, in the order of keys."""
+    first, end = prefix_range(keys.ROOT.encode())
+    more = True
+    while more:
+        page = await kv.Range(
+            pb.RangeRequest(key=first, range_end=end, limit=PAGE_KEYS, revision=revision),
+            timeout=READ_TIMEOUT_SECONDS,
+        )
+        yield page
+        revision = revision or page.header.revision
+        more = page.more
+        first = page.kvs[-1].key + b"\0" if page.kvs else end
 
 
 class EtcdStore:
-    """Opened by the leader whose key has `epoch` as its create_revision."""
+    """Opened by the leader whose key has `epoch` as its create_revision.
 
-    def __init__(self, channel: grpc.aio.Channel, epoch: int) -> None:
+    Who has read everything already, by a feed, says up to which revision, and at which one the last step was.
+    """
+
+    def __init__(self, channel: grpc.aio.Channel, epoch: int, revision: int = 0, step_revision: int = 0) -> None:
         self._kv = pb_grpc.KVStub(channel)
         self._epoch = epoch
-        self._step_revision = 0
-        self.revision = 0
+        self._step_revision = step_revision
+        self.revision = revision
 
     async def load(self) -> AsyncIterator[Stored]:
-        first, end = prefix_range(keys.ROOT.encode())
-        more, snapshot = True, 0
-        while more:
-            page = await self._kv.Range(
-                pb.RangeRequest(key=first, range_end=end, limit=PAGE_KEYS, revision=snapshot),
-                timeout=READ_TIMEOUT_SECONDS,
-            )
+        snapshot = 0
+        async for page in pages(self._kv):
             snapshot = snapshot or page.header.revision
             for kv in page.kvs:
                 if kv.key == keys.STEP:
                     self._step_revision = kv.mod_revision
                 elif kv.key != keys.LEADER:
                     yield Stored(kv.key, kv.value, kv.mod_revision)
-            more = page.more
-            first = page.kvs[-1].key + b"\0" if page.kvs else end
         self.revision = snapshot
 
     async def commit(self, write: Write) -> int:
