@@ -6,9 +6,10 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from shoal_scheduler.admission import Admission
 from shoal_scheduler.command_relay import CommandRelay
 from shoal_scheduler.dispatch import Dispatch
-from shoal_scheduler.engine import Engine
+from shoal_scheduler.engine import Engine, now_millis
 from shoal_scheduler.events import EventLog
 from shoal_scheduler.log_relay import LogRelay
 from shoal_scheduler.metrics.names import STEP_SECONDS
@@ -39,10 +40,16 @@ class ControlPlane:
 
     # Whether nobody else can lead at this very moment: asked before agents are told that they were heard.
     leads: Callable[[], bool] = field(default=lambda: True)
+    admission: Admission = field(default_factory=Admission)
+
+    # Since when this process leads, in milliseconds: what it does not know of before is nobody's fault.
+    led_since: int = field(default_factory=now_millis)
 
     def __post_init__(self) -> None:
+        """Of events that are handed in, those before this leader's are known, too."""
         self.engine = Engine(self.tables, self.store, self.committed)
-        self.events.start_at(self.tables.revision)
+        if not self.events.revision:
+            self.events.start_at(self.tables.revision)
 
     def committed(self, changes: Sequence[Change], revision: int, now: int) -> None:
         self.dispatch.on_commit(changes)
