@@ -96,6 +96,16 @@ class Leadership:
     released: asyncio.Event = field(default_factory=asyncio.Event)
     _working: set[asyncio.Task[None]] = field(default_factory=set)
 
+    @property
+    def seconds_left(self) -> float:
+        """Until somebody else might lead, if the lease is not renewed."""
+        return max(0.0, self.renewed_at + LEASE_TTL_SECONDS - MARGIN_SECONDS - boot_time())
+
+    @property
+    def holds(self) -> bool:
+        """Nobody else can lead yet: by this process's own clock, even if it slept and has heard of nothing since."""
+        return self.seconds_left > 0
+
     def spawn(self, name: str, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         """It never ends of itself: if it does, so does this leadership."""
         task = asyncio.create_task(work, name=f"{WORK_PREFIX}{name}")
@@ -250,13 +260,10 @@ class LeaseKeeper(threading.Thread):
         )
         with grpc.secure_channel(etcd_target(self._endpoints), credentials, options=etcd_channel_options()) as channel:
             stub = pb_grpc.LeaseStub(channel)
-            while not self._stopping.wait(RENEW_PERIOD_SECONDS):
-                if not (self._progresses(stub) and not self._is_over() and self._renew(stub)):
+            while not self._stopping.wait(min(RENEW_PERIOD_SECONDS, self._leadership.seconds_left)):
+                if not (self._leadership.holds and self._progresses(stub) and self._renew(stub)):
                     self._say_lost()
                     return
-
-    def _is_over(self) -> bool:
-        return boot_time() - self._leadership.renewed_at > LEASE_TTL_SECONDS - MARGIN_SECONDS
 
     def _progresses(self, stub: pb_grpc.LeaseStub) -> bool:
         """Where not, the lease is given back: nobody need wait for it to lapse."""
@@ -273,10 +280,11 @@ class LeaseKeeper(threading.Thread):
         """False once the lease is certainly gone."""
         sent_at = boot_time()
         request = pb.LeaseKeepAliveRequest(ID=self._leadership.lease)
+        timeout = min(CALL_TIMEOUT_SECONDS, self._leadership.seconds_left)
         try:
-            answer = next(iter(stub.LeaseKeepAlive(iter([request]), timeout=CALL_TIMEOUT_SECONDS)))
+            answer = next(iter(stub.LeaseKeepAlive(iter([request]), timeout=timeout)))
         except (grpc.RpcError, StopIteration):
-            return not self._is_over()
+            return self._leadership.holds
         if answer.TTL <= 0:
             return False
         self._leadership.renewed_at = sent_at
