@@ -92,8 +92,9 @@ class Leadership:
     lease: int
     renewed_at: float
     step: StepMark = NO_STEP
-    lost: asyncio.Event = field(default_factory=asyncio.Event)
-    released: asyncio.Event = field(default_factory=asyncio.Event)
+    lost: bool = False
+    released: bool = False
+    _over: asyncio.Event = field(default_factory=asyncio.Event)
     _working: set[asyncio.Task[None]] = field(default_factory=set)
 
     @property
@@ -108,28 +109,30 @@ class Leadership:
 
     def spawn(self, name: str, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         """It never ends of itself: if it does, so does this leadership."""
-        task = asyncio.create_task(work, name=f"{WORK_PREFIX}{name}")
+        task = asyncio.create_task(work, name=f"{WORK_PREFIX}{self.epoch} {name}")
+        task.add_done_callback(lambda _: self._over.set())
         self._working.add(task)
         return task
 
+    def lose(self) -> None:
+        """The lease is not ours any more, or must not be."""
+        self.lost = True
+        self._over.set()
+
     def release(self) -> None:
         """To be handed over."""
-        self.released.set()
+        self.released = True
+        self._over.set()
 
     async def until_over(self) -> str:
         """Why it is to end. Raises what made one of its loops end."""
-        lost = asyncio.create_task(self.lost.wait(), name=f"{WORK_PREFIX}lost")
-        released = asyncio.create_task(self.released.wait(), name=f"{WORK_PREFIX}released")
-        try:
-            done, _ = await asyncio.wait({lost, released, *self._working}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            lost.cancel()
-            released.cancel()
-        if self.lost.is_set():
+        await self._over.wait()
+        if self.lost:
             return "the lease is lost"
-        for task in done & self._working:
-            task.result()
-        return "it is handed over" if self.released.is_set() else "its work ended"
+        for task in self._working:
+            if task.done():
+                task.result()
+        return "it is handed over" if self.released else "its work ended"
 
     async def join(self) -> None:
         """Ends whatever was started here, and returns when nothing of it is left."""
@@ -294,7 +297,7 @@ class LeaseKeeper(threading.Thread):
         heard = threading.Event()
 
         def tell() -> None:
-            self._leadership.lost.set()
+            self._leadership.lose()
             heard.set()
 
         if self._stopping.is_set():
