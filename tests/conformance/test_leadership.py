@@ -54,7 +54,7 @@ class Ground:
 
 @pytest.fixture
 async def one(
-    etcd_server: EtcdServer, certificates: Certificates, monkeypatch: pytest.MonkeyPatch
+    shared_etcd: EtcdServer, certificates: Certificates, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Ground]:
     monkeypatch.setattr(scheduler_module, "HANDED_OVER_SECONDS", 0.5)
     issued = certificates.files("scheduler", "one")
@@ -62,7 +62,7 @@ async def one(
         listen="127.0.0.1:0",
         endpoint="127.0.0.1:0",
         name="one",
-        etcd=(etcd_server.endpoint,),
+        etcd=(shared_etcd.endpoint,),
         authority=certificates.authority,
         certificate=issued.certificate,
         key=issued.key,
@@ -169,15 +169,15 @@ async def test_a_follower_says_who_leads(one: Ground, certificates: Certificates
 
 
 async def test_a_process_whose_loop_never_comes_back_is_ended(
-    etcd_server: EtcdServer, monkeypatch: pytest.MonkeyPatch
+    shared_etcd: EtcdServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(leader_module, "RENEW_PERIOD_SECONDS", 0.05)
     monkeypatch.setattr(leader_module, "HEARD_SECONDS", 0.2)
-    async with open_etcd_channel([etcd_server.endpoint], etcd_server.credentials) as channel:
+    async with open_etcd_channel([shared_etcd.endpoint], shared_etcd.credentials) as channel:
         led = await campaign(channel, "stuck")
         codes: list[int] = []
         stuck_since = time.monotonic() - leader_module.PROGRESS_MAX_AGE_SECONDS - 1
-        keeper = LeaseKeeper([etcd_server.endpoint], etcd_server.credentials, led, lambda: stuck_since, codes.append)
+        keeper = LeaseKeeper([shared_etcd.endpoint], shared_etcd.credentials, led, lambda: stuck_since, codes.append)
         keeper.start()
         time.sleep(1.5)  # noqa: ASYNC251  this loop is the stuck one
         assert codes == [leader_module.EXIT_STUCK]

@@ -20,7 +20,7 @@ from shoal_scheduler.state import etcd_v3_pb2_grpc as pb_grpc
 from shoal_scheduler.state import keys
 from shoal_scheduler.state.etcd import EtcdStore, open_etcd_channel
 from shoal_scheduler.state.etcd_feed import EtcdFeed
-from shoal_scheduler.state.store import Away, Snapshot, StepMark, Stored, Transaction, Write
+from shoal_scheduler.state.store import Away, Snapshot, StepMark, Stored, Transaction, Write, prefix_range
 from shoal_scheduler.state.tables import Tables
 from shoal_scheduler.state.writes import loaded, write_of
 
@@ -132,9 +132,13 @@ async def standing_by(feed: Any, **more: Any) -> AsyncIterator[Standby]:
 
 
 @pytest.fixture
-async def channel(etcd_server: EtcdServer, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[grpc.aio.Channel]:
+async def channel(shared_etcd: EtcdServer, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[grpc.aio.Channel]:
+    """To an empty store."""
     monkeypatch.setattr(standby, "RETRY_SECONDS_MAX", 0.02)
-    async with open_etcd_channel([etcd_server.endpoint], etcd_server.credentials) as opened:
+    async with open_etcd_channel([shared_etcd.endpoint], shared_etcd.credentials) as opened:
+        first, end = prefix_range(keys.ROOT.encode())
+        gone = pb.RequestOp(request_delete_range=pb.DeleteRangeRequest(key=first, range_end=end))
+        await pb_grpc.KVStub(opened).Txn(pb.TxnRequest(success=[gone]), timeout=5)
         yield opened
 
 
