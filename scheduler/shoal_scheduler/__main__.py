@@ -8,7 +8,7 @@ import signal
 import uvloop
 from shoal import rpc
 
-from shoal_scheduler import configuration, garbage
+from shoal_scheduler import configuration, garbage, relief
 from shoal_scheduler.api.gate import Gate
 from shoal_scheduler.api.server import Server
 from shoal_scheduler.scheduler import Scheduler
@@ -26,6 +26,7 @@ async def serve(config: configuration.Configuration) -> None:
     server = Server(config.listen, credentials, gate)
     await server.start()
     log.info("listening address=%s port=%d", config.listen, server.port)
+    housekeeping = asyncio.create_task(relief.keep_room(config.etcd, credentials, lambda: gate.is_open))
     try:
         async with open_etcd_channel(config.etcd, credentials) as channel:
             scheduler = Scheduler(config, credentials, channel, gate, server)
@@ -33,6 +34,7 @@ async def serve(config: configuration.Configuration) -> None:
                 asyncio.get_running_loop().add_signal_handler(number, scheduler.end)
             await scheduler.run()
     finally:
+        housekeeping.cancel()
         await server.stop(STOP_GRACE_SECONDS)
 
 

@@ -33,6 +33,8 @@ LEASE_TTL_SECONDS = 5
 RENEW_PERIOD_SECONDS = 1.0
 CALL_TIMEOUT_SECONDS = 2.0
 LOOK_AGAIN_SECONDS = 0.1
+# After a renewal that was not answered: another member of etcd may answer, or the same one by now.
+RETRY_SECONDS = 0.1
 
 # Given up this much before etcd would, for clocks that do not run at quite the same speed.
 MARGIN_SECONDS = 0.5
@@ -159,10 +161,12 @@ async def campaign(
     """
     kv, me = pb_grpc.KVStub(channel), Holder.of_this_process(name, endpoint)
     while True:
-        seen, revision = await _look(kv)
+        seen, revision, lease = await _look(kv)
         on_seen(seen)
         wait = hold_back_seconds()
-        if seen.holder is not None:
+        if seen.holder == me:  # it led, and could not give its lease back then
+            await resign(channel, lease)
+        elif seen.holder is not None:
             await _until_deleted(channel, revision + 1)
         elif wait > 0:
             await asyncio.sleep(min(wait, LOOK_AGAIN_SECONDS))
@@ -170,11 +174,13 @@ async def campaign(
             return won
 
 
-async def _look(kv: "pb_grpc.KVAsyncStub") -> tuple[Seen, int]:
-    """And the revision at which it was so. Asked of the leader of etcd, not of a member that may be cut off."""
+async def _look(kv: "pb_grpc.KVAsyncStub") -> tuple[Seen, int, int]:
+    """And the revision at which it was so, and the leader's lease. Asked of the leader of etcd, not of a member that
+    may be cut off."""
     answer = await kv.Txn(pb.TxnRequest(success=[_get(keys.LEADER), _get(keys.STEP)]), timeout=CALL_TIMEOUT_SECONDS)
     leader = answer.responses[0].response_range.kvs
-    return Seen(Holder.parse(leader[0].value) if leader else None, _step(answer)), answer.header.revision
+    holder = Holder.parse(leader[0].value) if leader else None
+    return Seen(holder, _step(answer)), answer.header.revision, leader[0].lease if leader else 0
 
 
 async def _claim(channel: grpc.aio.Channel, me: Holder) -> Leadership | None:
@@ -263,10 +269,13 @@ class LeaseKeeper(threading.Thread):
         )
         with grpc.secure_channel(etcd_target(self._endpoints), credentials, options=etcd_channel_options()) as channel:
             stub = pb_grpc.LeaseStub(channel)
-            while not self._stopping.wait(min(RENEW_PERIOD_SECONDS, self._leadership.seconds_left)):
+            pause = RENEW_PERIOD_SECONDS
+            while not self._stopping.wait(min(pause, self._leadership.seconds_left)):
+                before = self._leadership.renewed_at
                 if not (self._leadership.holds and self._progresses(stub) and self._renew(stub)):
                     self._say_lost()
                     return
+                pause = RENEW_PERIOD_SECONDS if self._leadership.renewed_at > before else RETRY_SECONDS
 
     def _progresses(self, stub: pb_grpc.LeaseStub) -> bool:
         """Where not, the lease is given back: nobody need wait for it to lapse."""
