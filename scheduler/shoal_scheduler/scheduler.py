@@ -163,7 +163,7 @@ class Scheduler:
             await self._server.set_serving(True)
             reason = await leadership.until_over()
             log.warning("leadership ends epoch=%d reason=%s", leadership.epoch, reason)
-            if leadership.released.is_set() and not leadership.lost.is_set():
+            if leadership.released and not leadership.lost:
                 self._gate.close()
                 plane.engine.finish()
                 await asyncio.wait({working}, timeout=FINISH_SECONDS)

@@ -54,6 +54,11 @@ def kind(key: bytes) -> str:
     return parts[4] if len(parts) > 5 else ""
 
 
+def cluster_of(key: bytes) -> str:
+    return key.decode().split("/")[2]
+
+
 def parts(key: bytes) -> list[str]:
-    """What follows the kind: the name of a cluster or an instance, family and revision, launch and chunk."""
+    """What follows the kind: the name of a cluster or an instance, family and revision, launch and chunk,
+    month and group."""
     return key.decode().split("/")[5:]

@@ -134,20 +134,22 @@ def _as_proposed(change: c.Change, revision: int) -> c.Change:
 
 
 def _deleted(key: bytes) -> Iterator[c.Change]:
-    kind, names = keys.kind(key), keys.parts(key)
-    match kind:
+    names = keys.parts(key)
+    match keys.kind(key):
         case "launches":
             yield c.DeleteLaunch(names[0])
         case "definitions":
             yield c.DeleteDefinition(names[0], int(names[1]))
         case "tasks":  # they go with their launch
             return
+        case "usage":
+            yield c.DeleteUsage(keys.cluster_of(key), "/".join(names[1:]), names[0])
         case _:
             raise Gap(f"{key!r} was deleted, which no leader does")
 
 
 class Compared(NamedTuple):
-    """How many clusters, definitions, instances, launches and tasks the tables hold just so; what they do not."""
+    """How many records the tables hold just so, of the kinds that are compared, a task being one; what they do not."""
 
     equal: int
     different: list[str]
@@ -157,9 +159,10 @@ def compared(tables: Tables, record: Stored) -> Compared:
     equal, different = 0, list[str]()
     try:
         for change, _ in changes_of([record], tables):
-            if _holds(tables, change):
+            holds = _holds(tables, change)
+            if holds:
                 equal += 1
-            else:
+            elif holds is not None:
                 different.append(f"{change!r:.200}")
     except KeyError as error:
         different.append(f"tasks of launch {error}")
@@ -167,13 +170,15 @@ def compared(tables: Tables, record: Stored) -> Compared:
 
 
 def size(tables: Tables) -> int:
-    """How many clusters, definitions, instances, launches and tasks they hold."""
+    """How many records they hold of the kinds that are compared, a task being one."""
     definitions = sum(map(len, tables.definitions.values()))
     tasks = sum(len(entry.tasks) for entry in tables.launches.values())
-    return len(tables.clusters) + definitions + len(tables.instances) + len(tables.launches) + tasks
+    named = len(tables.clusters) + len(tables.instances) + len(tables.launches) + len(tables.usage)
+    return named + definitions + tasks
 
 
-def _holds(tables: Tables, change: c.Change) -> bool:
+def _holds(tables: Tables, change: c.Change) -> bool | None:
+    """None for what is not compared."""
     match change:
         case c.PutTask():
             return _is_known(tables, change)
@@ -185,8 +190,10 @@ def _holds(tables: Tables, change: c.Change) -> bool:
             return tables.instances.get(instance.id) == instance
         case c.PutLaunch(launch):
             return tables.launch(launch.id) == launch
+        case c.PutUsage(usage):
+            return tables.usage.get((usage.cluster, usage.group, usage.month)) == usage
         case _:
-            return True
+            return None
 
 
 def loaded(records: Iterable[Stored], revision: int) -> Tables:
