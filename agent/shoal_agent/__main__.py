@@ -21,6 +21,7 @@ from shoal_agent.identity import NotAnAgent, identity_of
 from shoal_agent.images.cleaner import ImageCleaner
 from shoal_agent.images.pulling import Puller
 from shoal_agent.images.records import ImageRecords
+from shoal_agent.lease import Lease
 from shoal_agent.life.case import Surroundings
 from shoal_agent.life.cgroup import Cgroups
 from shoal_agent.life.verdict import EngineStart
@@ -94,7 +95,8 @@ async def _serve(
     incarnation = max(journal.memory.incarnation + 1, time.time_ns() // 1_000_000)
     await journal.append(record.incarnation(incarnation))
     records = ImageRecords(arguments.state)
-    around = _surroundings(arguments.docker_host, rules, identity, journal, log_store, records)
+    lease = Lease(arguments.state / "lease")
+    around = _surroundings(arguments.docker_host, rules, identity, journal, log_store, records, lease)
     remembered = [task.as_task(task_id) for task_id, task in journal.memory.tasks.items()]
     worker = Worker(around, remembered)
     watch = Watch(around, worker)
@@ -129,6 +131,7 @@ async def _work(
         group.create_task(cleaner.run())
         group.create_task(watch.run())
         group.create_task(around.log_store.run())
+        group.create_task(around.lease.run(worker.lease_over))
         group.create_task(metadata.run())
         group.create_task(_tidy(around, watch, worker))
         # The first inventory should be whole, but an engine that is down must not keep the agent silent.
@@ -159,11 +162,13 @@ def _surroundings(
     journal: Journal,
     log_store: LogStore,
     records: ImageRecords,
+    lease: Lease,
 ) -> Surroundings:
     engine = DockerEngine(docker_host)
     return Surroundings(
         engine=engine,
         journal=journal,
+        lease=lease,
         log_store=log_store,
         reporter=Reporter(),
         rules=rules,

@@ -56,8 +56,10 @@ def reports(sequence: int, newest: Iterable[Report]) -> agent_pb2.AgentMessage:
     return agent_pb2.AgentMessage(reports=message)
 
 
-def heartbeat(engine: Health) -> agent_pb2.AgentMessage:
-    return agent_pb2.AgentMessage(heartbeat=_heartbeat(engine))
+def heartbeat(engine: Health, sequence: int) -> agent_pb2.AgentMessage:
+    message = _heartbeat(engine)
+    message.sequence = sequence
+    return agent_pb2.AgentMessage(heartbeat=message)
 
 
 def _heartbeat(engine: Health) -> agent_pb2.Heartbeat:
@@ -127,6 +129,7 @@ def _assignment(entry: agent_pb2.Assignment, documents: Mapping[str, Mapping[str
         gpu_ids={name: tuple(ids.values) for name, ids in entry.gpu_ids.items()},
         forget=entry.forget,
         group=entry.group,
+        on_disconnect=entry.on_disconnect,
         tags={tag.key: tag.value for tag in entry.tags},
     )
 

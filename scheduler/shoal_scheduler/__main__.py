@@ -80,6 +80,7 @@ async def _lead(
     running: asyncio.Task[None] | None = None
     try:
         plane = await _load(channel, leadership.epoch)
+        plane.leads = lambda: leadership.holds
         running = asyncio.create_task(plane.engine.run())
         await plane.engine.submit(PutClusterDocument(config.cluster, {}, create=True))
         gate.open(plane)

@@ -1,6 +1,6 @@
 """What exists only while this process leads: the engine, its tables, and who listens to them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from shoal_scheduler.command_relay import CommandRelay
@@ -25,6 +25,9 @@ class ControlPlane:
     logs: LogRelay = field(default_factory=LogRelay)
     commands: CommandRelay = field(default_factory=CommandRelay)
     traces: Traces = field(default_factory=Traces)
+
+    # Whether nobody else can lead at this very moment: asked before agents are told that they were heard.
+    leads: Callable[[], bool] = field(default=lambda: True)
 
     def __post_init__(self) -> None:
         self.engine = Engine(self.tables, self.store, self.committed)

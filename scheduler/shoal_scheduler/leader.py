@@ -44,6 +44,11 @@ class Leadership:
     renewed_at: float
     lost: asyncio.Event = field(default_factory=asyncio.Event)
 
+    @property
+    def holds(self) -> bool:
+        """Nobody else can lead yet: by this process's own clock, even if it slept and has heard of nothing since."""
+        return boot_time() - self.renewed_at <= LEASE_TTL_SECONDS - MARGIN_SECONDS
+
 
 async def campaign(channel: grpc.aio.Channel, name: str) -> Leadership:
     """Wait until this process leads. Raises AioRpcError while etcd cannot be reached."""
@@ -125,7 +130,7 @@ class LeaseKeeper(threading.Thread):
                     return
 
     def _is_over(self) -> bool:
-        return boot_time() - self._leadership.renewed_at > LEASE_TTL_SECONDS - MARGIN_SECONDS
+        return not self._leadership.holds
 
     def _renew(self, stub: pb_grpc.LeaseStub) -> bool:
         """False once the lease is certainly gone, or must be let go."""

@@ -14,8 +14,9 @@ from shoal_agent.definition.labels import Owner
 from shoal_agent.definition.sandbox import PAUSE, joined, own_ports
 from shoal_agent.definition.specification import Specification, specification
 from shoal_agent.engine.port import Engine
+from shoal_agent.lease import Lease
 from shoal_agent.life.cgroup import Cgroups
-from shoal_agent.life.verdict import EngineStart
+from shoal_agent.life.verdict import EngineStart, is_stranded
 from shoal_agent.logs.store import LogStore
 from shoal_agent.memory.journal import Journal
 from shoal_agent.reporter import Reporter
@@ -47,6 +48,7 @@ class Surroundings:
     engine_start: EngineStart
     cgroups: Cgroups
     pulled_before: Collection[str] = ()
+    lease: Lease = field(default_factory=Lease)
     endpoint: Endpoint | None = None
     endpoint_changed: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -70,7 +72,9 @@ class Case:
     @property
     def unwanted(self) -> bool:
         """Nothing more is to be started."""
-        return self.task.desired_status == "STOPPED" or self.task.ending is not None or self.task.forget
+        task = self.task
+        wished = task.desired_status == "STOPPED" or task.ending is not None or task.forget
+        return wished or is_stranded(task, self.view)
 
     def container_name(self, name: str) -> str:
         return labels.container_name(self.around.owner.cluster, self.task.id, name)

@@ -38,6 +38,7 @@ from shoal_scheduler.api.validate_run_task import (
 )
 from shoal_scheduler.api.validate_values import one_of, size_problems
 from shoal_scheduler.api.waiting import WaitingReasons
+from shoal_scheduler.control import host_loss
 from shoal_scheduler.control import inputs as i
 from shoal_scheduler.control.definitions import find
 from shoal_scheduler.control_plane import ControlPlane
@@ -162,6 +163,7 @@ def run_task_input(
         request_digest=_digest(document) if token else "",
         instances=instances,
         queue=document.get("queue", False),
+        on_disconnect=document.get("onDisconnect", ""),
     )
 
 
@@ -231,8 +233,16 @@ async def describe(
         message = convert.task_message(plane.tables, task, with_tags="TAGS" in request.include, trace=trace)
         if task.last_status == "PROVISIONING":
             message.waiting_reason = await reasons.of(task)
+        elif not task.is_stopped and task.instance not in plane.tables.sessions:
+            message.disconnect_reason = _disconnect_reason(plane, task)
         response.tasks.append(message)
     return response
+
+
+def _disconnect_reason(plane: ControlPlane, task: Task) -> str:
+    engine = plane.engine
+    since, now = engine.heard.silent_since(task.instance), engine.clock()
+    return host_loss.outlook(plane.tables, task, since, now, engine.now())
 
 
 async def list_all(plane: ControlPlane, request: pb.ListTasksRequest, _caller: Identity) -> pb.ListTasksResponse:

@@ -7,7 +7,7 @@ answered on its own: a refused one changes nothing and disturbs no other.
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from shoal_scheduler.control import clusters, definitions, instances, queue, run_task, tags, tasks
+from shoal_scheduler.control import clusters, definitions, host_loss, instances, queue, run_task, tags, tasks
 from shoal_scheduler.control import inputs as i
 from shoal_scheduler.control.context import Context, Outcome
 from shoal_scheduler.model.refusal import Refused
@@ -111,6 +111,8 @@ def _has_room(overlay: Overlay, request: i.Input) -> bool:
     match request:
         case i.RunTask(count=count):
             keys = 1 + -(-count // TASKS_PER_CHUNK)
+        case i.TaskReport(stop_code=host_loss.HOST_LOST):
+            keys = 3  # and what takes its place
         case i.TaskReport() | i.AgentHello() | i.SessionClosed() | i.EngineHealth() | i.StopTask():
             keys = 1
         case _:
