@@ -3,11 +3,9 @@
 import asyncio
 import contextlib
 import logging
-import os
 import random
 import resource
 import signal
-import socket
 import time
 
 import grpc
@@ -19,7 +17,7 @@ from shoal_scheduler.api.gate import Gate
 from shoal_scheduler.api.server import Server
 from shoal_scheduler.control.inputs import PutClusterDocument
 from shoal_scheduler.control_plane import ControlPlane
-from shoal_scheduler.leader import Leadership, LeaseKeeper, campaign, resign
+from shoal_scheduler.leader import Leadership, LeaseKeeper, campaign, introduction, resign
 from shoal_scheduler.state.etcd import EtcdStore, open_etcd_channel, store_version
 from shoal_scheduler.state.store import StoreError
 from shoal_scheduler.state.writes import loaded
@@ -47,10 +45,9 @@ async def serve(config: configuration.Configuration) -> None:
 async def _one_leadership(
     config: configuration.Configuration, credentials: rpc.Credentials, gate: Gate, server: Server
 ) -> None:
-    name = f"{socket.gethostname()}:{config.listen}:{os.getpid()}"
     async with open_etcd_channel(config.etcd, credentials) as channel:
         try:
-            leadership = await campaign(channel, name)
+            leadership = await campaign(channel, introduction(config.listen))
         except grpc.aio.AioRpcError as error:
             log.warning("etcd does not answer endpoints=%s error=%s", ",".join(config.etcd), error.details())
             return

@@ -6,11 +6,15 @@ on in suspend: past that, this process no longer leads, whatever etcd may still 
 """
 
 import asyncio
+import json
 import logging
+import os
+import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import grpc
 from shoal.rpc import Credentials
@@ -48,6 +52,13 @@ class Leadership:
     def holds(self) -> bool:
         """Nobody else can lead yet: by this process's own clock, even if it slept and has heard of nothing since."""
         return boot_time() - self.renewed_at <= LEASE_TTL_SECONDS - MARGIN_SECONDS
+
+
+def introduction(endpoint: str) -> str:
+    """What the leader's key says of this process: enough for others to find it, and to know it from any other."""
+    host, boot = socket.gethostname(), Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    name = f"{host}:{endpoint}:{os.getpid()}"
+    return json.dumps({"name": name, "endpoint": endpoint, "pid": os.getpid(), "host": host, "boot": boot})
 
 
 async def campaign(channel: grpc.aio.Channel, name: str) -> Leadership:
