@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from shoal import arn
 from shoal.client import Client
@@ -79,9 +80,9 @@ class Fleet:
 
         await wait_until(states, settled, seconds, f"agents connected: {connected}")
 
-    async def spread(self, client: Client, definition: str, count: int) -> list[str]:
-        """So many tasks, evenly over the hosts, and all of them run. The ids."""
-        ids = await work.run(client, definition, count, placement_strategy=work.spread())
+    async def spread(self, client: Client, definition: str, count: int, **fields: Any) -> list[str]:
+        """So many tasks, evenly over the hosts, and all of them run. The ids. `fields` are of the request."""
+        ids = await work.run(client, definition, count, placement_strategy=work.spread(), **fields)
         await work.until_all(client, ids, "RUNNING", 60.0)
         return ids
 
