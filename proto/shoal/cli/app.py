@@ -35,8 +35,8 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     },
     "Instances and clusters": {
         "instances": ("instances:instances", "List container instances."),
-        "drain": ("instances:drain", "Place no more tasks on instances."),
-        "activate": ("instances:activate", "Place tasks on drained instances again."),
+        "drain": ("drain:drain", "Place no more tasks on instances, until they are empty."),
+        "activate": ("drain:activate", "Place tasks on drained instances again."),
         "attributes": ("attributes:attributes", "List, put and remove attributes of instances."),
         "clusters": ("clusters:clusters", "List, create, update and delete clusters."),
         "tag": ("tags:tag", "Put tags on a resource, or list them."),
