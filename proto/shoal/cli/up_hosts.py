@@ -31,13 +31,13 @@ def hosts_of(layout: Layout, count: int | None) -> Fleet | None:
         raise Failed(f"Cannot start: {error}.") from None
     if kept is None and count is None:
         return None
-    _demand(layout)
     if kept is None and layout.settings.exists():
         raise Failed(
             "The cluster in this state folder was made without --hosts.",
             "shoal down --purge first, or give the hosts a --state and a --name of their own",
             USAGE,
         )
+    _demand(layout)
     if kept is not None and count not in (None, len(kept.hosts)):
         raise Failed(f"This cluster has {len(kept.hosts)} hosts.", "shoal down --purge first", USAGE)
     return kept or _choose(count or 1)

@@ -38,7 +38,8 @@ def report(output: str, layout: Layout, started: Started) -> None:
     ]
     print_table(Table(("PART", "WHERE", "PROCESS"), rows))
     if not started.was_up:
-        click.echo("\nNext:  shoal run busybox -- echo hello    shoal ps -a    shoal down")
+        first = "run busybox -- echo hello" if started.fleet is None else "host load busybox:latest"
+        click.echo(f"\nNext:  shoal {first}    shoal ps -a    shoal down")
 
 
 def _places(layout: Layout, started: Started) -> dict[str, str]:
