@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from shoal.client import Client
 
 from tests.ground import witness, work
-from tests.ground.fleet import Fleet
+from tests.ground.fleet import Fleet, stop_everything
 from tests.ground.waiting import wait_until
 
 QUICK_CODE = 7
@@ -42,14 +42,17 @@ async def watched(fleet: Fleet, count: int = 6, submissions: int = 0) -> AsyncIt
         before = await until_heard(fleet, running)
         state = Watched(client, running)
         submitting = asyncio.create_task(submit(fleet, state, submissions))
-        await wait_until(lambda: len(state.acknowledged) >= submissions // 3)
-        yield state
-        await submitting
-        ended = await work.until_all(client, state.acknowledged, "STOPPED", BACK_SECONDS)
-        assert set(work.exit_codes(ended).values()) <= {QUICK_CODE}
-        assert all(len(runs) == 1 for runs in fleet.witness.runs_of(state.acknowledged).values())
-        await assert_untouched(fleet, client, before)
-        await end(client, running)
+        try:
+            await wait_until(lambda: len(state.acknowledged) >= submissions // 3)
+            yield state
+            await submitting
+            ended = await work.until_all(client, state.acknowledged, "STOPPED", BACK_SECONDS)
+            assert set(work.exit_codes(ended).values()) <= {QUICK_CODE}
+            assert all(len(runs) == 1 for runs in fleet.witness.runs_of(state.acknowledged).values())
+            await assert_untouched(fleet, client, before)
+        finally:
+            submitting.cancel()
+            await stop_everything(client)
 
 
 async def submit(fleet: Fleet, state: Watched, count: int) -> None:

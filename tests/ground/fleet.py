@@ -11,7 +11,7 @@ from shoal.client import Client
 from shoal.hosts import network, plan, programs
 from shoal.hosts.plan import Host
 from shoal.supervisor import lock, processes
-from shoal.v1 import container_instance_pb2
+from shoal.v1 import container_instance_pb2, task_pb2
 from shoal.v1.container_instance_pb2 import ContainerInstance
 
 from tests.ground import images, work
@@ -85,6 +85,14 @@ class Fleet:
         ids = await work.run(client, definition, count, placement_strategy=work.spread(), **fields)
         await work.until_all(client, ids, "RUNNING", 60.0)
         return ids
+
+
+async def stop_everything(client: Client) -> None:
+    """Whatever a test has left: the next one spreads its tasks over hosts that are empty."""
+    listed = await client.cluster.ListTasks(task_pb2.ListTasksRequest(desired_status="RUNNING"))
+    tasks = [arn.short(each) for each in listed.task_arns]
+    await work.stop(client, tasks)
+    await work.until_all(client, tasks, "STOPPED", 60.0)
 
 
 def make(folder: Path, hosts: int) -> Fleet:
