@@ -1,6 +1,7 @@
 """`shoal up --hosts` and `shoal host`: what people type, and that nothing is left of it."""
 
 import os
+import re
 import signal
 import subprocess
 from pathlib import Path
@@ -141,6 +142,19 @@ def test_what_cannot_be_is_said_in_words(fleet: Fleet, engine: Engine) -> None:
     assert "leave --listen out" in refused("up", "--hosts", "3", "--listen", "127.0.0.1:0")
     assert "nobody:has-it cannot be loaded" in refused("host", "load", "--from", engine.host, "nobody:has-it")
     assert "Name images, or give --input FILE." in refused("host", "load")
+
+
+def test_an_up_that_fails_leaves_no_bridge(fleet: Fleet, short_folder: Path) -> None:
+    """The context of that name belongs to another cluster."""
+    before = bridges()
+    done = fleet.cluster.shoal("up", "--hosts", "1", "--state", str(short_folder / "other"), check=False)
+    assert "belongs to another cluster" in done.stderr
+    assert bridges() <= before
+    assert not (short_folder / "other" / "hosts.json").exists()
+
+
+def bridges() -> set[str]:
+    return {name for name in network.devices() if re.fullmatch("shoal-[0-9a-f]{6}", name)}
 
 
 def test_images_come_from_a_file_too(fleet: Fleet, engine: Engine, short_folder: Path) -> None:

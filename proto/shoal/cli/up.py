@@ -15,7 +15,7 @@ import click
 from shoal.cli import engine_http
 from shoal.cli.failures import USAGE, Failed
 from shoal.cli.options import duration
-from shoal.cli.up_hosts import PORT, arrange, hosts_of, places, switch_on
+from shoal.cli.up_hosts import PORT, arrange, bridge_of, hosts_of, places, switch_on
 from shoal.cli.up_report import Started, report
 from shoal.hosts.programs import survives
 from shoal.supervisor import binaries, lock, processes, settings
@@ -183,7 +183,8 @@ def _begin(layout: Layout, asked: "Asked", fleet: "Fleet | None") -> tuple["Sett
     kept = settings.load(layout.settings)
     docker_host = asked.docker_host or (kept.docker_host if kept else settings.DOCKER_HOST)
     owns_engine = fleet is None and _must_own_engine(layout, docker_host)
-    chosen, context = _remember(layout, asked, owns_engine)
+    with bridge_of(layout, fleet):
+        chosen, context = _remember(layout, asked, owns_engine)
     if fleet is not None:
         arrange(layout, fleet, chosen.cluster)
     host, port = settings.split_address(chosen.listen)

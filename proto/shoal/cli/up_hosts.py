@@ -3,6 +3,8 @@
 import os
 import random
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -60,6 +62,25 @@ def _choose(count: int) -> Fleet:
         return plan.choose(count, network.routes(), network.devices(), random.Random(os.urandom(16)))
     except (ValueError, network.NetworkError) as error:
         raise Failed(f"Cannot start: {error}.", exit_code=USAGE) from None
+
+
+@contextmanager
+def bridge_of(layout: Layout, fleet: Fleet | None) -> Iterator[None]:
+    """In the block, the address on which the control plane is to listen is there. Should the first start of the
+    cluster fail in it, the bridge goes again."""
+    if fleet is None:
+        yield
+        return
+    try:
+        network.make(fleet)
+    except network.NetworkError as error:
+        raise Failed(f"The network of the hosts cannot be made: {error}.") from None
+    try:
+        yield
+    except BaseException:
+        if not layout.hosts.exists():
+            network.remove(fleet)
+        raise
 
 
 def arrange(layout: Layout, fleet: Fleet, cluster: str) -> None:
