@@ -50,6 +50,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "down": ("down:down", "Stop all that `shoal up` started."),
         "agent": ("agent:agent", "Join this machine to a cluster, and run its agent."),
         "doctor": ("doctor:doctor", "Check everything a cluster needs, and say how to mend it."),
+        "host": ("host:host", "List, load, kill, cut off and heal hosts of `shoal up --hosts`."),
         "context": ("contexts:context", "List and choose the clusters you speak to."),
         "completion": ("completion:completion", "Print the completion script of your shell."),
     },

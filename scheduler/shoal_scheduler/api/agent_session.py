@@ -208,10 +208,11 @@ async def _read(open_session: _Session, messages: Messages) -> None:
         open_session.reading_since = now()
         message = await anext(messages, None)
         open_session.reading_since = None
-        engine.hear(open_session.instance)
         if message is None:
+            # The end of a stream is no word of the agent's: it may be the transport that has given up on it.
             return
         open_session.outbox.heard_at = now()
+        engine.hear(open_session.instance)
         await _take(open_session, message, first=first)
         first = False
 
