@@ -86,7 +86,8 @@ def _hunt(arguments: argparse.Namespace) -> int:
     escaped = 0
     for name in MUTANTS:
         arguments.mutant = name
-        caught = next((it for it in _results(arguments, _range(arguments.seeds)) if it.violation), None)
+        violated = (it for it in _results(arguments, _range(arguments.seeds)) if it.violation)
+        caught = next((it for it in violated if not run_seed(it.plan.seed).violation), None)
         escaped += caught is None
         print(
             f"{name}: {caught.plan.seed if caught else 'NOT CAUGHT'}  {caught.violation if caught else ''}", flush=True

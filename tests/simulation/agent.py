@@ -28,8 +28,8 @@ from shoal_agent.worker import Worker
 from tests.simulation import coroutines
 from tests.simulation.clock import Clock
 from tests.simulation.containers import ModelEngine
-from tests.simulation.coroutines import Life
 from tests.simulation.disk import Disk, Journal
+from tests.simulation.lives import Life, Task
 from tests.simulation.network import End, Network, StreamEnded
 
 CLUSTER = "default"
@@ -95,7 +95,7 @@ class Host:
         self.worker: Worker | None = None
         self.around: Surroundings | None = None
         self.session_epoch = 0
-        self.dials = 0
+        self.on_dial: Callable[[Host, float], None] = lambda _host, _outage_seconds: None
         self.on_obey: Callable[[Host, int], None] = lambda _host, _epoch: None
         self.on_told: Callable[[Host, agent_pb2.SchedulerMessage], None] = lambda _host, _message: None
         self.on_exit: Callable[[Host], None] = lambda _host: None
@@ -172,6 +172,7 @@ class Host:
     async def _sessions(self, session: Session) -> None:
         tries, outage_since = 0, self.clock.now
         while True:
+            self.on_dial(self, self.clock.now - outage_since)
             endpoint = self.schedulers[tries % len(self.schedulers)]
             began = self.clock.now
             with contextlib.suppress(SessionOver):
@@ -184,9 +185,8 @@ class Host:
             await coroutines.sleep(pause.retry_seconds(ended - outage_since, self.rng.random()))
 
     async def _serve(self, session: Session, endpoint: str) -> None:
-        self.dials += 1
         call: Any = Call(self.dial(self, endpoint), self._told)
-        tasks: list[coroutines.Task] = []
+        tasks: list[Task] = []
         try:
             welcome = await session._introduce(call)
             self.session_epoch = welcome.epoch

@@ -10,7 +10,7 @@ from tests.simulation import faults, workload
 from tests.simulation.agent import Host
 from tests.simulation.clock import Clock
 from tests.simulation.convergence import unsettled
-from tests.simulation.coroutines import Crashed, Life, Violated
+from tests.simulation.lives import Crashed, Life, Violated
 from tests.simulation.network import End, Network
 from tests.simulation.plan import Plan
 from tests.simulation.scheduler import CountedIds, Scheduler
@@ -37,7 +37,7 @@ class Cluster:
         self.network = Network(clock, self._rng("network"))
         self.members = Members(clock, self.network, self._rng("etcd"))
         self.schedulers = [self._scheduler(f"scheduler-{number}") for number in range(plan.schedulers)]
-        self.witness = Witness(self.trace, self.members, self.schedulers)
+        self.witness = Witness(self.trace, self.members, self.schedulers, plan.hosts)
         self.hosts = [self._host(f"host-{number}") for number in range(plan.hosts)]
         self.users = Users(clock, self.network, self.schedulers, self._rng("users"))
         self.users.on_answer = self._answered
@@ -68,6 +68,7 @@ class Cluster:
         host.schedulers = tuple(each.name for each in self.schedulers)
         host.dial = self._dial
         host.on_obey, host.on_told = self.witness.obeyed, self.witness.told
+        host.on_dial = self.witness.dialled
         host.on_exit = lambda it: self.crash_agent(it, RESTART_SECONDS)
         host.crash_point = lambda it: self._maybe_crash(it.life, lambda: self.crash_agent(it, 1.0))
         host.engine.on_start = lambda box: self.witness.started(host, box)

@@ -24,7 +24,7 @@ from shoal_agent.engine.port import (
 
 from tests.simulation import coroutines
 from tests.simulation.clock import Clock
-from tests.simulation.coroutines import Future, Life, life
+from tests.simulation.lives import Future, Life, life
 
 KILLED, TERMINATED, UNKNOWN = 137, 143, 255
 DIGEST = "sha256:" + "0" * 64

@@ -4,13 +4,13 @@ left over."""
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from shoal_agent.definition.labels import Owner
 from shoal_scheduler.model.task import Task
 from shoal_scheduler.placement.filters import NO_ROW, fitting
 from shoal_scheduler.state.tables import Tables
 
 from tests.simulation import checkers
 from tests.simulation.agent import CLUSTER, Host
+from tests.simulation.witness import is_of
 
 if TYPE_CHECKING:
     from tests.simulation.cluster import Cluster
@@ -61,7 +61,7 @@ def _of_host(tables: Tables, host: Host) -> Iterator[str]:
     # A clock that was set back makes what is dead stay longer.
     wanted |= {box.task for box in host.engine.boxes.values() if (box.finished_at or 0) > host.wall()}
     for box in host.engine.boxes.values():
-        if Owner(CLUSTER, host.name).owns(box.labels) and box.task not in wanted:
+        if is_of(host, box) and box.task not in wanted:
             yield f"{host.name} has {box.state} {box.id} of task {box.task}, which is not assigned to it"
     known = host.worker.task_ids if host.worker is not None else frozenset()
     if known != wanted:

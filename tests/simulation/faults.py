@@ -49,7 +49,9 @@ def cut_one_way(cluster: "Cluster", rng: Random) -> None:
 
 
 def scheduler_crash(cluster: "Cluster", rng: Random) -> None:
-    cluster.crash_scheduler(rng.choice(cluster.schedulers), rng.uniform(0.0, 5.0), silently=rng.random() < 0.2)
+    cluster.crash_scheduler(
+        rng.choice(cluster.schedulers), rng.choice((5.0, 5.0, 30.0)) * rng.random(), silently=rng.random() < 0.2
+    )
 
 
 def agent_crash(cluster: "Cluster", rng: Random) -> None:

@@ -9,7 +9,7 @@ from shoal_scheduler.state import etcd_v3_pb2 as pb
 from shoal_scheduler.state import keys
 
 from tests.simulation import coroutines
-from tests.simulation.coroutines import life
+from tests.simulation.lives import life
 from tests.simulation.store import EtcdChannel, Members
 
 WATCH_SECONDS = 0.1
@@ -55,16 +55,21 @@ async def keep(channel: EtcdChannel, leadership: Leadership, progress_at: Callab
     """Returns once the lease must count as lost: at that moment, whatever is under way."""
     keep_alive = channel.unary_unary("/LeaseKeepAlive")
     while left(leadership) > 0 and life().time() - progress_at() <= leader.PROGRESS_MAX_AGE_SECONDS:
-        await coroutines.sleep(min(leader.RENEW_PERIOD_SECONDS, left(leadership)))
+        await coroutines.sleep(patience(leadership, leader.RENEW_PERIOD_SECONDS))
         sent_at = life().time()
         request = pb.LeaseKeepAliveRequest(ID=leadership.lease)
         try:
-            answer = await keep_alive(request, min(leader.CALL_TIMEOUT_SECONDS, left(leadership)))
+            answer = await keep_alive(request, patience(leadership, leader.CALL_TIMEOUT_SECONDS))
         except grpc.aio.AioRpcError:
             continue
         if answer.TTL <= 0:
             return
         leadership.renewed_at = renewed_at(sent_at, life().time())
+
+
+def patience(leadership: Leadership, seconds: float) -> float:
+    """For how long anything may be waited for: no longer than the lease holds."""
+    return min(seconds, left(leadership))
 
 
 def left(leadership: Leadership) -> float:

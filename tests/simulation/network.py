@@ -12,7 +12,7 @@ from random import Random
 from typing import Any
 
 from tests.simulation.clock import Clock
-from tests.simulation.coroutines import Future, Life, life
+from tests.simulation.lives import Future, Life, life
 
 # gRPC asks for a sign of life after 10 s of silence and gives up after 5 s more: both sides, whatever they do.
 KEEPALIVE_SECONDS = (10.0, 15.0)

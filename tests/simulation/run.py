@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from tests.simulation.clock import Clock
 from tests.simulation.cluster import Cluster
-from tests.simulation.coroutines import Violated, bury
+from tests.simulation.lives import Violated, bury
 from tests.simulation.mutants import planted
 from tests.simulation.plan import Plan, drawn
 from tests.simulation.shell import installed

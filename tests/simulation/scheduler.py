@@ -27,7 +27,7 @@ from shoal_scheduler.state.writes import loaded
 
 from tests.simulation import coroutines, lease
 from tests.simulation.clock import Clock
-from tests.simulation.coroutines import Life
+from tests.simulation.lives import Life, Task
 from tests.simulation.network import End, Network, StreamEnded
 from tests.simulation.store import EtcdChannel, Members
 
@@ -115,7 +115,7 @@ class Scheduler:
     async def _lead(self, channel: EtcdChannel, leadership: lease.Leadership) -> None:
         keeper = coroutines.create_task(lease.keep(channel, leadership, self._progress_at))
         self.leadership = leadership
-        running: coroutines.Task | None = None
+        running: Task | None = None
         plane: Plane | None = None
         try:
             plane = await self._load(leadership.epoch)

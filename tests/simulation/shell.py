@@ -13,7 +13,8 @@ from shoal_scheduler import dispatch, engine
 from shoal_scheduler.api import agent_session
 
 from tests.simulation.clock import Clock
-from tests.simulation.coroutines import SHELL, Life
+from tests.simulation.coroutines import SHELL
+from tests.simulation.lives import Life
 
 # Milliseconds of the wall clock at the beginning of every run.
 EPOCH_SECONDS = 1_700_000_000.0

@@ -12,8 +12,8 @@ from shoal_scheduler.state import etcd_v3_pb2 as pb
 from shoal_scheduler.state import keys
 
 from tests.simulation.clock import Clock
-from tests.simulation.coroutines import Future, life
 from tests.simulation.etcd import Etcd, EtcdError
+from tests.simulation.lives import Future, life
 from tests.simulation.network import Network
 
 HOST = "etcd"

@@ -17,19 +17,27 @@ from shoal_scheduler.state.writes import loaded
 from tests.simulation import checkers
 from tests.simulation.agent import CLUSTER, Host
 from tests.simulation.containers import Box
-from tests.simulation.coroutines import Violated
+from tests.simulation.lives import Violated
 from tests.simulation.scheduler import Scheduler
 from tests.simulation.store import Members
 from tests.simulation.trace import Trace
 
 COMMITS_PER_COMPARISON = 25
 
+LONG_OUTAGE_SECONDS = 8.0
+MOMENT_SECONDS = 0.02
+
 # So soon after a pause a leader has looked at its lease.
 WAKING_SECONDS = 1.0
 
 
+def is_of(host: Host, box: Box) -> bool:
+    """By its labels."""
+    return bool(box.task) and not checkers.a_stranger_is_left_alone(box, host.name, Owner(CLUSTER, host.name).labels)
+
+
 class Witness:
-    def __init__(self, trace: Trace, members: Members, schedulers: Sequence[Scheduler]) -> None:
+    def __init__(self, trace: Trace, members: Members, schedulers: Sequence[Scheduler], hosts: int) -> None:
         self.trace, self.members, self.schedulers = trace, members, schedulers
         self.runs: dict[tuple[str, str], int] = {}
         self.boxes: dict[str, dict[str, Box]] = {}
@@ -39,6 +47,8 @@ class Witness:
         self.highest: dict[str, int] = {}
         self.lease_meddled_until = 0.0
         self.commits = 0
+        self.dials: list[tuple[float, str]] = []
+        self.hosts = hosts
         members.on_write = self.wrote
 
     def demand(self, fault: checkers.Fault) -> None:
@@ -48,7 +58,7 @@ class Witness:
     # Engines.
 
     def started(self, host: Host, box: Box) -> None:
-        if not Owner(CLUSTER, host.name).owns(box.labels) or not box.task:
+        if not is_of(host, box):
             return
         runs = self.runs.get((box.task, box.container), 0)
         self.trace.say(host.name, f"started {box.task} {box.container} in {box.id}")
@@ -72,6 +82,13 @@ class Witness:
         highest = self.highest.get(host.name, 0)
         self.demand(checkers.no_older_epoch_is_obeyed(host.name, epoch, highest))
         self.highest[host.name] = max(highest, epoch)
+
+    def dialled(self, host: Host, outage_seconds: float) -> None:
+        """Of those who have been without a scheduler for so long that they wait for some seconds between two tries."""
+        now = self.members.clock.now
+        if outage_seconds >= LONG_OUTAGE_SECONDS:
+            self.dials = [(at, name) for at, name in self.dials if at > now - MOMENT_SECONDS] + [(now, host.name)]
+            self.demand(checkers.few_come_at_once(sorted({name for _, name in self.dials}), self.hosts))
 
     def told(self, host: Host, message: agent_pb2.SchedulerMessage) -> None:
         self.demand(
