@@ -30,6 +30,7 @@ from shoal_agent.fingerprint import Fingerprint
 from shoal_agent.life.case import Surroundings
 from shoal_agent.logs.answer import Logs
 from shoal_agent.memory import record
+from shoal_agent.memory.journal import JournalFault
 from shoal_agent.pause import either, retry_seconds
 from shoal_agent.watch import Watch
 from shoal_agent.worker import Worker
@@ -79,7 +80,7 @@ class Session:
             began = time.monotonic()
             try:
                 await self._serve(endpoint)
-            except* (SessionOver, grpc.aio.AioRpcError) as group:
+            except* (SessionOver, JournalFault, grpc.aio.AioRpcError) as group:
                 log.warning("session ended scheduler=%s reason=%s", endpoint, _told(group))
             except* Exception:  # a fault of ours ends a session, never the agent
                 log.exception("session stumbled scheduler=%s", endpoint)
@@ -192,7 +193,10 @@ class Session:
 
     async def _write(self, call: "_Call", message: agent_pb2.AgentMessage) -> None:
         async with self._writing:
-            await call.write(message)
+            try:
+                await call.write(message)
+            except asyncio.InvalidStateError:  # it has ended, and who reads has not heard of it yet
+                raise SessionOver(await _ending(call)) from None
 
 
 async def _ending(call: "_Call") -> str:
