@@ -82,7 +82,7 @@ class _Waiting:
 
 @dataclass
 class Engine:
-    """One per leadership. `run` ends by raising: Deposed, or what the store could not mend."""
+    """One per leadership. `run` ends when told to finish, or by raising: Deposed, or what the store could not mend."""
 
     tables: Tables
     store: Store
@@ -104,6 +104,7 @@ class Engine:
         self._expected = 0
         self._gathered = asyncio.Event()
         self._retention_at = 0.0
+        self._finishing = False
         self._closed = False
 
     async def submit(self, request: Input) -> Reply:
@@ -121,7 +122,7 @@ class Engine:
         return cast(list[Reply], replies)
 
     def _enqueue(self, requests: Sequence[Input]) -> list[_Waiting]:
-        if self._closed:
+        if self._closed or self._finishing:
             raise Unavailable("this scheduler does not lead any more")
         if len(self._inbox) + len(requests) > INBOX_MAX:
             raise Unavailable("too many requests wait: try again later")
@@ -133,9 +134,15 @@ class Engine:
             self._gathered.set()
         return waiting
 
+    def finish(self) -> None:
+        """`run` returns when the commit in flight is through and answered; what waits still is refused, untouched."""
+        self._finishing = True
+        self._arrived.set()
+        self._gathered.set()
+
     async def run(self) -> None:
         try:
-            while True:
+            while not self._finishing:
                 await self._one_step()
         finally:
             self._closed = True
@@ -145,6 +152,8 @@ class Engine:
     async def _one_step(self) -> None:
         await self._wait_for_work()
         await self._gather()
+        if self._finishing:
+            return
         self.progress_at = time.monotonic()
         batch = [self._inbox.popleft() for _ in range(min(len(self._inbox), INPUTS_PER_STEP))]
         try:
@@ -158,7 +167,7 @@ class Engine:
             raise
 
     async def _wait_for_work(self) -> None:
-        while not self._inbox and not self.tables.unsettled and not self._retention_is_due():
+        while not (self._finishing or self._inbox or self.tables.unsettled or self._retention_is_due()):
             self.progress_at = time.monotonic()
             self._arrived.clear()
             try:

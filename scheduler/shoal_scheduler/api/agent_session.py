@@ -68,6 +68,7 @@ async def session(plane: ControlPlane, messages: Messages, caller: Identity) -> 
     hello = await _hello(messages)
     if hello.cluster != caller.cluster:
         raise invalid_field("hello.cluster", f"must be the certificate's, {caller.cluster!r}.")
+    await asyncio.sleep(plane.admission.wait_seconds(caller.name, asyncio.get_running_loop().time()))
     await _open(plane, hello, caller.name)
     outbox = plane.dispatch.attach(caller.name)
     log.info("agent connected instance=%s host=%s", caller.name, text(hello.hostname, convert.NAME_CHARACTERS_MAX))

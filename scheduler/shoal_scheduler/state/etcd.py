@@ -4,7 +4,7 @@ The public clients do not fit an asyncio control plane: see the README for which
 """
 
 import itertools
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 
 import grpc
 from shoal.rpc import Credentials, channel_options
@@ -52,31 +52,42 @@ def etcd_target(endpoints: Sequence[str]) -> str:
     return endpoints[0] if len(endpoints) == 1 else "ipv4:" + ",".join(endpoints)
 
 
-class EtcdStore:
-    """Opened by the leader whose key has `epoch` as its create_revision."""
+async def pages(kv: "pb_grpc.KVAsyncStub", revision: int = 0) -> AsyncGenerator[pb.RangeResponse]:
+    """Everything of ours at one revision, the newest by default, in the order of keys."""
+    first, end = prefix_range(keys.ROOT.encode())
+    more = True
+    while more:
+        page = await kv.Range(
+            pb.RangeRequest(key=first, range_end=end, limit=PAGE_KEYS, revision=revision),
+            timeout=READ_TIMEOUT_SECONDS,
+        )
+        yield page
+        revision = revision or page.header.revision
+        more = page.more
+        first = page.kvs[-1].key + b"\0" if page.kvs else end
 
-    def __init__(self, channel: grpc.aio.Channel, epoch: int) -> None:
+
+class EtcdStore:
+    """Opened by the leader whose key has `epoch` as its create_revision.
+
+    Who has read everything already, by a feed, says up to which revision, and at which one the last step was.
+    """
+
+    def __init__(self, channel: grpc.aio.Channel, epoch: int, revision: int = 0, step_revision: int = 0) -> None:
         self._kv = pb_grpc.KVStub(channel)
         self._epoch = epoch
-        self._step_revision = 0
-        self.revision = 0
+        self._step_revision = step_revision
+        self.revision = revision
 
     async def load(self) -> AsyncIterator[Stored]:
-        first, end = prefix_range(keys.ROOT.encode())
-        more, snapshot = True, 0
-        while more:
-            page = await self._kv.Range(
-                pb.RangeRequest(key=first, range_end=end, limit=PAGE_KEYS, revision=snapshot),
-                timeout=READ_TIMEOUT_SECONDS,
-            )
+        snapshot = 0
+        async for page in pages(self._kv):
             snapshot = snapshot or page.header.revision
             for kv in page.kvs:
                 if kv.key == keys.STEP:
                     self._step_revision = kv.mod_revision
                 elif kv.key != keys.LEADER:
                     yield Stored(kv.key, kv.value, kv.mod_revision)
-            more = page.more
-            first = page.kvs[-1].key + b"\0" if page.kvs else end
         self.revision = snapshot
 
     async def commit(self, write: Write) -> int:

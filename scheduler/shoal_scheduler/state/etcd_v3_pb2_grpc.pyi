@@ -35,12 +35,14 @@ class KVStub:
     def __new__(cls, channel: _aio.Channel) -> KVAsyncStub: ...
     Range: _grpc.UnaryUnaryMultiCallable[_etcd_v3_pb2.RangeRequest, _etcd_v3_pb2.RangeResponse]
     Txn: _grpc.UnaryUnaryMultiCallable[_etcd_v3_pb2.TxnRequest, _etcd_v3_pb2.TxnResponse]
+    Compact: _grpc.UnaryUnaryMultiCallable[_etcd_v3_pb2.CompactionRequest, _etcd_v3_pb2.CompactionResponse]
 
 @_typing.type_check_only
 class KVAsyncStub(KVStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     Range: _aio.UnaryUnaryMultiCallable[_etcd_v3_pb2.RangeRequest, _etcd_v3_pb2.RangeResponse]  # type: ignore[assignment]
     Txn: _aio.UnaryUnaryMultiCallable[_etcd_v3_pb2.TxnRequest, _etcd_v3_pb2.TxnResponse]  # type: ignore[assignment]
+    Compact: _aio.UnaryUnaryMultiCallable[_etcd_v3_pb2.CompactionRequest, _etcd_v3_pb2.CompactionResponse]  # type: ignore[assignment]
 
 class KVServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -56,6 +58,13 @@ class KVServicer(metaclass=_abc_1.ABCMeta):
         request: _etcd_v3_pb2.TxnRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_etcd_v3_pb2.TxnResponse, _abc.Awaitable[_etcd_v3_pb2.TxnResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def Compact(
+        self,
+        request: _etcd_v3_pb2.CompactionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_etcd_v3_pb2.CompactionResponse, _abc.Awaitable[_etcd_v3_pb2.CompactionResponse]]: ...
 
 def add_KVServicer_to_server(servicer: KVServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 

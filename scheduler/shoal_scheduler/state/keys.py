@@ -42,3 +42,8 @@ def kind(key: bytes) -> str:
     """definitions, clusters, instances, launches or tasks; "" for the two keys of leadership."""
     parts = key.decode().split("/")
     return parts[4] if len(parts) > 5 else ""
+
+
+def parts(key: bytes) -> list[str]:
+    """What follows the kind: the name of a cluster or an instance, family and revision, launch and chunk."""
+    return key.decode().split("/")[5:]

@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from tests.simulation.ring2.world import World
 
 VIOLATIONS_MAX = 20
+
+# So many agents are a herd if they dial within such a time of each other, so often in a row, so long into an outage.
+HERD_MIN, HERD_SECONDS, HERD_ROUNDS, OUTAGE_SECONDS = 3, 0.05, 3, 6.0
+TRY_SECONDS = 0.4
 RANKS = {name: rank for rank, name in enumerate(("PROVISIONING", "PENDING", "ACTIVATING", "RUNNING", "DEACTIVATING"))}
 RANKS |= {"STOPPING": 6, "DEPROVISIONING": 7, "STOPPED": 8}
 
@@ -27,6 +31,7 @@ class Checks:
         self._starts: dict[str, str] = {}
         self._statuses: dict[str, str] = {}
         self._keepers: list[Keeper] = []
+        self._dials: dict[str, list[float]] = {}  # of agents, since they were welcome last
 
     def violated(self, what: str) -> None:
         self._world.trace.say("CHECK", what)
@@ -90,6 +95,35 @@ class Checks:
         leading = {keeper.host for keeper in self._keepers if keeper.leads and keeper.at_work and not keeper.excused}
         if len(leading) > 1:
             self.violated(f"{sorted(leading)} lead at the same time")
+        self.herds()
+
+    def on_dial(self, host: str) -> None:
+        """After an outage, agents come back one by one."""
+        if host in self._world.hosts:
+            self._dials.setdefault(host, []).append(self._world.loop.now)
+
+    def on_welcome(self, host: str) -> None:
+        self._dials.pop(host, None)
+
+    def herds(self) -> None:
+        """Every so often: of agents that have all been without a scheduler for long, some rounds coincide by chance,
+        but not several in a row."""
+        tries = [self._late_tries(times) for times in self._dials.values()]
+        if len(tries) < HERD_MIN or min(map(len, tries)) < HERD_ROUNDS:
+            return
+        ends = [tried[-HERD_ROUNDS:] for tried in tries]
+        together = all(max(round_) - min(round_) < HERD_SECONDS for round_ in zip(*ends, strict=True))
+        if together:
+            self.violated(f"{len(tries)} agents dialled together {HERD_ROUNDS} times: {ends[0]}")
+
+    def _late_tries(self, times: list[float]) -> list[float]:
+        """Those of an outage that has lasted so long that they are well apart; who is sent on at once is still at
+        the same one."""
+        tries: list[float] = []
+        for time in times:
+            if time > times[0] + OUTAGE_SECONDS and (not tries or time > tries[-1] + TRY_SECONDS):
+                tries.append(time)
+        return tries
 
     def on_status(self, task_id: str, status: str) -> None:
         """As somebody who watches is told."""

@@ -10,7 +10,7 @@ from shoal_scheduler.state import etcd_v3_pb2 as pb
 from shoal_scheduler.state import etcd_v3_pb2_grpc as pb_grpc
 
 from tests.simulation.etcd import Etcd, EtcdError
-from tests.simulation.ring2.network import Context
+from tests.simulation.ring2.server import Context
 
 ENDPOINT = "etcd:2379"
 EXPIRY_PERIOD_SECONDS = 0.5
@@ -86,6 +86,23 @@ class EtcdService:
         if fate < self.unknown:
             await context.abort(*TIMED_OUT)
         return answer
+
+    async def Compact(self, request: pb.CompactionRequest, context: Context) -> Any:  # noqa: N802
+        def compact(asked: pb.CompactionRequest) -> pb.CompactionResponse:
+            self.model.compact(asked.revision)
+            return pb.CompactionResponse()
+
+        return await self._answer(context, compact, request)
+
+    def __getattr__(self, name: str) -> Any:
+        """Of methods that no program of the simulation calls yet."""
+        if not name[0].isupper():
+            raise AttributeError(name)
+
+        async def unknown(_request: Any, context: Context) -> Any:
+            await context.abort(grpc.StatusCode.UNIMPLEMENTED, name)
+
+        return unknown
 
     async def LeaseGrant(self, request: pb.LeaseGrantRequest, context: Context) -> Any:  # noqa: N802
         self._on_grant(context.client)

@@ -189,6 +189,9 @@ class VirtualLoop(asyncio.BaseEventLoop):
         if not self.over:
             self.call_soon(self.create_task, generator.aclose())
 
+    def add_signal_handler(self, sig: int, callback: Callable[..., object], *args: Any) -> None:  # type: ignore[override]
+        """Processes of a simulation are killed, not asked."""
+
     def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
         """It is passed over when its time comes."""
 

@@ -20,8 +20,10 @@ from unittest import mock
 
 import grpc
 
+from tests.simulation.ring2.channel import Channel
 from tests.simulation.ring2.loop import CURRENT, VirtualLoop
-from tests.simulation.ring2.network import Certificate, Channel, Network, Server
+from tests.simulation.ring2.network import Certificate, Network
+from tests.simulation.ring2.server import Server
 
 # 2030-01-01, and how long the machine has been up.
 EPOCH_SECONDS = 1_893_456_000

@@ -28,23 +28,17 @@ from shoal_agent.slots import Pulls, Slots
 from shoal_agent.watch import Watch
 from shoal_agent.worker import Worker
 from shoal_scheduler import __main__ as scheduler_program
+from shoal_scheduler import leader
 from shoal_scheduler.configuration import Configuration
-from shoal_scheduler.leader import (
-    CALL_TIMEOUT_SECONDS,
-    LEASE_TTL_SECONDS,
-    MARGIN_SECONDS,
-    PROGRESS_MAX_AGE_SECONDS,
-    RENEW_PERIOD_SECONDS,
-    Leadership,
-)
+from shoal_scheduler.leader import Leadership
 from shoal_scheduler.state import etcd_v3_pb2 as pb
 from shoal_scheduler.state import etcd_v3_pb2_grpc as pb_grpc
 
 from tests.fakes.memory_engine import MemoryEngine
 from tests.simulation.ring2 import etcd_service
+from tests.simulation.ring2.channel import Channel
 from tests.simulation.ring2.loop import CURRENT, Process, VirtualLoop
-from tests.simulation.ring2.machine import UPTIME_SECONDS
-from tests.simulation.ring2.network import Certificate, Channel, Network
+from tests.simulation.ring2.network import Certificate, Network
 
 CLUSTER = "default"
 CPU, MEMORY_MIB = 4096, 4096
@@ -61,9 +55,9 @@ def certificate(folder: Path, role: str, name: str) -> Path:
 
 async def scheduler(name: str, folder: Path) -> None:
     mine = certificate(folder, "scheduler", name)
-    await scheduler_program.serve(
-        Configuration(f"{name}:7600", (etcd_service.ENDPOINT,), mine, mine, mine, cluster=CLUSTER)
-    )
+    endpoint = f"{name}:7600"
+    config = Configuration(endpoint, endpoint, name, (etcd_service.ENDPOINT,), mine, mine, mine, cluster=CLUSTER)
+    await scheduler_program.serve(config)
 
 
 class Keeper:
@@ -111,37 +105,35 @@ class Keeper:
         self.stopping = True
 
     async def _run(self) -> None:
-        mine = Certificate(self._credentials.certificate)
-        channel: Any = Channel(self._network, etcd_service.ENDPOINT, mine)
-        leases = pb_grpc.LeaseStub(channel)
-        while not self.stopping:
-            await asyncio.sleep(max(0.0, min(RENEW_PERIOD_SECONDS, self._left())))
-            if self._left() <= 0 or not await self._renew(leases):
-                self.ended = True
-                self._say_lost()
+        channel: Any = Channel(self._network, etcd_service.ENDPOINT, Certificate(self._credentials.certificate))
+        leases, steps = pb_grpc.LeaseStub(channel), leader.renewals(self._leadership, self._progress_at)
+        step = next(steps, None)
+        while step is not None:
+            answer = await self._do(step, leases)
+            if self.stopping:
                 return
+            try:
+                step = steps.send(answer)
+            except StopIteration:
+                step = None
+        self.ended = True
+        self._loop.call_soon(self._leadership.lost.set, context=self._scheduler.context)
 
-    def _left(self) -> float:
-        age = self._loop.now + UPTIME_SECONDS - self._leadership.renewed_at
-        return LEASE_TTL_SECONDS - MARGIN_SECONDS - age
-
-    async def _renew(self, leases: Any) -> bool:
-        if self._loop.now + UPTIME_SECONDS - self._progress_at() > PROGRESS_MAX_AGE_SECONDS:
-            return False
-        sent_at = self._loop.now + UPTIME_SECONDS
+    async def _do(self, step: Any, leases: Any) -> int | None:
+        lease = self._leadership.lease
         try:
-            async with asyncio.timeout(min(CALL_TIMEOUT_SECONDS, self._left())):
-                answer = await leases.LeaseKeepAlive([pb.LeaseKeepAliveRequest(ID=self._leadership.lease)]).read()
+            match step:
+                case leader.Pause(seconds):
+                    await asyncio.sleep(seconds)
+                case leader.Renew(timeout_seconds):
+                    async with asyncio.timeout(timeout_seconds):
+                        answer = await leases.LeaseKeepAlive([pb.LeaseKeepAliveRequest(ID=lease)]).read()
+                    return int(answer.TTL)
+                case leader.GiveBack():
+                    await leases.LeaseRevoke(pb.LeaseRevokeRequest(ID=lease), timeout=leader.CALL_TIMEOUT_SECONDS)
         except (grpc.aio.AioRpcError, TimeoutError):
-            return self._left() > 0
-        if answer.TTL <= 0:
-            return False
-        self._leadership.renewed_at = sent_at
-        return True
-
-    def _say_lost(self) -> None:
-        if not self.stopping:
-            self._loop.call_soon(self._leadership.lost.set, context=self._scheduler.context)
+            pass
+        return None
 
 
 class LateJournal:

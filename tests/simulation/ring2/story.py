@@ -97,7 +97,8 @@ async def _run_task(world: World, client: Client, family: str, token: str) -> No
     for _ in range(world.chance.choice((1, 1, 1, 2))):  # once more: the same tasks, not new ones
         with contextlib.suppress(ShoalError):
             answer = await client.cluster.RunTask(request)
-            answers.append(sorted(arn.short(task.task_arn) for task in answer.tasks))
+            if answer.tasks:  # where nothing was placed, nothing is remembered either
+                answers.append(sorted(arn.short(task.task_arn) for task in answer.tasks))
     for made in answers:
         world.checks.facts["acknowledged"] += 1
         world.checks.acknowledged.update(dict.fromkeys(made, family))

@@ -18,7 +18,7 @@ from typing import Any
 
 from shoal.client import Client
 from shoal.context import Context
-from shoal_scheduler import __main__ as scheduler_program
+from shoal_scheduler import scheduler as scheduler_life
 
 from tests.simulation.ring2 import programs
 from tests.simulation.ring2.checks import Checks
@@ -68,6 +68,8 @@ class World:
         self.schedulers = [f"s{number}" for number in range(1, self.chance.randint(1, 3) + 1)]
         endpoints = [f"{name}:7600" for name in self.schedulers]
         self.checks = Checks(self)
+        self.network.on_dial = self.checks.on_dial
+        self.network.on_answer = lambda host, _method: self.checks.on_welcome(host)
         names = [f"h{number}" for number in range(1, self.chance.randint(1, 5) + 1)]
         self.hosts = {
             name: Host(name, folder, self.chance.sample(endpoints, len(endpoints)), self.noise, self._started)
@@ -179,7 +181,7 @@ def play(seed: int, story: Callable[[World], Any], mutant: Any = None, keep_line
             return made
 
         faults = stack.enter_context(
-            machine(world.loop, world.network, seed, [(scheduler_program, "LeaseKeeper", keeper)])
+            machine(world.loop, world.network, seed, [(scheduler_life, "LeaseKeeper", keeper)])
         )
         if mutant is not None:
             stack.enter_context(mutant())
