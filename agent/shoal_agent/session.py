@@ -31,6 +31,7 @@ from shoal_agent.fingerprint import Fingerprint
 from shoal_agent.life.case import Surroundings
 from shoal_agent.logs.answer import Logs
 from shoal_agent.memory import record
+from shoal_agent.memory.journal import JournalFault
 from shoal_agent.metrics import message as metrics_message
 from shoal_agent.metrics.sampler import Sampler
 from shoal_agent.pause import either
@@ -106,7 +107,7 @@ class Session:
             told = Told()
             try:
                 await self._serve(endpoint)
-            except* (SessionOver, grpc.aio.AioRpcError) as group:
+            except* (SessionOver, JournalFault, grpc.aio.AioRpcError) as group:
                 told = _what_it_said(group)
                 log.warning("session ended scheduler=%s reason=%s", endpoint, _told(group))
             except* Exception:  # a fault of ours ends a session, never the agent
@@ -162,8 +163,8 @@ class Session:
                 guarded = self._around.guarded()
                 found = {**self._around.cgroups.attributes, **({WATCHDOG_ATTRIBUTE: "true"} if guarded else {})}
                 host = replace(caller.host, attributes={**caller.host.attributes, **found})
-                await call.write(
-                    convert.hello(owner.cluster, caller.incarnation, caller.run, host, version, health, guarded)
+                await self._write(
+                    call, convert.hello(owner.cluster, caller.incarnation, caller.run, host, version, health, guarded)
                 )
                 first = await call.read()
         except TimeoutError:
@@ -176,7 +177,7 @@ class Session:
         self._beats.clear()
         self._deadline_seconds = first.welcome.session_deadline_millis / 1000
         self._around.lease.renew(sent_at, self._deadline_seconds)
-        await call.write(convert.inventory(self._worker.inventory()))
+        await self._write(call, convert.inventory(self._worker.inventory()))
         return first.welcome
 
     async def _obey(self, epoch: int) -> None:
@@ -271,7 +272,10 @@ class Session:
 
     async def _write(self, call: "_Call", message: agent_pb2.AgentMessage) -> None:
         async with self._writing:
-            await call.write(message)
+            try:
+                await call.write(message)
+            except asyncio.InvalidStateError:  # it has ended, and who reads has not heard of it yet
+                raise SessionOver(await _ending(call)) from None
 
 
 async def _until_reached(channel: grpc.aio.Channel) -> None:

@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from math import inf
+from typing import cast
 
 from shoal_scheduler.control import retention, usage
 from shoal_scheduler.control.context import Context, Limits
@@ -134,15 +135,12 @@ class Engine:
 
     async def submit_all(self, requests: Sequence[Input]) -> list[Reply]:
         """Of one caller, in this order, each answered on its own; durable once all are. Raises the first refusal."""
-        replies, refusals = [], []
-        for waiting in self._enqueue(requests):
-            try:
-                replies.append(await waiting.answer)
-            except Exception as error:
-                refusals.append(error)
-        if refusals:
-            raise refusals[0]
-        return replies
+        answers = [waiting.answer for waiting in self._enqueue(requests)]
+        replies = await asyncio.gather(*answers, return_exceptions=True)  # if the caller goes, none is left unheard
+        for reply in replies:
+            if isinstance(reply, BaseException):
+                raise reply
+        return cast(list[Reply], replies)
 
     def _enqueue(self, requests: Sequence[Input]) -> list[_Waiting]:
         if self._closed or self._finishing:
