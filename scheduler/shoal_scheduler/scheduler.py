@@ -12,6 +12,7 @@ import grpc
 from shoal.rpc import Credentials
 
 from shoal_scheduler import garbage
+from shoal_scheduler.alarms import Alarms
 from shoal_scheduler.api.gate import Gate
 from shoal_scheduler.api.server import Server
 from shoal_scheduler.configuration import Configuration
@@ -23,6 +24,7 @@ from shoal_scheduler.state.etcd import EtcdStore, store_version
 from shoal_scheduler.state.etcd_feed import EtcdFeed
 from shoal_scheduler.state.store import StoreError
 from shoal_scheduler.state.writes import loaded
+from shoal_scheduler.webhooks import Webhooks
 
 log = logging.getLogger(__name__)
 
@@ -156,6 +158,8 @@ class Scheduler:
         plane.leads = lambda: leadership.holds
         working = leadership.spawn("engine", plane.engine.run())
         leadership.spawn("metrics", plane.measure())
+        webhooks = Webhooks(self._config.webhook_networks)
+        leadership.spawn("alarms", Alarms(plane.engine, plane.metrics, webhooks, plane.led_since).run())
         try:
             await plane.engine.submit(PutClusterDocument(self._config.cluster, {}, create=True))
             self._standing.leads(plane, leadership.release)
