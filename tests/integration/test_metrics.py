@@ -19,7 +19,7 @@ MIB = 1024 * 1024
 
 
 async def run(client: Client) -> str:
-    definition = work.definition("burn", ["sh", "-c", BURN], stopTimeout=2)
+    definition = work.definition("burn", ["sh", "-c", BURN], stopTimeout=2, memory=48)
     definition |= {"cpu": str(QUOTA_UNITS), "memory": "64"}
     (task_id,) = await work.run(client, await work.register(client, definition))
     await work.until_all(client, [task_id], "RUNNING")
