@@ -28,6 +28,7 @@ from shoal_agent.logs.store import LogStore
 from shoal_agent.memory import record
 from shoal_agent.memory.journal import Journal, StateInUse
 from shoal_agent.metadata.endpoint import Metadata
+from shoal_agent.metrics.listener import MetricsListener
 from shoal_agent.metrics.sampler import Sampler
 from shoal_agent.reporter import Reporter
 from shoal_agent.session import Caller, Session
@@ -107,7 +108,8 @@ async def _serve(
     sampler = Sampler(around, worker)
     session = Session(arguments.scheduler.split(","), caller, around, worker, watch, sampler)
     log.info("agent began instance=%s version=%s tasks=%d", identity.name, VERSION, len(remembered))
-    work = asyncio.create_task(_work(around, watch, worker, session, metadata, cleaner, sampler))
+    listener = _listener(arguments, rules, sampler)
+    work = asyncio.create_task(_work(around, watch, worker, session, metadata, cleaner, sampler, listener))
     end = asyncio.create_task(ending.wait())
     await asyncio.wait({work, end}, return_when=asyncio.FIRST_COMPLETED)
     for task in (work, end):
@@ -124,6 +126,12 @@ async def _serve(
         work.result()
 
 
+def _listener(arguments: argparse.Namespace, rules: Configuration, sampler: Sampler) -> MetricsListener | None:
+    if rules.metrics_listen is None:
+        return None
+    return MetricsListener(rules.metrics_listen, arguments.authority, arguments.certificate, arguments.key, sampler)
+
+
 async def _work(
     around: Surroundings,
     watch: Watch,
@@ -132,6 +140,7 @@ async def _work(
     metadata: Metadata,
     cleaner: ImageCleaner,
     sampler: Sampler,
+    listener: MetricsListener | None,
 ) -> None:
     async with asyncio.TaskGroup() as group:
         group.create_task(cleaner.run())
@@ -150,6 +159,8 @@ async def _work(
         gc.collect()
         gc.freeze()
         group.create_task(sampler.run())
+        if listener is not None:
+            group.create_task(listener.run())
         group.create_task(session.end_left_commands())
         group.create_task(session.run())
 

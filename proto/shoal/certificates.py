@@ -23,6 +23,9 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from shoal.rpc import SERVER_NAME, Identity
 
 ETCD_NAME = "etcd.shoal"
+
+# What agents are called by where they are servers: for scrapers of their metrics.
+AGENT_NAME = "agent.shoal"
 AUTHORITY_LIFE = timedelta(days=3650)
 CERTIFICATE_LIFE = timedelta(days=365)
 # A peer whose clock is a little behind must not refuse a certificate as "not yet valid".
@@ -108,7 +111,7 @@ def _server_names(role: str) -> list[str]:
         return [SERVER_NAME]
     if role == "etcd":
         return [ETCD_NAME, "localhost", "127.0.0.1"]
-    return []
+    return [AGENT_NAME] if role == "agent" else []
 
 
 def _is_good(
