@@ -46,7 +46,7 @@ class Metrics:
     def __init__(self) -> None:
         self.tables = {name: Table(kind.columns, kind.tiers, rows_max=kind.rows_max) for name, kind in KINDS.items()}
         self.put = Table((_VALUE,), (SECONDS, MINUTES, LONG), rows_max=PUT_SERIES_MAX, samples=False)
-        self._units: dict[Metric, str] = {}
+        self.units: dict[Metric, str] = {}
 
         # What followed from the newest samples.
         self.summary = Summary()
@@ -88,7 +88,7 @@ class Metrics:
         self._record("instance traffic", now, summary.instances)
         for table in (*self.tables.values(), self.put):
             table.drop_silent(int(now))
-        self._units = {metric: unit for metric, unit in self._units.items() if metric in self.put.rows}
+        self.units = {metric: unit for metric, unit in self.units.items() if metric in self.put.rows}
         for instance in [each for each in self.samples if each not in tables.instances]:
             del self.samples[instance]
         self.samples_dropped = {each: n for each, n in self.samples_dropped.items() if each in tables.sessions}
@@ -105,7 +105,7 @@ class Metrics:
         """What somebody put. Raises TooManySeriesError."""
         if metric not in self.put.rows and len(self.put.rows) >= PUT_SERIES_MAX:
             raise TooManySeriesError
-        self._units[metric] = unit
+        self.units[metric] = unit
         self.put.record_point(int(now), metric, _VALUE, point)
 
     # -- what is known ---------------------------------------------------------------------------------------
@@ -130,7 +130,7 @@ class Metrics:
         return None
 
     def unit(self, metric: Metric) -> str:
-        return self._units.get(metric) or unit_of(metric.name)
+        return self.units.get(metric) or unit_of(metric.name)
 
     def all(self) -> Iterator[Metric]:
         """Every metric that has values."""
