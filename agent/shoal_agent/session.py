@@ -67,8 +67,9 @@ class Session:
         around: Surroundings,
         worker: Worker,
         watch: Watch,
-        sampler: Sampler,
+        sampler: Sampler | None = None,
     ) -> None:
+        """Without a sampler nobody is told what is used."""
         self._endpoints = endpoints
         self._caller = caller
         self._around = around
@@ -121,7 +122,8 @@ class Session:
                     group.create_task(self._read(call, stub, group))
                     group.create_task(self._report(call))
                     group.create_task(self._beat(call, welcome))
-                    group.create_task(self._tell_usage(call))
+                    if self._sampler is not None:
+                        group.create_task(self._tell_usage(call, self._sampler))
             finally:
                 call.cancel()
 
@@ -200,9 +202,8 @@ class Session:
             if since is not None and time.monotonic() - since > deadline_seconds:
                 raise SessionOver("reports are not acknowledged")
 
-    async def _tell_usage(self, call: "_Call") -> None:
+    async def _tell_usage(self, call: "_Call", sampler: Sampler) -> None:
         """A sample that would have to wait for the stream is dropped: the next one is worth more."""
-        sampler = self._sampler
         sampler.changed.clear()
         while True:
             await sampler.changed.wait()
