@@ -50,7 +50,8 @@ class ControlPlane:
         while True:
             await asyncio.sleep(STEP_SECONDS - time.time() % STEP_SECONDS + AFTER_STEP_SECONDS)
             try:
-                self.metrics.tick(self.tables, time.time())
+                for _ in self.metrics.tick_in_parts(self.tables, time.time()):
+                    await asyncio.sleep(0)
             except Exception:
                 log.exception("metrics failed")
 

@@ -76,9 +76,9 @@ async def _metrics_of(session: Session, name: str | None, names: Sequence[str]) 
     """Those of one thing, in the order of their names. Raises Failed if it has none of the names."""
     dimensions = await _dimensions_of(session, name)
     found: list[Metric] = []
-    request = metrics_pb2.ListMetricsRequest(dimensions=_messages(dimensions))
+    request = metrics_pb2.ListMetricsRequest(dimensions=_messages(dimensions), exact_dimensions=True)
     async for page in find.pages(session.client.metrics.ListMetrics, request):
-        found += [each for each in page.metrics if len(each.dimensions) == len(dimensions)]
+        found += page.metrics
     known = {each.metric_name.lower(): each for each in found}
     missing = [each for each in names if each.lower() not in known]
     if missing and known:

@@ -89,10 +89,13 @@ class ListMetricsRequest(_message.Message):
     DIMENSIONS_FIELD_NUMBER: _builtins.int
     NEXT_TOKEN_FIELD_NUMBER: _builtins.int
     MAX_RESULTS_FIELD_NUMBER: _builtins.int
+    EXACT_DIMENSIONS_FIELD_NUMBER: _builtins.int
     namespace: _builtins.str
     metric_name: _builtins.str
     next_token: _builtins.str
     max_results: _builtins.int
+    exact_dimensions: _builtins.bool
+    """Only metrics with these dimensions and no others. CloudWatch has no such member."""
     @_builtins.property
     def dimensions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Dimension]:
         """A name without a value means any value."""
@@ -105,11 +108,14 @@ class ListMetricsRequest(_message.Message):
         dimensions: _abc.Iterable[Global___Dimension] | None = ...,
         next_token: _builtins.str | None = ...,
         max_results: _builtins.int | None = ...,
+        exact_dimensions: _builtins.bool | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_max_results", b"_max_results", "_metric_name", b"_metric_name", "_namespace", b"_namespace", "_next_token", b"_next_token", "max_results", b"max_results", "metric_name", b"metric_name", "namespace", b"namespace", "next_token", b"next_token"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_exact_dimensions", b"_exact_dimensions", "_max_results", b"_max_results", "_metric_name", b"_metric_name", "_namespace", b"_namespace", "_next_token", b"_next_token", "exact_dimensions", b"exact_dimensions", "max_results", b"max_results", "metric_name", b"metric_name", "namespace", b"namespace", "next_token", b"next_token"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_results", b"_max_results", "_metric_name", b"_metric_name", "_namespace", b"_namespace", "_next_token", b"_next_token", "dimensions", b"dimensions", "max_results", b"max_results", "metric_name", b"metric_name", "namespace", b"namespace", "next_token", b"next_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_exact_dimensions", b"_exact_dimensions", "_max_results", b"_max_results", "_metric_name", b"_metric_name", "_namespace", b"_namespace", "_next_token", b"_next_token", "dimensions", b"dimensions", "exact_dimensions", b"exact_dimensions", "max_results", b"max_results", "metric_name", b"metric_name", "namespace", b"namespace", "next_token", b"next_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__exact_dimensions: _TypeAlias = _typing.Literal["exact_dimensions"]  # noqa: Y015
+    _WhichOneofArgType__exact_dimensions: _TypeAlias = _typing.Literal["_exact_dimensions", b"_exact_dimensions"]  # noqa: Y015
     _WhichOneofReturnType__max_results: _TypeAlias = _typing.Literal["max_results"]  # noqa: Y015
     _WhichOneofArgType__max_results: _TypeAlias = _typing.Literal["_max_results", b"_max_results"]  # noqa: Y015
     _WhichOneofReturnType__metric_name: _TypeAlias = _typing.Literal["metric_name"]  # noqa: Y015
@@ -118,6 +124,8 @@ class ListMetricsRequest(_message.Message):
     _WhichOneofArgType__namespace: _TypeAlias = _typing.Literal["_namespace", b"_namespace"]  # noqa: Y015
     _WhichOneofReturnType__next_token: _TypeAlias = _typing.Literal["next_token"]  # noqa: Y015
     _WhichOneofArgType__next_token: _TypeAlias = _typing.Literal["_next_token", b"_next_token"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__exact_dimensions) -> _WhichOneofReturnType__exact_dimensions | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__max_results) -> _WhichOneofReturnType__max_results | None: ...
     @_typing.overload

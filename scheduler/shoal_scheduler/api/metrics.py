@@ -19,10 +19,10 @@ from shoal_scheduler.metrics.frames import Point
 from shoal_scheduler.metrics.names import STEP_SECONDS
 from shoal_scheduler.metrics.statistics import STATISTICS, TooFineError
 from shoal_scheduler.metrics.store import PUT_SERIES_MAX, Metric, is_ours
-from shoal_scheduler.metrics.usage import TaskUsed
+from shoal_scheduler.metrics.usage import TaskUsed, looks_at_all
 from shoal_scheduler.model.instance import Instance
 from shoal_scheduler.model.refusal import Refused, invalid_field
-from shoal_scheduler.model.task import Task
+from shoal_scheduler.model.task import Task, TaskKey
 
 # CloudWatch's limits.
 DATAPOINTS_MAX = 1440
@@ -40,7 +40,7 @@ async def list_all(plane: ControlPlane, request: pb.ListMetricsRequest, _caller:
     wanted = _dimensions(request.dimensions, values_needed=False)
     found = (
         ("\n".join((each.namespace, each.name, *map("=".join, each.dimensions))), each)
-        for each in plane.metrics.all()
+        for each in (plane.metrics.of(dict(wanted)) if request.exact_dimensions else plane.metrics.all())
         if request.namespace in ("", each.namespace)
         and request.metric_name in ("", each.name)
         and all(
@@ -174,19 +174,30 @@ async def describe_usage(
         raise invalid_field("maxResults", f"is {most}, must be 1 to {USAGE_MAX}.")
     by_memory, now, tables = request.sort_by == "MEMORY", time.time(), plane.tables
     instances = sorted(tables.instances_of(cluster.name), key=lambda each: (each.registered_at, each.id))
-    tasks = [(task, used, at) for each in instances for task, used, at in _tasks_on(plane, each, now)]
+    every = looks_at_all(tables)
+    tasks = [(task, used, at) for each in instances for task, used, at in _tasks_on(plane, each, now, every)]
     first = nlargest(most, tasks, key=lambda each: _known(each[1].memory_bytes if by_memory else each[1].cpu_units, -1))
     return pb.DescribeUsageResponse(
-        instances=[_instance_usage(plane, each, now) for each in instances],
+        instances=[_instance_usage(plane, each, now) for each in instances[:USAGE_MAX]],
         tasks=[_task_usage(plane, *each) for each in first],
-        tasks_count=len(tasks),
+        tasks_count=sum(len(tables.live_tasks.get(each.id, ())) for each in instances),
     )
 
 
-def _tasks_on(plane: ControlPlane, instance: Instance, now: float) -> Iterator[tuple[Task, TaskUsed, float | None]]:
+def _tasks_on(
+    plane: ControlPlane, instance: Instance, now: float, every: bool
+) -> Iterator[tuple[Task, TaskUsed, float | None]]:
+    """In very large clusters only those of which something is known."""
     sample = plane.metrics.fresh(instance.id, now)
-    for task in plane.tables.tasks_on(instance.id):
-        used = sample.tasks.get(task.id) if sample is not None else None
+    known = sample.tasks if sample is not None else {}
+    if every:
+        there = plane.tables.tasks_on(instance.id)
+    else:
+        keys = (TaskKey.parse(task_id) for task_id in known)
+        found = (plane.tables.task(key) for key in keys if key is not None)
+        there = [task for task in found if task is not None and not task.is_stopped]
+    for task in there:
+        used = known.get(task.id)
         yield task, used or TaskUsed(), sample.at if sample is not None and used is not None else None
 
 
@@ -204,10 +215,11 @@ def _whole(value: float) -> int | None:
 
 
 def _instance_usage(plane: ControlPlane, instance: Instance, now: float) -> pb.InstanceUsage:
+    room = plane.tables.room(instance.cluster)
     usage = pb.InstanceUsage(
         container_instance_id=instance.id,
         hostname=instance.hostname,
-        running_tasks_count=sum(task.last_status == "RUNNING" for task in plane.tables.tasks_on(instance.id)),
+        running_tasks_count=int(room.running[room.rows[instance.id]]),
     )
     sample = plane.metrics.fresh(instance.id, now)
     if sample is None:

@@ -4,6 +4,7 @@ each running task uses. A follower answers, too: that it does not lead, and no m
 Names begin with shoal_ and end with their unit. Labels have only values of things that are there now.
 """
 
+import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TypeVar
 
@@ -60,7 +61,9 @@ def _page(gate: Gate, families: Families) -> Handler:
             plane = gate.plane
         except Unavailable:
             plane = None
-        return web.Response(body=text_of(families(plane)), headers={"Content-Type": CONTENT_TYPE_LATEST})
+        # Of many tasks the text takes a while, for which the scheduler shall not stand still.
+        text = await asyncio.to_thread(text_of, list(families(plane)))
+        return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     return handler
 

@@ -35,12 +35,11 @@ class MetricsService(metrics_pb2_grpc.MetricsServicer):
 
     def ListMetrics(self, request: Any, _context: Any) -> Any:
         self.asked.append(request)
-        other = pb.Dimension(name="TaskId", value="another")
+        assert request.exact_dimensions
         found = [
             pb.Metric(namespace="AWS/ECS", metric_name=name, dimensions=request.dimensions) for name in self.metrics
         ]
-        of_others = pb.Metric(namespace="AWS/ECS", metric_name="CpuUtilized", dimensions=[*request.dimensions, other])
-        return pb.ListMetricsResponse(metrics=[*found, of_others])
+        return pb.ListMetricsResponse(metrics=found)
 
     def GetMetricStatistics(self, request: Any, _context: Any) -> Any:
         self.asked.append(request)
