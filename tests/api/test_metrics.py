@@ -192,11 +192,14 @@ async def test_the_newest_usage_comes_with_the_largest_first(
     scheduler: Scheduler, agent: SimulatedAgent, stub: Stub
 ) -> None:
     first, second, third = await run(scheduler, agent, 3)
-    await say(scheduler, agent, task_sample(first, 10, 30), task_sample(second, 20, 10), memory_used_bytes=5)
+    app = pb.ContainerSample(name="app", memory_bytes=3)
+    busy = task_sample(second, 20, 10, containers=[app])
+    await say(scheduler, agent, task_sample(first, 10, 30), busy, memory_used_bytes=5)
     answer = await stub.DescribeUsage(metrics_pb2.DescribeUsageRequest())
     assert [task.task_id for task in answer.tasks] == [second, first, third]
     assert not answer.tasks[2].HasField("cpu_units") and not answer.tasks[2].HasField("sampled_at")
     assert (answer.tasks[0].cpu_units, answer.tasks[0].cpu_reserved_units) == (20, 256)
+    assert list(answer.tasks[0].containers) == [metrics_pb2.ContainerUsage(name="app", memory_bytes=3)]
     (instance,) = answer.instances
     assert (instance.memory_used_bytes, instance.running_tasks_count) == (5, 3)
     assert not instance.HasField("cpu_percent")

@@ -12,7 +12,7 @@ from shoal.cli import show, text
 from shoal.cli.options import connected
 from shoal.cli.session import Session, call
 from shoal.v1 import metrics_pb2
-from shoal.v1.metrics_pb2 import InstanceUsage, TaskUsage
+from shoal.v1.metrics_pb2 import ContainerUsage, InstanceUsage, TaskUsage
 
 INSTANCES = ("INSTANCE", "HOST", "CPU", "MEMORY", "DISK", "IN", "OUT", "TASKS", "AGE")
 TASKS = ("TASK", "DEFINITION", "INSTANCE", "CORES", "OF RESERVED", "MEMORY", "OF RESERVED", "IN", "OUT", "AGE")
@@ -26,10 +26,11 @@ OTHER_LINES = 6
 @click.command()
 @click.option("--sort", type=click.Choice(("cpu", "memory")), default="cpu", help="Which tasks come first.")
 @click.option("-n", "--tasks", "most", type=click.IntRange(1, 1000), help="So many tasks; by default what fits.")
+@click.option("-c", "--containers", is_flag=True, help="Also each container of a task.")
 @click.option("--once", is_flag=True, help="Show it once, as when the output is no terminal.")
 @click.option("-o", "--output", type=click.Choice(("table", "json", "yaml")), default="table", help="How to print.")
 @connected
-def top(sort: str, most: int | None, once: bool, output: str) -> None:
+def top(sort: str, most: int | None, containers: bool, once: bool, output: str) -> None:
     """Show what instances and tasks use, again and again until Ctrl-C.
 
     Agents measure every ten seconds. A `-` is what is not known; an instance or task without an age has not been
@@ -40,10 +41,10 @@ def top(sort: str, most: int | None, once: bool, output: str) -> None:
         show.print_document(output, call(lambda session: _document(session, request)))
     elif once or not sys.stdout.isatty():
         answer = call(lambda session: _read(session, request))
-        for table in _tables(answer, time.time()):
+        for table in _tables(answer, time.time(), containers):
             show.print_table(table)
     else:
-        call(lambda session: _watch(session, request, most))
+        call(lambda session: _watch(session, request, most, containers))
 
 
 async def _read(session: Session, request: metrics_pb2.DescribeUsageRequest) -> metrics_pb2.DescribeUsageResponse:
@@ -57,31 +58,52 @@ async def _document(session: Session, request: metrics_pb2.DescribeUsageRequest)
     return {"instances": [], "tasks": [], **awsjson.to_document(await _read(session, request))}
 
 
-async def _watch(session: Session, request: metrics_pb2.DescribeUsageRequest, most: int | None) -> None:
+async def _watch(
+    session: Session, request: metrics_pb2.DescribeUsageRequest, most: int | None, containers: bool
+) -> None:
     from rich.live import Live
     from rich.text import Text
 
     with Live(Text("Asking the cluster"), auto_refresh=False, screen=True) as live:
         while True:
             answer = await _read(session, request)
-            lines = screen(answer, time.time(), shutil.get_terminal_size().lines, most)
+            lines = screen(answer, time.time(), shutil.get_terminal_size().lines, most, containers)
             live.update(Text("\n".join(lines), no_wrap=True, overflow="ellipsis"), refresh=True)
             await asyncio.sleep(REFRESH_SECONDS)
 
 
-def screen(answer: metrics_pb2.DescribeUsageResponse, now: float, height: int, most: int | None) -> list[str]:
-    instances, tasks = (show.plain_lines(table) for table in _tables(answer, now))
+def screen(
+    answer: metrics_pb2.DescribeUsageResponse, now: float, height: int, most: int | None, containers: bool = False
+) -> list[str]:
+    """As many lines as there are on a terminal of that height."""
+    instances, tasks = (show.plain_lines(table) for table in _tables(answer, now, containers))
     # Half of the screen at most is for instances, if there are tasks to show.
     room = max(2, height - OTHER_LINES - min(len(tasks), height // 2))
     left = max(2, height - OTHER_LINES - min(len(instances), room))
-    shown = tasks[: min(left, most + 1 if most is not None else left)]
+    shown = tasks[: left if most is None or containers else min(left, most + 1)]
     said = f"{text.plural(len(answer.instances), 'instance')}, {text.plural(answer.tasks_count, 'task')}"
-    return [*instances[:room], "", *shown, "", f"{said}, {len(shown) - 1} shown. Ctrl-C ends."]
+    return [*instances[:room], "", *shown, "", f"{said}. Ctrl-C ends."]
 
 
-def _tables(answer: metrics_pb2.DescribeUsageResponse, now: float) -> tuple[show.Table, show.Table]:
+def _tables(answer: metrics_pb2.DescribeUsageResponse, now: float, containers: bool) -> tuple[show.Table, show.Table]:
     instances = show.Table(INSTANCES, [_instance_row(each, now) for each in answer.instances], "No instances.")
-    return instances, show.Table(TASKS, [_task_row(each, now) for each in answer.tasks], "No tasks run.")
+    rows = [row for task in answer.tasks for row in (_task_row(task, now), *_container_rows(task, containers))]
+    return instances, show.Table(TASKS, rows, "No tasks run.")
+
+
+def _container_rows(usage: TaskUsage, wanted: bool) -> list[Sequence[str]]:
+    return [
+        ("", text.printable(each.name), "", _cores(each), "", _memory(each), "", "", "", "")
+        for each in (usage.containers if wanted else ())
+    ]
+
+
+def _cores(usage: TaskUsage | ContainerUsage) -> str:
+    return f"{usage.cpu_units / UNITS_PER_CORE:.2f}" if usage.HasField("cpu_units") else "-"
+
+
+def _memory(usage: TaskUsage | ContainerUsage) -> str:
+    return text.size(usage.memory_bytes) if usage.HasField("memory_bytes") else "-"
 
 
 def _instance_row(usage: InstanceUsage, now: float) -> Sequence[str]:
@@ -104,9 +126,9 @@ def _task_row(usage: TaskUsage, now: float) -> Sequence[str]:
         text.short_task(usage.task_id),
         usage.task_definition,
         text.short_instance(usage.container_instance_id),
-        f"{usage.cpu_units / UNITS_PER_CORE:.2f}" if has_cpu else "-",
+        _cores(usage),
         _percent(usage.cpu_units, usage.cpu_reserved_units) if has_cpu else "-",
-        text.size(usage.memory_bytes) if has_memory else "-",
+        _memory(usage),
         _percent(usage.memory_bytes, usage.memory_reserved_mib * MIB) if has_memory else "-",
         _rate(usage, "network_rx_bytes_per_second"),
         _rate(usage, "network_tx_bytes_per_second"),

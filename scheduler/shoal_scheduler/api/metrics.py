@@ -10,9 +10,11 @@ from shoal.problems import quoted
 from shoal.rpc import Identity
 from shoal.v1 import metrics_pb2 as pb
 
+from shoal_scheduler.api.agent_checks import text
 from shoal_scheduler.api.fields import existing_cluster, required
 from shoal_scheduler.api.metric_data import points_of
 from shoal_scheduler.api.pages import page
+from shoal_scheduler.api.samples import NAME_CHARACTERS_MAX
 from shoal_scheduler.control_plane import ControlPlane
 from shoal_scheduler.metrics import statistics
 from shoal_scheduler.metrics.frames import Point
@@ -253,4 +255,12 @@ def _task_usage(plane: ControlPlane, task: Task, used: TaskUsed, at: float | Non
         network_tx_bytes_per_second=_number(used.sent_per_second),
         cpu_reserved_units=wanted.cpu or None,
         memory_reserved_mib=wanted.memory_mib or None,
+        containers=[
+            pb.ContainerUsage(
+                name=text(each.name, NAME_CHARACTERS_MAX),
+                cpu_units=_number(each.cpu_units),
+                memory_bytes=_whole(each.memory_bytes),
+            )
+            for each in used.containers
+        ],
     )

@@ -85,6 +85,7 @@ def usage(service: MetricsService) -> pb.DescribeUsageResponse:
         cpu_reserved_units=1024,
         memory_bytes=32 * MIB,
         memory_reserved_mib=64,
+        containers=[pb.ContainerUsage(name="app", cpu_units=512), pb.ContainerUsage(name="side")],
     )
     unknown = pb.TaskUsage(task_id=SECOND, task_definition="job:1", container_instance_id=INSTANCE_ID)
     service.usage = pb.DescribeUsageResponse(instances=[instance], tasks=[busy, unknown], tasks_count=2)
@@ -104,6 +105,12 @@ def test_top_shows_once_what_is_used_where_nobody_watches(
     ]
     (request,) = service.asked
     assert (request.sort_by, request.max_results, request.cluster) == ("MEMORY", 7, "default")
+
+
+def test_top_shows_containers_where_they_are_wanted(shoal: Shoal, usage: pb.DescribeUsageResponse) -> None:
+    lines = [line.split() for line in shoal("top", "-c").out.splitlines()]
+    assert lines[4:6] == [["app", "0.50", "-"], ["side", "-", "-"]]
+    assert lines[6][0].startswith("77777777")
 
 
 def test_top_as_json(shoal: Shoal, usage: pb.DescribeUsageResponse) -> None:
