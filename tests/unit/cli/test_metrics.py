@@ -2,6 +2,8 @@
 
 # ruff: noqa: N802 - the methods' names are the contract's
 import json
+import os
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +17,7 @@ from shoal.v1 import metrics_pb2_grpc
 
 from tests.fakes.cluster_service import INSTANCE_ID, ClusterService
 from tests.fakes.serving import serve
+from tests.ground.typist import Typist
 from tests.unit.cli.conftest import Shoal
 
 MIB = 1024 * 1024
@@ -124,6 +127,19 @@ def test_top_of_an_empty_cluster(shoal: Shoal, service: MetricsService) -> None:
     assert (result.code, result.out) == (0, "")
     assert result.err.splitlines() == ["No instances.", "No tasks run."]
     assert json.loads(shoal("top", "-o", "json").out) == {"instances": [], "tasks": []}
+
+
+def test_top_goes_on_at_a_terminal_until_it_is_ended(service: MetricsService, usage: pb.DescribeUsageResponse) -> None:
+    """It shows what is new, and leaves the screen as it found it."""
+    environment = {**os.environ, "TERM": "xterm"}
+    with Typist([sys.executable, "-m", "shoal.cli", "top"], environment, columns=120) as typist:
+        typist.sees("12%")
+        typist.sees("1 instance, 2 tasks. Ctrl-C ends.")
+        usage.instances[0].cpu_percent = 99
+        typist.sees("99%")
+        typist.type("\x03")
+        assert typist.left() == 130
+    assert b"\x1b[?1049h" in typist.shown and b"\x1b[?1049l" in typist.shown
 
 
 @pytest.mark.parametrize("height", [8, 24, 60])
