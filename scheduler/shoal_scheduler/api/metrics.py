@@ -1,7 +1,6 @@
 """Metrics in the words of CloudWatch: what there are, their statistics, what others put, and what is used now."""
 
 import re
-import time
 from collections.abc import Iterable, Iterator
 from heapq import nlargest
 from typing import Any
@@ -70,7 +69,7 @@ async def statistics_of(
         if name not in STATISTICS:
             raise invalid_field(f"Statistics[{index}]", f"{quoted(name)} is none of {', '.join(STATISTICS)}.")
     start, end, period = _span(request)
-    series = plane.metrics.find(metric, time.time())
+    series = plane.metrics.find(metric, plane.engine.now() / 1000)
     try:
         found = statistics.periods(series, start, end, period) if series is not None else []
     except TooFineError as error:
@@ -116,7 +115,7 @@ async def put(plane: ControlPlane, request: pb.PutMetricDataRequest, _caller: Id
     _check_name("Namespace", request.namespace)
     if not 1 <= len(request.metric_data) <= DATA_MAX:
         raise invalid_field("MetricData", f"has {len(request.metric_data)} items; 1 to {DATA_MAX} in one call.")
-    now = time.time()
+    now = plane.engine.now() / 1000
     taken = []
     for index, datum in enumerate(request.metric_data):
         field = f"MetricData[{index}]"
@@ -174,7 +173,7 @@ async def describe_usage(
     most = request.max_results if request.HasField("max_results") else USAGE_DEFAULT
     if not 1 <= most <= USAGE_MAX:
         raise invalid_field("maxResults", f"is {most}, must be 1 to {USAGE_MAX}.")
-    by_memory, now, tables = request.sort_by == "MEMORY", time.time(), plane.tables
+    by_memory, now, tables = request.sort_by == "MEMORY", plane.engine.now() / 1000, plane.tables
     instances = sorted(tables.instances_of(cluster.name), key=lambda each: (each.registered_at, each.id))
     every = looks_at_all(tables)
     tasks = [(task, used, at) for each in instances for task, used, at in _tasks_on(plane, each, now, every)]

@@ -23,7 +23,7 @@ from shoal import __version__
 from shoal_scheduler.api.gate import Gate
 from shoal_scheduler.api.http import Handler, for_roles
 from shoal_scheduler.control_plane import ControlPlane
-from shoal_scheduler.engine import Unavailable, now_millis
+from shoal_scheduler.engine import Unavailable
 from shoal_scheduler.metrics.meters import BUCKETS, Histogram
 
 Thing = TypeVar("Thing", tuple[str], tuple[str, str])
@@ -177,7 +177,7 @@ _OF_TASKS = (
 def _tasks(plane: ControlPlane | None) -> Iterator[Metric]:
     if plane is None:
         return
-    labels, now = ["cluster", "instance", "group", "task"], now_millis() / 1000
+    labels, now = ["cluster", "instance", "group", "task"], plane.engine.now() / 1000
     families = [GaugeMetricFamily(name, said, labels=labels) for name, said, _, _ in _OF_TASKS]
     for instance in plane.tables.instances.values():
         sample = plane.metrics.fresh(instance.id, now)
