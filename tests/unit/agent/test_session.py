@@ -121,7 +121,9 @@ async def test_it_goes_where_the_leader_is_said_to_be(
     await connect()
     await leader.until(lambda: leader.sessions and leader.sessions[0].inventory)
     assert len(scheduler.sessions) == 1
+    scheduler.sends_away = {}
     await leader.stop()
+    await scheduler.until(lambda: len(scheduler.sessions) > 1 and scheduler.sessions[-1].inventory)
 
 
 async def test_it_comes_again_when_it_was_told_to(connect: Connect, scheduler: FakeScheduler) -> None:

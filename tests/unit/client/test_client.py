@@ -96,6 +96,22 @@ async def test_a_host_that_is_silent_is_passed_over(
     assert len(service.state.requests) == 1
 
 
+async def test_a_leader_that_stands_still_is_left(
+    service: ClusterService, running: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client_module, "ANSWER_SECONDS", 0.3)
+    frozen = ClusterService()  # type: ignore[abstract]
+    frozen.state.delay_seconds = 2.0
+    beside = serve(frozen, tmp_path)
+    context = replace(running.context, endpoints=(*beside.context.endpoints, *running.context.endpoints))
+    async with Client(context) as client:
+        await client.cluster.ListTasks(task_pb2.ListTasksRequest())
+        with pytest.raises(errors.TimedOut):
+            service.state.delay_seconds = 2.0
+            await client.cluster.ListTasks(task_pb2.ListTasksRequest(), timeout=1.0)
+    beside.server.stop(None)
+
+
 async def test_nobody_there(running: Running) -> None:
     context = replace(running.context, endpoints=(closed_port(),))
     async with Client(context, timeout_seconds=0.3) as client:
