@@ -8,7 +8,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import aio as health_aio
 from grpc_reflection.v1alpha import reflection
 from shoal import rpc
-from shoal.v1 import agent_pb2, cluster_pb2, metrics_pb2
+from shoal.v1 import agent_pb2, cluster_pb2, metrics_pb2, scheduler_pb2
 
 from shoal_scheduler.api import (
     agent_session,
@@ -20,6 +20,7 @@ from shoal_scheduler.api import (
     instances,
     logs,
     metrics,
+    schedulers,
     tags,
     tasks,
     usage,
@@ -28,6 +29,7 @@ from shoal_scheduler.api import (
 from shoal_scheduler.api.calls import Handler, handlers_of
 from shoal_scheduler.api.gate import Gate
 from shoal_scheduler.api.sizes import check_elements
+from shoal_scheduler.standing import Standing
 
 CLUSTER_METHODS: Mapping[str, Handler] = {
     "RegisterTaskDefinition": definitions.register,
@@ -77,10 +79,15 @@ METRICS_METHODS: Mapping[str, Handler] = {
     "PutMetricData": metrics.put,
     "DescribeUsage": metrics.describe_usage,
 }
+SCHEDULERS_METHODS: Mapping[str, Handler] = {
+    "DescribeScheduler": schedulers.describe,
+    "HandOver": schedulers.hand_over,
+}
 
 CLUSTER = cluster_pb2.DESCRIPTOR.services_by_name["Cluster"]
 METRICS = metrics_pb2.DESCRIPTOR.services_by_name["Metrics"]
 AGENT_SESSION = agent_pb2.DESCRIPTOR.services_by_name["AgentSession"]
+SCHEDULERS = scheduler_pb2.DESCRIPTOR.services_by_name["Schedulers"]
 
 
 def bounded_by_their_handlers(_message: Message) -> None:
@@ -93,15 +100,20 @@ class Server:
     def __init__(self, listen: str, credentials: rpc.Credentials, gate: Gate) -> None:
         self._server = grpc.aio.server(options=rpc.server_options())
         self._health = health_aio.HealthServicer()
+
+        async def standing() -> Standing:
+            return gate.standing
+
         self._server.add_generic_rpc_handlers(
             (
-                handlers_of(CLUSTER, gate, "operator", CLUSTER_METHODS, check_elements),
-                handlers_of(METRICS, gate, "operator", METRICS_METHODS, check_elements),
-                handlers_of(AGENT_SESSION, gate, "agent", AGENT_METHODS, bounded_by_their_handlers),
+                handlers_of(CLUSTER, gate.until_known, "operator", CLUSTER_METHODS, check_elements),
+                handlers_of(METRICS, gate.until_known, "operator", METRICS_METHODS, check_elements),
+                handlers_of(AGENT_SESSION, gate.until_known, "agent", AGENT_METHODS, bounded_by_their_handlers),
+                handlers_of(SCHEDULERS, standing, "operator", SCHEDULERS_METHODS, check_elements),
             )
         )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        ours = (CLUSTER.full_name, METRICS.full_name, AGENT_SESSION.full_name)
+        ours = (CLUSTER.full_name, METRICS.full_name, AGENT_SESSION.full_name, SCHEDULERS.full_name)
         names = (*ours, "grpc.health.v1.Health", reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, self._server)
         self.port = self._server.add_secure_port(listen, rpc.server_credentials(credentials))
