@@ -15,6 +15,8 @@ from shoal_scheduler.api import prometheus
 from shoal_scheduler.api.gate import Gate
 from shoal_scheduler.api.http import Files, HttpServer
 from shoal_scheduler.api.server import Server
+from shoal_scheduler.metrics import file as metrics_file
+from shoal_scheduler.metrics.store import Metrics
 from shoal_scheduler.scheduler import Scheduler
 from shoal_scheduler.state.etcd import open_etcd_channel
 
@@ -32,8 +34,12 @@ async def serve(config: configuration.Configuration) -> None:
     log.info("listening address=%s port=%d", config.listen, server.port)
     housekeeping = asyncio.create_task(relief.keep_room(config.etcd, credentials, lambda: gate.is_open))
     try:
-        async with _https(config, gate), open_etcd_channel(config.etcd, credentials) as channel:
-            scheduler = Scheduler(config, credentials, channel, gate, server)
+        async with (
+            _https(config, gate),
+            _history(config) as metrics,
+            open_etcd_channel(config.etcd, credentials) as channel,
+        ):
+            scheduler = Scheduler(config, credentials, channel, gate, server, metrics)
             for number in (signal.SIGTERM, signal.SIGINT):
                 asyncio.get_running_loop().add_signal_handler(number, scheduler.end)
             await scheduler.run()
@@ -55,6 +61,22 @@ async def _https(config: configuration.Configuration, gate: Gate) -> AsyncIterat
         yield
     finally:
         await server.stop()
+
+
+@contextlib.asynccontextmanager
+async def _history(config: configuration.Configuration) -> AsyncIterator[Metrics]:
+    """What was measured, over restarts if there is a folder for it; over changes of the lead in any case."""
+    if config.state is None:
+        yield Metrics()
+        return
+    path = config.state / "metrics"
+    metrics = metrics_file.read(path)
+    keeping = asyncio.create_task(metrics_file.keep(metrics, path))
+    try:
+        yield metrics
+    finally:
+        keeping.cancel()
+        await asyncio.wait({keeping})
 
 
 def main() -> None:

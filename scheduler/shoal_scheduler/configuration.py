@@ -10,7 +10,8 @@ from pathlib import Path
 @dataclass(frozen=True, slots=True)
 class Configuration:
     """`listen` is host:port, and `endpoint` the one that others dial; `http_listen` too (None: no HTTPS); `etcd` the
-    client endpoints of its members; the rest PEM files. `name` is this scheduler's among the others."""
+    client endpoints of its members; `state` a folder of its own (None: no history over restarts); the rest PEM files.
+    `name` is this scheduler's among the others."""
 
     listen: str
     endpoint: str
@@ -21,6 +22,7 @@ class Configuration:
     key: Path
     cluster: str
     http_listen: str | None = None
+    state: Path | None = None
 
 
 WILDCARDS = ("", "0.0.0.0", "[::]")
@@ -46,6 +48,7 @@ def parse(arguments: Sequence[str] | None = None) -> Configuration:
     parser.add_argument("--key", required=True, type=Path, help="the key of the certificate")
     parser.add_argument("--cluster", default="default", help="the cluster that exists from the start")
     parser.add_argument("--http-listen", metavar="HOST:PORT", help="HTTPS, for probes and hosts that join")
+    parser.add_argument("--state", type=Path, metavar="FOLDER", help="where metrics are kept over restarts")
     given = parser.parse_args(arguments)
     endpoint = given.endpoint or _dialled(given.listen)
     host, _, port = endpoint.rpartition(":")
@@ -59,4 +62,5 @@ def parse(arguments: Sequence[str] | None = None) -> Configuration:
         key=given.key,
         cluster=given.cluster,
         http_listen=given.http_listen,
+        state=given.state,
     )

@@ -1,6 +1,8 @@
 """What a task uses, from the kernel of its host to the command line."""
 
 import json
+import os
+import signal
 from typing import Any
 
 import pytest
@@ -60,6 +62,11 @@ async def test_what_a_task_uses_is_shown(cluster: Cluster) -> None:
         (share, *_) = points(cluster, "family:burn", "--metric", "CPUUtilization")
         assert 10 < share["Average"] < 130
         await work.stop(client, [task_id])
+    # A scheduler that is started again knows what was measured before.
+    stopped = cluster.pid("scheduler")
+    os.kill(stopped, signal.SIGTERM)
+    await wait_until(lambda: cluster.has_restarted("scheduler", stopped), timeout_seconds=30)
+    assert points(cluster, task_id, "--metric", "CpuUtilized")[0] == cpu
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 checksum of every array. A file that is not whole, or of another version, is left aside: history is no state.
 """
 
+import asyncio
 import io
 import json
 import logging
@@ -19,10 +20,30 @@ from shoal_scheduler.metrics.store import Metric, Metrics
 log = logging.getLogger(__name__)
 
 VERSION = 1
+PERIOD_SECONDS = 300.0
 
 # What would make the file larger is not kept: of a very large cluster, what its tasks and then its instances used.
 BYTES_MAX = 128 * 1024 * 1024
 PUT = "put"
+
+
+async def keep(metrics: Metrics, path: Path) -> None:
+    """Again and again, and once more when it is ended. What cannot be written is told, and tried again."""
+    try:
+        while True:
+            await asyncio.sleep(PERIOD_SECONDS)
+            if metrics.nbytes:
+                await asyncio.to_thread(_write_or_tell, path, content_of(metrics))
+    finally:
+        if metrics.nbytes:
+            _write_or_tell(path, content_of(metrics))
+
+
+def _write_or_tell(path: Path, content: dict[str, Any]) -> None:
+    try:
+        write(path, content)
+    except OSError as error:
+        log.error("metrics are not kept path=%s error=%s", path, error)
 
 
 def content_of(metrics: Metrics) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Series over a restart: as they were, or none at all."""
 
+import asyncio
 import logging
 import math
 from pathlib import Path
@@ -11,6 +12,8 @@ from shoal_scheduler.metrics.frames import Point
 from shoal_scheduler.metrics.names import KINDS
 from shoal_scheduler.metrics.statistics import periods
 from shoal_scheduler.metrics.store import Metric, Metrics
+
+from tests.ground.waiting import wait_until
 
 START = 1_000_000_200
 MINE = Metric("Mine", "Length", (("Queue", "q"),))
@@ -106,3 +109,37 @@ def test_the_file_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     file.write(tmp_path / "metrics", file.content_of(before))
     after = file.read(tmp_path / "metrics")
     assert after.find(GROUP, START + 900) is not None and after.find(TASK, START + 900) is None
+
+
+async def test_it_is_written_when_it_ends_and_now_and_then(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, metrics = tmp_path / "metrics", filled()
+    keeping = asyncio.create_task(file.keep(metrics, path))
+    await asyncio.sleep(0)
+    assert not path.exists()
+    keeping.cancel()
+    await asyncio.wait({keeping})
+    assert told(file.read(path)) == told(metrics)
+    path.unlink()
+    monkeypatch.setattr(file, "PERIOD_SECONDS", 0.01)
+    keeping = asyncio.create_task(file.keep(metrics, path))
+    await wait_until(path.exists)
+    keeping.cancel()
+    await asyncio.wait({keeping})
+
+
+async def test_a_folder_that_cannot_be_written_ends_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "file").write_text("")
+    keeping = asyncio.create_task(file.keep(filled(), tmp_path / "file" / "metrics"))
+    await asyncio.sleep(0)
+    keeping.cancel()
+    await asyncio.wait({keeping})
+    assert "metrics are not kept" in caplog.text
+
+
+async def test_who_measured_nothing_writes_nothing(tmp_path: Path) -> None:
+    """A scheduler that stood by all the time leaves what it measured when it led."""
+    keeping = asyncio.create_task(file.keep(Metrics(), tmp_path / "metrics"))
+    await asyncio.sleep(0)
+    keeping.cancel()
+    await asyncio.wait({keeping})
+    assert not (tmp_path / "metrics").exists()
