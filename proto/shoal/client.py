@@ -137,7 +137,7 @@ class _Leader:
     def __init__(self, endpoints: Sequence[str], credentials: Credentials) -> None:
         self._endpoints = tuple(endpoints)
         self._credentials = credentials
-        self._open: dict[str, grpc.aio.Channel] = {}
+        self._open: dict[str, tuple[grpc.aio.Channel, _Methods]] = {}
         self._at = 0
         self._told = ""
 
@@ -151,8 +151,9 @@ class _Leader:
 
     def channel(self, endpoint: str) -> grpc.aio.Channel:
         if endpoint not in self._open:
-            self._open[endpoint] = open_channel(endpoint, self._credentials)
-        return self._open[endpoint]
+            channel = open_channel(endpoint, self._credentials)
+            self._open[endpoint] = channel, _Methods(channel)
+        return self._open[endpoint][0]
 
     @property
     def answer_seconds(self) -> float:
@@ -160,11 +161,12 @@ class _Leader:
 
     async def stub(self) -> "_Methods":
         """Where there are others to ask, a host that is silent is not waited for long. Raises TimeoutError."""
-        channel = self.channel(self.endpoint)
+        endpoint = self.endpoint
+        channel = self.channel(endpoint)
         if len(self._endpoints) > 1 and channel.get_state(try_to_connect=True) is not grpc.ChannelConnectivity.READY:
             async with asyncio.timeout(CONNECT_SECONDS):
                 await until_tried(channel)
-        return _Methods(channel)
+        return self._open[endpoint][1]
 
     def failed(self, endpoint: str, told: str = "") -> None:
         """Moves on to where that scheduler said the leader is, or else to the next; unless another call has already."""
@@ -189,7 +191,7 @@ class _Leader:
         )
 
     async def close(self) -> None:
-        for channel in self._open.values():
+        for channel, _ in self._open.values():
             await channel.close()
         self._open.clear()
 

@@ -9,9 +9,10 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """`listen` is host:port, and `endpoint` the one that others dial; `http_listen` too (None: no HTTPS); `etcd` the
-    client endpoints of its members; `state` a folder of its own (None: no history over restarts); the rest PEM files.
-    `name` is this scheduler's among the others."""
+    """`listen` is host:port, and `endpoint` the one that others dial; `http_listen` too (None: no HTTPS); `name` is
+    this scheduler's among the others; `etcd` the client endpoints of its members; `state` a folder of its own (None:
+    no history over restarts); the rest PEM files. Without the authority's key nobody joins here; with it, an agent's
+    certificate lives so many seconds."""
 
     listen: str
     endpoint: str
@@ -23,6 +24,8 @@ class Configuration:
     cluster: str
     http_listen: str | None = None
     state: Path | None = None
+    authority_key: Path | None = None
+    agent_certificate_seconds: int = 24 * 3600
 
 
 WILDCARDS = ("", "0.0.0.0", "[::]")
@@ -49,6 +52,14 @@ def parse(arguments: Sequence[str] | None = None) -> Configuration:
     parser.add_argument("--cluster", default="default", help="the cluster that exists from the start")
     parser.add_argument("--http-listen", metavar="HOST:PORT", help="HTTPS, for probes and hosts that join")
     parser.add_argument("--state", type=Path, metavar="FOLDER", help="where metrics are kept over restarts")
+    parser.add_argument("--authority-key", type=Path, help="the CA's key: by it hosts may join here")
+    parser.add_argument(
+        "--agent-certificate-seconds",
+        type=int,
+        default=24 * 3600,
+        metavar="SECONDS",
+        help="how long the certificate of a host that joins is good; its agent renews it at half of that",
+    )
     given = parser.parse_args(arguments)
     endpoint = given.endpoint or _dialled(given.listen)
     host, _, port = endpoint.rpartition(":")
@@ -63,4 +74,6 @@ def parse(arguments: Sequence[str] | None = None) -> Configuration:
         cluster=given.cluster,
         http_listen=given.http_listen,
         state=given.state,
+        authority_key=given.authority_key,
+        agent_certificate_seconds=given.agent_certificate_seconds,
     )

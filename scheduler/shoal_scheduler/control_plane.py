@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from shoal_scheduler.admission import Admission
@@ -36,6 +36,9 @@ class ControlPlane:
     commands: CommandRelay = field(default_factory=CommandRelay)
     traces: Traces = field(default_factory=Traces)
     metrics: Metrics = field(default_factory=Metrics)
+
+    # Whether nobody else can lead at this very moment: asked before agents are told that they were heard.
+    leads: Callable[[], bool] = field(default=lambda: True)
     admission: Admission = field(default_factory=Admission)
 
     # Since when this process leads, in milliseconds: what it does not know of before is nobody's fault.

@@ -28,6 +28,7 @@ OPERATORS_MAY = """
     ListContainerInstances DescribeContainerInstances UpdateContainerInstancesState DeregisterContainerInstance
     PutAttributes DeleteAttributes ListAttributes TagResource UntagResource ListTagsForResource Watch ListEvents
     ReadLogs ExecuteCommand GetUsage DescribeControlPlane
+    CreateJoinToken ListJoinTokens RevokeJoinToken RevokeContainerInstance
 """
 METRICS = ("ListMetrics", "GetMetricStatistics", "PutMetricData", "DescribeUsage")
 RULES = {

@@ -18,6 +18,7 @@ from shoal_scheduler.api import (
     definitions,
     explain,
     instances,
+    join_tokens,
     logs,
     metrics,
     schedulers,
@@ -106,7 +107,13 @@ class Server:
 
         self._server.add_generic_rpc_handlers(
             (
-                handlers_of(CLUSTER, gate.until_known, "operator", CLUSTER_METHODS, check_elements),
+                handlers_of(
+                    CLUSTER,
+                    gate.until_known,
+                    "operator",
+                    {**CLUSTER_METHODS, **join_tokens.methods(credentials.authority)},
+                    check_elements,
+                ),
                 handlers_of(METRICS, gate.until_known, "operator", METRICS_METHODS, check_elements),
                 handlers_of(AGENT_SESSION, gate.until_known, "agent", AGENT_METHODS, bounded_by_their_handlers),
                 handlers_of(SCHEDULERS, standing, "operator", SCHEDULERS_METHODS, check_elements),

@@ -72,7 +72,7 @@ async def connect(
 
     async def begin(*endpoints: str) -> asyncio.Task[None]:
         mine = credentials(authority, tmp_path, "agent", INSTANCE)
-        caller = Caller(mine, 77, fingerprint(HOST, Configuration()))
+        caller = Caller(mine, 77, fingerprint(HOST, Configuration()), "2e")
         made = Session(endpoints or (scheduler.endpoint,), caller, rig.around, rig.worker, rig.watch, sampler)
         running.append(asyncio.create_task(made.run()))
         return running[-1]
@@ -358,3 +358,21 @@ async def test_a_sample_waits_for_no_report_and_no_report_for_a_sample(
     room.set()
     await scheduler.report("t1", "RUNNING")
     assert not scheduler.sessions[0].samples
+
+
+async def test_each_heartbeat_that_is_heard_renews_the_lease(
+    connect: Connect, scheduler: FakeScheduler, rig: Rig
+) -> None:
+    lease = rig.around.lease
+    assert lease.seconds_left <= 0
+    scheduler.deadline_millis = 60_000
+    await connect()
+    await rig.until(lambda: lease.seconds_left > 0)
+    expires_at = lease.now + lease.seconds_left
+    await rig.until(lambda: lease.now + lease.seconds_left > expires_at + 0.3)
+    scheduler.hears = False
+    heard = len(scheduler.sessions[0].heartbeats)
+    await scheduler.until(lambda: len(scheduler.sessions[0].heartbeats) > heard + 1)
+    expires_at = lease.now + lease.seconds_left
+    await scheduler.until(lambda: len(scheduler.sessions[0].heartbeats) > heard + 4)
+    assert lease.now + lease.seconds_left == pytest.approx(expires_at, abs=0.01)
