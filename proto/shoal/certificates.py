@@ -116,9 +116,10 @@ def write_private(path: Path, key: Key) -> None:
 def issue_to_agent(
     authority: Authority, public_key: PublicKey, identity: Identity, now: datetime, life: timedelta
 ) -> x509.Certificate:
-    """A certificate by which an agent calls, and nothing else."""
-    usages = [ExtendedKeyUsageOID.CLIENT_AUTH]
-    return _signed(authority, public_key, identity, (), (now - BACKDATE, now + life), usages)
+    """A certificate by which an agent calls, and by which those know it that scrape its metrics: as an agent, never as
+    a scheduler or etcd, whose names clients demand."""
+    usages = [ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH]
+    return _signed(authority, public_key, identity, (AGENT_NAME,), (now - BACKDATE, now + life), usages)
 
 
 def requested_key(request_pem: bytes) -> PublicKey:
