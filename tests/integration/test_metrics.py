@@ -3,11 +3,17 @@
 import json
 import os
 import signal
+import ssl
 from typing import Any
 
+import aiohttp
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 from shoal.client import Client
+from shoal.rpc import SERVER_NAME
+from shoal.supervisor import settings
 from shoal.v1 import metrics_pb2
+from shoal.v1.cluster_pb2 import DescribeControlPlaneRequest
 
 from tests.ground import work
 from tests.ground.cluster import Cluster
@@ -45,6 +51,23 @@ def points(cluster: Cluster, *arguments: str) -> list[dict[str, Any]]:
     return found
 
 
+async def scraped(cluster: Cluster) -> dict[str, float]:
+    """Of the scheduler, what has no labels."""
+    context = cluster.context
+    tls = ssl.create_default_context(cafile=str(context.authority))
+    tls.load_cert_chain(context.certificate, context.key)
+    chosen = settings.load(cluster.layout.settings)
+    assert chosen is not None
+    url = f"https://{chosen.http_listen}/metrics"
+    async with (
+        aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=tls)) as session,
+        session.get(url, server_hostname=SERVER_NAME) as answer,
+    ):
+        assert answer.status == 200
+        families = text_string_to_metric_families(await answer.text())
+    return {sample.name: sample.value for family in families for sample in family.samples if not sample.labels}
+
+
 async def test_what_a_task_uses_is_shown(cluster: Cluster) -> None:
     async with cluster.client() as client:
         task_id = await run(client)
@@ -61,6 +84,11 @@ async def test_what_a_task_uses_is_shown(cluster: Cluster) -> None:
         await wait_until(lambda: "CPUUtilization" in cluster.shoal("metrics", "family:burn").stdout)
         (share, *_) = points(cluster, "family:burn", "--metric", "CPUUtilization")
         assert 10 < share["Average"] < 130
+        found = await scraped(cluster)
+        assert (found["shoal_leader"], found["shoal_sessions"]) == (1, 1)
+        assert found["shoal_placements_total"] >= 1 and found["shoal_samples_taken_total"] >= 2
+        revision = (await client.cluster.DescribeControlPlane(DescribeControlPlaneRequest())).store_revision
+        assert 0 < found["shoal_store_revision"] <= revision
         await work.stop(client, [task_id])
     # A scheduler that is started again knows what was measured before.
     stopped = cluster.pid("scheduler")
