@@ -115,6 +115,9 @@ class FollowingAgent:
                 ended.result()
         finally:
             self._pending = agent._pending
+            said = self.tasks.keys() | {report.task_id for report in self._pending}
+            for task in self.assignments.keys() - said:  # its report was lost with the session
+                self._pending.extend(self.life(self.assignments[task]))
             await agent.__aexit__(None, None, None)
 
     def _begin(self, assignment: pb.Assignment) -> Sequence[pb.TaskReport]:
