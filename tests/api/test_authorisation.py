@@ -27,7 +27,7 @@ OPERATORS_MAY = """
     CreateCluster DescribeClusters ListClusters UpdateCluster UpdateClusterSettings DeleteCluster
     ListContainerInstances DescribeContainerInstances UpdateContainerInstancesState DeregisterContainerInstance
     PutAttributes DeleteAttributes ListAttributes TagResource UntagResource ListTagsForResource Watch ListEvents
-    ReadLogs ExecuteCommand DescribeControlPlane
+    ReadLogs ExecuteCommand GetUsage DescribeControlPlane
     CreateJoinToken ListJoinTokens RevokeJoinToken RevokeContainerInstance
 """
 RULES = {

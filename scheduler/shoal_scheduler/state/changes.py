@@ -10,6 +10,7 @@ from shoal_scheduler.model.definition import Definition
 from shoal_scheduler.model.instance import Health, Instance
 from shoal_scheduler.model.join_token import JoinToken
 from shoal_scheduler.model.task import Launch, Task
+from shoal_scheduler.model.usage import UsageMonth
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,18 @@ class DeleteJoinToken:
 
 
 @dataclass(frozen=True, slots=True)
+class PutUsage:
+    usage: UsageMonth
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteUsage:
+    cluster: str
+    group: str
+    month: str
+
+
+@dataclass(frozen=True, slots=True)
 class SetSession:
     """An agent's stream opened (`incarnation` > 0) or closed (0). Volatile."""
 
@@ -103,6 +116,8 @@ Change = (
     | PutTask
     | PutJoinToken
     | DeleteJoinToken
+    | PutUsage
+    | DeleteUsage
     | SetSession
     | SetHealth
     | SetHeld

@@ -8,6 +8,7 @@ from shoal_scheduler.model.definition import Definition
 from shoal_scheduler.model.instance import Health, Instance
 from shoal_scheduler.model.join_token import JoinToken
 from shoal_scheduler.model.task import Launch, Task, TaskKey, ask_of
+from shoal_scheduler.model.usage import UsageMonth
 from shoal_scheduler.state import changes as c
 from shoal_scheduler.state import keys
 from shoal_scheduler.state.capacity import put_instance, recount
@@ -28,6 +29,7 @@ class Overlay:
         self._instances: dict[str, Instance] = {}
         self._join_tokens: dict[str, JoinToken | None] = {}
         self._sessions: dict[str, int] = {}
+        self._usage: dict[tuple[str, str, str], UsageMonth] = {}
         self._held: dict[str, Held | None] = {}
         self._unsettled: dict[str, bool] = {}
         self._rooms: dict[str, InstanceTable] = {}
@@ -93,6 +95,10 @@ class Overlay:
     def join_tokens(self, cluster: str) -> list[JoinToken]:
         found = map(self.join_token, {**self._tables.join_tokens, **self._join_tokens})
         return [token for token in found if token is not None and token.cluster == cluster]
+
+    def usage(self, cluster: str, group: str, month: str) -> UsageMonth | None:
+        key = (cluster, group, month)
+        return self._usage.get(key) or self._tables.usage.get(key)
 
     def session(self, instance_id: str) -> int:
         """Incarnation of the instance's open session, 0 if it has none."""
@@ -174,10 +180,16 @@ class Overlay:
                 self._set_join_token(token.hash, token)
             case c.DeleteJoinToken(token_hash):
                 self._set_join_token(token_hash, None)
-            case c.SetSession() | c.SetHealth() | c.SetHeld() | c.SetUnsettled():
-                self._set_volatile(change)
+            case c.PutUsage(usage):
+                key = (usage.cluster, usage.group, usage.month)
+                self._usage[key] = usage
+                self.touched.add(key)
+            case c.DeleteUsage(cluster_name, group, month):
+                self.touched.add((cluster_name, group, month))
+            case _:
+                self._propose_volatile(change)
 
-    def _set_volatile(self, change: c.SetSession | c.SetHealth | c.SetHeld | c.SetUnsettled) -> None:
+    def _propose_volatile(self, change: c.Change) -> None:
         match change:
             case c.SetSession(instance_id, incarnation):
                 self._set_session(instance_id, incarnation)
