@@ -11,9 +11,9 @@ from shoal import errors
 from shoal.certificates import ensure_authority, issue_to_agent, write_private
 from shoal.joining.identity import IdentityFiles
 from shoal.rpc import Credentials, Identity
-from shoal_agent import renewal
+from shoal_agent import certificate_renewal
+from shoal_agent.certificate_renewal import Renewal, retry_seconds
 from shoal_agent.identity import NotAnAgent, Validity, validity_of
-from shoal_agent.renewal import Renewal, retry_seconds
 
 ISSUED = datetime(2026, 11, 25, 12, tzinfo=UTC)
 DAY_SECONDS = 24 * 3600.0
@@ -51,8 +51,8 @@ class Cluster:
 
     async def until(self, hours: float, monkeypatch: pytest.MonkeyPatch) -> None:
         """Lets the agent's renewal run until so long after the first certificate was issued."""
-        monkeypatch.setattr(renewal, "renew", self.renew)
-        monkeypatch.setattr(renewal, "LOOK_SECONDS_MAX", 1800.0)
+        monkeypatch.setattr(certificate_renewal, "renew", self.renew)
+        monkeypatch.setattr(certificate_renewal, "LOOK_SECONDS_MAX", 1800.0)
         made = Renewal(self.files, ["a:1"], self.renewed.append, lambda: self.now, self.sleep)
         running = asyncio.create_task(made.run())
         while (self.now - ISSUED.timestamp()) / 3600 < hours:
