@@ -70,7 +70,13 @@ def main() -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("shoal_agent", description="Runs the tasks that a scheduler assigns to this host.")
-    parser.add_argument("--scheduler", required=True, metavar="HOST:PORT[,...]", help="schedulers, any order")
+    parser.add_argument(
+        "--scheduler",
+        required=True,
+        action="append",
+        metavar="HOST:PORT[,...]",
+        help="every scheduler, in any order; may be given several times",
+    )
     parser.add_argument("--state", required=True, type=Path, help="a folder of this agent's own")
     parser.add_argument("--authority", required=True, type=Path, help="the cluster's authority (PEM)")
     parser.add_argument("--certificate", required=True, type=Path, help="this agent's certificate (PEM)")
@@ -107,7 +113,7 @@ async def _serve(
     host = replace(host, ports=tuple(sorted({*host.ports, port})))
     cleaner = ImageCleaner(around, worker, records)
     caller = Caller(credentials, incarnation, host, secrets.token_hex(16))
-    session = Session(arguments.scheduler.split(","), caller, around, worker, watch)
+    session = Session(",".join(arguments.scheduler).split(","), caller, around, worker, watch)
     log.info("agent began instance=%s version=%s tasks=%d", identity.name, VERSION, len(remembered))
     renewal = _renewal(arguments, session)
     work = asyncio.create_task(_work(around, watch, worker, session, metadata, cleaner, renewal))

@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import grpc
-from shoal.rpc import Credentials, open_channel
+from shoal.rpc import Credentials, open_channel, until_tried
 from shoal.v1 import agent_pb2, agent_pb2_grpc
 
 from shoal_agent import convert
@@ -30,12 +30,14 @@ from shoal_agent.fingerprint import Fingerprint
 from shoal_agent.life.case import Surroundings
 from shoal_agent.logs.answer import Logs
 from shoal_agent.memory import record
-from shoal_agent.pause import either, retry_seconds
+from shoal_agent.pause import either
+from shoal_agent.schedulers import Schedulers, Told, told_by
 from shoal_agent.watch import Watch
 from shoal_agent.worker import Worker
 
 log = logging.getLogger(__name__)
 
+CONNECT_SECONDS = 3.0
 WELCOME_SECONDS = 10.0
 SETTLED_SECONDS = 5.0
 GOODBYE_SECONDS = 1.0
@@ -64,7 +66,7 @@ class Session:
     def __init__(
         self, endpoints: Sequence[str], caller: Caller, around: Surroundings, worker: Worker, watch: Watch
     ) -> None:
-        self._endpoints = endpoints
+        self._schedulers = Schedulers(endpoints)
         self._caller = caller
         self._around = around
         self._worker = worker
@@ -79,23 +81,24 @@ class Session:
         self._unanswered_since: float | None = None
 
     async def run(self) -> None:
-        """For ever: one session after another, through the list of schedulers."""
-        tries, outage_since = 0, time.monotonic()
+        """For ever: one session after another, wherever the leader is."""
+        outage_since = time.monotonic()
         while True:
-            endpoint = self._endpoints[tries % len(self._endpoints)]
-            began = time.monotonic()
+            endpoint, began = self._schedulers.endpoint, time.monotonic()
+            told = Told()
             try:
                 await self._serve(endpoint)
             except* (SessionOver, grpc.aio.AioRpcError) as group:
+                told = _what_it_said(group)
                 log.warning("session ended scheduler=%s reason=%s", endpoint, _told(group))
             except* Exception:  # a fault of ours ends a session, never the agent
                 log.exception("session stumbled scheduler=%s", endpoint)
             ended = time.monotonic()
             if ended - began > SETTLED_SECONDS:
-                tries, outage_since = 0, ended
-            else:
-                tries += 1
-            await asyncio.sleep(retry_seconds(ended - outage_since, random.random()))  # jitter needs no secret
+                outage_since = ended
+                self._schedulers.settled()
+            wait = self._schedulers.ended(told, ended - outage_since, random.random())  # jitter needs no secret
+            await asyncio.sleep(wait)
 
     def renewed(self, credentials: Credentials) -> None:
         """The next session shows this certificate. It begins as soon as nobody reads logs or executes commands here;
@@ -115,6 +118,7 @@ class Session:
     async def _serve(self, endpoint: str) -> None:
         self._renewed.clear()
         async with open_channel(endpoint, self._caller.credentials) as channel:
+            await _until_reached(channel)
             stub = agent_pb2_grpc.AgentSessionStub(channel)
             call = stub.Session()
             try:
@@ -220,6 +224,15 @@ class Session:
             await call.write(message)
 
 
+async def _until_reached(channel: grpc.aio.Channel) -> None:
+    """A host that is silent is not waited for as long as one that is slow to welcome."""
+    try:
+        async with asyncio.timeout(CONNECT_SECONDS):
+            await until_tried(channel)
+    except TimeoutError:
+        raise SessionOver("no connection in time") from None
+
+
 async def _ending(call: "_Call") -> str:
     """What the other end said when it ended the stream."""
     try:
@@ -239,3 +252,13 @@ def _told(group: BaseExceptionGroup[BaseException]) -> str:
         else:
             reasons.append(str(error))
     return "; ".join(reasons)
+
+
+def _what_it_said(group: BaseExceptionGroup[BaseException]) -> Told:
+    """Where to go and when to come, if one of the errors says so."""
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            return _what_it_said(error)
+        if isinstance(error, grpc.aio.AioRpcError):
+            return told_by(error)
+    return Told()

@@ -23,8 +23,14 @@ import grpc.aio
 
 from shoal import errors
 from shoal.context import Context, load
-from shoal.rpc import Credentials, open_channel
-from shoal.v1 import cluster_pb2_grpc, event_pb2
+from shoal.rpc import LEADER_KEY, Credentials, open_channel, trailer, until_tried
+from shoal.v1 import cluster_pb2_grpc, event_pb2, scheduler_pb2_grpc
+from shoal.v1.scheduler_pb2 import (
+    DescribeSchedulerRequest,
+    DescribeSchedulerResponse,
+    HandOverRequest,
+    HandOverResponse,
+)
 
 if TYPE_CHECKING:
     from shoal.v1.cluster_pb2_grpc import ClusterAsyncStub
@@ -34,8 +40,10 @@ CALL_TIMEOUT_SECONDS = 30.0
 NOBODY_TIMEOUT_SECONDS = 10.0
 # A watch that nobody serves for so long is given up; a leader that died is replaced long before.
 WATCH_PATIENCE_SECONDS = 120.0
+# Of several schedulers, one that cannot be connected to by then is passed over.
+CONNECT_SECONDS = 1.5
 _BACKOFF_FIRST_SECONDS = 0.05
-_BACKOFF_MAX_SECONDS = 1.0
+_BACKOFF_MAX_SECONDS = 0.8
 # Doing these twice is not the same as doing them once, and they carry no client token.
 _NOT_IDEMPOTENT = frozenset({"RegisterTaskDefinition"})
 _STREAMING = frozenset({"Watch", "ReadLogs", "RunTasks", "ExecuteCommand"})
@@ -74,6 +82,22 @@ class Client:
     async def close(self) -> None:
         await self._leader.close()
 
+    async def describe_scheduler(self, endpoint: str, timeout_seconds: float) -> DescribeSchedulerResponse:
+        """What the scheduler there says of itself, whether it leads or not. Raises the errors of `shoal.errors`."""
+        stub = scheduler_pb2_grpc.SchedulersStub(self._leader.channel(endpoint))
+        try:
+            return await stub.DescribeScheduler(DescribeSchedulerRequest(), timeout=timeout_seconds)
+        except grpc.aio.AioRpcError as error:
+            raise errors.from_rpc(error) from None
+
+    async def hand_over(self, endpoint: str, timeout_seconds: float) -> HandOverResponse:
+        """Has the leader there step down. Raises Conflict if it does not lead."""
+        stub = scheduler_pb2_grpc.SchedulersStub(self._leader.channel(endpoint))
+        try:
+            return await stub.HandOver(HandOverRequest(), timeout=timeout_seconds)
+        except grpc.aio.AioRpcError as error:
+            raise errors.from_rpc(error) from None
+
     async def watch(
         self, cluster: str, tasks: Sequence[str] = (), after_revision: int | None = None
     ) -> AsyncGenerator[event_pb2.WatchResponse, None]:
@@ -101,27 +125,46 @@ class Client:
 
 
 class _Leader:
-    """Which of the endpoints is asked: the last one that answered; the next after a failure."""
+    """Which scheduler is asked: the one that another said leads, else the last one that answered; the next of the
+    list after a failure."""
 
     def __init__(self, endpoints: Sequence[str], credentials: Credentials) -> None:
         self._endpoints = tuple(endpoints)
         self._credentials = credentials
-        self._open: dict[str, tuple[grpc.aio.Channel, ClusterAsyncStub]] = {}
+        self._open: dict[str, grpc.aio.Channel] = {}
         self._at = 0
+        self._told = ""
 
     @property
     def endpoint(self) -> str:
-        return self._endpoints[self._at]
+        return self._told or self._endpoints[self._at]
 
-    def stub(self) -> "ClusterAsyncStub":
-        if self.endpoint not in self._open:
-            channel = open_channel(self.endpoint, self._credentials)
-            self._open[self.endpoint] = channel, cluster_pb2_grpc.ClusterStub(channel)
-        return self._open[self.endpoint][1]
+    @property
+    def endpoints(self) -> tuple[str, ...]:
+        return self._endpoints
 
-    def failed(self, endpoint: str) -> None:
-        """Moves on, unless another call has moved on already."""
-        if endpoint == self.endpoint:
+    def channel(self, endpoint: str) -> grpc.aio.Channel:
+        if endpoint not in self._open:
+            self._open[endpoint] = open_channel(endpoint, self._credentials)
+        return self._open[endpoint]
+
+    async def stub(self) -> "ClusterAsyncStub":
+        """Where there are others to ask, a host that is silent is not waited for long. Raises TimeoutError."""
+        channel = self.channel(self.endpoint)
+        if len(self._endpoints) > 1 and channel.get_state(try_to_connect=True) is not grpc.ChannelConnectivity.READY:
+            async with asyncio.timeout(CONNECT_SECONDS):
+                await until_tried(channel)
+        return cluster_pb2_grpc.ClusterStub(channel)
+
+    def failed(self, endpoint: str, told: str = "") -> None:
+        """Moves on to where that scheduler said the leader is, or else to the next; unless another call has already."""
+        if endpoint != self.endpoint:
+            return
+        self._told = told if told != endpoint else ""
+        if self._told:
+            return
+        self._at = (self._at + 1) % len(self._endpoints)
+        if self.endpoint == endpoint:
             self._at = (self._at + 1) % len(self._endpoints)
 
     def unreachable(self, cause: grpc.aio.AioRpcError | None) -> errors.Unreachable:
@@ -136,7 +179,7 @@ class _Leader:
         )
 
     async def close(self) -> None:
-        for channel, _ in self._open.values():
+        for channel in self._open.values():
             await channel.close()
         self._open.clear()
 
@@ -164,19 +207,22 @@ async def _unary(
     request = with_client_token(request)
     delays, last, nobody_since = _delays(), None, None
     while (left := deadline - time.monotonic()) > 0:
-        endpoint = leader.endpoint
+        endpoint, told = leader.endpoint, ""
         try:
-            return await getattr(leader.stub(), method)(request, timeout=left)
+            stub = await leader.stub()
+            return await getattr(stub, method)(request, timeout=left)
+        except TimeoutError:
+            last = None
         except grpc.aio.AioRpcError as error:
             if error.code() is not grpc.StatusCode.UNAVAILABLE:
                 raise _typed(error, method, seconds, last, leader) from None
             if method in _NOT_IDEMPOTENT and not _surely_not_done(error):
                 raise _outcome_unknown(method, error) from None
-            last = error
-        nobody_since = (nobody_since or time.monotonic()) if _nobody_there(last) else None
+            last, told = error, trailer(error, LEADER_KEY)
+        nobody_since = (nobody_since or time.monotonic()) if last is None or _nobody_there(last) else None
         if nobody_since is not None and time.monotonic() - nobody_since > NOBODY_TIMEOUT_SECONDS:
             break
-        leader.failed(endpoint)
+        leader.failed(endpoint, told)
         await asyncio.sleep(min(next(delays), max(0.0, deadline - time.monotonic())))
     raise leader.unreachable(last)
 
@@ -186,13 +232,18 @@ async def _stream(
 ) -> AsyncGenerator[Any, None]:
     """One attempt: who can resume knows where to. Raises Unreachable if it breaks."""
     endpoint = leader.endpoint
-    call = getattr(leader.stub(), method)(request, timeout=timeout)
+    try:
+        stub = await leader.stub()
+    except TimeoutError:
+        leader.failed(endpoint)
+        raise leader.unreachable(None) from None
+    call = getattr(stub, method)(request, timeout=timeout)
     try:
         async for answer in call:
             yield answer
     except grpc.aio.AioRpcError as error:
         if error.code() is grpc.StatusCode.UNAVAILABLE:
-            leader.failed(endpoint)
+            leader.failed(endpoint, trailer(error, LEADER_KEY))
             raise leader.unreachable(error) from None
         raise errors.from_rpc(error) from None
     finally:

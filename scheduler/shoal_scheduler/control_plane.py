@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from shoal_scheduler.admission import Admission
 from shoal_scheduler.command_relay import CommandRelay
 from shoal_scheduler.dispatch import Dispatch
-from shoal_scheduler.engine import Engine
+from shoal_scheduler.engine import Engine, now_millis
 from shoal_scheduler.events import EventLog
 from shoal_scheduler.log_relay import LogRelay
 from shoal_scheduler.state.changes import Change
@@ -25,10 +26,16 @@ class ControlPlane:
     logs: LogRelay = field(default_factory=LogRelay)
     commands: CommandRelay = field(default_factory=CommandRelay)
     traces: Traces = field(default_factory=Traces)
+    admission: Admission = field(default_factory=Admission)
+
+    # Since when this process leads, in milliseconds: what it does not know of before is nobody's fault.
+    led_since: int = field(default_factory=now_millis)
 
     def __post_init__(self) -> None:
+        """Of events that are handed in, those before this leader's are known, too."""
         self.engine = Engine(self.tables, self.store, self.committed)
-        self.events.start_at(self.tables.revision)
+        if not self.events.revision:
+            self.events.start_at(self.tables.revision)
 
     def committed(self, changes: Sequence[Change], revision: int, now: int) -> None:
         self.dispatch.on_commit(changes)

@@ -33,6 +33,10 @@ RETENTION_PERIOD_SECONDS = 10.0
 IDLE_SECONDS = 1.0
 SETTLE_RETRY_SECONDS = 0.2
 IDS_PER_DRAW = 64
+STORE_IS_FULL = (
+    "etcd is full, so nothing can be stored; what runs goes on. The scheduler makes room by itself, so try again in a"
+    " minute; if it stays full, raise etcd's --quota-backend-bytes."
+)
 
 # A commit costs about as much for one input as for many. So the next step waits until as many inputs have come as the
 # last ones carried, the longer the more they were; who asks alone is not kept waiting. A few that a transaction had
@@ -81,7 +85,7 @@ class _Waiting:
 
 @dataclass
 class Engine:
-    """One per leadership. `run` ends by raising: Deposed, or what the store could not mend."""
+    """One per leadership. `run` ends when told to finish, or by raising: Deposed, or what the store could not mend."""
 
     tables: Tables
     store: Store
@@ -103,6 +107,8 @@ class Engine:
         self._expected = 0
         self._gathered = asyncio.Event()
         self._retention_at = 0.0
+        self._is_full = False
+        self._finishing = False
         self._closed = False
 
     async def submit(self, request: Input) -> Reply:
@@ -123,7 +129,7 @@ class Engine:
         return replies
 
     def _enqueue(self, requests: Sequence[Input]) -> list[_Waiting]:
-        if self._closed:
+        if self._closed or self._finishing:
             raise Unavailable("this scheduler does not lead any more")
         if len(self._inbox) + len(requests) > INBOX_MAX:
             raise Unavailable("too many requests wait: try again later")
@@ -135,9 +141,15 @@ class Engine:
             self._gathered.set()
         return waiting
 
+    def finish(self) -> None:
+        """`run` returns when the commit in flight is through and answered; what waits still is refused, untouched."""
+        self._finishing = True
+        self._arrived.set()
+        self._gathered.set()
+
     async def run(self) -> None:
         try:
-            while True:
+            while not self._finishing:
                 await self._one_step()
         finally:
             self._closed = True
@@ -147,6 +159,8 @@ class Engine:
     async def _one_step(self) -> None:
         await self._wait_for_work()
         await self._gather()
+        if self._finishing:
+            return
         self.progress_at = time.monotonic()
         batch = [self._inbox.popleft() for _ in range(min(len(self._inbox), INPUTS_PER_STEP))]
         try:
@@ -160,7 +174,7 @@ class Engine:
             raise
 
     async def _wait_for_work(self) -> None:
-        while not self._inbox and not self.tables.unsettled and not self._retention_is_due():
+        while not (self._finishing or self._inbox or self.tables.unsettled or self._retention_is_due()):
             self.progress_at = time.monotonic()
             self._arrived.clear()
             try:
@@ -180,7 +194,7 @@ class Engine:
     def _retention_is_due(self) -> bool:
         return time.monotonic() >= self._retention_at
 
-    async def _carry_out(self, batch: list[_Waiting]) -> None:
+    async def _carry_out(self, batch: list[_Waiting], may_write: bool = True) -> None:
         # Time never goes back, not even when another host's clock was ahead: the tables are in its order.
         now = max(self.now(), self.tables.newest)
         context = Context(now, self._ids, self.rng, self.limits)
@@ -192,7 +206,7 @@ class Engine:
         self._inbox.extendleft(reversed(rest))
         self._expected = max(len(taken), self._expected // 2) if len(rest) < len(taken) else 0
         try:
-            revision = await self._commit(result)
+            revision = await self._commit(result, may_write)
         except NotStored as error:
             await self._not_stored(taken, error)
             return
@@ -209,17 +223,32 @@ class Engine:
         self._retention_at = time.monotonic() + pause
         return [*expired, *usage.expired(self.tables, context.now)]
 
-    async def _commit(self, result: Step) -> int:
+    async def _commit(self, result: Step, may_write: bool) -> int:
         """The revision of the step. Raises NotStored or Deposed; an unknown outcome is found out first."""
         self._steps += 1
         write = write_of(self.tables, result.changes, f"{self._step_prefix}-{self._steps}")
         if write is None:
             return self.tables.revision
+        if not may_write:
+            raise StoreFull(STORE_IS_FULL)
         try:
-            return await self.store.commit(write)
+            revision = await self.store.commit(write)
+            self._note_full(None)
+            return revision
+        except StoreFull as error:
+            self._note_full(error)
+            raise StoreFull(STORE_IS_FULL) from None
         except OutcomeUnknown as error:
             log.warning("the outcome of a commit is unknown, reading it back error=%s", error)
             return await self._settled(write)
+
+    def _note_full(self, error: StoreFull | None) -> None:
+        """In the log once, however many are refused."""
+        if error is not None and not self._is_full:
+            log.error("the store is full, nothing is stored error=%s", error)
+        elif error is None and self._is_full:
+            log.warning("the store takes writes again")
+        self._is_full = error is not None
 
     async def _settled(self, write: Write) -> int:
         while True:
@@ -236,13 +265,17 @@ class Engine:
             return revision
 
     async def _not_stored(self, taken: list[_Waiting], error: NotStored) -> None:
-        """One input may have made the whole batch unstorable: try each alone before it is refused."""
-        log.warning("a step was not stored inputs=%d error=%s", len(taken), error)
+        """One input may have made the whole batch unstorable: try each alone before it is refused.
+
+        A store that is full is not asked again for each: who writes is refused, who does not is answered.
+        """
+        if not isinstance(error, StoreFull):
+            log.warning("a step was not stored inputs=%d error=%s", len(taken), error)
         if not taken:  # what waits for room is still to be looked at: not at once
             await asyncio.sleep(SETTLE_RETRY_SECONDS)
-        if len(taken) > 1 and not isinstance(error, StoreFull):
+        if len(taken) > 1:
             for waiting in taken:
-                await self._carry_out([waiting])
+                await self._carry_out([waiting], may_write=not isinstance(error, StoreFull))
             return
         for waiting in taken:
             if isinstance(error, StoreFull):

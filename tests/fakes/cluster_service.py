@@ -56,7 +56,8 @@ class State:
     task_logs: dict[str, list[log_pb2.LogEvent]] = field(default_factory=dict)  # of some tasks, others
     failures: list[resource_pb2.Failure] = field(default_factory=list)
     warnings: list[task_definition_pb2.Warning] = field(default_factory=list)
-    unavailable: int = 0  # how many calls are answered as a follower does
+    unavailable: int = 0  # how many calls are answered as a follower does, which says that this one leads
+    leader: str = ""
     breaks: int = 0  # how many calls are done, and then answered as a broken connection is
     delay_seconds: float = 0.0
     exits_with: int | None = 0  # None: tasks stay RUNNING
@@ -374,7 +375,8 @@ class ClusterService(cluster_pb2_grpc.ClusterServicer):
             time.sleep(self.state.delay_seconds)
         if self.state.unavailable:
             self.state.unavailable -= 1
-            refuse(context, "not the leader", code=code_pb2.UNAVAILABLE, reason="ServerException")
+            leader = self.state.leader
+            refuse(context, "not the leader", code=code_pb2.UNAVAILABLE, reason="ServerException", leader=leader)
 
     def _break(self, context: Any) -> None:
         if self.state.breaks:

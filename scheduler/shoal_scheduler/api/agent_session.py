@@ -43,6 +43,9 @@ OUTGOING_MAX = 64
 # An alarm that rings so much later was held up by this program, not by the agent.
 LATE_SECONDS = 1.0
 
+# What an agent saw waits as long as the store is full: it is no fault of the agent's, and its session goes on.
+FULL_RETRY_SECONDS = 1.0
+
 
 @dataclass(slots=True)
 class _Session:
@@ -70,6 +73,7 @@ async def session(plane: ControlPlane, messages: Messages, caller: Identity) -> 
     if hello.cluster != caller.cluster:
         raise invalid_field("hello.cluster", f"must be the certificate's, {caller.cluster!r}.")
     period = heartbeat_seconds(len(plane.tables.sessions))
+    await asyncio.sleep(plane.admission.wait_seconds(caller.name, asyncio.get_running_loop().time()))
     await _open(plane, hello, caller.name, period)
     outbox = plane.dispatch.attach(caller.name)
     outbox.run = hello.run_id
@@ -255,12 +259,22 @@ async def _report(open_session: _Session, field: str, reports: Sequence[pb.TaskR
     for report in reports:
         if report.trace:
             _keep_trace(open_session, report)
-    verdicts = await plane.engine.submit_all(inputs)
+    verdicts = await _stored(plane, inputs)
     return [
         report.task_id
         for report, verdict in zip(reports, verdicts, strict=True)
         if not (isinstance(verdict, i.Verdict) and verdict.known)
     ]
+
+
+async def _stored(plane: ControlPlane, inputs: Sequence[i.Input]) -> list[i.Reply]:
+    while True:
+        try:
+            return await plane.engine.submit_all(inputs)
+        except Refused as refused:
+            if refused.kind != "exhausted":
+                raise
+        await asyncio.sleep(FULL_RETRY_SECONDS)
 
 
 def _keep_trace(open_session: _Session, report: pb.TaskReport) -> None:

@@ -8,7 +8,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import aio as health_aio
 from grpc_reflection.v1alpha import reflection
 from shoal import rpc
-from shoal.v1 import agent_pb2, cluster_pb2
+from shoal.v1 import agent_pb2, cluster_pb2, scheduler_pb2
 
 from shoal_scheduler.api import (
     agent_session,
@@ -20,6 +20,7 @@ from shoal_scheduler.api import (
     instances,
     join_tokens,
     logs,
+    schedulers,
     tags,
     tasks,
     usage,
@@ -28,6 +29,7 @@ from shoal_scheduler.api import (
 from shoal_scheduler.api.calls import Handler, handlers_of
 from shoal_scheduler.api.gate import Gate
 from shoal_scheduler.api.sizes import check_elements
+from shoal_scheduler.standing import Standing
 
 CLUSTER_METHODS: Mapping[str, Handler] = {
     "RegisterTaskDefinition": definitions.register,
@@ -71,9 +73,14 @@ AGENT_METHODS: Mapping[str, Handler] = {
     "SendLogs": logs.send,
     "AttachCommand": commands.attach,
 }
+SCHEDULERS_METHODS: Mapping[str, Handler] = {
+    "DescribeScheduler": schedulers.describe,
+    "HandOver": schedulers.hand_over,
+}
 
 CLUSTER = cluster_pb2.DESCRIPTOR.services_by_name["Cluster"]
 AGENT_SESSION = agent_pb2.DESCRIPTOR.services_by_name["AgentSession"]
+SCHEDULERS = scheduler_pb2.DESCRIPTOR.services_by_name["Schedulers"]
 
 
 def bounded_by_their_handlers(_message: Message) -> None:
@@ -86,20 +93,31 @@ class Server:
     def __init__(self, listen: str, credentials: rpc.Credentials, gate: Gate) -> None:
         self._server = grpc.aio.server(options=rpc.server_options())
         self._health = health_aio.HealthServicer()
+
+        async def standing() -> Standing:
+            return gate.standing
+
         self._server.add_generic_rpc_handlers(
             (
                 handlers_of(
                     CLUSTER,
-                    gate,
+                    gate.until_known,
                     "operator",
                     {**CLUSTER_METHODS, **join_tokens.methods(credentials.authority)},
                     check_elements,
                 ),
-                handlers_of(AGENT_SESSION, gate, "agent", AGENT_METHODS, bounded_by_their_handlers),
+                handlers_of(AGENT_SESSION, gate.until_known, "agent", AGENT_METHODS, bounded_by_their_handlers),
+                handlers_of(SCHEDULERS, standing, "operator", SCHEDULERS_METHODS, check_elements),
             )
         )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        names = (CLUSTER.full_name, AGENT_SESSION.full_name, "grpc.health.v1.Health", reflection.SERVICE_NAME)
+        names = (
+            CLUSTER.full_name,
+            AGENT_SESSION.full_name,
+            SCHEDULERS.full_name,
+            "grpc.health.v1.Health",
+            reflection.SERVICE_NAME,
+        )
         reflection.enable_server_reflection(names, self._server)
         self.port = self._server.add_secure_port(listen, rpc.server_credentials(credentials))
 

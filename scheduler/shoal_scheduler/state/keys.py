@@ -52,3 +52,13 @@ def kind(key: bytes) -> str:
     """definitions, clusters, instances, tokens, launches, tasks or usage; "" for the two keys of leadership."""
     parts = key.decode().split("/")
     return parts[4] if len(parts) > 5 else ""
+
+
+def cluster_of(key: bytes) -> str:
+    return key.decode().split("/")[2]
+
+
+def parts(key: bytes) -> list[str]:
+    """What follows the kind: the name of a cluster or an instance, family and revision, launch and chunk,
+    month and group, hash of a token."""
+    return key.decode().split("/")[5:]

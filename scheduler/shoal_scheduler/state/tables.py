@@ -165,7 +165,7 @@ class Tables:
         match change:
             case c.PutJoinToken(token):
                 self.join_tokens[token.hash] = token
-            case c.DeleteJoinToken(token_hash):
+            case c.DeleteJoinToken(_, token_hash):
                 self.join_tokens.pop(token_hash, None)
 
     def _apply_volatile(self, change: c.Change) -> None:

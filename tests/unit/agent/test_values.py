@@ -359,4 +359,4 @@ def test_labels_that_say_less_are_read_as_far_as_they_go() -> None:
 
 @given(st.floats(0, 1e6), st.floats(0, 1))
 def test_a_retry_is_never_far(outage_seconds: float, chance: float) -> None:
-    assert 0 <= retry_seconds(outage_seconds, chance) <= min(RETRY_SECONDS_MAX, max(0.2, outage_seconds / 4))
+    assert 0 <= retry_seconds(outage_seconds, chance) <= min(RETRY_SECONDS_MAX, max(0.2, outage_seconds / 8))
