@@ -5,7 +5,7 @@
                       <-------  Welcome (epoch, pace)
     Inventory         ------->
                       <-------  Assignments (full)
-    Reports, Heartbeat ------>
+    Reports, Heartbeat, Samples ------>
                       <-------  ReportsAck, Assignments (increments), LogRequest, CommandRequest
 
 A session of a leader older than one obeyed before is left at once: the highest epoch is on disk before anything it
@@ -18,6 +18,7 @@ import random
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import count
 from typing import TypeAlias
 
 import grpc
@@ -30,6 +31,9 @@ from shoal_agent.fingerprint import Fingerprint
 from shoal_agent.life.case import Surroundings
 from shoal_agent.logs.answer import Logs
 from shoal_agent.memory import record
+from shoal_agent.memory.journal import JournalFault
+from shoal_agent.metrics import message as metrics_message
+from shoal_agent.metrics.sampler import Sampler
 from shoal_agent.pause import either
 from shoal_agent.schedulers import Schedulers, Told, told_by
 from shoal_agent.watch import Watch
@@ -41,6 +45,9 @@ CONNECT_SECONDS = 3.0
 WELCOME_SECONDS = 10.0
 SETTLED_SECONDS = 5.0
 GOODBYE_SECONDS = 1.0
+
+# What a constraint may ask for, for tasks that must not run twice.
+WATCHDOG_ATTRIBUTE = "shoal.watchdog"
 
 _Stub: TypeAlias = "agent_pb2_grpc.AgentSessionAsyncStub"
 _Call = grpc.aio.StreamStreamCall[agent_pb2.AgentMessage, agent_pb2.SchedulerMessage]
@@ -64,13 +71,20 @@ class Caller:
 
 class Session:
     def __init__(
-        self, endpoints: Sequence[str], caller: Caller, around: Surroundings, worker: Worker, watch: Watch
+        self,
+        endpoints: Sequence[str],
+        caller: Caller,
+        around: Surroundings,
+        worker: Worker,
+        watch: Watch,
+        sampler: Sampler,
     ) -> None:
         self._schedulers = Schedulers(endpoints)
         self._caller = caller
         self._around = around
         self._worker = worker
         self._watch = watch
+        self._sampler = sampler
         self._logs = Logs(around, worker)
         self._commands = Commands(around, worker)
         self._writing = asyncio.Lock()
@@ -80,6 +94,11 @@ class Session:
         self._served: set[asyncio.Task[None]] = set()
         self._unanswered_since: float | None = None
 
+        # Of this session: how long the scheduler waits for a word, and when each heartbeat was sent that is not
+        # acknowledged yet.
+        self._deadline_seconds = 0.0
+        self._beats: dict[int, float] = {}
+
     async def run(self) -> None:
         """For ever: one session after another, wherever the leader is."""
         outage_since = time.monotonic()
@@ -88,7 +107,7 @@ class Session:
             told = Told()
             try:
                 await self._serve(endpoint)
-            except* (SessionOver, grpc.aio.AioRpcError) as group:
+            except* (SessionOver, JournalFault, grpc.aio.AioRpcError) as group:
                 told = _what_it_said(group)
                 log.warning("session ended scheduler=%s reason=%s", endpoint, _told(group))
             except* Exception:  # a fault of ours ends a session, never the agent
@@ -131,16 +150,22 @@ class Session:
                     group.create_task(self._report(call))
                     group.create_task(self._beat(call, welcome))
                     group.create_task(self._leave_when_renewed())
+                    group.create_task(self._tell_usage(call))
             finally:
                 call.cancel()
 
     async def _introduce(self, call: "_Call") -> agent_pb2.Welcome:
         try:
             async with asyncio.timeout(WELCOME_SECONDS):
+                sent_at = self._around.lease.now
                 version, health = self._watch.engine_version, self._watch.health
                 caller, owner = self._caller, self._around.owner
-                host = replace(caller.host, attributes={**caller.host.attributes, **self._around.cgroups.attributes})
-                await call.write(convert.hello(owner.cluster, caller.incarnation, caller.run, host, version, health))
+                guarded = self._around.guarded()
+                found = {**self._around.cgroups.attributes, **({WATCHDOG_ATTRIBUTE: "true"} if guarded else {})}
+                host = replace(caller.host, attributes={**caller.host.attributes, **found})
+                await self._write(
+                    call, convert.hello(owner.cluster, caller.incarnation, caller.run, host, version, health, guarded)
+                )
                 first = await call.read()
         except TimeoutError:
             raise SessionOver("no welcome in time") from None
@@ -149,7 +174,10 @@ class Session:
         if first.WhichOneof("kind") != "welcome":
             raise SessionOver("it does not begin with a welcome")
         await self._obey(first.welcome.epoch)
-        await call.write(convert.inventory(self._worker.inventory()))
+        self._beats.clear()
+        self._deadline_seconds = first.welcome.session_deadline_millis / 1000
+        self._around.lease.renew(sent_at, self._deadline_seconds)
+        await self._write(call, convert.inventory(self._worker.inventory()))
         return first.welcome
 
     async def _obey(self, epoch: int) -> None:
@@ -180,6 +208,8 @@ class Session:
                 case "reports_ack":
                     self._worker.acknowledged(self._around.reporter.acknowledge(message.reports_ack.sequence))
                     self._unanswered_since = time.monotonic() if self._around.reporter.unacknowledged else None
+                case "heartbeat_ack":
+                    self._renew(message.heartbeat_ack.sequence)
                 case "log_request":
                     self._serve_caller(group.create_task(self._logs.send(stub, message.log_request)))
                 case "command_request":
@@ -197,6 +227,13 @@ class Session:
             await asyncio.wait(self._served)
         raise SessionOver("the certificate is renewed")
 
+    def _renew(self, sequence: int) -> None:
+        """A leader has heard this heartbeat, and so all that were sent before."""
+        sent_at = self._beats.get(sequence)
+        if sent_at is not None:
+            self._around.lease.renew(sent_at, self._deadline_seconds)
+            self._beats = {number: at for number, at in self._beats.items() if number > sequence}
+
     async def _report(self, call: "_Call") -> None:
         while True:
             batch = self._around.reporter.take()
@@ -211,17 +248,34 @@ class Session:
         """At the scheduler's pace, and at once when the engine's health changes."""
         period_seconds = max(welcome.heartbeat_period_millis, 100) / 1000
         deadline_seconds = max(welcome.session_deadline_millis / 1000, 2 * period_seconds)
-        while True:
+        for sequence in count(1):
             self._watch.changed.clear()
-            await self._write(call, convert.heartbeat(self._watch.health))
+            now = self._around.lease.now
+            self._beats = {number: at for number, at in self._beats.items() if now - at < self._deadline_seconds}
+            self._beats[sequence] = now
+            await self._write(call, convert.heartbeat(self._watch.health, sequence))
             await either(self._watch.changed, period_seconds)
             since = self._unanswered_since
             if since is not None and time.monotonic() - since > deadline_seconds:
                 raise SessionOver("reports are not acknowledged")
 
+    async def _tell_usage(self, call: "_Call") -> None:
+        """A sample that would have to wait for the stream is dropped: the next one is worth more."""
+        sampler = self._sampler
+        sampler.changed.clear()
+        while True:
+            await sampler.changed.wait()
+            sampler.changed.clear()
+            if sampler.newest is not None and not self._writing.locked():
+                sampler.told = sampler.newest
+                await self._write(call, metrics_message.samples(sampler.newest, sampler.dropped))
+
     async def _write(self, call: "_Call", message: agent_pb2.AgentMessage) -> None:
         async with self._writing:
-            await call.write(message)
+            try:
+                await call.write(message)
+            except asyncio.InvalidStateError:  # it has ended, and who reads has not heard of it yet
+                raise SessionOver(await _ending(call)) from None
 
 
 async def _until_reached(channel: grpc.aio.Channel) -> None:

@@ -13,6 +13,7 @@ from shoal import rpc
 from shoal.certificates import load_authority
 
 from shoal_scheduler import configuration, garbage, relief
+from shoal_scheduler.api import prometheus
 from shoal_scheduler.api.gate import Gate
 from shoal_scheduler.api.http import Files, HttpServer
 from shoal_scheduler.api.joining import Joining
@@ -50,7 +51,7 @@ async def _https(config: configuration.Configuration, gate: Gate, port: int) -> 
         yield
         return
     files = Files(config.authority, config.certificate, config.key)
-    server = HttpServer(config.http_listen, files, _joining(config, gate, port).routes())
+    server = HttpServer(config.http_listen, files, {**_joining(config, gate, port).routes(), **prometheus.routes(gate)})
     await server.start()
     log.info("listening for HTTPS address=%s port=%d", config.http_listen, server.port)
     try:

@@ -153,7 +153,9 @@ class Scheduler:
     async def _lead(self, plane: ControlPlane, leadership: Leadership) -> None:
         """Until the lease is lost, the engine fails or leadership is handed over."""
         self._plane = plane
+        plane.leads = lambda: leadership.holds
         working = leadership.spawn("engine", plane.engine.run())
+        leadership.spawn("metrics", plane.measure())
         try:
             await plane.engine.submit(PutClusterDocument(self._config.cluster, {}, create=True))
             self._standing.leads(plane, leadership.release)

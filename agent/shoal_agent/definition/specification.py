@@ -285,10 +285,12 @@ def _labels(
     own = container.get("dockerLabels", {})
     if forged := [key for key in own if key.lower().startswith(labels.PREFIX)]:
         raise Refused(f"dockerLabels.{forged[0]}", f"labels that begin with {labels.PREFIX} are the agent's; rename it")
+    silent = {labels.ON_DISCONNECT: wanted.on_disconnect} if wanted.on_disconnect else {}
     digest = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
     return {
         **own,
         **owner.labels,
+        **silent,
         labels.TASK: wanted.task_id,
         labels.CONTAINER: container["name"],
         labels.CONTAINERS: listed(plans(definition)),

@@ -69,9 +69,9 @@ def _unary(subject: Subject, role: str, handler: Unary, parse: Parse) -> Callabl
     async def call(request: Any, context: Context) -> bytes:
         try:
             caller = authorised(context, role)
-            known = await subject()
-            with trusted(known, caller, context):
-                return encoded(await handler(known, parse(request), caller))
+            answering = await subject()
+            with trusted(answering, caller, context):
+                return encoded(await handler(answering, parse(request), caller))
         except Exception as error:
             await abort(context, error)
 
@@ -86,9 +86,9 @@ def _stream(
     async def call(request: Any, context: Context) -> None:
         try:
             caller = authorised(context, role)
-            known = await subject()
-            with trusted(known, caller, context):
-                async with contextlib.aclosing(handler(known, parse(request), caller)) as answers:
+            answering = await subject()
+            with trusted(answering, caller, context):
+                async with contextlib.aclosing(handler(answering, parse(request), caller)) as answers:
                     async for answer in answers:
                         await _write(context, encoded(answer))
         except _CallerGoneError:
@@ -121,8 +121,8 @@ def authorised(context: Context, role: str) -> Identity:
 
 @contextlib.contextmanager
 def trusted(plane: Any, caller: Identity, context: Context) -> Iterator[None]:
-    """While an agent is answered, which is as long as its certificate is good and its identity not revoked. Raises
-    Refused."""
+    """While an agent is answered (by a ControlPlane), which is as long as its certificate is good and its identity not
+    revoked. Raises Refused."""
     if caller.role != "agent":
         yield
         return

@@ -52,17 +52,6 @@ class PutTask:
 
 
 @dataclass(frozen=True, slots=True)
-class PutJoinToken:
-    token: JoinToken
-
-
-@dataclass(frozen=True, slots=True)
-class DeleteJoinToken:
-    cluster: str
-    hash: str
-
-
-@dataclass(frozen=True, slots=True)
 class PutUsage:
     usage: UsageMonth
 
@@ -72,6 +61,17 @@ class DeleteUsage:
     cluster: str
     group: str
     month: str
+
+
+@dataclass(frozen=True, slots=True)
+class PutJoinToken:
+    token: JoinToken
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteJoinToken:
+    cluster: str
+    hash: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,10 +115,10 @@ Change = (
     | PutLaunch
     | DeleteLaunch
     | PutTask
-    | PutJoinToken
-    | DeleteJoinToken
     | PutUsage
     | DeleteUsage
+    | PutJoinToken
+    | DeleteJoinToken
     | SetSession
     | SetHealth
     | SetHeld

@@ -87,6 +87,10 @@ class Overlay:
     def instance(self, instance_id: str) -> Instance | None:
         return self._instances.get(instance_id) or self._tables.instances.get(instance_id)
 
+    def usage(self, cluster: str, group: str, month: str) -> UsageMonth | None:
+        key = (cluster, group, month)
+        return self._usage.get(key) or self._tables.usage.get(key)
+
     def join_token(self, token_hash: str) -> JoinToken | None:
         if token_hash in self._join_tokens:
             return self._join_tokens[token_hash]
@@ -95,10 +99,6 @@ class Overlay:
     def join_tokens(self, cluster: str) -> list[JoinToken]:
         found = map(self.join_token, {**self._tables.join_tokens, **self._join_tokens})
         return [token for token in found if token is not None and token.cluster == cluster]
-
-    def usage(self, cluster: str, group: str, month: str) -> UsageMonth | None:
-        key = (cluster, group, month)
-        return self._usage.get(key) or self._tables.usage.get(key)
 
     def session(self, instance_id: str) -> int:
         """Incarnation of the instance's open session, 0 if it has none."""
@@ -142,7 +142,8 @@ class Overlay:
     @property
     def unsettled(self) -> list[str]:
         """Clusters whose queue was not looked at to its end."""
-        return [cluster for cluster in self._tables.unsettled if self._unsettled.get(cluster, True)]
+        known = {**dict.fromkeys(self._tables.unsettled, True), **self._unsettled}
+        return [cluster for cluster, unsettled in known.items() if unsettled]
 
     # -- proposing -----------------------------------------------------------------------------------------
 

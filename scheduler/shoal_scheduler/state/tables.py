@@ -65,11 +65,14 @@ class Tables:
     finished: dict[str, int] = field(default_factory=dict)
     finished_tasks: int = 0
 
-    # Derived: launch ids by (cluster, client token); tasks that are not STOPPED by instance; what is
-    # free on the instances of each cluster.
+    # Derived: launch ids by (cluster, client token); what is free on the instances of each cluster; tasks that are not
+    # STOPPED by instance.
     tokens: dict[tuple[str, str], str] = field(default_factory=dict)
-    live_tasks: dict[str, dict[TaskKey, None]] = field(default_factory=dict)
     rooms: dict[str, InstanceTable] = field(default_factory=dict)
+    live_tasks: dict[str, dict[TaskKey, None]] = field(default_factory=dict)
+
+    # Derived: by the id of a task that was lost with its instance, the launch that takes its place.
+    replacements: dict[str, str] = field(default_factory=dict)
 
     # Derived: tasks that wait for room, by cluster and launch, in the order in which they came.
     waiting: dict[str, dict[str, dict[int, None]]] = field(default_factory=dict)
@@ -152,21 +155,16 @@ class Tables:
                 self.definitions.get(family, {}).pop(number, None)
             case c.PutCluster(cluster):
                 self.clusters[cluster.name] = cluster
-            case c.PutJoinToken() | c.DeleteJoinToken():
-                self._set_join_token(change)
+            case c.PutJoinToken(token):
+                self.join_tokens[token.hash] = token
+            case c.DeleteJoinToken(_, token_hash):
+                self.join_tokens.pop(token_hash, None)
             case c.PutUsage(usage):
                 self.usage[usage.cluster, usage.group, usage.month] = usage
             case c.DeleteUsage(cluster_name, group, month):
                 self.usage.pop((cluster_name, group, month), None)
             case _:
                 self._apply_volatile(change)
-
-    def _set_join_token(self, change: c.PutJoinToken | c.DeleteJoinToken) -> None:
-        match change:
-            case c.PutJoinToken(token):
-                self.join_tokens[token.hash] = token
-            case c.DeleteJoinToken(_, token_hash):
-                self.join_tokens.pop(token_hash, None)
 
     def _apply_volatile(self, change: c.Change) -> None:
         match change:
@@ -214,6 +212,8 @@ class Tables:
         room.seen.add(shape_of(self.resources(launch.id)), launch.count)
         if launch.client_token:
             self.tokens[launch.cluster, launch.client_token] = launch.id
+        if launch.replaces:
+            self.replacements[launch.replaces] = launch.id
 
     def _delete_launch(self, launch_id: str) -> None:
         entry = self.launches.pop(launch_id, None)
@@ -223,6 +223,8 @@ class Tables:
             self.finished_tasks -= len(entry.tasks)
         if entry and entry.launch.client_token:
             self.tokens.pop((entry.launch.cluster, entry.launch.client_token), None)
+        if entry and entry.launch.replaces:
+            self.replacements.pop(entry.launch.replaces, None)
 
     def _put_task(self, task: Task) -> None:
         entry = self.launches[task.launch.id]

@@ -87,10 +87,10 @@ def changes_of(records: Iterable[Stored], known: Tables | None = None) -> Iterab
         yield c.PutDefinition(codec.decode(Definition, record.value)), record.mod_revision
     for record in by_kind.get("instances", ()):
         yield c.PutInstance(codec.decode(Instance, record.value)), record.mod_revision
-    for record in by_kind.get("tokens", ()):
-        yield c.PutJoinToken(codec.decode(JoinToken, record.value)), record.mod_revision
     for record in by_kind.get("usage", ()):
         yield c.PutUsage(codec.decode(UsageMonth, record.value)), record.mod_revision
+    for record in by_kind.get("tokens", ()):
+        yield c.PutJoinToken(codec.decode(JoinToken, record.value)), record.mod_revision
     launches = {}
     stored_launches = [(codec.decode(Launch, r.value), r.mod_revision) for r in by_kind.get("launches", ())]
     for launch, revision in sorted(stored_launches, key=lambda item: (item[0].created_at, item[0].id)):
