@@ -160,7 +160,7 @@ class Tables:
                 self.clusters[cluster.name] = cluster
             case c.PutJoinToken(token):
                 self.join_tokens[token.hash] = token
-            case c.DeleteJoinToken(token_hash):
+            case c.DeleteJoinToken(_, token_hash):
                 self.join_tokens.pop(token_hash, None)
             case _:
                 self._apply_observed(change)

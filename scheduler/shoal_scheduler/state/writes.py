@@ -34,6 +34,10 @@ def write_of(tables: Tables, changes: Sequence[c.Change], step: str) -> Write | 
                 puts[keys.instance(instance.cluster, instance.id)] = codec.encode(instance)
             case c.PutJoinToken(token):
                 puts[keys.join_token(token.cluster, token.hash)] = codec.encode(token)
+            case c.DeleteJoinToken(cluster_name, token_hash):
+                # The same step may have put it: a transaction names a key once.
+                puts.pop(keys.join_token(cluster_name, token_hash), None)
+                deletes.append(keys.join_token(cluster_name, token_hash))
             case c.PutDefinition(definition):
                 puts[keys.definition(definition.family, definition.revision)] = codec.encode(definition)
             case c.PutCluster(cluster):
@@ -66,8 +70,6 @@ def _deletes(tables: Tables, change: c.Change) -> Iterable[bytes | KeyRange]:
             launch = tables.launches[launch_id].launch
             yield keys.launch(launch.cluster, launch_id)
             yield prefix_range(keys.chunk(launch.cluster, launch_id, 0)[:-4])
-        case c.DeleteJoinToken(token_hash):
-            yield keys.join_token(tables.join_tokens[token_hash].cluster, token_hash)
         case c.DeleteDefinition(family, revision):
             yield keys.definition(family, revision)
         case c.DeleteAlarm(name):
@@ -149,12 +151,12 @@ def _deleted(key: bytes) -> Iterator[c.Change]:
             yield c.DeleteDefinition(names[0], int(names[1]))
         case "tasks":  # they go with their launch
             return
+        case "tokens":
+            yield c.DeleteJoinToken(keys.cluster_of(key), names[0])
         case "usage":
             yield c.DeleteUsage(keys.cluster_of(key), "/".join(names[1:]), names[0])
         case "alarms":
             yield c.DeleteAlarm("/".join(names))
-        case "tokens":
-            yield c.DeleteJoinToken(names[0])
         case _:
             raise Gap(f"{key!r} was deleted, which no leader does")
 
@@ -202,12 +204,12 @@ def _holds(tables: Tables, change: c.Change) -> bool | None:
             return tables.instances.get(instance.id) == instance
         case c.PutLaunch(launch):
             return tables.launch(launch.id) == launch
+        case c.PutJoinToken(token):
+            return tables.join_tokens.get(token.hash) == token
         case c.PutUsage(usage):
             return tables.usage.get((usage.cluster, usage.group, usage.month)) == usage
         case c.PutAlarm(alarm):
             return tables.alarms.get(alarm.name) == alarm
-        case c.PutJoinToken(token):
-            return tables.join_tokens.get(token.hash) == token
         case _:
             return None
 
