@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from math import inf
 
-from shoal_scheduler.control import retention
+from shoal_scheduler.control import retention, usage
 from shoal_scheduler.control.context import Context, Limits
 from shoal_scheduler.control.host_loss import Look, look
 from shoal_scheduler.control.inputs import Input, Reply
@@ -233,7 +233,7 @@ class Engine:
         expired = retention.expired(self.tables, context)
         pause = 0.0 if len(expired) == retention.LAUNCHES_PER_STEP else RETENTION_PERIOD_SECONDS
         self._retention_at = self.clock() + pause
-        return expired
+        return [*expired, *usage.expired(self.tables, context.now)]
 
     async def _commit(self, result: Step) -> int:
         """The revision of the step. Raises NotStored or Deposed; an unknown outcome is found out first."""

@@ -26,6 +26,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "wait": ("wait:wait", "Wait until tasks run or have stopped."),
         "stop": ("stop:stop", "Stop tasks."),
         "events": ("events:events", "Show what happened to tasks and instances."),
+        "usage": ("usage:usage", "Show what tasks reserved, and for how long."),
         "describe": ("describe:describe", "Show all there is to know of anything, by its name."),
     },
     "Task definitions": {

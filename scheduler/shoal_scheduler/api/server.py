@@ -21,6 +21,7 @@ from shoal_scheduler.api import (
     logs,
     tags,
     tasks,
+    usage,
     watch,
 )
 from shoal_scheduler.api.calls import Handler, handlers_of
@@ -61,6 +62,7 @@ CLUSTER_METHODS: Mapping[str, Handler] = {
     "ListEvents": watch.list_all,
     "ReadLogs": logs.read,
     "ExecuteCommand": commands.execute,
+    "GetUsage": usage.get,
     "DescribeControlPlane": control_plane.describe,
 }
 AGENT_METHODS: Mapping[str, Handler] = {

@@ -86,9 +86,9 @@ def look(tables: Tables, last_heard: Mapping[str, float], led_since: float, now:
 
 
 def touched_by_losing(task: Task) -> set[object]:
-    """What stands for each key: of the task's chunk, and of its replacement's launch and chunk."""
-    chunk = (task.launch.id, task.index // keys.TASKS_PER_CHUNK)
-    return {chunk, (task.key, 1), (task.key, 2)} if is_replaced(task) else {chunk}
+    """What stands for each key: of the task's chunk, of its group's usage, of its replacement's launch and chunk."""
+    own: set[object] = {(task.launch.id, task.index // keys.TASKS_PER_CHUNK), task.launch.group}
+    return own | {(task.key, "launch"), (task.key, "chunk")} if is_replaced(task) else own
 
 
 def _silent(tables: Tables) -> Iterator[Instance]:

@@ -6,6 +6,7 @@ from shoal_scheduler.model.cluster import Cluster
 from shoal_scheduler.model.definition import Definition
 from shoal_scheduler.model.instance import Instance
 from shoal_scheduler.model.task import Launch, Task
+from shoal_scheduler.model.usage import UsageMonth
 from shoal_scheduler.state import changes as c
 from shoal_scheduler.state import codec, keys
 from shoal_scheduler.state.store import KeyRange, Stored, Write, prefix_range
@@ -30,6 +31,8 @@ def write_of(tables: Tables, changes: Sequence[c.Change], step: str) -> Write | 
                 puts[keys.definition(definition.family, definition.revision)] = codec.encode(definition)
             case c.PutCluster(cluster):
                 puts[keys.cluster(cluster.name)] = codec.encode(cluster)
+            case c.PutUsage(usage):
+                puts[keys.usage(usage.cluster, usage.month, usage.group)] = codec.encode(usage)
             case _:
                 deletes.extend(_deletes(tables, change))
     for (launch_id, number), tasks in changed_tasks.items():
@@ -56,6 +59,8 @@ def _deletes(tables: Tables, change: c.Change) -> Iterable[bytes | KeyRange]:
             yield prefix_range(keys.chunk(launch.cluster, launch_id, 0)[:-4])
         case c.DeleteDefinition(family, revision):
             yield keys.definition(family, revision)
+        case c.DeleteUsage(cluster, group, month):
+            yield keys.usage(cluster, month, group)
         case _:
             return
 
@@ -72,6 +77,8 @@ def changes_of(records: Iterable[Stored]) -> Iterable[tuple[c.Change, int]]:
         yield c.PutDefinition(codec.decode(Definition, record.value)), record.mod_revision
     for record in by_kind.get("instances", ()):
         yield c.PutInstance(codec.decode(Instance, record.value)), record.mod_revision
+    for record in by_kind.get("usage", ()):
+        yield c.PutUsage(codec.decode(UsageMonth, record.value)), record.mod_revision
     launches = {}
     stored_launches = [(codec.decode(Launch, r.value), r.mod_revision) for r in by_kind.get("launches", ())]
     for launch, revision in sorted(stored_launches, key=lambda item: (item[0].created_at, item[0].id)):
