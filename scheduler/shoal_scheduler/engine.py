@@ -35,6 +35,7 @@ INPUTS_PER_STEP = 2_000
 RETENTION_PERIOD_SECONDS = 10.0
 IDLE_SECONDS = 1.0
 SETTLE_RETRY_SECONDS = 0.2
+LOSSES_RETRY_SECONDS = 1.0
 IDS_PER_DRAW = 64
 
 # A commit costs about as much for one input as for many. So the next step waits until as many inputs have come as the
@@ -210,6 +211,8 @@ class Engine:
         try:
             revision = await self._commit(result)
         except NotStored as error:
+            # Not with every step: who asks for something that costs no write is answered all the same.
+            self._losses_at = max(self._losses_at, self.clock() + LOSSES_RETRY_SECONDS)
             await self._not_stored(taken, error)
             return
         self.tables.apply(result.changes, revision)
