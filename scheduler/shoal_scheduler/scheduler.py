@@ -153,6 +153,7 @@ class Scheduler:
     async def _lead(self, plane: ControlPlane, leadership: Leadership) -> None:
         """Until the lease is lost, the engine fails or leadership is handed over."""
         self._plane = plane
+        plane.leads = lambda: leadership.holds
         working = leadership.spawn("engine", plane.engine.run())
         try:
             await plane.engine.submit(PutClusterDocument(self._config.cluster, {}, create=True))

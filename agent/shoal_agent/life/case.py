@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -15,8 +15,9 @@ from shoal_agent.definition.sandbox import PAUSE, joined, own_ports
 from shoal_agent.definition.specification import Specification, specification
 from shoal_agent.engine import image_reference
 from shoal_agent.engine.port import Engine
+from shoal_agent.lease import Lease
 from shoal_agent.life.cgroup import Cgroups
-from shoal_agent.life.verdict import EngineStart
+from shoal_agent.life.verdict import EngineStart, is_stranded
 from shoal_agent.logs.store import LogStore
 from shoal_agent.memory.journal import Journal
 from shoal_agent.reporter import Reporter
@@ -31,6 +32,7 @@ class Surroundings:
     """What all lanes share. `owner`, `engine_start`, `cgroups` and `endpoint` change while the agent lives.
 
     engine_trouble     set by whoever finds the engine silent
+    guarded            whether a watchdog runs beside the agent
     pulled_before      images that earlier tasks had pulled
     endpoint_changed   set by whoever learns another address of the endpoint
     """
@@ -48,6 +50,8 @@ class Surroundings:
     engine_start: EngineStart
     cgroups: Cgroups
     pulled_before: Collection[str] = ()
+    lease: Lease = field(default_factory=Lease)
+    guarded: Callable[[], bool] = field(default=lambda: False)
     endpoint: Endpoint | None = None
     endpoint_changed: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -71,7 +75,9 @@ class Case:
     @property
     def unwanted(self) -> bool:
         """Nothing more is to be started."""
-        return self.task.desired_status == "STOPPED" or self.task.ending is not None or self.task.forget
+        task = self.task
+        wished = task.desired_status == "STOPPED" or task.ending is not None or task.forget
+        return wished or is_stranded(task, self.view)
 
     def container_name(self, name: str) -> str:
         return labels.container_name(self.around.owner.cluster, self.task.id, name)

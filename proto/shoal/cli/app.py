@@ -36,8 +36,8 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     },
     "Instances and clusters": {
         "instances": ("instances:instances", "List container instances."),
-        "drain": ("instances:drain", "Place no more tasks on instances."),
-        "activate": ("instances:activate", "Place tasks on drained instances again."),
+        "drain": ("drain:drain", "Place no more tasks on instances, until they are empty."),
+        "activate": ("drain:activate", "Place tasks on drained instances again."),
         "attributes": ("attributes:attributes", "List, put and remove attributes of instances."),
         "schedulers": ("schedulers:schedulers", "List schedulers; hand leadership over."),
         "clusters": ("clusters:clusters", "List, create, update and delete clusters."),

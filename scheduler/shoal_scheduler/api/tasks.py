@@ -38,6 +38,7 @@ from shoal_scheduler.api.validate_run_task import (
 )
 from shoal_scheduler.api.validate_values import one_of, size_problems
 from shoal_scheduler.api.waiting import WaitingReasons
+from shoal_scheduler.control import host_loss
 from shoal_scheduler.control import inputs as i
 from shoal_scheduler.control.definitions import find
 from shoal_scheduler.control_plane import ControlPlane
@@ -164,6 +165,7 @@ def run_task_input(
         request_digest=_digest(document) if token else "",
         instances=instances,
         queue=document.get("queue", False),
+        on_disconnect=document.get("onDisconnect", ""),
     )
 
 
@@ -234,8 +236,16 @@ async def describe(
         message.usage.CopyFrom(usage.message(so_far(task, plane.tables.resources(key.launch), now_millis())))
         if task.last_status == "PROVISIONING":
             message.waiting_reason = await reasons.of(task)
+        elif not task.is_stopped and task.instance not in plane.tables.sessions:
+            message.disconnect_reason = _disconnect_reason(plane, task)
         response.tasks.append(message)
     return response
+
+
+def _disconnect_reason(plane: ControlPlane, task: Task) -> str:
+    engine = plane.engine
+    since, now = engine.heard.silent_since(task.instance), engine.clock()
+    return host_loss.outlook(plane.tables, task, since, now, engine.now())
 
 
 async def list_all(plane: ControlPlane, request: pb.ListTasksRequest, _caller: Identity) -> pb.ListTasksResponse:

@@ -7,7 +7,7 @@ answered on its own: a refused one changes nothing and disturbs no other.
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from shoal_scheduler.control import clusters, definitions, instances, queue, run_task, tags, tasks, usage
+from shoal_scheduler.control import clusters, definitions, host_loss, instances, queue, run_task, tags, tasks, usage
 from shoal_scheduler.control import inputs as i
 from shoal_scheduler.control.context import Context, Outcome
 from shoal_scheduler.model.refusal import Refused
@@ -116,6 +116,8 @@ def _has_room(overlay: Overlay, request: i.Input) -> bool:
     match request:
         case i.RunTask(count=count):
             keys = 1 + -(-count // TASKS_PER_CHUNK)
+        case i.TaskReport(stop_code=host_loss.HOST_LOST):
+            keys = 3 + USAGE_KEYS  # and what takes its place
         case i.TaskReport():
             keys = 1 + USAGE_KEYS
         case i.AgentHello() | i.SessionClosed() | i.EngineHealth() | i.StopTask():

@@ -131,7 +131,8 @@ class Overlay:
     @property
     def unsettled(self) -> list[str]:
         """Clusters whose queue was not looked at to its end."""
-        return [cluster for cluster in self._tables.unsettled if self._unsettled.get(cluster, True)]
+        known = {**dict.fromkeys(self._tables.unsettled, True), **self._unsettled}
+        return [cluster for cluster, unsettled in known.items() if unsettled]
 
     # -- proposing -----------------------------------------------------------------------------------------
 

@@ -60,11 +60,14 @@ class Tables:
     finished: dict[str, int] = field(default_factory=dict)
     finished_tasks: int = 0
 
-    # Derived: launch ids by (cluster, client token); tasks that are not STOPPED by instance; what is
-    # free on the instances of each cluster.
+    # Derived: launch ids by (cluster, client token); what is free on the instances of each cluster; tasks that are not
+    # STOPPED by instance.
     tokens: dict[tuple[str, str], str] = field(default_factory=dict)
-    live_tasks: dict[str, dict[TaskKey, None]] = field(default_factory=dict)
     rooms: dict[str, InstanceTable] = field(default_factory=dict)
+    live_tasks: dict[str, dict[TaskKey, None]] = field(default_factory=dict)
+
+    # Derived: by the id of a task that was lost with its instance, the launch that takes its place.
+    replacements: dict[str, str] = field(default_factory=dict)
 
     # Derived: tasks that wait for room, by cluster and launch, in the order in which they came.
     waiting: dict[str, dict[str, dict[int, None]]] = field(default_factory=dict)
@@ -200,6 +203,8 @@ class Tables:
         room.seen.add(shape_of(self.resources(launch.id)), launch.count)
         if launch.client_token:
             self.tokens[launch.cluster, launch.client_token] = launch.id
+        if launch.replaces:
+            self.replacements[launch.replaces] = launch.id
 
     def _delete_launch(self, launch_id: str) -> None:
         entry = self.launches.pop(launch_id, None)
@@ -209,6 +214,8 @@ class Tables:
             self.finished_tasks -= len(entry.tasks)
         if entry and entry.launch.client_token:
             self.tokens.pop((entry.launch.cluster, entry.launch.client_token), None)
+        if entry and entry.launch.replaces:
+            self.replacements.pop(entry.launch.replaces, None)
 
     def _put_task(self, task: Task) -> None:
         entry = self.launches[task.launch.id]

@@ -294,3 +294,21 @@ async def test_a_complete_set_may_come_in_several_messages(
     await scheduler.sessions[-1].outbox.put(agent_pb2.SchedulerMessage(assignments=last))
     await rig.until(lambda: rig.box("t3").state == "exited")
     assert all(rig.box(task_id).state == "running" for task_id in ("t1", "t2", "t4"))
+
+
+async def test_each_heartbeat_that_is_heard_renews_the_lease(
+    connect: Connect, scheduler: FakeScheduler, rig: Rig
+) -> None:
+    lease = rig.around.lease
+    assert lease.seconds_left <= 0
+    scheduler.deadline_millis = 60_000
+    await connect()
+    await rig.until(lambda: lease.seconds_left > 0)
+    expires_at = lease.now + lease.seconds_left
+    await rig.until(lambda: lease.now + lease.seconds_left > expires_at + 0.3)
+    scheduler.hears = False
+    heard = len(scheduler.sessions[0].heartbeats)
+    await scheduler.until(lambda: len(scheduler.sessions[0].heartbeats) > heard + 1)
+    expires_at = lease.now + lease.seconds_left
+    await scheduler.until(lambda: len(scheduler.sessions[0].heartbeats) > heard + 4)
+    assert lease.now + lease.seconds_left == pytest.approx(expires_at, abs=0.01)
