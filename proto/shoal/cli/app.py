@@ -39,6 +39,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "drain": ("drain:drain", "Place no more tasks on instances, until they are empty."),
         "activate": ("drain:activate", "Place tasks on drained instances again."),
         "attributes": ("attributes:attributes", "List, put and remove attributes of instances."),
+        "token": ("token:token", "Create, list and revoke tokens by which hosts join."),
         "schedulers": ("schedulers:schedulers", "List schedulers; hand leadership over."),
         "clusters": ("clusters:clusters", "List, create, update and delete clusters."),
         "tag": ("tags:tag", "Put tags on a resource, or list them."),
@@ -47,7 +48,9 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     "This machine": {
         "up": ("up:up", "Start a cluster on this machine, or say that it is up."),
         "down": ("down:down", "Stop all that `shoal up` started."),
+        "agent": ("agent:agent", "Join this machine to a cluster, and run its agent."),
         "doctor": ("doctor:doctor", "Check everything a cluster needs, and say how to mend it."),
+        "host": ("host:host", "List, load, kill, cut off and heal hosts of `shoal up --hosts`."),
         "context": ("contexts:context", "List and choose the clusters you speak to."),
         "completion": ("completion:completion", "Print the completion script of your shell."),
     },
