@@ -197,7 +197,8 @@ class SimulatedAgent:
     def _keep_only_named(self) -> None:
         self.complete = True
         self.forgotten |= self.tasks.keys() - self._named
-        self.tasks = {task_id: status for task_id, status in self.tasks.items() if task_id in self._named}
+        for task_id in self.tasks.keys() - self._named:  # in place: they may be others' too
+            del self.tasks[task_id]
 
     def _assign(self, assignment: pb.Assignment) -> None:
         if assignment.forget:

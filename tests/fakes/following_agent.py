@@ -121,7 +121,7 @@ class FollowingAgent:
         finally:
             self._pending = agent._pending
             said = self.tasks.keys() | {report.task_id for report in self._pending}
-            for unsaid in self.assignments.keys() - said:  # its report was lost with the session
+            for unsaid in self.assignments.keys() - said - agent.forgotten:  # its report was lost with the session
                 self._pending.extend(self.life(self.assignments[unsaid]))
             await agent.__aexit__(None, None, None)
 
