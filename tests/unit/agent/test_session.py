@@ -328,3 +328,17 @@ async def test_each_heartbeat_that_is_heard_renews_the_lease(
     expires_at = lease.now + lease.seconds_left
     await scheduler.until(lambda: len(scheduler.sessions[0].heartbeats) > heard + 4)
     assert lease.now + lease.seconds_left == pytest.approx(expires_at, abs=0.01)
+
+
+async def test_a_watchdog_that_comes_or_goes_is_told_of_in_a_new_session(
+    connect: Connect, scheduler: FakeScheduler, rig: Rig
+) -> None:
+    scheduler.heartbeat_millis = 100
+    rig.around.guarded = lambda: True
+    await connect()
+    await scheduler.until(lambda: scheduler.sessions)
+    rig.around.guarded = lambda: False
+    await scheduler.until(lambda: len(scheduler.sessions) == 2)
+    assert [heard.hello.watchdog for heard in scheduler.sessions] == [True, False]
+    attributes = [{it.name for it in heard.hello.attributes} for heard in scheduler.sessions]
+    assert ["shoal.watchdog" in names for names in attributes] == [True, False]
