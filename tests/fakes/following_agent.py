@@ -119,11 +119,14 @@ class FollowingAgent:
                 if task.done():
                     task.result()
         finally:
-            self._pending = agent._pending
-            said = self.tasks.keys() | {report.task_id for report in self._pending}
-            for unsaid in self.assignments.keys() - said - agent.forgotten:  # its report was lost with the session
-                self._pending.extend(self.life(self.assignments[unsaid]))
             await agent.__aexit__(None, None, None)
+            self._pending = [*agent._pending, *self._unsaid(agent)]
+
+    def _unsaid(self, agent: SimulatedAgent) -> list[pb.TaskReport]:
+        """What was on its way when the session ended."""
+        waiting = {report.task_id for report in agent._pending}
+        unsaid = [each for task, each in self.assignments.items() if task not in self.tasks and task not in waiting]
+        return [report for each in unsaid if each.desired_status == "RUNNING" for report in self.life(each)]
 
     def _begin(self, assignment: pb.Assignment) -> Sequence[pb.TaskReport]:
         self._witness.start(assignment, self.instance)
