@@ -18,11 +18,12 @@ import grpc
 from shoal import rpc
 from shoal.v1 import agent_pb2 as pb
 from shoal_agent.schedulers import Schedulers, Told, told_by
+from shoal_agent.session import SETTLED_SECONDS, SILENCE_SECONDS_MIN
 
 from tests.fakes.agent import Life, SimulatedAgent, runs
 
 WELCOME_SECONDS = 5.0
-SETTLED_SECONDS = 5.0
+LOOK_SECONDS = 0.5
 
 
 @dataclass
@@ -110,15 +111,22 @@ class FollowingAgent:
             self.epoch = agent.welcome.epoch
             self.sessions += 1
             self.connected = True
-            done, _ = await asyncio.wait(agent._running, return_when=asyncio.FIRST_COMPLETED)
-            for ended in done:
-                ended.result()
+            while not any(task.done() for task in agent._running):
+                await asyncio.wait(agent._running, timeout=LOOK_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+                if agent.unheard_since and time.monotonic() - agent.unheard_since > SILENCE_SECONDS_MIN:
+                    return
+            for task in agent._running:
+                if task.done():
+                    task.result()
         finally:
-            self._pending = agent._pending
-            said = self.tasks.keys() | {report.task_id for report in self._pending}
-            for task in self.assignments.keys() - said:  # its report was lost with the session
-                self._pending.extend(self.life(self.assignments[task]))
             await agent.__aexit__(None, None, None)
+            self._pending = [*agent._pending, *self._unsaid(agent)]
+
+    def _unsaid(self, agent: SimulatedAgent) -> list[pb.TaskReport]:
+        """What was on its way when the session ended."""
+        waiting = {report.task_id for report in agent._pending}
+        unsaid = [each for task, each in self.assignments.items() if task not in self.tasks and task not in waiting]
+        return [report for each in unsaid if each.desired_status == "RUNNING" for report in self.life(each)]
 
     def _begin(self, assignment: pb.Assignment) -> Sequence[pb.TaskReport]:
         self._witness.start(assignment, self.instance)

@@ -162,24 +162,19 @@ def _deleted(key: bytes) -> Iterator[c.Change]:
 
 
 class Compared(NamedTuple):
-    """How many records the tables hold just so, of the kinds that are compared, a task being one; what they do not."""
+    """How many records the tables hold just so, of the kinds that are compared, a task being one; the keys of what they
+    do not, and never what it says: that may be secret."""
 
     equal: int
     different: list[str]
 
 
 def compared(tables: Tables, record: Stored) -> Compared:
-    equal, different = 0, list[str]()
     try:
-        for change, _ in changes_of([record], tables):
-            holds = _holds(tables, change)
-            if holds:
-                equal += 1
-            elif holds is not None:
-                different.append(f"{change!r:.200}")
-    except KeyError as error:
-        different.append(f"tasks of launch {error}")
-    return Compared(equal, different)
+        held = [_holds(tables, change) for change, _ in changes_of([record], tables)]
+    except KeyError:  # of a launch that the tables do not know
+        held = [False]
+    return Compared(held.count(True), [record.key.decode()] if False in held else [])
 
 
 def size(tables: Tables) -> int:

@@ -174,6 +174,20 @@ async def test_it_comes_again_when_it_was_told_to(connect: Connect, scheduler: F
     assert asyncio.get_running_loop().time() - first >= 0.6 and not running.done()
 
 
+async def test_a_scheduler_that_fell_silent_is_left(
+    connect: Connect, scheduler: FakeScheduler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "SILENCE_SECONDS_MIN", 0.5)
+    monkeypatch.setattr(session, "SILENCE_LOOK_SECONDS", 0.05)
+    scheduler.deadline_millis = 60_000
+    await connect()
+    await scheduler.until(lambda: scheduler.sessions and len(scheduler.sessions[0].heartbeats) > 3)
+    await asyncio.sleep(0.6)
+    assert len(scheduler.sessions) == 1
+    scheduler.hears = False
+    await scheduler.until(lambda: len(scheduler.sessions) == 2)
+
+
 async def test_what_was_not_acknowledged_is_sent_again(connect: Connect, scheduler: FakeScheduler, rig: Rig) -> None:
     scheduler.acknowledges = False
     scheduler.deadline_millis = 60_000
