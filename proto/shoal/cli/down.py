@@ -65,9 +65,9 @@ def _stop_programs(layout: Layout) -> list[str]:
     if supervisor is not None:
         processes.send(supervisor, signal.SIGTERM)
         _wait_for(layout, supervisor)
-    for name in ("agent", "scheduler", "etcd"):
-        if name in before and before[name].is_alive:
-            processes.stop(before[name], 10.0)
+    for each in reversed(before.values()):  # as they were written down, they were started
+        if each.is_alive:
+            processes.stop(each, 10.0)
     return alive
 
 

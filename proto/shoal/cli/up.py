@@ -32,6 +32,8 @@ LOCK_POLL_SECONDS = 0.01
 LOCK_TIMEOUT_SECONDS = 20.0
 # A program that was started again this often while we wait will not come up by waiting on.
 RESTARTS_MAX = 6
+# Of schedulers and of etcd's members. On one machine they show how it goes; they do not make it safer.
+COPIES_MAX = 3
 
 
 @click.command()
@@ -50,6 +52,18 @@ RESTARTS_MAX = 6
     metavar="unix://PATH",
     help="The engine's socket.  [default: $DOCKER_HOST or unix:///var/run/docker.sock]",
 )
+@click.option(
+    "--schedulers",
+    type=click.IntRange(1, COPIES_MAX),
+    metavar="N",
+    help="Run N schedulers; one leads, the others take over from it.  [default: as before, or 1]",
+)
+@click.option(
+    "--etcd-members",
+    type=click.IntRange(1, COPIES_MAX),
+    metavar="N",
+    help="Run N members of etcd, of which the smaller half may fail. Chosen once.  [default: as before, or 1]",
+)
 @click.option("--name", metavar="CLUSTER", help="The cluster's name.  [default: default]")
 @click.option(
     "--dockerd-option",
@@ -67,6 +81,8 @@ def up(
     state: Path | None,
     listen: str | None,
     docker_host: str | None,
+    schedulers: int | None,
+    etcd_members: int | None,
     name: str | None,
     dockerd_options: tuple[str, ...],
     foreground: bool,
@@ -80,7 +96,9 @@ def up(
     """
     from shoal.supervisor.prepare import Asked
 
-    asked = Asked(name, listen, docker_host or _docker_host_from_environment(), dockerd_options)
+    asked = Asked(
+        name, listen, docker_host or _docker_host_from_environment(), dockerd_options, schedulers, etcd_members
+    )
     _check(asked)
     layout = Layout((state or default_root()).expanduser().resolve())
     layout.root.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -129,6 +147,8 @@ def _as_it_runs(
             ("--name", asked.cluster, chosen.cluster),
             ("--listen", listen if wanted_port else None, chosen.listen),
             ("--docker-host", docker_host, chosen.docker_host),
+            ("--schedulers", asked.schedulers, len(chosen.schedulers)),
+            ("--etcd-members", asked.etcd_members, len(chosen.members)),
         )
         if wanted is not None and wanted != is_now
     ]
@@ -157,10 +177,23 @@ def _begin(layout: Layout, asked: "Asked") -> tuple["Settings", "Context"]:
     kept = settings.load(layout.settings)
     docker_host = asked.docker_host or (kept.docker_host if kept else settings.DOCKER_HOST)
     chosen, context = _remember(layout, asked, _must_own_engine(layout, docker_host))
+    _demand_sound_etcd(chosen)
     host, port = settings.split_address(chosen.listen)
     if not settings.is_free(host, port):
         raise Failed(f"Another program listens on {chosen.listen}.", "shoal up --listen 127.0.0.1:0")
     return chosen, context
+
+
+def _demand_sound_etcd(chosen: "Settings") -> None:
+    """Members of some versions may come to hold different data."""
+    from shoal.cli import checks
+
+    words = binaries.etcd_version()
+    if len(chosen.members) > 1 and checks.etcd_is_bad(words):
+        raise Failed(
+            f"etcd {words} can lose data where it has several members.",
+            "take 3.4.22 or newer of 3.4, or 3.5.6 or newer; or shoal up with one member",
+        )
 
 
 def _remember(layout: Layout, asked: "Asked", owns_engine: bool) -> tuple["Settings", "Context"]:

@@ -42,8 +42,8 @@ def _places(layout: Layout, started: Started) -> dict[str, str]:
     chosen = started.settings
     engine = "dockerd" if chosen.owns_engine else "engine"
     return {
-        "scheduler": chosen.endpoint,
-        "etcd": f"127.0.0.1:{chosen.etcd_client_port}",
+        **dict(zip(chosen.schedulers, chosen.endpoints, strict=True)),
+        **dict(zip(chosen.members, chosen.etcd_endpoints, strict=True)),
         "agent": f"instance {chosen.instance_id[:8]}",
         engine: f"{chosen.docker_host} (Docker {started.health.engine_version})",
         "state": str(layout.root),
@@ -57,7 +57,9 @@ def _document(layout: Layout, started: Started) -> dict[str, Any]:
     return {
         "cluster": chosen.cluster,
         "endpoint": chosen.endpoint,
+        "endpoints": list(chosen.endpoints),
         "etcdEndpoint": f"127.0.0.1:{chosen.etcd_client_port}",
+        "etcdEndpoints": list(chosen.etcd_endpoints),
         "instanceId": chosen.instance_id,
         "dockerHost": chosen.docker_host,
         "ownsEngine": chosen.owns_engine,

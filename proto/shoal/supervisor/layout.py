@@ -5,9 +5,9 @@ processes.json         which processes run, written by the supervisor
 supervisor.lock        held by the supervisor while it lives; its content is the supervisor's pid
 setup.lock             held while `up` writes settings and certificates
 authority/             the authority's certificate and its key
-certificates/          scheduler, etcd, agent, operator: .crt and .key each
+certificates/          scheduler, etcd, agent, operator: .crt and .key each; of several, also scheduler-2, etcd-2 ...
 agent.toml             optional: the agent's configuration, yours to write
-etcd/ scheduler/ agent/ dockerd/  each program's working folder
+etcd/ scheduler/ agent/ dockerd/  each program's working folder; of several, also etcd-2/ scheduler-2/ ...
 log/                   one file per program, the older half beside it as .1
 """
 

@@ -23,7 +23,7 @@ for name in ("--listen", "--etcd", "--authority", "--certificate", "--key", "--c
 arguments = parser.parse_args()
 signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
 
-host, _, port = arguments.etcd.rpartition(":")
+host, _, port = arguments.etcd.split(",")[0].rpartition(":")
 while socket.socket().connect_ex((host, int(port))):
     time.sleep(0.02)
 
