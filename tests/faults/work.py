@@ -44,7 +44,7 @@ class Work:
         # By code: what callers were told instead, and in which words.
         self.refused: Counter[str] = Counter()
         self.words: dict[str, str] = {}
-        self.paused = False
+        self._is_paused = self._asks = False
 
     @property
     def gap_seconds(self) -> float:
@@ -58,9 +58,19 @@ class Work:
 
     async def submit(self) -> None:
         while True:
-            if not self.paused:
+            if not self._is_paused:
+                self._asks = True
                 await self._ask()
+                self._asks = False
             await asyncio.sleep(PERIOD_SECONDS)
+
+    async def pause(self) -> None:
+        """Returns when nothing is asked for any more."""
+        self._is_paused = True
+        await wait_until(lambda: not self._asks, bool, SETTLE_SECONDS, "the last answer")
+
+    def resume(self) -> None:
+        self._is_paused = False
 
     async def until_placed(self, count: int = 1, timeout_seconds: float = 30.0) -> float:
         """Seconds until that many more tasks were placed."""
@@ -76,7 +86,7 @@ class Work:
 
     async def settle(self) -> None:
         """Asks for no more. All that was acknowledged runs, and nothing was started twice; raises if that is not so."""
-        self.paused = True
+        await self.pause()
         placed = set(self.placed)
         assert len(placed) == len(self.placed)
         await wait_until(
