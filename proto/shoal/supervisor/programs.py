@@ -82,12 +82,12 @@ def initial_cluster(settings: Settings) -> str:
 def _scheduler(settings: Settings, layout: Layout, name: str) -> Program:
     arguments = [*PYTHON, "shoal_scheduler.guardian", "--listen", settings.schedulers[name]]
     arguments += ["--cluster", settings.cluster, "--etcd", ",".join(settings.etcd_endpoints)]
-    return Program(name, [*arguments, *_identity(layout, name)])
+    return Program(name, [*arguments, *identity_options(layout, name)])
 
 
 def _agent(settings: Settings, layout: Layout) -> Program:
     arguments = [*PYTHON, "shoal_agent", "--scheduler", ",".join(settings.endpoints)]
-    arguments += ["--state", str(layout.work("agent")), *_identity(layout, "agent")]
+    arguments += ["--state", str(layout.work("agent")), *identity_options(layout, "agent")]
     arguments += ["--docker-host", settings.docker_host]
     if layout.agent_config.exists():
         arguments += ["--config", str(layout.agent_config)]
@@ -99,7 +99,8 @@ def _dockerd(settings: Settings, dockerd: str) -> Program:
     return Program("dockerd", arguments, survives=True, stop_grace_seconds=30.0)
 
 
-def _identity(layout: Layout, name: str) -> list[str]:
+def identity_options(layout: Layout, name: str) -> list[str]:
+    """By which a program knows the cluster, and the cluster the program."""
     certificate, key, authority = _files(layout, name)
     return ["--authority", authority, "--certificate", certificate, "--key", key]
 

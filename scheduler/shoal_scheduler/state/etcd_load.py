@@ -1,5 +1,7 @@
 """Fills an etcd that is empty, before any scheduler has led there: the one place that writes without a leader."""
 
+import asyncio
+import time
 from collections.abc import Mapping
 
 import grpc
@@ -9,15 +11,31 @@ from shoal_scheduler.state import etcd_v3_pb2_grpc as pb_grpc
 from shoal_scheduler.state import keys
 from shoal_scheduler.state.store import prefix_range
 
-CALL_TIMEOUT_SECONDS = 30.0
+CALL_TIMEOUT_SECONDS = 10.0
+START_SECONDS = 30.0
+POLL_SECONDS = 0.1
 
 
 async def begin(channel: grpc.aio.Channel, first: Mapping[bytes, bytes]) -> None:
     """Writes these, which nobody has written before. Raises ValueError if this etcd is in use."""
+    await _until_it_answers(channel)
     unwritten = [pb.Compare(target=pb.Compare.VERSION, result=pb.Compare.EQUAL, key=key, version=0) for key in first]
     answer = await _txn(channel, pb.TxnRequest(compare=unwritten, success=_puts(first)))
     if not answer.succeeded or await count(channel):
         raise ValueError("this etcd holds a cluster already: restore into an empty one")
+
+
+async def _until_it_answers(channel: grpc.aio.Channel) -> None:
+    """Its members may just have been started."""
+    give_up = time.monotonic() + START_SECONDS
+    while True:
+        try:
+            await count(channel)
+            return
+        except grpc.aio.AioRpcError:
+            if time.monotonic() > give_up:
+                raise
+        await asyncio.sleep(POLL_SECONDS)
 
 
 async def put(channel: grpc.aio.Channel, records: Mapping[bytes, bytes]) -> None:
