@@ -119,8 +119,13 @@ class Work:
 
 
 @asynccontextmanager
-async def at_work(plane: ControlPlane, timeout_seconds: float = 3.0, **said: Any) -> AsyncIterator[Work]:
-    """With agents connected and the first task placed. timeout_seconds: how long the client keeps trying each call."""
+async def at_work(
+    plane: ControlPlane, timeout_seconds: float = 3.0, newer_agents: int = 0, **said: Any
+) -> AsyncIterator[Work]:
+    """With agents connected and the first task placed. timeout_seconds: how long the client keeps trying each call.
+
+    newer_agents: how many of the agents say more than this version knows.
+    """
     await plane.until_led()
     witness = Witness()
     agents = []
@@ -131,7 +136,8 @@ async def at_work(plane: ControlPlane, timeout_seconds: float = 3.0, **said: Any
             name = f"{number:032x}"
             credentials = plane.certificates.credentials("agent", name)
             room: dict[str, Any] = {"cpu": 1_000_000, "memory_mib": 1_000_000, **said}
-            agent = FollowingAgent(plane.endpoints, credentials, name, witness, **room)
+            is_newer = number < newer_agents
+            agent = FollowingAgent(plane.endpoints, credentials, name, witness, is_newer=is_newer, **room)
             agents.append(await open_.enter_async_context(agent))
         await wait_until(lambda: all(agent.sessions for agent in agents), bool, 30.0, "all agents are connected")
         busy = Work(client, agents, witness, definition)
