@@ -18,6 +18,7 @@ import random
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import count
 from typing import TypeAlias
 
 import grpc
@@ -41,6 +42,9 @@ CONNECT_SECONDS = 3.0
 WELCOME_SECONDS = 10.0
 SETTLED_SECONDS = 5.0
 GOODBYE_SECONDS = 1.0
+
+# What a constraint may ask for, for tasks that must not run twice.
+WATCHDOG_ATTRIBUTE = "shoal.watchdog"
 
 _Stub: TypeAlias = "agent_pb2_grpc.AgentSessionAsyncStub"
 _Call = grpc.aio.StreamStreamCall[agent_pb2.AgentMessage, agent_pb2.SchedulerMessage]
@@ -72,6 +76,11 @@ class Session:
         self._commands = Commands(around, worker)
         self._writing = asyncio.Lock()
         self._unanswered_since: float | None = None
+
+        # Of this session: how long the scheduler waits for a word, and when each heartbeat was sent that is not
+        # acknowledged yet.
+        self._deadline_seconds = 0.0
+        self._beats: dict[int, float] = {}
 
     async def run(self) -> None:
         """For ever: one session after another, wherever the leader is."""
@@ -122,10 +131,13 @@ class Session:
     async def _introduce(self, call: "_Call") -> agent_pb2.Welcome:
         try:
             async with asyncio.timeout(WELCOME_SECONDS):
+                sent_at = self._around.lease.now
                 version, health = self._watch.engine_version, self._watch.health
                 caller, owner = self._caller, self._around.owner
-                host = replace(caller.host, attributes={**caller.host.attributes, **self._around.cgroups.attributes})
-                await call.write(convert.hello(owner.cluster, caller.incarnation, host, version, health))
+                guarded = self._around.guarded()
+                found = {**self._around.cgroups.attributes, **({WATCHDOG_ATTRIBUTE: "true"} if guarded else {})}
+                host = replace(caller.host, attributes={**caller.host.attributes, **found})
+                await call.write(convert.hello(owner.cluster, caller.incarnation, host, version, health, guarded))
                 first = await call.read()
         except TimeoutError:
             raise SessionOver("no welcome in time") from None
@@ -134,6 +146,9 @@ class Session:
         if first.WhichOneof("kind") != "welcome":
             raise SessionOver("it does not begin with a welcome")
         await self._obey(first.welcome.epoch)
+        self._beats.clear()
+        self._deadline_seconds = first.welcome.session_deadline_millis / 1000
+        self._around.lease.renew(sent_at, self._deadline_seconds)
         await call.write(convert.inventory(self._worker.inventory()))
         return first.welcome
 
@@ -165,12 +180,21 @@ class Session:
                 case "reports_ack":
                     self._worker.acknowledged(self._around.reporter.acknowledge(message.reports_ack.sequence))
                     self._unanswered_since = time.monotonic() if self._around.reporter.unacknowledged else None
+                case "heartbeat_ack":
+                    self._renew(message.heartbeat_ack.sequence)
                 case "log_request":
                     group.create_task(self._logs.send(stub, message.log_request))
                 case "command_request":
                     group.create_task(self._commands.run(stub, message.command_request))
                 case kind:
                     log.warning("message not understood kind=%s", kind)
+
+    def _renew(self, sequence: int) -> None:
+        """A leader has heard this heartbeat, and so all that were sent before."""
+        sent_at = self._beats.get(sequence)
+        if sent_at is not None:
+            self._around.lease.renew(sent_at, self._deadline_seconds)
+            self._beats = {number: at for number, at in self._beats.items() if number > sequence}
 
     async def _report(self, call: "_Call") -> None:
         while True:
@@ -186,9 +210,12 @@ class Session:
         """At the scheduler's pace, and at once when the engine's health changes."""
         period_seconds = max(welcome.heartbeat_period_millis, 100) / 1000
         deadline_seconds = max(welcome.session_deadline_millis / 1000, 2 * period_seconds)
-        while True:
+        for sequence in count(1):
             self._watch.changed.clear()
-            await self._write(call, convert.heartbeat(self._watch.health))
+            now = self._around.lease.now
+            self._beats = {number: at for number, at in self._beats.items() if now - at < self._deadline_seconds}
+            self._beats[sequence] = now
+            await self._write(call, convert.heartbeat(self._watch.health, sequence))
             await either(self._watch.changed, period_seconds)
             since = self._unanswered_since
             if since is not None and time.monotonic() - since > deadline_seconds:

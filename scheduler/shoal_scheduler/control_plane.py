@@ -1,6 +1,6 @@
 """What exists only while this process leads: the engine, its tables, and who listens to them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from shoal_scheduler.admission import Admission
@@ -30,6 +30,9 @@ class ControlPlane:
 
     # Since when this process leads, in milliseconds: what it does not know of before is nobody's fault.
     led_since: int = field(default_factory=now_millis)
+
+    # Whether nobody else can lead at this very moment: asked before agents are told that they were heard.
+    leads: Callable[[], bool] = field(default=lambda: True)
 
     def __post_init__(self) -> None:
         """Of events that are handed in, those before this leader's are known, too."""

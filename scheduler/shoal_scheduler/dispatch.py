@@ -58,6 +58,9 @@ class News:
 
     # All messages of reports up to this one are committed.
     acknowledged: int | None = None
+
+    # This heartbeat, and all before it, were heard while this process led.
+    heartbeat: int | None = None
     log_requests: list[LogsWanted] = field(default_factory=list)
     command_requests: list[CommandWanted] = field(default_factory=list)
 
@@ -103,6 +106,10 @@ class Outbox:
             self._acknowledge()
         elif self._acknowledging is None:
             self._acknowledging = self._loop.call_later(ACKNOWLEDGE_SECONDS, self._acknowledge)
+
+    def hear(self, heartbeat: int) -> None:
+        self._news.heartbeat = heartbeat
+        self._ready.set()
 
     def _acknowledge(self) -> None:
         if self._acknowledging is not None:

@@ -13,14 +13,17 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from math import inf
 
-from shoal_scheduler.control import retention
+from shoal_scheduler.control import retention, usage
 from shoal_scheduler.control.context import Context, Limits
+from shoal_scheduler.control.host_loss import Look, look
 from shoal_scheduler.control.inputs import Input, Reply
 from shoal_scheduler.control.step import Fault, Step, step
 from shoal_scheduler.model.refusal import Refused
 from shoal_scheduler.model.task import LAUNCH_ID_DIGITS
-from shoal_scheduler.state.changes import Change
+from shoal_scheduler.state.changes import Change, SetSession
+from shoal_scheduler.state.heard import Heard
 from shoal_scheduler.state.store import Deposed, NotStored, OutcomeUnknown, Store, StoreError, StoreFull, Write
 from shoal_scheduler.state.tables import Tables
 from shoal_scheduler.state.writes import write_of
@@ -94,10 +97,14 @@ class Engine:
     now: Callable[[], int] = now_millis
     rng: random.Random = field(default_factory=lambda: random.Random(secrets.randbits(64)))
 
+    # Seconds, for what must not depend on anybody's idea of the time of day.
+    clock: Callable[[], float] = time.monotonic
+
     # Monotonic time of the last sign of life; the lease is renewed only while this is young.
     progress_at: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
+        self.heard = Heard(self.clock())
         self._inbox: deque[_Waiting] = deque()
         self._arrived = asyncio.Event()
         self._ids = RandomIds()
@@ -106,7 +113,8 @@ class Engine:
         # How many inputs the next step waits for.
         self._expected = 0
         self._gathered = asyncio.Event()
-        self._retention_at = 0.0
+        # When time itself asks for something: by `clock`.
+        self._retention_at = self._losses_at = -inf
         self._is_full = False
         self._finishing = False
         self._closed = False
@@ -147,7 +155,12 @@ class Engine:
         self._arrived.set()
         self._gathered.set()
 
+    def hear(self, instance: str) -> None:
+        """Its agent has just said something."""
+        self.heard.note(instance, self.clock())
+
     async def run(self) -> None:
+        self.heard.begin(self.clock())
         try:
             while not self._finishing:
                 await self._one_step()
@@ -174,14 +187,19 @@ class Engine:
             raise
 
     async def _wait_for_work(self) -> None:
-        while not (self._finishing or self._inbox or self.tables.unsettled or self._retention_is_due()):
+        while not (self._finishing or self._inbox or self.tables.unsettled or self.clock() >= self._wake_at):
             self.progress_at = time.monotonic()
             self._arrived.clear()
             try:
-                async with asyncio.timeout(IDLE_SECONDS):
+                async with asyncio.timeout(min(IDLE_SECONDS, self._wake_at - self.clock())):
                     await self._arrived.wait()
             except TimeoutError:
-                continue
+                self.heard.listen(self.clock())
+
+    @property
+    def _wake_at(self) -> float:
+        """When there is something to do even if nobody asks."""
+        return min(self._retention_at, self._losses_at)
 
     async def _gather(self) -> None:
         if len(self._inbox) >= self._expected:
@@ -191,14 +209,12 @@ class Engine:
             async with asyncio.timeout(min(self._expected * GATHER_SECONDS_PER_INPUT, GATHER_SECONDS_MAX)):
                 await self._gathered.wait()
 
-    def _retention_is_due(self) -> bool:
-        return time.monotonic() >= self._retention_at
-
     async def _carry_out(self, batch: list[_Waiting], may_write: bool = True) -> None:
         # Time never goes back, not even when another host's clock was ahead: the tables are in its order.
         now = max(self.now(), self.tables.newest)
         context = Context(now, self._ids, self.rng, self.limits)
-        due = self._due(context)
+        losses = self._losses(context)
+        due = [*self._expired(context), *losses.changes]
         result = step(self.tables, [waiting.request for waiting in batch], context, due)
         for fault in result.faults:
             log.error("a queue could not be looked at", exc_info=fault.error)
@@ -211,17 +227,27 @@ class Engine:
             await self._not_stored(taken, error)
             return
         self.tables.apply(result.changes, revision)
+        self._losses_at = losses.due_at
+        if any(isinstance(change, SetSession) and not change.incarnation for change in result.changes):
+            self._losses_at = -inf  # an instance fell silent: when it is due is found out at once
         self.on_commit(result.changes, revision, now)
         for waiting, reply in zip(taken, result.replies, strict=True):
             _answer(waiting, reply)
 
-    def _due(self, context: Context) -> Sequence[Change]:
-        if not self._retention_is_due():
+    def _losses(self, context: Context) -> Look:
+        now = self.clock()
+        self.heard.listen(now)
+        if now < self._losses_at:
+            return Look((), self._losses_at)
+        return look(self.tables, self.heard.last, self.heard.led_since, now, context)
+
+    def _expired(self, context: Context) -> Sequence[Change]:
+        if self.clock() < self._retention_at:
             return ()
         expired = retention.expired(self.tables, context)
         pause = 0.0 if len(expired) == retention.LAUNCHES_PER_STEP else RETENTION_PERIOD_SECONDS
-        self._retention_at = time.monotonic() + pause
-        return expired
+        self._retention_at = self.clock() + pause
+        return [*expired, *usage.expired(self.tables, context.now)]
 
     async def _commit(self, result: Step, may_write: bool) -> int:
         """The revision of the step. Raises NotStored or Deposed; an unknown outcome is found out first."""

@@ -95,34 +95,47 @@ class Leadership:
     lease: int
     renewed_at: float
     step: StepMark = NO_STEP
-    lost: asyncio.Event = field(default_factory=asyncio.Event)
-    released: asyncio.Event = field(default_factory=asyncio.Event)
+    lost: bool = False
+    released: bool = False
+    _over: asyncio.Event = field(default_factory=asyncio.Event)
     _working: set[asyncio.Task[None]] = field(default_factory=set)
+
+    @property
+    def seconds_left(self) -> float:
+        """Until somebody else might lead, if the lease is not renewed."""
+        return max(0.0, self.renewed_at + LEASE_TTL_SECONDS - MARGIN_SECONDS - boot_time())
+
+    @property
+    def holds(self) -> bool:
+        """Nobody else can lead yet: by this process's own clock, even if it slept and has heard of nothing since."""
+        return self.seconds_left > 0
 
     def spawn(self, name: str, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         """It never ends of itself: if it does, so does this leadership."""
-        task = asyncio.create_task(work, name=f"{WORK_PREFIX}{name}")
+        task = asyncio.create_task(work, name=f"{WORK_PREFIX}{self.epoch} {name}")
+        task.add_done_callback(lambda _: self._over.set())
         self._working.add(task)
         return task
 
+    def lose(self) -> None:
+        """The lease is not ours any more, or must not be."""
+        self.lost = True
+        self._over.set()
+
     def release(self) -> None:
         """To be handed over."""
-        self.released.set()
+        self.released = True
+        self._over.set()
 
     async def until_over(self) -> str:
         """Why it is to end. Raises what made one of its loops end."""
-        lost = asyncio.create_task(self.lost.wait(), name=f"{WORK_PREFIX}lost")
-        released = asyncio.create_task(self.released.wait(), name=f"{WORK_PREFIX}released")
-        try:
-            done, _ = await asyncio.wait({lost, released, *self._working}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            lost.cancel()
-            released.cancel()
-        if self.lost.is_set():
+        await self._over.wait()
+        if self.lost:
             return "the lease is lost"
-        for task in done & self._working:
-            task.result()
-        return "it is handed over" if self.released.is_set() else "its work ended"
+        for task in self._working:
+            if task.done():
+                task.result()
+        return "it is handed over" if self.released else "its work ended"
 
     async def join(self) -> None:
         """Ends whatever was started here, and returns when nothing of it is left."""
@@ -259,15 +272,12 @@ class LeaseKeeper(threading.Thread):
         with grpc.secure_channel(etcd_target(self._endpoints), credentials, options=etcd_channel_options()) as channel:
             stub = pb_grpc.LeaseStub(channel)
             pause = RENEW_PERIOD_SECONDS
-            while not self._stopping.wait(pause):
+            while not self._stopping.wait(min(pause, self._leadership.seconds_left)):
                 before = self._leadership.renewed_at
-                if not (self._progresses(stub) and not self._is_over() and self._renew(stub)):
+                if not (self._leadership.holds and self._progresses(stub) and self._renew(stub)):
                     self._say_lost()
                     return
                 pause = RENEW_PERIOD_SECONDS if self._leadership.renewed_at > before else RETRY_SECONDS
-
-    def _is_over(self) -> bool:
-        return boot_time() - self._leadership.renewed_at > LEASE_TTL_SECONDS - MARGIN_SECONDS
 
     def _progresses(self, stub: pb_grpc.LeaseStub) -> bool:
         """Where not, the lease is given back: nobody need wait for it to lapse."""
@@ -284,10 +294,11 @@ class LeaseKeeper(threading.Thread):
         """False once the lease is certainly gone."""
         sent_at = boot_time()
         request = pb.LeaseKeepAliveRequest(ID=self._leadership.lease)
+        timeout = min(CALL_TIMEOUT_SECONDS, self._leadership.seconds_left)
         try:
-            answer = next(iter(stub.LeaseKeepAlive(iter([request]), timeout=CALL_TIMEOUT_SECONDS)))
+            answer = next(iter(stub.LeaseKeepAlive(iter([request]), timeout=timeout)))
         except (grpc.RpcError, StopIteration):
-            return not self._is_over()
+            return self._leadership.holds
         if answer.TTL <= 0:
             return False
         self._leadership.renewed_at = sent_at
@@ -297,7 +308,7 @@ class LeaseKeeper(threading.Thread):
         heard = threading.Event()
 
         def tell() -> None:
-            self._leadership.lost.set()
+            self._leadership.lose()
             heard.set()
 
         if self._stopping.is_set():

@@ -161,6 +161,7 @@ class Scheduler:
     async def _lead(self, plane: ControlPlane, leadership: Leadership) -> None:
         """Until the lease is lost, the engine fails or leadership is handed over."""
         self._plane = plane
+        plane.leads = lambda: leadership.holds
         working = leadership.spawn("engine", plane.engine.run())
         try:
             await plane.engine.submit(PutClusterDocument(self._config.cluster, {}, create=True))
@@ -169,7 +170,7 @@ class Scheduler:
             await self._server.set_serving(True)
             reason = await leadership.until_over()
             log.warning("leadership ends epoch=%d reason=%s", leadership.epoch, reason)
-            if leadership.released.is_set() and not leadership.lost.is_set():
+            if leadership.released and not leadership.lost:
                 self._gate.close()
                 plane.engine.finish()
                 await asyncio.wait({working}, timeout=FINISH_SECONDS)

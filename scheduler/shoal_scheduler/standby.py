@@ -23,6 +23,7 @@ from shoal_scheduler.state.writes import changes_in, compared, loaded, size
 log = logging.getLogger(__name__)
 
 RETRY_SECONDS_MAX = 0.5
+LOOK_SECONDS = 1.0
 COMPARE_PERIOD_SECONDS = 300.0
 
 # Records that are compared before what waits has its turn; and how many differences are told.
@@ -131,7 +132,7 @@ class Standby:
             coming = asyncio.ensure_future(anext(transactions))
             try:
                 while True:
-                    await asyncio.wait({coming}, timeout=1.0)
+                    await asyncio.wait({coming}, timeout=max(0.0, min(LOOK_SECONDS, compare_at - time.monotonic())))
                     if coming.done():
                         self._take(followed, coming.result())
                         coming = asyncio.ensure_future(anext(transactions))

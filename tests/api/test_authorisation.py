@@ -27,7 +27,7 @@ OPERATORS_MAY = """
     CreateCluster DescribeClusters ListClusters UpdateCluster UpdateClusterSettings DeleteCluster
     ListContainerInstances DescribeContainerInstances UpdateContainerInstancesState DeregisterContainerInstance
     PutAttributes DeleteAttributes ListAttributes TagResource UntagResource ListTagsForResource Watch ListEvents
-    ReadLogs ExecuteCommand DescribeControlPlane
+    ReadLogs ExecuteCommand GetUsage DescribeControlPlane
 """
 RULES = {
     **{f"/shoal.v1.Cluster/{name}": OPERATOR for name in OPERATORS_MAY.split()},

@@ -9,6 +9,7 @@ from shoal.v1 import agent_pb2 as pb
 from shoal.v1 import resource_pb2
 from shoal_scheduler.api import agent_session
 from shoal_scheduler.control.inputs import AgentHello, Input, Reply
+from shoal_scheduler.model import pace
 
 from tests.api.conftest import INSTANCE
 from tests.api.refusals import INVALID, PARAMETER, lives, refused, refused_with
@@ -164,8 +165,8 @@ async def test_a_higher_incarnation_takes_over(scheduler: Scheduler, agent: Simu
 
 
 async def test_silence_ends_a_session(scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(agent_session, "SESSION_DEADLINE_MIN_SECONDS", 0.1)
-    monkeypatch.setattr(agent_session, "HEARTBEAT_MIN_SECONDS", 0.01)
+    monkeypatch.setattr(pace, "SESSION_DEADLINE_MIN_SECONDS", 0.1)
+    monkeypatch.setattr(pace, "HEARTBEAT_MIN_SECONDS", 0.01)
     session = await RawSession(scheduler).opened()
     error = await refused(session.end())
     assert error.code == "UNAVAILABLE"
@@ -183,8 +184,8 @@ async def test_an_agent_that_says_no_more_is_not_connected(scheduler: Scheduler)
 async def test_an_agent_that_does_not_listen_is_not_connected(
     scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(agent_session, "SESSION_DEADLINE_MIN_SECONDS", 0.5)
-    monkeypatch.setattr(agent_session, "HEARTBEAT_MIN_SECONDS", 0.01)
+    monkeypatch.setattr(pace, "SESSION_DEADLINE_MIN_SECONDS", 0.5)
+    monkeypatch.setattr(pace, "HEARTBEAT_MIN_SECONDS", 0.01)
     monkeypatch.setattr(agent_session, "OUTGOING_MAX", 2)
     session = await RawSession(scheduler).opened()
     reports = [pb.TaskReport(task_id=f"{n:064d}", last_status="STOPPED") for n in range(10_000)]

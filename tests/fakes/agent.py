@@ -94,6 +94,10 @@ class SimulatedAgent:
         self.tasks: dict[str, str] = {}
         self.assignments: dict[str, pb.Assignment] = {}
         self.forgotten: set[str] = set()
+
+        # Once it has been told all that is wanted of it: what it knew beyond that is forgotten.
+        self.complete = False
+        self._named: set[str] = set()
         self.log_requests: list[pb.LogRequest] = []
         self.command_requests: list[pb.CommandRequest] = []
         self.command_takes = True  # its input; without that it only waits
@@ -169,7 +173,10 @@ class SimulatedAgent:
         match message.WhichOneof("kind"):
             case "assignments":
                 for assignment in message.assignments.assignments:
+                    self._named.add(assignment.task_id)
                     self._assign(assignment)
+                if message.assignments.full and not message.assignments.more:
+                    self._keep_only_named()
             case "reports_ack":
                 self._acknowledge(message.reports_ack.sequence)
             case "command_request":
@@ -178,6 +185,11 @@ class SimulatedAgent:
             case "log_request":
                 self.log_requests.append(message.log_request)
                 self._running.append(asyncio.create_task(self._send_logs(message.log_request)))
+
+    def _keep_only_named(self) -> None:
+        self.complete = True
+        self.forgotten |= self.tasks.keys() - self._named
+        self.tasks = {task_id: status for task_id, status in self.tasks.items() if task_id in self._named}
 
     def _assign(self, assignment: pb.Assignment) -> None:
         if assignment.forget:

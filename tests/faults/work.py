@@ -12,7 +12,7 @@ import contextlib
 import itertools
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
@@ -120,12 +120,15 @@ class Work:
 
 @asynccontextmanager
 async def at_work(
-    plane: ControlPlane, timeout_seconds: float = 3.0, newer_agents: int = 0, **said: Any
+    plane: ControlPlane,
+    timeout_seconds: float = 3.0,
+    endpoints: Sequence[str] = (),
+    newer_agents: int = 0,
+    **said: Any,
 ) -> AsyncIterator[Work]:
-    """With agents connected and the first task placed. timeout_seconds: how long the client keeps trying each call.
-
-    newer_agents: how many of the agents say more than this version knows.
-    """
+    """With agents connected and the first task placed. timeout_seconds: how long the client keeps trying each call;
+    endpoints: where agents look for the leader, by default where the schedulers listen; newer_agents: how many of
+    them say more than this version knows."""
     await plane.until_led()
     witness = Witness()
     agents = []
@@ -137,7 +140,7 @@ async def at_work(
             credentials = plane.certificates.credentials("agent", name)
             room: dict[str, Any] = {"cpu": 1_000_000, "memory_mib": 1_000_000, **said}
             is_newer = number < newer_agents
-            agent = FollowingAgent(plane.endpoints, credentials, name, witness, is_newer=is_newer, **room)
+            agent = FollowingAgent(endpoints or plane.endpoints, credentials, name, witness, is_newer=is_newer, **room)
             agents.append(await open_.enter_async_context(agent))
         await wait_until(lambda: all(agent.sessions for agent in agents), bool, 30.0, "all agents are connected")
         busy = Work(client, agents, witness, definition)

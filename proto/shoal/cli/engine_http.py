@@ -3,6 +3,7 @@
 import http.client
 import json
 import socket
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
@@ -51,6 +52,18 @@ def containers_of(docker_host: str, cluster: str, instance_id: str) -> list[str]
 def remove_container(docker_host: str, container_id: str) -> None:
     """Kills it if it runs, and removes it with its anonymous volumes. One that is gone already is fine."""
     _ask(docker_host, "DELETE", f"{_API}/containers/{container_id}?force=true&v=true", 60.0, missing_is_fine=True)
+
+
+def running_containers(docker_host: str, labels: Mapping[str, str]) -> dict[str, Mapping[str, str]]:
+    """By id, all labels of those that run and carry these. Raises EngineError."""
+    filters = {"label": [f"{name}={value}" for name, value in labels.items()]}
+    path = f"{_API}/containers/json?filters={quote(json.dumps(filters))}"
+    return {each["Id"]: each["Labels"] or {} for each in _ask(docker_host, "GET", path, TIMEOUT_SECONDS)}
+
+
+def kill_container(docker_host: str, container_id: str) -> None:
+    """One that has ended already is fine."""
+    _ask(docker_host, "POST", f"{_API}/containers/{container_id}/kill", 60.0, missing_is_fine=True)
 
 
 def _ask(docker_host: str, method: str, path: str, timeout_seconds: float, missing_is_fine: bool = False) -> Any:

@@ -32,7 +32,7 @@ from shoal.v1 import task_pb2 as shoal_dot_v1_dot_task__pb2
 from shoal.v1 import task_definition_pb2 as shoal_dot_v1_dot_task__definition__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14shoal/v1/agent.proto\x12\x08shoal.v1\x1a\x17google/rpc/status.proto\x1a\x16shoal/v1/command.proto\x1a!shoal/v1/container_instance.proto\x1a\x12shoal/v1/log.proto\x1a\x16shoal/v1/options.proto\x1a\x17shoal/v1/resource.proto\x1a\x13shoal/v1/task.proto\x1a\x1eshoal/v1/task_definition.proto\"\xb2\x01\n\x0c\x41gentMessage\x12 \n\x05hello\x18\x01 \x01(\x0b\x32\x0f.shoal.v1.HelloH\x00\x12(\n\tinventory\x18\x02 \x01(\x0b\x32\x13.shoal.v1.InventoryH\x00\x12$\n\x07reports\x18\x03 \x01(\x0b\x32\x11.shoal.v1.ReportsH\x00\x12(\n\theartbeat\x18\x04 \x01(\x0b\x32\x13.shoal.v1.HeartbeatH\x00\x42\x06\n\x04kind\"\xfe\x01\n\x10SchedulerMessage\x12$\n\x07welcome\x18\x01 \x01(\x0b\x32\x11.shoal.v1.WelcomeH\x00\x12,\n\x0b\x61ssignments\x18\x02 \x01(\x0b\x32\x15.shoal.v1.AssignmentsH\x00\x12+\n\x0breports_ack\x18\x03 \x01(\x0b\x32\x14.shoal.v1.ReportsAckH\x00\x12+\n\x0blog_request\x18\x04 \x01(\x0b\x32\x14.shoal.v1.LogRequestH\x00\x12\x34\n\x0f\x63ommand_request\x18\xa0\x01 \x01(\x0b\x32\x18.shoal.v1.CommandRequestH\x00\x42\x06\n\x04kind\"\xfb\x02\n\x05Hello\x12\x1d\n\x10protocol_version\x18\x01 \x01(\x05H\x00\x88\x01\x01\x12\x14\n\x07\x63luster\x18\x02 \x01(\tH\x01\x88\x01\x01\x12\x18\n\x0bincarnation\x18\x03 \x01(\x03H\x02\x88\x01\x01\x12+\n\x0cversion_info\x18\x04 \x01(\x0b\x32\x15.shoal.v1.VersionInfo\x12%\n\tresources\x18\x05 \x03(\x0b\x32\x12.shoal.v1.Resource\x12\'\n\nattributes\x18\x06 \x03(\x0b\x32\x13.shoal.v1.Attribute\x12\x1b\n\x04tags\x18\x07 \x03(\x0b\x32\r.shoal.v1.Tag\x12\x15\n\x08hostname\x18\x08 \x01(\tH\x03\x88\x01\x01\x12)\n\x06\x65ngine\x18\xb4\x01 \x01(\x0b\x32\x13.shoal.v1.HeartbeatH\x04\x88\x01\x01\x42\x13\n\x11_protocol_versionB\n\n\x08_clusterB\x0e\n\x0c_incarnationB\x0b\n\t_hostnameB\t\n\x07_engine\"0\n\tInventory\x12#\n\x05tasks\x18\x01 \x03(\x0b\x32\x14.shoal.v1.TaskReport\"R\n\x07Reports\x12\x15\n\x08sequence\x18\x01 \x01(\x03H\x00\x88\x01\x01\x12#\n\x05tasks\x18\x02 \x03(\x0b\x32\x14.shoal.v1.TaskReportB\x0b\n\t_sequence\"0\n\nReportsAck\x12\x15\n\x08sequence\x18\x01 \x01(\x03H\x00\x88\x01\x01\x42\x0b\n\t_sequence\"v\n\tHeartbeat\x12\x1a\n\rengine_status\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\"\n\x14\x65ngine_status_reason\x18\xb4\x01 \x01(\tH\x01\x88\x01\x01\x42\x10\n\x0e_engine_statusB\x17\n\x15_engine_status_reason\"\xd6\x03\n\nTaskReport\x12\x14\n\x07task_id\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\x18\n\x0blast_status\x18\x02 \x01(\tH\x01\x88\x01\x01\x12\'\n\ncontainers\x18\x03 \x03(\x0b\x32\x13.shoal.v1.Container\x12\"\n\x0fpull_started_at\x18\x04 \x01(\x03\x42\x04\x88\xb5\x18\x01H\x02\x88\x01\x01\x12\"\n\x0fpull_stopped_at\x18\x05 \x01(\x03\x42\x04\x88\xb5\x18\x01H\x03\x88\x01\x01\x12\x1d\n\nstarted_at\x18\x06 \x01(\x03\x42\x04\x88\xb5\x18\x01H\x04\x88\x01\x01\x12\'\n\x14\x65xecution_stopped_at\x18\x07 \x01(\x03\x42\x04\x88\xb5\x18\x01H\x05\x88\x01\x01\x12\x16\n\tstop_code\x18\x08 \x01(\tH\x06\x88\x01\x01\x12\x1b\n\x0estopped_reason\x18\t \x01(\tH\x07\x88\x01\x01\x12\x1d\n\x05trace\x18\n \x03(\x0b\x32\x0e.shoal.v1.SpanB\n\n\x08_task_idB\x0e\n\x0c_last_statusB\x12\n\x10_pull_started_atB\x12\n\x10_pull_stopped_atB\r\n\x0b_started_atB\x17\n\x15_execution_stopped_atB\x0c\n\n_stop_codeB\x11\n\x0f_stopped_reason\"\xab\x01\n\x07Welcome\x12\x12\n\x05\x65poch\x18\x01 \x01(\x03H\x00\x88\x01\x01\x12$\n\x17heartbeat_period_millis\x18\x02 \x01(\x03H\x01\x88\x01\x01\x12$\n\x17session_deadline_millis\x18\x03 \x01(\x03H\x02\x88\x01\x01\x42\x08\n\x06_epochB\x1a\n\x18_heartbeat_period_millisB\x1a\n\x18_session_deadline_millis\"\xa4\x01\n\x0b\x41ssignments\x12\x11\n\x04\x66ull\x18\x01 \x01(\x08H\x00\x88\x01\x01\x12\x32\n\x10task_definitions\x18\x02 \x03(\x0b\x32\x18.shoal.v1.TaskDefinition\x12)\n\x0b\x61ssignments\x18\x03 \x03(\x0b\x32\x14.shoal.v1.Assignment\x12\x11\n\x04more\x18\x04 \x01(\x08H\x01\x88\x01\x01\x42\x07\n\x05_fullB\x07\n\x05_more\"\x81\x05\n\nAssignment\x12\x14\n\x07task_id\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\x15\n\x08task_arn\x18\x02 \x01(\tH\x01\x88\x01\x01\x12 \n\x13task_definition_arn\x18\x03 \x01(\tH\x02\x88\x01\x01\x12\x1b\n\x0e\x64\x65sired_status\x18\x04 \x01(\tH\x03\x88\x01\x01\x12\x18\n\x0blast_status\x18\x05 \x01(\tH\x04\x88\x01\x01\x12\x12\n\x05\x66\x65nce\x18\x06 \x01(\x03H\x05\x88\x01\x01\x12)\n\toverrides\x18\x07 \x01(\x0b\x32\x16.shoal.v1.TaskOverride\x12\x12\n\x05group\x18\x08 \x01(\tH\x06\x88\x01\x01\x12\x17\n\nstarted_by\x18\t \x01(\tH\x07\x88\x01\x01\x12\x16\n\tstop_code\x18\n \x01(\tH\x08\x88\x01\x01\x12\x1b\n\x0estopped_reason\x18\x0b \x01(\tH\t\x88\x01\x01\x12\x31\n\x07gpu_ids\x18\x0c \x03(\x0b\x32 .shoal.v1.Assignment.GpuIdsEntry\x12\x13\n\x06\x66orget\x18\r \x01(\x08H\n\x88\x01\x01\x12\x1c\n\x04tags\x18\xaa\x01 \x03(\x0b\x32\r.shoal.v1.Tag\x1a\x43\n\x0bGpuIdsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12#\n\x05value\x18\x02 \x01(\x0b\x32\x14.shoal.v1.StringList:\x02\x38\x01\x42\n\n\x08_task_idB\x0b\n\t_task_arnB\x16\n\x14_task_definition_arnB\x11\n\x0f_desired_statusB\x0e\n\x0c_last_statusB\x08\n\x06_fenceB\x08\n\x06_groupB\r\n\x0b_started_byB\x0c\n\n_stop_codeB\x11\n\x0f_stopped_reasonB\t\n\x07_forget\"\x1c\n\nStringList\x12\x0e\n\x06values\x18\x01 \x03(\t\"`\n\nLogRequest\x12\x17\n\nrequest_id\x18\x01 \x01(\tH\x00\x88\x01\x01\x12*\n\x07request\x18\x02 \x01(\x0b\x32\x19.shoal.v1.ReadLogsRequestB\r\n\x0b_request_id\"\x95\x01\n\x08LogChunk\x12\x17\n\nrequest_id\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\"\n\x06\x65vents\x18\x02 \x03(\x0b\x32\x12.shoal.v1.LogEvent\x12!\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x12.google.rpc.Status\x12\x11\n\x04last\x18\x04 \x01(\x08H\x01\x88\x01\x01\x42\r\n\x0b_request_idB\x07\n\x05_last\"\x12\n\x10SendLogsResponse\"f\n\x0e\x43ommandRequest\x12\x17\n\nrequest_id\x18\x01 \x01(\tH\x00\x88\x01\x01\x12,\n\x05start\x18\x02 \x01(\x0b\x32\x1d.shoal.v1.ExecuteCommandStartB\r\n\x0b_request_id\"a\n\x0e\x41ttachedOutput\x12\x17\n\nrequest_id\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\'\n\x06output\x18\x02 \x01(\x0b\x32\x17.shoal.v1.CommandOutputB\r\n\x0b_request_id2\xd6\x01\n\x0c\x41gentSession\x12\x41\n\x07Session\x12\x16.shoal.v1.AgentMessage\x1a\x1a.shoal.v1.SchedulerMessage(\x01\x30\x01\x12<\n\x08SendLogs\x12\x12.shoal.v1.LogChunk\x1a\x1a.shoal.v1.SendLogsResponse(\x01\x12\x45\n\rAttachCommand\x12\x18.shoal.v1.AttachedOutput\x1a\x16.shoal.v1.CommandInput(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14shoal/v1/agent.proto\x12\x08shoal.v1\x1a\x17google/rpc/status.proto\x1a\x16shoal/v1/command.proto\x1a!shoal/v1/container_instance.proto\x1a\x12shoal/v1/log.proto\x1a\x16shoal/v1/options.proto\x1a\x17shoal/v1/resource.proto\x1a\x13shoal/v1/task.proto\x1a\x1eshoal/v1/task_definition.proto\"\xb2\x01\n\x0c\x41gentMessage\x12 \n\x05hello\x18\x01 \x01(\x0b\x32\x0f.shoal.v1.HelloH\x00\x12(\n\tinventory\x18\x02 \x01(\x0b\x32\x13.shoal.v1.InventoryH\x00\x12$\n\x07reports\x18\x03 \x01(\x0b\x32\x11.shoal.v1.ReportsH\x00\x12(\n\theartbeat\x18\x04 \x01(\x0b\x32\x13.shoal.v1.HeartbeatH\x00\x42\x06\n\x04kind\"\xb0\x02\n\x10SchedulerMessage\x12$\n\x07welcome\x18\x01 \x01(\x0b\x32\x11.shoal.v1.WelcomeH\x00\x12,\n\x0b\x61ssignments\x18\x02 \x01(\x0b\x32\x15.shoal.v1.AssignmentsH\x00\x12+\n\x0breports_ack\x18\x03 \x01(\x0b\x32\x14.shoal.v1.ReportsAckH\x00\x12+\n\x0blog_request\x18\x04 \x01(\x0b\x32\x14.shoal.v1.LogRequestH\x00\x12\x34\n\x0f\x63ommand_request\x18\xa0\x01 \x01(\x0b\x32\x18.shoal.v1.CommandRequestH\x00\x12\x30\n\rheartbeat_ack\x18\xd4\x02 \x01(\x0b\x32\x16.shoal.v1.HeartbeatAckH\x00\x42\x06\n\x04kind\"\xa0\x03\n\x05Hello\x12\x1d\n\x10protocol_version\x18\x01 \x01(\x05H\x00\x88\x01\x01\x12\x14\n\x07\x63luster\x18\x02 \x01(\tH\x01\x88\x01\x01\x12\x18\n\x0bincarnation\x18\x03 \x01(\x03H\x02\x88\x01\x01\x12+\n\x0cversion_info\x18\x04 \x01(\x0b\x32\x15.shoal.v1.VersionInfo\x12%\n\tresources\x18\x05 \x03(\x0b\x32\x12.shoal.v1.Resource\x12\'\n\nattributes\x18\x06 \x03(\x0b\x32\x13.shoal.v1.Attribute\x12\x1b\n\x04tags\x18\x07 \x03(\x0b\x32\r.shoal.v1.Tag\x12\x15\n\x08hostname\x18\x08 \x01(\tH\x03\x88\x01\x01\x12)\n\x06\x65ngine\x18\xb4\x01 \x01(\x0b\x32\x13.shoal.v1.HeartbeatH\x04\x88\x01\x01\x12\x16\n\x08watchdog\x18\xd4\x02 \x01(\x08H\x05\x88\x01\x01\x42\x13\n\x11_protocol_versionB\n\n\x08_clusterB\x0e\n\x0c_incarnationB\x0b\n\t_hostnameB\t\n\x07_engineB\x0b\n\t_watchdog\"0\n\tInventory\x12#\n\x05tasks\x18\x01 \x03(\x0b\x32\x14.shoal.v1.TaskReport\"R\n\x07Reports\x12\x15\n\x08sequence\x18\x01 \x01(\x03H\x00\x88\x01\x01\x12#\n\x05tasks\x18\x02 \x03(\x0b\x32\x14.shoal.v1.TaskReportB\x0b\n\t_sequence\"0\n\nReportsAck\x12\x15\n\x08sequence\x18\x01 \x01(\x03H\x00\x88\x01\x01\x42\x0b\n\t_sequence\"\x9b\x01\n\tHeartbeat\x12\x1a\n\rengine_status\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\"\n\x14\x65ngine_status_reason\x18\xb4\x01 \x01(\tH\x01\x88\x01\x01\x12\x16\n\x08sequence\x18\xd4\x02 \x01(\x03H\x02\x88\x01\x01\x42\x10\n\x0e_engine_statusB\x17\n\x15_engine_status_reasonB\x0b\n\t_sequence\"2\n\x0cHeartbeatAck\x12\x15\n\x08sequence\x18\x01 \x01(\x03H\x00\x88\x01\x01\x42\x0b\n\t_sequence\"\xd6\x03\n\nTaskReport\x12\x14\n\x07task_id\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\x18\n\x0blast_status\x18\x02 \x01(\tH\x01\x88\x01\x01\x12\'\n\ncontainers\x18\x03 \x03(\x0b\x32\x13.shoal.v1.Container\x12\"\n\x0fpull_started_at\x18\x04 \x01(\x03\x42\x04\x88\xb5\x18\x01H\x02\x88\x01\x01\x12\"\n\x0fpull_stopped_at\x18\x05 \x01(\x03\x42\x04\x88\xb5\x18\x01H\x03\x88\x01\x01\x12\x1d\n\nstarted_at\x18\x06 \x01(\x03\x42\x04\x88\xb5\x18\x01H\x04\x88\x01\x01\x12\'\n\x14\x65xecution_stopped_at\x18\x07 \x01(\x03\x42\x04\x88\xb5\x18\x01H\x05\x88\x01\x01\x12\x16\n\tstop_code\x18\x08 \x01(\tH\x06\x88\x01\x01\x12\x1b\n\x0estopped_reason\x18\t \x01(\tH\x07\x88\x01\x01\x12\x1d\n\x05trace\x18\n \x03(\x0b\x32\x0e.shoal.v1.SpanB\n\n\x08_task_idB\x0e\n\x0c_last_statusB\x12\n\x10_pull_started_atB\x12\n\x10_pull_stopped_atB\r\n\x0b_started_atB\x17\n\x15_execution_stopped_atB\x0c\n\n_stop_codeB\x11\n\x0f_stopped_reason\"\xab\x01\n\x07Welcome\x12\x12\n\x05\x65poch\x18\x01 \x01(\x03H\x00\x88\x01\x01\x12$\n\x17heartbeat_period_millis\x18\x02 \x01(\x03H\x01\x88\x01\x01\x12$\n\x17session_deadline_millis\x18\x03 \x01(\x03H\x02\x88\x01\x01\x42\x08\n\x06_epochB\x1a\n\x18_heartbeat_period_millisB\x1a\n\x18_session_deadline_millis\"\xa4\x01\n\x0b\x41ssignments\x12\x11\n\x04\x66ull\x18\x01 \x01(\x08H\x00\x88\x01\x01\x12\x32\n\x10task_definitions\x18\x02 \x03(\x0b\x32\x18.shoal.v1.TaskDefinition\x12)\n\x0b\x61ssignments\x18\x03 \x03(\x0b\x32\x14.shoal.v1.Assignment\x12\x11\n\x04more\x18\x04 \x01(\x08H\x01\x88\x01\x01\x42\x07\n\x05_fullB\x07\n\x05_more\"\xb0\x05\n\nAssignment\x12\x14\n\x07task_id\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\x15\n\x08task_arn\x18\x02 \x01(\tH\x01\x88\x01\x01\x12 \n\x13task_definition_arn\x18\x03 \x01(\tH\x02\x88\x01\x01\x12\x1b\n\x0e\x64\x65sired_status\x18\x04 \x01(\tH\x03\x88\x01\x01\x12\x18\n\x0blast_status\x18\x05 \x01(\tH\x04\x88\x01\x01\x12\x12\n\x05\x66\x65nce\x18\x06 \x01(\x03H\x05\x88\x01\x01\x12)\n\toverrides\x18\x07 \x01(\x0b\x32\x16.shoal.v1.TaskOverride\x12\x12\n\x05group\x18\x08 \x01(\tH\x06\x88\x01\x01\x12\x17\n\nstarted_by\x18\t \x01(\tH\x07\x88\x01\x01\x12\x16\n\tstop_code\x18\n \x01(\tH\x08\x88\x01\x01\x12\x1b\n\x0estopped_reason\x18\x0b \x01(\tH\t\x88\x01\x01\x12\x31\n\x07gpu_ids\x18\x0c \x03(\x0b\x32 .shoal.v1.Assignment.GpuIdsEntry\x12\x13\n\x06\x66orget\x18\r \x01(\x08H\n\x88\x01\x01\x12\x1c\n\x04tags\x18\xaa\x01 \x03(\x0b\x32\r.shoal.v1.Tag\x12\x1b\n\ron_disconnect\x18\xd4\x02 \x01(\tH\x0b\x88\x01\x01\x1a\x43\n\x0bGpuIdsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12#\n\x05value\x18\x02 \x01(\x0b\x32\x14.shoal.v1.StringList:\x02\x38\x01\x42\n\n\x08_task_idB\x0b\n\t_task_arnB\x16\n\x14_task_definition_arnB\x11\n\x0f_desired_statusB\x0e\n\x0c_last_statusB\x08\n\x06_fenceB\x08\n\x06_groupB\r\n\x0b_started_byB\x0c\n\n_stop_codeB\x11\n\x0f_stopped_reasonB\t\n\x07_forgetB\x10\n\x0e_on_disconnect\"\x1c\n\nStringList\x12\x0e\n\x06values\x18\x01 \x03(\t\"`\n\nLogRequest\x12\x17\n\nrequest_id\x18\x01 \x01(\tH\x00\x88\x01\x01\x12*\n\x07request\x18\x02 \x01(\x0b\x32\x19.shoal.v1.ReadLogsRequestB\r\n\x0b_request_id\"\x95\x01\n\x08LogChunk\x12\x17\n\nrequest_id\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\"\n\x06\x65vents\x18\x02 \x03(\x0b\x32\x12.shoal.v1.LogEvent\x12!\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x12.google.rpc.Status\x12\x11\n\x04last\x18\x04 \x01(\x08H\x01\x88\x01\x01\x42\r\n\x0b_request_idB\x07\n\x05_last\"\x12\n\x10SendLogsResponse\"f\n\x0e\x43ommandRequest\x12\x17\n\nrequest_id\x18\x01 \x01(\tH\x00\x88\x01\x01\x12,\n\x05start\x18\x02 \x01(\x0b\x32\x1d.shoal.v1.ExecuteCommandStartB\r\n\x0b_request_id\"a\n\x0e\x41ttachedOutput\x12\x17\n\nrequest_id\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\'\n\x06output\x18\x02 \x01(\x0b\x32\x17.shoal.v1.CommandOutputB\r\n\x0b_request_id2\xd6\x01\n\x0c\x41gentSession\x12\x41\n\x07Session\x12\x16.shoal.v1.AgentMessage\x1a\x1a.shoal.v1.SchedulerMessage(\x01\x30\x01\x12<\n\x08SendLogs\x12\x12.shoal.v1.LogChunk\x1a\x1a.shoal.v1.SendLogsResponse(\x01\x12\x45\n\rAttachCommand\x12\x18.shoal.v1.AttachedOutput\x1a\x16.shoal.v1.CommandInput(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -52,39 +52,41 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_AGENTMESSAGE']._serialized_start=241
   _globals['_AGENTMESSAGE']._serialized_end=419
   _globals['_SCHEDULERMESSAGE']._serialized_start=422
-  _globals['_SCHEDULERMESSAGE']._serialized_end=676
-  _globals['_HELLO']._serialized_start=679
-  _globals['_HELLO']._serialized_end=1058
-  _globals['_INVENTORY']._serialized_start=1060
-  _globals['_INVENTORY']._serialized_end=1108
-  _globals['_REPORTS']._serialized_start=1110
-  _globals['_REPORTS']._serialized_end=1192
-  _globals['_REPORTSACK']._serialized_start=1194
-  _globals['_REPORTSACK']._serialized_end=1242
-  _globals['_HEARTBEAT']._serialized_start=1244
-  _globals['_HEARTBEAT']._serialized_end=1362
-  _globals['_TASKREPORT']._serialized_start=1365
-  _globals['_TASKREPORT']._serialized_end=1835
-  _globals['_WELCOME']._serialized_start=1838
-  _globals['_WELCOME']._serialized_end=2009
-  _globals['_ASSIGNMENTS']._serialized_start=2012
-  _globals['_ASSIGNMENTS']._serialized_end=2176
-  _globals['_ASSIGNMENT']._serialized_start=2179
-  _globals['_ASSIGNMENT']._serialized_end=2820
-  _globals['_ASSIGNMENT_GPUIDSENTRY']._serialized_start=2590
-  _globals['_ASSIGNMENT_GPUIDSENTRY']._serialized_end=2657
-  _globals['_STRINGLIST']._serialized_start=2822
-  _globals['_STRINGLIST']._serialized_end=2850
-  _globals['_LOGREQUEST']._serialized_start=2852
-  _globals['_LOGREQUEST']._serialized_end=2948
-  _globals['_LOGCHUNK']._serialized_start=2951
-  _globals['_LOGCHUNK']._serialized_end=3100
-  _globals['_SENDLOGSRESPONSE']._serialized_start=3102
-  _globals['_SENDLOGSRESPONSE']._serialized_end=3120
-  _globals['_COMMANDREQUEST']._serialized_start=3122
-  _globals['_COMMANDREQUEST']._serialized_end=3224
-  _globals['_ATTACHEDOUTPUT']._serialized_start=3226
-  _globals['_ATTACHEDOUTPUT']._serialized_end=3323
-  _globals['_AGENTSESSION']._serialized_start=3326
-  _globals['_AGENTSESSION']._serialized_end=3540
+  _globals['_SCHEDULERMESSAGE']._serialized_end=726
+  _globals['_HELLO']._serialized_start=729
+  _globals['_HELLO']._serialized_end=1145
+  _globals['_INVENTORY']._serialized_start=1147
+  _globals['_INVENTORY']._serialized_end=1195
+  _globals['_REPORTS']._serialized_start=1197
+  _globals['_REPORTS']._serialized_end=1279
+  _globals['_REPORTSACK']._serialized_start=1281
+  _globals['_REPORTSACK']._serialized_end=1329
+  _globals['_HEARTBEAT']._serialized_start=1332
+  _globals['_HEARTBEAT']._serialized_end=1487
+  _globals['_HEARTBEATACK']._serialized_start=1489
+  _globals['_HEARTBEATACK']._serialized_end=1539
+  _globals['_TASKREPORT']._serialized_start=1542
+  _globals['_TASKREPORT']._serialized_end=2012
+  _globals['_WELCOME']._serialized_start=2015
+  _globals['_WELCOME']._serialized_end=2186
+  _globals['_ASSIGNMENTS']._serialized_start=2189
+  _globals['_ASSIGNMENTS']._serialized_end=2353
+  _globals['_ASSIGNMENT']._serialized_start=2356
+  _globals['_ASSIGNMENT']._serialized_end=3044
+  _globals['_ASSIGNMENT_GPUIDSENTRY']._serialized_start=2796
+  _globals['_ASSIGNMENT_GPUIDSENTRY']._serialized_end=2863
+  _globals['_STRINGLIST']._serialized_start=3046
+  _globals['_STRINGLIST']._serialized_end=3074
+  _globals['_LOGREQUEST']._serialized_start=3076
+  _globals['_LOGREQUEST']._serialized_end=3172
+  _globals['_LOGCHUNK']._serialized_start=3175
+  _globals['_LOGCHUNK']._serialized_end=3324
+  _globals['_SENDLOGSRESPONSE']._serialized_start=3326
+  _globals['_SENDLOGSRESPONSE']._serialized_end=3344
+  _globals['_COMMANDREQUEST']._serialized_start=3346
+  _globals['_COMMANDREQUEST']._serialized_end=3448
+  _globals['_ATTACHEDOUTPUT']._serialized_start=3450
+  _globals['_ATTACHEDOUTPUT']._serialized_end=3547
+  _globals['_AGENTSESSION']._serialized_start=3550
+  _globals['_AGENTSESSION']._serialized_end=3764
 # @@protoc_insertion_point(module_scope)

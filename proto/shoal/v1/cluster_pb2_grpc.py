@@ -12,6 +12,7 @@ from shoal.v1 import placement_pb2 as shoal_dot_v1_dot_placement__pb2
 from shoal.v1 import resource_pb2 as shoal_dot_v1_dot_resource__pb2
 from shoal.v1 import task_definition_pb2 as shoal_dot_v1_dot_task__definition__pb2
 from shoal.v1 import task_pb2 as shoal_dot_v1_dot_task__pb2
+from shoal.v1 import usage_pb2 as shoal_dot_v1_dot_usage__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -209,6 +210,11 @@ class ClusterStub:
                 '/shoal.v1.Cluster/ExecuteCommand',
                 request_serializer=shoal_dot_v1_dot_command__pb2.ExecuteCommandRequest.SerializeToString,
                 response_deserializer=shoal_dot_v1_dot_command__pb2.ExecuteCommandResponse.FromString,
+                _registered_method=True)
+        self.GetUsage = channel.unary_unary(
+                '/shoal.v1.Cluster/GetUsage',
+                request_serializer=shoal_dot_v1_dot_usage__pb2.GetUsageRequest.SerializeToString,
+                response_deserializer=shoal_dot_v1_dot_usage__pb2.GetUsageResponse.FromString,
                 _registered_method=True)
         self.DescribeControlPlane = channel.unary_unary(
                 '/shoal.v1.Cluster/DescribeControlPlane',
@@ -426,6 +432,14 @@ class ClusterServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetUsage(self, request, context):
+        """What tasks reserved, and for how long, by day and group. Every task counts
+        once, whatever failed meanwhile.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def DescribeControlPlane(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -599,6 +613,11 @@ def add_ClusterServicer_to_server(servicer, server):
                     servicer.ExecuteCommand,
                     request_deserializer=shoal_dot_v1_dot_command__pb2.ExecuteCommandRequest.FromString,
                     response_serializer=shoal_dot_v1_dot_command__pb2.ExecuteCommandResponse.SerializeToString,
+            ),
+            'GetUsage': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetUsage,
+                    request_deserializer=shoal_dot_v1_dot_usage__pb2.GetUsageRequest.FromString,
+                    response_serializer=shoal_dot_v1_dot_usage__pb2.GetUsageResponse.SerializeToString,
             ),
             'DescribeControlPlane': grpc.unary_unary_rpc_method_handler(
                     servicer.DescribeControlPlane,
@@ -1500,6 +1519,33 @@ class Cluster:
             '/shoal.v1.Cluster/ExecuteCommand',
             shoal_dot_v1_dot_command__pb2.ExecuteCommandRequest.SerializeToString,
             shoal_dot_v1_dot_command__pb2.ExecuteCommandResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetUsage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shoal.v1.Cluster/GetUsage',
+            shoal_dot_v1_dot_usage__pb2.GetUsageRequest.SerializeToString,
+            shoal_dot_v1_dot_usage__pb2.GetUsageResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -14,6 +14,7 @@ from shoal.v1 import placement_pb2 as _placement_pb2
 from shoal.v1 import resource_pb2 as _resource_pb2
 from shoal.v1 import task_definition_pb2 as _task_definition_pb2
 from shoal.v1 import task_pb2 as _task_pb2
+from shoal.v1 import usage_pb2 as _usage_pb2
 import abc as _abc_1
 import grpc as _grpc
 import sys
@@ -83,6 +84,10 @@ class ClusterStub:
     """Runs a command in a container of a running task. It ends with the call: who
     goes away leaves nothing running.
     """
+    GetUsage: _grpc.UnaryUnaryMultiCallable[_usage_pb2.GetUsageRequest, _usage_pb2.GetUsageResponse]
+    """What tasks reserved, and for how long, by day and group. Every task counts
+    once, whatever failed meanwhile.
+    """
     DescribeControlPlane: _grpc.UnaryUnaryMultiCallable[_cluster_pb2.DescribeControlPlaneRequest, _cluster_pb2.DescribeControlPlaneResponse]
 
 @_typing.type_check_only
@@ -131,6 +136,10 @@ class ClusterAsyncStub(ClusterStub):
     ExecuteCommand: _aio.StreamStreamMultiCallable[_command_pb2.ExecuteCommandRequest, _command_pb2.ExecuteCommandResponse]  # type: ignore[assignment]
     """Runs a command in a container of a running task. It ends with the call: who
     goes away leaves nothing running.
+    """
+    GetUsage: _aio.UnaryUnaryMultiCallable[_usage_pb2.GetUsageRequest, _usage_pb2.GetUsageResponse]  # type: ignore[assignment]
+    """What tasks reserved, and for how long, by day and group. Every task counts
+    once, whatever failed meanwhile.
     """
     DescribeControlPlane: _aio.UnaryUnaryMultiCallable[_cluster_pb2.DescribeControlPlaneRequest, _cluster_pb2.DescribeControlPlaneResponse]  # type: ignore[assignment]
 
@@ -375,6 +384,16 @@ class ClusterServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_command_pb2.ExecuteCommandResponse], _abc.AsyncIterator[_command_pb2.ExecuteCommandResponse]]:
         """Runs a command in a container of a running task. It ends with the call: who
         goes away leaves nothing running.
+        """
+
+    @_abc_1.abstractmethod
+    def GetUsage(
+        self,
+        request: _usage_pb2.GetUsageRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_usage_pb2.GetUsageResponse, _abc.Awaitable[_usage_pb2.GetUsageResponse]]:
+        """What tasks reserved, and for how long, by day and group. Every task counts
+        once, whatever failed meanwhile.
         """
 
     @_abc_1.abstractmethod

@@ -22,16 +22,13 @@ from shoal_scheduler.control import inputs as i
 from shoal_scheduler.control_plane import ControlPlane
 from shoal_scheduler.dispatch import News, Outbox
 from shoal_scheduler.engine import Unavailable
+from shoal_scheduler.model.pace import heartbeat_seconds, session_deadline_seconds
 from shoal_scheduler.model.refusal import Refused, invalid_field
 from shoal_scheduler.model.task import TaskKey
 
 log = logging.getLogger(__name__)
 
 HELLO_SECONDS = 10.0
-HEARTBEAT_MIN_SECONDS = 3.0
-HEARTBEAT_MAX_SECONDS = 60.0
-INSTANCES_PER_HEARTBEAT_SECOND = 100
-SESSION_DEADLINE_MIN_SECONDS = 15.0
 REPORTS_PER_MESSAGE_MAX = 10_000
 
 Messages = AsyncIterator[pb.AgentMessage]
@@ -60,11 +57,6 @@ class _Session:
     timed_out: bool = False
 
 
-def heartbeat_seconds(instances: int) -> float:
-    """So that the whole cluster beats about a hundred times a second at most."""
-    return min(max(instances / INSTANCES_PER_HEARTBEAT_SECOND, HEARTBEAT_MIN_SECONDS), HEARTBEAT_MAX_SECONDS)
-
-
 async def session(plane: ControlPlane, messages: Messages, caller: Identity) -> AsyncGenerator[Message | bytes]:
     if any(name_problems("instance", caller.name)):
         raise Refused("denied", "The certificate does not name an instance.", reason="AccessDeniedException")
@@ -73,11 +65,14 @@ async def session(plane: ControlPlane, messages: Messages, caller: Identity) -> 
         raise invalid_field("hello.cluster", f"must be the certificate's, {caller.cluster!r}.")
     await asyncio.sleep(plane.admission.wait_seconds(caller.name, asyncio.get_running_loop().time()))
     await _open(plane, hello, caller.name)
+    plane.engine.hear(caller.name)
     outbox = plane.dispatch.attach(caller.name)
     log.info("agent connected instance=%s host=%s", caller.name, text(hello.hostname, convert.NAME_CHARACTERS_MAX))
     try:
-        period = heartbeat_seconds(len(plane.tables.sessions))
-        deadline = max(SESSION_DEADLINE_MIN_SECONDS, 3 * period)
+        instances = len(plane.tables.sessions)
+        period, deadline = heartbeat_seconds(instances), session_deadline_seconds(instances)
+        if not plane.leads():
+            raise Unavailable("this scheduler does not lead any more")
         yield _welcome(plane.epoch, period, deadline)
         opened = _Session(plane, caller.name, hello.incarnation, outbox, deadline)
         async with contextlib.aclosing(_exchange(opened, messages)) as outgoing:
@@ -154,6 +149,8 @@ async def _exchange(open_session: _Session, messages: Messages) -> AsyncGenerato
 
 def _messages(open_session: _Session, news: News) -> Iterator[bytes]:
     tables = open_session.plane.tables
+    if news.heartbeat is not None:
+        yield pb.SchedulerMessage(heartbeat_ack=pb.HeartbeatAck(sequence=news.heartbeat)).SerializeToString()
     for wanted in news.log_requests:
         yield convert.log_request_message(wanted).SerializeToString()
     for command in news.command_requests:
@@ -200,12 +197,13 @@ class _Alarm:
 
 async def _read(open_session: _Session, messages: Messages) -> None:
     """Ends by raising, or when the agent ends the stream."""
-    now = asyncio.get_running_loop().time
+    now, engine = asyncio.get_running_loop().time, open_session.plane.engine
     first = True
     while True:
         open_session.reading_since = now()
         message = await anext(messages, None)
         open_session.reading_since = None
+        engine.hear(open_session.instance)
         if message is None:
             return
         await _take(open_session, message, first=first)
@@ -233,9 +231,12 @@ async def _take(open_session: _Session, message: pb.AgentMessage, *, first: bool
 
 
 async def _hear(open_session: _Session, heartbeat: pb.Heartbeat) -> None:
-    """Only news of the engine's health goes further."""
+    """Only news of the engine's health goes further. A leader that may have been deposed in its sleep does not answer:
+    the agent would trust that its tasks are not given to others."""
     check_engine_status("heartbeat.engineStatus", heartbeat)
     plane = open_session.plane
+    if heartbeat.sequence > 0 and plane.leads():
+        open_session.outbox.hear(heartbeat.sequence)
     said = convert.health_input(heartbeat, open_session.instance, open_session.incarnation)
     known = plane.tables.health.get(open_session.instance)
     if known is None or (known.status, known.reason) != (said.status, said.reason):

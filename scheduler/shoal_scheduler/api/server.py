@@ -22,6 +22,7 @@ from shoal_scheduler.api import (
     schedulers,
     tags,
     tasks,
+    usage,
     watch,
 )
 from shoal_scheduler.api.calls import Handler, handlers_of
@@ -63,6 +64,7 @@ CLUSTER_METHODS: Mapping[str, Handler] = {
     "ListEvents": watch.list_all,
     "ReadLogs": logs.read,
     "ExecuteCommand": commands.execute,
+    "GetUsage": usage.get,
     "DescribeControlPlane": control_plane.describe,
 }
 AGENT_METHODS: Mapping[str, Handler] = {

@@ -59,6 +59,9 @@ class RunTask:
 
     # What finds no room waits for it, PROVISIONING, instead of being answered as a failure.
     queue: bool = False
+
+    # What becomes of the tasks when their instance is lost: see control.host_loss.
+    on_disconnect: str = ""
     enable_execute_command: bool = False
     client_token: str = ""
 
@@ -166,6 +169,9 @@ class AgentHello:
     # Of its container engine: OK or IMPAIRED.
     health_status: str = "OK"
     health_reason: str = ""
+
+    # A process beside the agent ends what is exclusive when the agent cannot.
+    watchdog: bool = False
 
 
 @dataclass(frozen=True, slots=True)

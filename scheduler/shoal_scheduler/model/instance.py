@@ -34,6 +34,9 @@ class Instance(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     # Resources of the cluster's own, such as licences: how many it offers of each.
     custom: dict[str, int] = {}
 
+    # A process beside its agent ends what is "exclusive" when the agent cannot.
+    watchdog: bool = False
+
     # Ports no task may ask for, such as ssh's.
     reserved_tcp: tuple[int, ...] = ()
     reserved_udp: tuple[int, ...] = ()

@@ -9,6 +9,7 @@ from shoal_scheduler.model.cluster import Cluster
 from shoal_scheduler.model.definition import Definition
 from shoal_scheduler.model.instance import Health, Instance
 from shoal_scheduler.model.task import Launch, Task
+from shoal_scheduler.model.usage import UsageMonth
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,18 @@ class DeleteLaunch:
 @dataclass(frozen=True, slots=True)
 class PutTask:
     task: Task
+
+
+@dataclass(frozen=True, slots=True)
+class PutUsage:
+    usage: UsageMonth
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteUsage:
+    cluster: str
+    group: str
+    month: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +103,8 @@ Change = (
     | PutLaunch
     | DeleteLaunch
     | PutTask
+    | PutUsage
+    | DeleteUsage
     | SetSession
     | SetHealth
     | SetHeld

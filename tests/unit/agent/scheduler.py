@@ -38,7 +38,9 @@ class FakeScheduler(agent_pb2_grpc.AgentSessionServicer):
         self.epoch = 10
         self.full: agent_pb2.Assignments | None = agent_pb2.Assignments(full=True)
         self.welcomes = True
+        self.sends_away: dict[str, str] = {}  # by trailing metadata: who leads, when to come again
         self.acknowledges = True
+        self.hears = True  # and says so, of every heartbeat
         self.heartbeat_millis = 200
         self.deadline_millis = 2000
         self.identities: list[Identity | None] = []
@@ -110,6 +112,8 @@ class FakeScheduler(agent_pb2_grpc.AgentSessionServicer):
         self.identities.append(peer_identity(context))
         self.sessions.append(heard)
         await self._note()
+        if self.sends_away:
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "not here", tuple(self.sends_away.items()))
         if not self.welcomes:
             await asyncio.Event().wait()
         yield self._welcome()
@@ -139,8 +143,14 @@ class FakeScheduler(agent_pb2_grpc.AgentSessionServicer):
                     await self._hear_reports(message.reports, heard)
                 case "heartbeat":
                     heard.heartbeats.append(message.heartbeat.engine_status)
+                    await self._answer(message.heartbeat.sequence, heard)
             await self._note()
         await heard.outbox.put(None)
+
+    async def _answer(self, heartbeat: int, heard: Heard) -> None:
+        if self.hears:
+            ack = agent_pb2.HeartbeatAck(sequence=heartbeat)
+            await heard.outbox.put(agent_pb2.SchedulerMessage(heartbeat_ack=ack))
 
     async def _hear_reports(self, reports: agent_pb2.Reports, heard: Heard) -> None:
         for report in reports.tasks:
