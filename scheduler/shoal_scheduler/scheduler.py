@@ -84,6 +84,8 @@ class Scheduler:
             self._base = await revision_base(self._channel)
         except grpc.aio.AioRpcError as error:
             log.warning("etcd does not answer error=%s", error.details())
+            self._standing.follows("", "")  # nobody leads for longer than etcd is away, or not that we know
+            self._standing.store_is_away = True
             return
         standby = Standby(EtcdFeed(self._channel, self._base))
         self._standing.stands_by(standby)
@@ -103,6 +105,7 @@ class Scheduler:
     async def _until_won(self, standby: Standby) -> Leadership:
         def on_seen(seen: Seen) -> None:
             standby.asked(seen.step)
+            self._standing.store_is_away = False
             holder = seen.holder
             if holder is not None or self._standing.leader:
                 self._free_since = time.monotonic()

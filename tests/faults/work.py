@@ -90,15 +90,12 @@ class Work:
         placed = set(self.placed)
         assert len(placed) == len(self.placed)
         await wait_until(
-            lambda: placed - self._running(), lambda lost: not lost, SETTLE_SECONDS, "all that was acknowledged runs"
+            lambda: placed - self.witness.starts.keys(), lambda lost: not lost, SETTLE_SECONDS, "all of it was started"
         )
         described = await work.describe(self.client, placed)
         assert described.keys() == placed, "acknowledged, and not known any more"
         await work.until_all(self.client, list(placed), "RUNNING", SETTLE_SECONDS)
         assert not self.witness.doubled
-
-    def _running(self) -> set[str]:
-        return {task for agent in self.agents for task, status in agent.tasks.items() if status == "RUNNING"}
 
     async def _ask(self) -> None:
         request = task_pb2.RunTaskRequest(task_definition=self.definition, count=1)

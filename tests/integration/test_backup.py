@@ -23,7 +23,7 @@ async def started(client: Client, document: object) -> "tuple[str, str]":
     return task, work.docker_ids(await work.until_all(client, [task], "RUNNING", 60.0))[task]
 
 
-@pytest.mark.parametrize("place", ["in its place", "in a new folder"])
+@pytest.mark.parametrize("place", [pytest.param("in its place", marks=pytest.mark.slow), "in a new folder"])
 async def test_what_still_runs_is_found_again(
     cluster_factory: ClusterFactory, engine: Engine, busybox_image: str, place: str
 ) -> None:

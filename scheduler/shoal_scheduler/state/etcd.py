@@ -30,6 +30,7 @@ COMMIT_TIMEOUT_SECONDS = 5.0
 RESEND_SECONDS = 1.0
 RETRY_SECONDS = 0.1
 READ_TIMEOUT_SECONDS = 10.0
+LOOK_TIMEOUT_SECONDS = 2.0
 PAGE_KEYS = 1000
 NESTED_OPERATIONS_MAX = 100
 _VOID = "void:"
@@ -76,7 +77,7 @@ async def pages(kv: "pb_grpc.KVAsyncStub", revision: int = 0) -> AsyncGenerator[
 async def revision_base(channel: grpc.aio.Channel) -> int:
     """What is added to this etcd's revisions. A restored one counts from one again, but what we call a revision, an
     epoch or a fence never goes back: so a restore notes here what lies above all that was ever handed out."""
-    found = await pb_grpc.KVStub(channel).Range(pb.RangeRequest(key=keys.BASE), timeout=READ_TIMEOUT_SECONDS)
+    found = await pb_grpc.KVStub(channel).Range(pb.RangeRequest(key=keys.BASE), timeout=LOOK_TIMEOUT_SECONDS)
     return int(found.kvs[0].value) if found.kvs else 0
 
 
