@@ -326,7 +326,8 @@ DELETED = (
     c.DeleteDefinition("web", 3),
     c.DeleteUsage("default", "family:a/b", "2026-11"),
     c.DeleteLaunch("1f" * 12),
-    c.DeleteJoinToken("ab" * 32),
+    c.DeleteJoinToken("default", "ab" * 32),
+    c.DeleteAlarm("a/b"),
 )
 
 

@@ -49,6 +49,8 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "untag": ("tags:untag", "Remove tags from a resource."),
     },
     "This machine": {
+        "backup": ("backup:backup", "Write what the cluster of this machine knows to a file."),
+        "restore": ("backup:restore", "Take the cluster of this machine back to a backup."),
         "up": ("up:up", "Start a cluster on this machine, or say that it is up."),
         "down": ("down:down", "Stop all that `shoal up` started."),
         "agent": ("agent:agent", "Join this machine to a cluster, and run its agent."),

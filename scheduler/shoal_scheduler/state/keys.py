@@ -1,5 +1,6 @@
 """The layout of the store. Every key names its cluster and its owner.
 
+/shoal.base                                               added to etcd's revisions, since a restore; see `restored`
 /shoal/leader                                             who leads; its create_revision is the epoch
 /shoal/step                                               id of the last step that was committed
 /shoal/-/<owner>/definitions/<family>/<revision>          an account's, not a cluster's
@@ -17,6 +18,8 @@ from shoal.arn import OWNER
 ROOT = "/shoal/"
 LEADER = b"/shoal/leader"
 STEP = b"/shoal/step"
+# Not among the records: it is written once, before any scheduler reads them.
+BASE = b"/shoal.base"
 
 TASKS_PER_CHUNK = 256
 
