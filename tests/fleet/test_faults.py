@@ -52,11 +52,10 @@ async def test_a_program_of_a_host_is_killed(fleet: Fleet, part: str, repeat: in
         await fleet.until_connected(state.client, [host.name], True, BACK_SECONDS)
         record_property("until_back_s", round(time.monotonic() - killed_at, 2))
         if part == "engine":
-            # It takes tasks again, too.
-            state.acknowledged += await until_all_hosts_take(fleet, state)
+            state.acknowledged += await one_on_each_host(fleet, state)
 
 
-async def until_all_hosts_take(fleet: Fleet, state: Watched) -> list[str]:
+async def one_on_each_host(fleet: Fleet, state: Watched) -> list[str]:
     document = fleet.witness.definition("watched-quick", lasts=0.3, code=QUICK_CODE)
     quick = await work.register(state.client, document)
     return await work.run(state.client, quick, len(fleet.hosts), placement_strategy=work.spread())
@@ -64,9 +63,9 @@ async def until_all_hosts_take(fleet: Fleet, state: Watched) -> list[str]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("repeat", TEN)
-async def test_nobody_leads_for_a_minute(fleet: Fleet, repeat: int) -> None:
-    """The supervisor is stopped, so that it does not notice, and the scheduler is killed."""
-    async with watched(fleet, submissions=SUBMISSIONS) as state:
+async def test_nobody_leads_for_a_minute(fleet: Fleet, repeat: int, record_property: Note) -> None:
+    """The supervisor is stopped, so that it does not notice, and the scheduler is killed: tasks run on."""
+    async with watched(fleet) as state:
         supervisor = processes.identify(fleet.cluster.pid("supervisor"))
         assert supervisor is not None
         os.kill(supervisor.pid, signal.SIGSTOP)
@@ -75,7 +74,10 @@ async def test_nobody_leads_for_a_minute(fleet: Fleet, repeat: int) -> None:
             await asyncio.sleep(AWAY_SECONDS)
         finally:
             os.kill(supervisor.pid, signal.SIGCONT)
+        back_from = time.monotonic()
         await fleet.until_connected(state.client, [host.name for host in fleet.hosts], True, BACK_SECONDS)
+        record_property("until_connected_s", round(time.monotonic() - back_from, 2))
+        state.acknowledged += await one_on_each_host(fleet, state)
 
 
 # The network between a host and the control plane.
