@@ -23,10 +23,11 @@ Note = Callable[[str, object], None]
 @dataclass(slots=True)
 class Watched:
     """Ids of tasks that run, and of short ones, whose submissions were answered: when, as the clock of time.monotonic
-    tells."""
+    tells. quick: the definition of those."""
 
     client: Client
     running: list[str]
+    quick: str
     acknowledged: list[str] = field(default_factory=list)
     answered_at: list[float] = field(default_factory=list)
 
@@ -40,8 +41,9 @@ async def watched(fleet: Fleet, count: int = 6, submissions: int = 0) -> AsyncIt
     async with fleet.cluster.client() as client:
         running = await fleet.spread(client, await work.register(client, fleet.witness.definition("watched")), count)
         before = await until_heard(fleet, running)
-        state = Watched(client, running)
-        submitting = asyncio.create_task(submit(fleet, state, submissions))
+        document = fleet.witness.definition("watched-quick", lasts=0.3, code=QUICK_CODE)
+        state = Watched(client, running, await work.register(client, document))
+        submitting = asyncio.create_task(submit(state, submissions))
         try:
             await wait_until(lambda: len(state.acknowledged) >= submissions // 3)
             yield state
@@ -55,11 +57,9 @@ async def watched(fleet: Fleet, count: int = 6, submissions: int = 0) -> AsyncIt
             await stop_everything(client)
 
 
-async def submit(fleet: Fleet, state: Watched, count: int) -> None:
-    document = fleet.witness.definition("watched-quick", lasts=0.3, code=QUICK_CODE)
-    quick = await work.register(state.client, document)
+async def submit(state: Watched, count: int) -> None:
     for _ in range(count):
-        state.acknowledged += await work.run(state.client, quick)
+        state.acknowledged += await work.run(state.client, state.quick)
         state.answered_at.append(time.monotonic())
 
 
