@@ -12,13 +12,14 @@ import pytest
 from shoal.hosts import network
 from shoal.supervisor import processes
 
-from tests.fleet.watched import BACK_SECONDS, Note, Watched, end, watched
+from tests.fleet.watched import BACK_SECONDS, Note, Watched, submit, watched
 from tests.ground import work
 from tests.ground.fleet import Fleet
 from tests.ground.repeats import TEN
 from tests.ground.waiting import wait_until
 
 SUBMISSIONS = 10
+MANY, CALLERS, KILLS = 180, 6, 3
 # Shorter than a session's deadline: nothing may come of it.
 SHORT_CUT_SECONDS = 5.0
 AWAY_SECONDS = 60.0
@@ -53,6 +54,23 @@ async def test_a_program_of_a_host_is_killed(fleet: Fleet, part: str, repeat: in
         if part == "engine":
             state.acknowledged += await one_on_each_host(fleet, state)
         record_property("until_back_s", round(time.monotonic() - killed_at, 2))
+
+
+@pytest.mark.slow
+async def test_the_leader_is_killed_again_and_again_under_many_submissions(fleet: Fleet) -> None:
+    """From several callers at once, of whom each waits for its answer before it asks again."""
+    async with watched(fleet) as state:
+        submitting = [asyncio.create_task(submit(state, MANY // CALLERS)) for _ in range(CALLERS)]
+        for kill in range(1, KILLS + 1):
+            await kill_leader_after(fleet, state, kill * MANY // (KILLS + 1))
+        await asyncio.gather(*submitting)
+        assert len(set(state.acknowledged)) == MANY
+
+
+async def kill_leader_after(fleet: Fleet, state: Watched, answered: int) -> None:
+    await wait_until(lambda: len(state.acknowledged) >= answered, timeout_seconds=BACK_SECONDS)
+    old = fleet.cluster.kill("scheduler")
+    await wait_until(lambda: fleet.cluster.has_restarted("scheduler", old))
 
 
 async def one_on_each_host(fleet: Fleet, state: Watched) -> list[str]:
@@ -101,17 +119,15 @@ async def test_a_short_cut_has_no_effect(fleet: Fleet, repeat: int) -> None:
 # On purpose.
 
 
-async def test_a_drained_host_gets_no_new_tasks_and_keeps_those_it_has(fleet: Fleet) -> None:
+@pytest.mark.parametrize("repeat", TEN)
+async def test_a_drained_host_gets_no_new_tasks_and_keeps_those_it_has(fleet: Fleet, repeat: int) -> None:
     async with watched(fleet) as state:
-        host = fleet.hosts[0]
+        host = fleet.hosts[repeat % len(fleet.hosts)]
         assert "DRAINING" in await fleet.says("drain", host.name)
         try:
-            more = await fleet.spread(state.client, await work.register(state.client, SLEEPER), 4)
+            more = await work.run(state.client, state.quick, 4, placement_strategy=work.spread())
             placed = {task.container_instance_arn for task in (await work.describe(state.client, more)).values()}
-            assert {fleet.host_of(each).name for each in placed} == {each.name for each in fleet.hosts[1:]}
-            await end(state.client, more)
+            assert {fleet.host_of(each).name for each in placed} == {it.name for it in fleet.hosts if it != host}
+            state.acknowledged += more
         finally:
             await fleet.says("activate", host.name)
-
-
-SLEEPER = work.definition("fleet-sleeper", ["sleep", "600"], cpu=2, memory=8, stopTimeout=2)

@@ -48,7 +48,8 @@ async def watched(fleet: Fleet, count: int = 6, submissions: int = 0) -> AsyncIt
             await wait_until(lambda: len(state.acknowledged) >= submissions // 3)
             yield state
             await submitting
-            ended = await work.until_all(client, state.acknowledged, "STOPPED", BACK_SECONDS)
+            patience = BACK_SECONDS + len(state.acknowledged)
+            ended = await work.until_all(client, state.acknowledged, "STOPPED", patience)
             assert set(work.exit_codes(ended).values()) <= {QUICK_CODE}
             assert all(len(runs) == 1 for runs in fleet.witness.runs_of(state.acknowledged).values())
             await assert_untouched(fleet, client, before)
