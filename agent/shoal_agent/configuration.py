@@ -92,6 +92,10 @@ class Configuration:
     image_cleanup_disk_percent: int = 85
     image_cleanup_excluded: tuple[str, ...] = ()
 
+    # Whether a process beside the agent ends exclusive tasks when the agent hangs or is killed, and no scheduler
+    # hears it: only then are they given to another instance without an operator's word.
+    watchdog: bool = False
+
     concurrent_starts: int = 8
     concurrent_pulls: int = 3
     dead_container_keep_seconds: float = 3 * 3600.0
@@ -305,6 +309,7 @@ _READERS: Mapping[str, Any] = {
     "image_cleanup_images_per_cycle": _positive,
     "image_cleanup_disk_percent": _percent,
     "image_cleanup_excluded": _texts,
+    "watchdog": _flag,
     "concurrent_starts": _positive,
     "concurrent_pulls": _positive,
     "dead_container_keep_seconds": _seconds,

@@ -50,6 +50,10 @@ class Worker:
     def task_ids(self) -> frozenset[str]:
         return frozenset(self._lanes)
 
+    @property
+    def has_exclusive(self) -> bool:
+        return any(lane.task.on_disconnect == "exclusive" for lane in self._lanes.values())
+
     def __len__(self) -> int:
         return len(self._lanes)
 
@@ -170,13 +174,9 @@ class Worker:
             del self._lanes[task_id], self._running[task_id]
 
     def images_wanted(self) -> set[str]:
-        """Images that tasks name which are not over."""
-        return {
-            container["image"]
-            for lane in self._lanes.values()
-            if lane.wanted is not None and lane.wanted.definition and lane.task.outcome is None and not lane.task.forget
-            for container in lane.wanted.definition.get("containerDefinitions", ())
-        }
+        """Images that tasks need which are not over."""
+        lanes = self._lanes.values()
+        return {image for lane in lanes if lane.task.outcome is None and not lane.task.forget for image in lane.images}
 
     def dead_tasks(self) -> list[tuple[int, str]]:
         """Tasks that are over and still have containers, with the moment of their end, the first that ended first."""

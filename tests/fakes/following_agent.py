@@ -1,4 +1,4 @@
-"""Simulated agents that find the leader again whenever a session ends, and a witness of what they started.
+"""Simulated agents that find the leader again as real ones do, and a witness of what they started.
 
 witness = Witness()
 async with FollowingAgent(plane.endpoints, credentials, "a" * 32, witness) as agent: ...
@@ -8,6 +8,7 @@ assert not witness.doubled
 import asyncio
 import contextlib
 import random
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -16,11 +17,12 @@ from typing import Any, Self
 import grpc
 from shoal import rpc
 from shoal.v1 import agent_pb2 as pb
+from shoal_agent.schedulers import Schedulers, Told, told_by
 
 from tests.fakes.agent import Life, SimulatedAgent, runs
 
-RETRY_SECONDS = (0.05, 0.25)
 WELCOME_SECONDS = 5.0
+SETTLED_SECONDS = 5.0
 
 
 @dataclass
@@ -59,7 +61,8 @@ class FollowingAgent:
         self.assignments: dict[str, pb.Assignment] = {}
         self.epoch = 0
         self.sessions = 0
-        self._endpoints = endpoints
+        self.connected = False
+        self._schedulers = Schedulers(endpoints)
         self._credentials = credentials
         self._witness = witness
         self._said = said
@@ -79,14 +82,21 @@ class FollowingAgent:
             await self._following
 
     async def _follow(self) -> None:
-        tries = 0
+        outage_since = time.monotonic()
         while True:
-            endpoint = self._endpoints[tries % len(self._endpoints)]
-            tries += 1
-            with contextlib.suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError, AssertionError, TimeoutError):
-                async with rpc.open_channel(endpoint, self._credentials) as channel:
+            began, told = time.monotonic(), Told()
+            try:
+                async with rpc.open_channel(self._schedulers.endpoint, self._credentials) as channel:
                     await self._serve(channel)
-            await asyncio.sleep(random.uniform(*RETRY_SECONDS))
+            except grpc.aio.AioRpcError as error:
+                told = told_by(error)
+            except (asyncio.InvalidStateError, AssertionError, TimeoutError):
+                pass
+            self.connected = False
+            if (ended := time.monotonic()) - began > SETTLED_SECONDS:
+                outage_since = ended
+                self._schedulers.settled()
+            await asyncio.sleep(self._schedulers.ended(told, ended - outage_since, random.random()))
 
     async def _serve(self, channel: grpc.aio.Channel) -> None:
         agent = SimulatedAgent(channel, self.instance, life=self._begin, **self._said)
@@ -99,7 +109,10 @@ class FollowingAgent:
                 self._witness.epochs.append(agent.welcome.epoch)
             self.epoch = agent.welcome.epoch
             self.sessions += 1
-            await asyncio.wait(agent._running, return_when=asyncio.FIRST_COMPLETED)
+            self.connected = True
+            done, _ = await asyncio.wait(agent._running, return_when=asyncio.FIRST_COMPLETED)
+            for ended in done:
+                ended.result()
         finally:
             self._pending = agent._pending
             await agent.__aexit__(None, None, None)

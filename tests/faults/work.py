@@ -12,7 +12,7 @@ import contextlib
 import itertools
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
@@ -109,8 +109,11 @@ class Work:
 
 
 @asynccontextmanager
-async def at_work(plane: ControlPlane, timeout_seconds: float = 3.0, **said: Any) -> AsyncIterator[Work]:
-    """With agents connected and the first task placed. timeout_seconds: how long the client keeps trying each call."""
+async def at_work(
+    plane: ControlPlane, timeout_seconds: float = 3.0, endpoints: Sequence[str] = (), **said: Any
+) -> AsyncIterator[Work]:
+    """With agents connected and the first task placed. timeout_seconds: how long the client keeps trying each call;
+    endpoints: where agents look for the leader, by default where the schedulers listen."""
     await plane.until_led()
     witness = Witness()
     agents = []
@@ -121,7 +124,7 @@ async def at_work(plane: ControlPlane, timeout_seconds: float = 3.0, **said: Any
             name = f"{number:032x}"
             credentials = plane.certificates.credentials("agent", name)
             room: dict[str, Any] = {"cpu": 1_000_000, "memory_mib": 1_000_000, **said}
-            agent = FollowingAgent(plane.endpoints, credentials, name, witness, **room)
+            agent = FollowingAgent(endpoints or plane.endpoints, credentials, name, witness, **room)
             agents.append(await open_.enter_async_context(agent))
         await wait_until(lambda: all(agent.sessions for agent in agents), bool, 30.0, "all agents are connected")
         busy = Work(client, agents, witness, definition)

@@ -36,7 +36,8 @@ PATIENCE_SECONDS = 20.0
 
 @dataclass(slots=True)
 class Scheduler:
-    """`python -m shoal_scheduler`, in the environment of the tests and what `environment` adds.
+    """`python -m shoal_scheduler`, in the environment of the tests and what `environment` adds; `options` are added to
+    its command line.
 
     guarded: started by its guardian; then what is killed or paused is the scheduler, and its guardian ends with it.
     """
@@ -48,6 +49,7 @@ class Scheduler:
     environment: Mapping[str, str] = field(default_factory=dict)
     guarded: bool = False
     port: int = field(default_factory=free_port)
+    options: Mapping[str, str] = field(default_factory=dict)
     _daemon: Daemon | None = field(default=None, repr=False)
 
     @property
@@ -74,6 +76,7 @@ class Scheduler:
             "authority": str(self.certificates.authority),
             "certificate": str(issued.certificate),
             "key": str(issued.key),
+            **self.options,
         }
         module = "shoal_scheduler.guardian" if self.guarded else "shoal_scheduler"
         command = [sys.executable, "-m", module, *(f"--{name}={value}" for name, value in options.items())]

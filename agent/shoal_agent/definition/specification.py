@@ -70,7 +70,9 @@ def specification(
     except Refused as refused:
         if refused.path.startswith("volumes[") or refused.path in ("cpu", "memory"):
             raise
-        raise Refused(f"containerDefinitions[{position}].{refused.path}", refused.reason) from None
+        raise Refused(
+            f"containerDefinitions[{position}].{refused.path}", refused.reason, lacking=refused.lacking
+        ) from None
     except (KeyError, TypeError, AttributeError) as error:
         raise Refused(f"containerDefinitions[{position}]", f"cannot be understood: {error!r}") from error
 

@@ -49,6 +49,10 @@ class Lane:
     def seen(self, container: str) -> Seen | None:
         return self._case.view.of(container)
 
+    def is_internal(self, container: str) -> bool:
+        """True for a container of ours: its user knows of none by that name."""
+        return any(plan.internal and plan.name == container for plan in self._case.task.containers)
+
     def all_seen(self) -> dict[str, Seen]:
         return dict(self._case.view.seen)
 
@@ -56,6 +60,11 @@ class Lane:
     def wanted(self) -> Assignment | None:
         """None until the scheduler has named the task to this process."""
         return self._case.wanted
+
+    @property
+    def images(self) -> set[str]:
+        """Those its definition names, and those their tags were found to mean."""
+        return self._case.images
 
     def handle(self, container: str) -> str:
         """What the engine knows one of its containers by."""

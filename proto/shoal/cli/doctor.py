@@ -160,7 +160,17 @@ async def _ask(session: "Session", chosen: "Settings | None") -> list[Check]:
         Check("scheduler", OK, f"version {answer.version}, epoch {answer.epoch}{store}"),
         checks.clock(before, answer.now_millis, after),
     ]
-    return [*found, await _agent(session, chosen)]
+    return [*found, *await _standbys(session), await _agent(session, chosen)]
+
+
+async def _standbys(session: "Session") -> list[Check]:
+    """Where the context knows of several schedulers."""
+    from shoal.cli.schedulers import find_all
+
+    if len(session.client.context.endpoints) < 2:
+        return []
+    found = await find_all(session)
+    return [checks.standbys([each.role for each in found], [each.endpoint for each in found if each.said is None])]
 
 
 async def _agent(session: "Session", chosen: "Settings | None") -> Check:

@@ -5,7 +5,7 @@ import http.client
 import json
 import shutil
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import quote, urlencode
@@ -57,6 +57,25 @@ def containers_of(docker_host: str, cluster: str, instance_id: str) -> list[str]
 def remove_container(docker_host: str, container_id: str) -> None:
     """Kills it if it runs, and removes it with its anonymous volumes. One that is gone already is fine."""
     _ask(docker_host, "DELETE", f"{_API}/containers/{container_id}?force=true&v=true", 60.0, missing_is_fine=True)
+
+
+def running_containers(docker_host: str, labels: Mapping[str, str]) -> list[str]:
+    """The ids of those that run and carry all these labels. Raises EngineError."""
+    filters = {"label": [f"{name}={value}" for name, value in labels.items()]}
+    path = f"{_API}/containers/json?filters={quote(json.dumps(filters))}"
+    return [each["Id"] for each in _ask(docker_host, "GET", path, TIMEOUT_SECONDS)]
+
+
+def stop_timeout_seconds(docker_host: str, container_id: str) -> int:
+    """How long it has to stop; 0 if it is gone."""
+    path = f"{_API}/containers/{container_id}/json"
+    answer = _ask(docker_host, "GET", path, TIMEOUT_SECONDS, missing_is_fine=True)
+    return int(answer.get("Config", {}).get("StopTimeout") or 0)
+
+
+def kill_container(docker_host: str, container_id: str) -> None:
+    """One that has ended already is fine."""
+    _ask(docker_host, "POST", f"{_API}/containers/{container_id}/kill", 60.0, missing_is_fine=True)
 
 
 def save_images(docker_host: str, names: Sequence[str], target: Path) -> None:

@@ -188,8 +188,8 @@ def outlook(tables: Tables, task: Task, silent_since: float, now: float, now_mil
         return f"{words}: the task stays as it is until the instance returns or is deregistered"
     if left == inf:
         return (
-            f"{words}. Its agent runs no watchdog, so nobody can tell that an exclusive task has ended there: once the"
-            " host is certainly off, deregister the instance with force"
+            f"{words}. Its agent runs no watchdog (watchdog = true in its agent.toml), so nobody can tell that an"
+            " exclusive task has ended there: once the host is certainly off, deregister the instance with force"
         )
     then = "STOPPED" if task.desired_status == "STOPPED" else "replaced"
     return f"{words}: unless it returns, the task is {then} in {max(0, round(left))} s"
