@@ -10,6 +10,7 @@ that changes something gets a client token if its message has room for one, so t
 
 import asyncio
 import contextlib
+import math
 import random
 import time
 import uuid
@@ -41,8 +42,10 @@ CALL_TIMEOUT_SECONDS = 30.0
 NOBODY_TIMEOUT_SECONDS = 10.0
 # A watch that nobody serves for so long is given up; a leader that died is replaced long before.
 WATCH_PATIENCE_SECONDS = 120.0
-# Of several schedulers, one that cannot be connected to by then is passed over.
+# Of several schedulers, one that cannot be connected to by then is passed over; and one that does not answer by then is
+# asked again, in case that another leads meanwhile.
 CONNECT_SECONDS = 1.5
+ANSWER_SECONDS = 6.0
 _BACKOFF_FIRST_SECONDS = 0.05
 _BACKOFF_MAX_SECONDS = 0.8
 # Doing these twice is not the same as doing them once, and they carry no client token.
@@ -152,6 +155,10 @@ class _Leader:
             self._open[endpoint] = channel, _Methods(channel)
         return self._open[endpoint][0]
 
+    @property
+    def answer_seconds(self) -> float:
+        return ANSWER_SECONDS if len(self._endpoints) > 1 else math.inf
+
     async def stub(self) -> "_Methods":
         """Where there are others to ask, a host that is silent is not waited for long. Raises TimeoutError."""
         endpoint = self.endpoint
@@ -224,12 +231,17 @@ async def _unary(
     delays, last, nobody_since = _delays(), None, None
     while (left := deadline - time.monotonic()) > 0:
         endpoint, told = leader.endpoint, ""
+        attempt = left if method in _NOT_IDEMPOTENT else min(left, leader.answer_seconds)
         try:
             stub = await leader.stub()
-            return await getattr(stub, method)(request, timeout=left)
+            return await getattr(stub, method)(request, timeout=attempt)
         except TimeoutError:
             last = None
         except grpc.aio.AioRpcError as error:
+            if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
+                leader.failed(endpoint)  # it may be that it stands still, and that another leads
+                if attempt < left:
+                    continue
             if error.code() is not grpc.StatusCode.UNAVAILABLE:
                 raise _typed(error, method, seconds, last, leader) from None
             if method in _NOT_IDEMPOTENT and not _surely_not_done(error):

@@ -18,11 +18,12 @@ import grpc
 from shoal import rpc
 from shoal.v1 import agent_pb2 as pb
 from shoal_agent.schedulers import Schedulers, Told, told_by
+from shoal_agent.session import SETTLED_SECONDS, SILENCE_SECONDS_MIN
 
 from tests.fakes.agent import Life, SimulatedAgent, runs
 
 WELCOME_SECONDS = 5.0
-SETTLED_SECONDS = 5.0
+LOOK_SECONDS = 0.5
 
 
 @dataclass
@@ -110,11 +111,18 @@ class FollowingAgent:
             self.epoch = agent.welcome.epoch
             self.sessions += 1
             self.connected = True
-            done, _ = await asyncio.wait(agent._running, return_when=asyncio.FIRST_COMPLETED)
-            for ended in done:
-                ended.result()
+            while not any(task.done() for task in agent._running):
+                await asyncio.wait(agent._running, timeout=LOOK_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+                if agent.unheard_since and time.monotonic() - agent.unheard_since > SILENCE_SECONDS_MIN:
+                    return
+            for task in agent._running:
+                if task.done():
+                    task.result()
         finally:
             self._pending = agent._pending
+            said = self.tasks.keys() | {report.task_id for report in self._pending}
+            for unsaid in self.assignments.keys() - said - agent.forgotten:  # its report was lost with the session
+                self._pending.extend(self.life(self.assignments[unsaid]))
             await agent.__aexit__(None, None, None)
 
     def _begin(self, assignment: pb.Assignment) -> Sequence[pb.TaskReport]:

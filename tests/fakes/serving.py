@@ -11,7 +11,7 @@ from google.protobuf import any_pb2
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 from shoal import certificates
 from shoal.context import Context
-from shoal.rpc import Credentials, Identity, server_credentials, server_options
+from shoal.rpc import LEADER_KEY, Credentials, Identity, server_credentials, server_options
 from shoal.v1 import cluster_pb2_grpc
 
 CLUSTER = "default"
@@ -23,8 +23,9 @@ def refuse(
     code: int = code_pb2.INVALID_ARGUMENT,
     reason: str = "ClientException",
     fields: dict[str, str] | None = None,
+    leader: str = "",
 ) -> None:
-    """Aborts as the scheduler does: a status with google.rpc details."""
+    """Aborts as the scheduler does: a status with google.rpc details, and who leads."""
     details = [_packed(error_details_pb2.ErrorInfo(reason=reason, domain="shoal"))]
     if fields:
         bad = error_details_pb2.BadRequest()
@@ -32,7 +33,8 @@ def refuse(
             bad.field_violations.add(field=path, description=description)
         details.append(_packed(bad))
     status = status_pb2.Status(code=code, message=message, details=details)
-    context.set_trailing_metadata([("grpc-status-details-bin", status.SerializeToString())])
+    where = [(LEADER_KEY, leader)] if leader else []
+    context.set_trailing_metadata([("grpc-status-details-bin", status.SerializeToString()), *where])
     context.abort(next(each for each in grpc.StatusCode if each.value[0] == code), message)
 
 

@@ -142,6 +142,8 @@ def _deleted(key: bytes) -> Iterator[c.Change]:
             yield c.DeleteDefinition(names[0], int(names[1]))
         case "tasks":  # they go with their launch
             return
+        case "tokens":
+            yield c.DeleteJoinToken(names[0])
         case "usage":
             yield c.DeleteUsage(keys.cluster_of(key), "/".join(names[1:]), names[0])
         case _:
@@ -149,24 +151,19 @@ def _deleted(key: bytes) -> Iterator[c.Change]:
 
 
 class Compared(NamedTuple):
-    """How many records the tables hold just so, of the kinds that are compared, a task being one; what they do not."""
+    """How many records the tables hold just so, of the kinds that are compared, a task being one; the keys of what they
+    do not, and never what it says: that may be secret."""
 
     equal: int
     different: list[str]
 
 
 def compared(tables: Tables, record: Stored) -> Compared:
-    equal, different = 0, list[str]()
     try:
-        for change, _ in changes_of([record], tables):
-            holds = _holds(tables, change)
-            if holds:
-                equal += 1
-            elif holds is not None:
-                different.append(f"{change!r:.200}")
-    except KeyError as error:
-        different.append(f"tasks of launch {error}")
-    return Compared(equal, different)
+        held = [_holds(tables, change) for change, _ in changes_of([record], tables)]
+    except KeyError:  # of a launch that the tables do not know
+        held = [False]
+    return Compared(held.count(True), [record.key.decode()] if False in held else [])
 
 
 def size(tables: Tables) -> int:
@@ -174,7 +171,7 @@ def size(tables: Tables) -> int:
     definitions = sum(map(len, tables.definitions.values()))
     tasks = sum(len(entry.tasks) for entry in tables.launches.values())
     named = len(tables.clusters) + len(tables.instances) + len(tables.launches) + len(tables.usage)
-    return named + definitions + tasks
+    return named + len(tables.join_tokens) + definitions + tasks
 
 
 def _holds(tables: Tables, change: c.Change) -> bool | None:
@@ -192,6 +189,8 @@ def _holds(tables: Tables, change: c.Change) -> bool | None:
             return tables.launch(launch.id) == launch
         case c.PutUsage(usage):
             return tables.usage.get((usage.cluster, usage.group, usage.month)) == usage
+        case c.PutJoinToken(token):
+            return tables.join_tokens.get(token.hash) == token
         case _:
             return None
 

@@ -38,6 +38,7 @@ class FakeScheduler(agent_pb2_grpc.AgentSessionServicer):
         self.epoch = 10
         self.full: agent_pb2.Assignments | None = agent_pb2.Assignments(full=True)
         self.welcomes = True
+        self.sends_away: dict[str, str] = {}  # by trailing metadata: who leads, when to come again
         self.acknowledges = True
         self.hears = True  # and says so, of every heartbeat
         self.heartbeat_millis = 200
@@ -111,6 +112,8 @@ class FakeScheduler(agent_pb2_grpc.AgentSessionServicer):
         self.identities.append(peer_identity(context))
         self.sessions.append(heard)
         await self._note()
+        if self.sends_away:
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "not here", tuple(self.sends_away.items()))
         if not self.welcomes:
             await asyncio.Event().wait()
         yield self._welcome()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from shoal.certificates import Authority, ensure_authority, ensure_certificate
-from shoal.rpc import Credentials, Identity
+from shoal.rpc import LEADER_KEY, RETRY_AFTER_KEY, Credentials, Identity
 from shoal.v1 import agent_pb2, log_pb2
 from shoal_agent import session
 from shoal_agent.configuration import Configuration
@@ -111,6 +111,45 @@ async def test_a_task_from_assignment_to_acknowledged_end(connect: Connect, sche
     assert stopped.containers[0].exit_code == 3 and stopped.stop_code == "EssentialContainerExited"
     await rig.until(lambda: rig.journal.memory.tasks["t1"].acknowledged)
     assert [sequence for sequence, _, _ in scheduler.sessions[0].history] == [1, 2]
+
+
+async def test_it_goes_where_the_leader_is_said_to_be(
+    connect: Connect, scheduler: FakeScheduler, authority: Authority, tmp_path: Path
+) -> None:
+    """Even if nobody named that scheduler to it."""
+    leader = FakeScheduler(credentials(authority, tmp_path, "scheduler", "two"))
+    await leader.start()
+    scheduler.sends_away = {LEADER_KEY: leader.endpoint}
+    await connect()
+    await leader.until(lambda: leader.sessions and leader.sessions[0].inventory)
+    assert len(scheduler.sessions) == 1
+    scheduler.sends_away = {}
+    await leader.stop()
+    await scheduler.until(lambda: len(scheduler.sessions) > 1 and scheduler.sessions[-1].inventory)
+
+
+async def test_it_comes_again_when_it_was_told_to(connect: Connect, scheduler: FakeScheduler) -> None:
+    scheduler.sends_away = {RETRY_AFTER_KEY: "700"}
+    running = await connect()
+    await scheduler.until(lambda: scheduler.sessions)
+    first = asyncio.get_running_loop().time()
+    scheduler.sends_away = {}
+    await scheduler.until(lambda: len(scheduler.sessions) == 2)
+    assert asyncio.get_running_loop().time() - first >= 0.6 and not running.done()
+
+
+async def test_a_scheduler_that_fell_silent_is_left(
+    connect: Connect, scheduler: FakeScheduler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "SILENCE_SECONDS_MIN", 0.5)
+    monkeypatch.setattr(session, "SILENCE_LOOK_SECONDS", 0.05)
+    scheduler.deadline_millis = 60_000
+    await connect()
+    await scheduler.until(lambda: scheduler.sessions and len(scheduler.sessions[0].heartbeats) > 3)
+    await asyncio.sleep(0.6)
+    assert len(scheduler.sessions) == 1
+    scheduler.hears = False
+    await scheduler.until(lambda: len(scheduler.sessions) == 2)
 
 
 async def test_what_was_not_acknowledged_is_sent_again(connect: Connect, scheduler: FakeScheduler, rig: Rig) -> None:
