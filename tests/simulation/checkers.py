@@ -31,9 +31,9 @@ def no_older_epoch_is_obeyed(host: str, epoch: int, highest: int) -> Fault:
     return f"{host} obeys epoch {epoch} after {highest}" if epoch < highest else None
 
 
-def one_leads_at_a_time(believers: Sequence[str]) -> Fault:
-    """By their own clocks, which count from when they asked for the lease."""
-    return f"{' and '.join(believers)} believe that they lead" if len(believers) > 1 else None
+def who_leads_holds_the_lease(scheduler: str, epoch: int, leader: int) -> Fault:
+    """By its own clock, which counts from when it asked for the lease: so it stops before etcd lets the lease go."""
+    return f"{scheduler} leads with epoch {epoch}, and the leader's key has {leader}" if epoch != leader else None
 
 
 def agents_are_told_only_what_is_stored(task: str, is_stored: bool) -> Fault:

@@ -46,7 +46,8 @@ class Network:
         self._cuts.setdefault((sender, receiver), self.clock.now)
         for stream in list(self._streams):
             if {sender, receiver} == {stream.near.host, stream.far.host}:
-                self.clock.after(self.rng.uniform(*KEEPALIVE_SECONDS), self._look_alive, stream, self.clock.now)
+                for end in (stream.near, stream.far):
+                    self.clock.after(self.rng.uniform(*KEEPALIVE_SECONDS), self._look_alive, end, self.clock.now)
 
     def mend(self, sender: str, receiver: str) -> None:
         self._cuts.pop((sender, receiver), None)
@@ -58,11 +59,24 @@ class Network:
     def reaches(self, sender: str, receiver: str) -> bool:
         return (sender, receiver) not in self._cuts
 
-    def _look_alive(self, stream: "Stream", since: float) -> None:
-        one, other = stream.near.host, stream.far.host
+    def fall_silent(self, host: str, is_silent: Callable[[], bool]) -> None:
+        """Its processes do not answer any more, though nothing is cut: each other side finds that out for itself."""
+
+        def look(end: End) -> None:
+            if is_silent():
+                end.end("keepalive")
+
+        for stream in list(self._streams):
+            for end in (stream.near, stream.far):
+                if stream.other(end).host == host:
+                    self.clock.after(self.rng.uniform(*KEEPALIVE_SECONDS), look, end)
+
+    def _look_alive(self, end: "End", since: float) -> None:
+        """One side finds out what the other may not know yet."""
+        one, other = end.host, end.stream.other(end).host
         cuts = [self._cuts[pair] for pair in ((one, other), (other, one)) if pair in self._cuts]
         if any(cut <= since for cut in cuts):
-            stream.break_off("keepalive")
+            end.end("keepalive")
 
     def delay(self) -> float:
         """Of one message: mostly short, now and then long, and what is lost takes as long as being sent again."""

@@ -47,6 +47,8 @@ class Witness:
         self.highest: dict[str, int] = {}
         self.lease_meddled_until = 0.0
         self.commits = 0
+        self._changes_seen = -1
+        self._leader = 0
         self.dials: list[tuple[float, str]] = []
         self.hosts = hosts
         members.on_write = self.wrote
@@ -192,16 +194,15 @@ class Witness:
     def leadership(self) -> None:
         """After every event. Who was paused has a moment to see it; who lost the lease to meddling cannot know it."""
         now = self.members.clock.now
-        believers = [
-            each.name
-            for each in self.schedulers
-            if each.leads
-            and each.life is not None
-            and not each.life.paused
-            and now > each.life.resumed_at + WAKING_SECONDS
-        ]
-        if len(believers) > 1 and now > self.lease_meddled_until:
-            self.demand(checkers.one_leads_at_a_time(believers))
+        if self._changes_seen != self.members.model.changes:
+            self._changes_seen, self._leader = self.members.model.changes, self.members.leader()[0]
+        for each in self.schedulers:
+            process, plane = each.life, each.plane
+            if plane is None or plane.epoch == self._leader or now <= self.lease_meddled_until:
+                continue
+            is_awake = process is not None and process.alive and not process.paused
+            if is_awake and process is not None and now > process.resumed_at + WAKING_SECONDS:
+                self.demand(checkers.who_leads_holds_the_lease(each.name, plane.epoch, self._leader))
 
     # Users.
 
