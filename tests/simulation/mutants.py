@@ -76,7 +76,7 @@ def step_guard_dropped() -> Iterator[tuple[Any, str, Any]]:
     yield EtcdStore, "_guards", lambda self: guards(self)[:1]
 
 
-@mutant("etcd slow")
+@mutant("etcd slow", "cut", "cut one way")
 def lease_counted_from_the_answer() -> Iterator[tuple[Any, str, Any]]:
     yield lease, "renewed_at", lambda _sent_at, received_at: received_at
 
@@ -209,7 +209,7 @@ def stop_not_told_to_the_agent() -> Iterator[tuple[Any, str, Any]]:
 # The agent.
 
 
-@mutant("scheduler pause", "reset")
+@mutant("lease revoked", "reset")
 def agent_ignores_the_epoch() -> Iterator[tuple[Any, str, Any]]:
     async def obey(self: Any, epoch: int) -> None:
         self._around.owner = replace(self._around.owner, epoch=epoch)
@@ -263,14 +263,6 @@ def containers_of_strangers_adopted() -> Iterator[tuple[Any, str, Any]]:
             case.see(name, Seen(CREATED if box.state == "created" else RUNNING, box.id))
 
     yield steps, "_adopt", adopting
-
-
-@mutant("reply lost")
-def own_container_under_its_name_taken_for_a_stranger() -> Iterator[tuple[Any, str, Any]]:
-    async def adopt(case: Any, name: str, conflict: Any) -> None:
-        case.fail(name, f"CannotCreateContainerError: {conflict.message}")
-
-    yield steps, "_adopt", adopt
 
 
 @mutant("deregister", "agent crash")
