@@ -5,6 +5,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,12 +13,14 @@ from tests.ground import engine as engines
 from tests.ground import etcd, images, sweep
 from tests.ground.certificates import Certificates
 from tests.ground.cluster import Cluster
+from tests.ground.control_plane import ControlPlane
 from tests.ground.engine import Engine
 from tests.ground.etcd import EtcdServer
 
 EngineFactory = Callable[[], Engine]
 EtcdFactory = Callable[[], EtcdServer]
 ClusterFactory = Callable[..., Cluster]
+ControlPlaneFactory = Callable[..., ControlPlane]
 
 
 def _demand(lacking: str) -> None:
@@ -35,7 +38,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         names = getattr(item, "fixturenames", ())
         if "engine_factory" in names:
             item.add_marker("engine")
-        if "etcd_factory" in names or "cluster_factory" in names:
+        if not {"etcd_factory", "shared_etcd", "control_plane_factory", "cluster_factory"}.isdisjoint(names):
             item.add_marker("etcd")
 
 
@@ -134,6 +137,33 @@ def etcd_factory(tmp_path: Path, certificates: Certificates) -> Iterator[EtcdFac
 def etcd_server(etcd_factory: EtcdFactory) -> EtcdServer:
     """A running, empty etcd that demands certificates."""
     return etcd_factory()
+
+
+@pytest.fixture(scope="module")
+def shared_etcd(tmp_path_factory: pytest.TempPathFactory, certificates: Certificates) -> Iterator[EtcdServer]:
+    """A running etcd that the tests of a module share: whoever wants it empty empties it."""
+    _demand(etcd.missing())
+    server = EtcdServer(tmp_path_factory.mktemp("etcd"), certificates)
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def control_plane_factory(tmp_path: Path, certificates: Certificates) -> Iterator[ControlPlaneFactory]:
+    """Starts control planes: `control_plane_factory(schedulers=2, members=3)`, and what else ControlPlane takes."""
+    _demand(etcd.missing())
+    made: list[ControlPlane] = []
+
+    def make(**wanted: Any) -> ControlPlane:
+        plane = ControlPlane(tmp_path / f"plane{len(made)}", certificates, **wanted)
+        made.append(plane)
+        plane.start()
+        return plane
+
+    yield make
+    for each in made:
+        each.end()
 
 
 @pytest.fixture(scope="session")

@@ -19,9 +19,9 @@ def retry_seconds(outage_seconds: float, chance: float) -> float:
     """How long to wait before the next try, `chance` between 0 and 1. Pure.
 
     Full jitter below a ceiling that grows with the outage: a scheduler that was away for some seconds is found
-    again within a second or two, and a thousand agents do not come back in the same one after a long outage.
+    again within one, and a thousand agents do not come back in the same one after a long outage.
 
     >>> retry_seconds(0.0, 1.0), retry_seconds(8.0, 0.5), retry_seconds(600.0, 1.0)
-    (0.2, 1.0, 15.0)
+    (0.2, 0.5, 15.0)
     """
-    return chance * min(RETRY_SECONDS_MAX, max(RETRY_SECONDS_MIN, outage_seconds / 4))
+    return chance * min(RETRY_SECONDS_MAX, max(RETRY_SECONDS_MIN, outage_seconds / 8))

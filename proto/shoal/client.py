@@ -3,9 +3,9 @@
     async with Client.connect() as client:                      # the current context
         answer = await client.cluster.ListTasks(task_pb2.ListTasksRequest())
 
-`client.cluster` has every method of the generated stub. A unary call goes to the leader, is retried with
-jittered back-off until its deadline while that is safe, and raises the errors of `shoal.errors`. A call that
-changes something gets a client token if its message has room for one, so that sending it twice does it once.
+`client.cluster` and `client.metrics` have every method of the generated stubs. A unary call goes to the leader, is
+retried with jittered back-off until its deadline while that is safe, and raises the errors of `shoal.errors`. A call
+that changes something gets a client token if its message has room for one, so that sending it twice does it once.
 """
 
 import asyncio
@@ -23,21 +23,30 @@ import grpc.aio
 
 from shoal import errors
 from shoal.context import Context, load
-from shoal.rpc import Credentials, open_channel
-from shoal.v1 import cluster_pb2_grpc, event_pb2
+from shoal.rpc import LEADER_KEY, Credentials, open_channel, trailer, until_tried
+from shoal.v1 import cluster_pb2_grpc, event_pb2, metrics_pb2_grpc, scheduler_pb2_grpc
+from shoal.v1.scheduler_pb2 import (
+    DescribeSchedulerRequest,
+    DescribeSchedulerResponse,
+    HandOverRequest,
+    HandOverResponse,
+)
 
 if TYPE_CHECKING:
     from shoal.v1.cluster_pb2_grpc import ClusterAsyncStub
+    from shoal.v1.metrics_pb2_grpc import MetricsAsyncStub
 
 CALL_TIMEOUT_SECONDS = 30.0
 # A scheduler that is started again listens long before this, leader or not: a call need not use up its deadline.
 NOBODY_TIMEOUT_SECONDS = 10.0
 # A watch that nobody serves for so long is given up; a leader that died is replaced long before.
 WATCH_PATIENCE_SECONDS = 120.0
+# Of several schedulers, one that cannot be connected to by then is passed over.
+CONNECT_SECONDS = 1.5
 _BACKOFF_FIRST_SECONDS = 0.05
-_BACKOFF_MAX_SECONDS = 1.0
+_BACKOFF_MAX_SECONDS = 0.8
 # Doing these twice is not the same as doing them once, and they carry no client token.
-_NOT_IDEMPOTENT = frozenset({"RegisterTaskDefinition"})
+_NOT_IDEMPOTENT = frozenset({"RegisterTaskDefinition", "PutMetricData"})
 _STREAMING = frozenset({"Watch", "ReadLogs", "RunTasks", "ExecuteCommand"})
 
 
@@ -45,6 +54,7 @@ class Client:
     """A connection to one cluster's control plane. Share it freely within one event loop."""
 
     cluster: "ClusterAsyncStub"
+    metrics: "MetricsAsyncStub"
 
     def __init__(self, context: Context, timeout_seconds: float = CALL_TIMEOUT_SECONDS) -> None:
         """timeout_seconds: the deadline of a unary call that names none with `timeout=`, retries included.
@@ -54,6 +64,7 @@ class Client:
         self.context = context
         self._leader = _Leader(context.endpoints, _credentials(context))
         self.cluster = cast("ClusterAsyncStub", _Stub(self._leader, timeout_seconds))
+        self.metrics = cast("MetricsAsyncStub", _Stub(self._leader, timeout_seconds))
 
     @classmethod
     def connect(
@@ -73,6 +84,22 @@ class Client:
 
     async def close(self) -> None:
         await self._leader.close()
+
+    async def describe_scheduler(self, endpoint: str, timeout_seconds: float) -> DescribeSchedulerResponse:
+        """What the scheduler there says of itself, whether it leads or not. Raises the errors of `shoal.errors`."""
+        stub = scheduler_pb2_grpc.SchedulersStub(self._leader.channel(endpoint))
+        try:
+            return await stub.DescribeScheduler(DescribeSchedulerRequest(), timeout=timeout_seconds)
+        except grpc.aio.AioRpcError as error:
+            raise errors.from_rpc(error) from None
+
+    async def hand_over(self, endpoint: str, timeout_seconds: float) -> HandOverResponse:
+        """Has the leader there step down. Raises Conflict if it does not lead."""
+        stub = scheduler_pb2_grpc.SchedulersStub(self._leader.channel(endpoint))
+        try:
+            return await stub.HandOver(HandOverRequest(), timeout=timeout_seconds)
+        except grpc.aio.AioRpcError as error:
+            raise errors.from_rpc(error) from None
 
     async def watch(
         self, cluster: str, tasks: Sequence[str] = (), after_revision: int | None = None
@@ -101,27 +128,48 @@ class Client:
 
 
 class _Leader:
-    """Which of the endpoints is asked: the last one that answered; the next after a failure."""
+    """Which scheduler is asked: the one that another said leads, else the last one that answered; the next of the
+    list after a failure."""
 
     def __init__(self, endpoints: Sequence[str], credentials: Credentials) -> None:
         self._endpoints = tuple(endpoints)
         self._credentials = credentials
-        self._open: dict[str, tuple[grpc.aio.Channel, ClusterAsyncStub]] = {}
+        self._open: dict[str, tuple[grpc.aio.Channel, _Methods]] = {}
         self._at = 0
+        self._told = ""
 
     @property
     def endpoint(self) -> str:
-        return self._endpoints[self._at]
+        return self._told or self._endpoints[self._at]
 
-    def stub(self) -> "ClusterAsyncStub":
-        if self.endpoint not in self._open:
-            channel = open_channel(self.endpoint, self._credentials)
-            self._open[self.endpoint] = channel, cluster_pb2_grpc.ClusterStub(channel)
-        return self._open[self.endpoint][1]
+    @property
+    def endpoints(self) -> tuple[str, ...]:
+        return self._endpoints
 
-    def failed(self, endpoint: str) -> None:
-        """Moves on, unless another call has moved on already."""
-        if endpoint == self.endpoint:
+    def channel(self, endpoint: str) -> grpc.aio.Channel:
+        if endpoint not in self._open:
+            channel = open_channel(endpoint, self._credentials)
+            self._open[endpoint] = channel, _Methods(channel)
+        return self._open[endpoint][0]
+
+    async def stub(self) -> "_Methods":
+        """Where there are others to ask, a host that is silent is not waited for long. Raises TimeoutError."""
+        endpoint = self.endpoint
+        channel = self.channel(endpoint)
+        if len(self._endpoints) > 1 and channel.get_state(try_to_connect=True) is not grpc.ChannelConnectivity.READY:
+            async with asyncio.timeout(CONNECT_SECONDS):
+                await until_tried(channel)
+        return self._open[endpoint][1]
+
+    def failed(self, endpoint: str, told: str = "") -> None:
+        """Moves on to where that scheduler said the leader is, or else to the next; unless another call has already."""
+        if endpoint != self.endpoint:
+            return
+        self._told = told if told != endpoint else ""
+        if self._told:
+            return
+        self._at = (self._at + 1) % len(self._endpoints)
+        if self.endpoint == endpoint:
             self._at = (self._at + 1) % len(self._endpoints)
 
     def unreachable(self, cause: grpc.aio.AioRpcError | None) -> errors.Unreachable:
@@ -141,15 +189,26 @@ class _Leader:
         self._open.clear()
 
 
+class _Methods:
+    """Those of all services together: no two have the same name."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._stubs = cluster_pb2_grpc.ClusterStub(channel), metrics_pb2_grpc.MetricsStub(channel)
+
+    def __getattr__(self, method: str) -> Any:
+        return next(getattr(stub, method) for stub in self._stubs if hasattr(stub, method))
+
+
 class _Stub:
-    """The generated stub's methods, each made to find the leader."""
+    """The generated stubs' methods, each made to find the leader."""
 
     def __init__(self, leader: _Leader, timeout_seconds: float) -> None:
         self._leader = leader
         self._timeout_seconds = timeout_seconds
 
     def __getattr__(self, method: str) -> Any:
-        if method.startswith("_") or not hasattr(cluster_pb2_grpc.ClusterServicer, method):
+        servicers = cluster_pb2_grpc.ClusterServicer, metrics_pb2_grpc.MetricsServicer
+        if method.startswith("_") or not any(hasattr(servicer, method) for servicer in servicers):
             raise AttributeError(method)
         if method in _STREAMING:
             return partial(_stream, self._leader, method)
@@ -164,19 +223,22 @@ async def _unary(
     request = with_client_token(request)
     delays, last, nobody_since = _delays(), None, None
     while (left := deadline - time.monotonic()) > 0:
-        endpoint = leader.endpoint
+        endpoint, told = leader.endpoint, ""
         try:
-            return await getattr(leader.stub(), method)(request, timeout=left)
+            stub = await leader.stub()
+            return await getattr(stub, method)(request, timeout=left)
+        except TimeoutError:
+            last = None
         except grpc.aio.AioRpcError as error:
             if error.code() is not grpc.StatusCode.UNAVAILABLE:
                 raise _typed(error, method, seconds, last, leader) from None
             if method in _NOT_IDEMPOTENT and not _surely_not_done(error):
                 raise _outcome_unknown(method, error) from None
-            last = error
-        nobody_since = (nobody_since or time.monotonic()) if _nobody_there(last) else None
+            last, told = error, trailer(error, LEADER_KEY)
+        nobody_since = (nobody_since or time.monotonic()) if last is None or _nobody_there(last) else None
         if nobody_since is not None and time.monotonic() - nobody_since > NOBODY_TIMEOUT_SECONDS:
             break
-        leader.failed(endpoint)
+        leader.failed(endpoint, told)
         await asyncio.sleep(min(next(delays), max(0.0, deadline - time.monotonic())))
     raise leader.unreachable(last)
 
@@ -186,13 +248,18 @@ async def _stream(
 ) -> AsyncGenerator[Any, None]:
     """One attempt: who can resume knows where to. Raises Unreachable if it breaks."""
     endpoint = leader.endpoint
-    call = getattr(leader.stub(), method)(request, timeout=timeout)
+    try:
+        stub = await leader.stub()
+    except TimeoutError:
+        leader.failed(endpoint)
+        raise leader.unreachable(None) from None
+    call = getattr(stub, method)(request, timeout=timeout)
     try:
         async for answer in call:
             yield answer
     except grpc.aio.AioRpcError as error:
         if error.code() is grpc.StatusCode.UNAVAILABLE:
-            leader.failed(endpoint)
+            leader.failed(endpoint, trailer(error, LEADER_KEY))
             raise leader.unreachable(error) from None
         raise errors.from_rpc(error) from None
     finally:

@@ -18,6 +18,11 @@ MESSAGE_BYTES_MAX = 4 * 1024 * 1024
 
 # Of one connection at a time; more wait on the caller's side.
 STREAMS_MAX = 1000
+
+# Of an UNAVAILABLE, in its trailing metadata: the endpoint of the scheduler that leads; in how many milliseconds to
+# come again.
+LEADER_KEY = "shoal-leader"
+RETRY_AFTER_KEY = "shoal-retry-after-ms"
 HANDSHAKE_SECONDS = 10
 
 _KEEPALIVE: Sequence[tuple[str, int]] = (
@@ -91,6 +96,13 @@ def open_channel(endpoint: str, credentials: Credentials, server_name: str = SER
     )
 
 
+async def until_tried(channel: grpc.aio.Channel) -> None:
+    """Until a connection is made or has failed."""
+    states = grpc.ChannelConnectivity
+    while (state := channel.get_state(try_to_connect=True)) in (states.IDLE, states.CONNECTING):
+        await channel.wait_for_state_change(state)
+
+
 def channel_options(server_name: str = SERVER_NAME) -> list[tuple[str, Any]]:
     return [*_KEEPALIVE, *_LIMITS, *_RECONNECT, ("grpc.ssl_target_name_override", server_name)]
 
@@ -104,6 +116,14 @@ def server_credentials(credentials: Credentials) -> grpc.ServerCredentials:
     return grpc.ssl_server_credentials(
         [(credentials.key, credentials.certificate)], credentials.authority, require_client_auth=True
     )
+
+
+def trailer(error: grpc.aio.AioRpcError, key: str) -> str:
+    """What the server said under that key when it ended the call; empty if nothing."""
+    for name, value in error.trailing_metadata() or ():
+        if name == key:
+            return value if isinstance(value, str) else value.decode("utf-8", "replace")
+    return ""
 
 
 def peer_identity(context: grpc.aio.ServicerContext[Any, Any]) -> Identity | None:

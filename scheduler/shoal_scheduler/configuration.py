@@ -1,6 +1,7 @@
 """What the scheduler is told at its start."""
 
 import argparse
+import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,30 +9,67 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """`listen` is host:port; `etcd` the client endpoints of its members; the rest PEM files."""
+    """`listen` is host:port, and `endpoint` the one that others dial; `http_listen` too (None: no HTTPS); `name` is
+    this scheduler's among the others; `etcd` the client endpoints of its members; the rest
+    PEM files. Without the authority's key nobody joins here; with it, an agent's certificate lives so many seconds."""
 
     listen: str
+    endpoint: str
+    name: str
     etcd: tuple[str, ...]
     authority: Path
     certificate: Path
     key: Path
     cluster: str
+    http_listen: str | None = None
+    authority_key: Path | None = None
+    agent_certificate_seconds: int = 24 * 3600
+
+
+WILDCARDS = ("", "0.0.0.0", "[::]")
+LOOPBACK = ("127.0.0.1", "[::1]", "localhost")
+
+
+def _dialled(listen: str) -> str:
+    """A wildcard address is listened on, never dialled."""
+    host, _, port = listen.rpartition(":")
+    return f"{socket.gethostname()}:{port}" if host in WILDCARDS else listen
 
 
 def parse(arguments: Sequence[str] | None = None) -> Configuration:
     parser = argparse.ArgumentParser(prog="shoal_scheduler", description="The control plane of shoal.")
     parser.add_argument("--listen", default="127.0.0.1:7600", metavar="HOST:PORT", help="where clients and agents dial")
+    parser.add_argument(
+        "--endpoint", metavar="HOST:PORT", help="how others reach it; by default where it listens, on this host's name"
+    )
+    parser.add_argument("--name", help="of this scheduler among the others; by default its host and port")
     parser.add_argument("--etcd", required=True, metavar="HOST:PORT[,...]", help="members of the etcd cluster")
     parser.add_argument("--authority", required=True, type=Path, help="the cluster's CA certificate")
     parser.add_argument("--certificate", required=True, type=Path, help="this scheduler's certificate")
     parser.add_argument("--key", required=True, type=Path, help="the key of the certificate")
     parser.add_argument("--cluster", default="default", help="the cluster that exists from the start")
+    parser.add_argument("--http-listen", metavar="HOST:PORT", help="HTTPS, for probes and hosts that join")
+    parser.add_argument("--authority-key", type=Path, help="the CA's key: by it hosts may join here")
+    parser.add_argument(
+        "--agent-certificate-seconds",
+        type=int,
+        default=24 * 3600,
+        metavar="SECONDS",
+        help="how long the certificate of a host that joins is good; its agent renews it at half of that",
+    )
     given = parser.parse_args(arguments)
+    endpoint = given.endpoint or _dialled(given.listen)
+    host, _, port = endpoint.rpartition(":")
     return Configuration(
         listen=given.listen,
+        endpoint=endpoint,
+        name=given.name or (f"{socket.gethostname()}:{port}" if host in LOOPBACK else endpoint),
         etcd=tuple(given.etcd.split(",")),
         authority=given.authority,
         certificate=given.certificate,
         key=given.key,
         cluster=given.cluster,
+        http_listen=given.http_listen,
+        authority_key=given.authority_key,
+        agent_certificate_seconds=given.agent_certificate_seconds,
     )

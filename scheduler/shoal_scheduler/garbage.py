@@ -17,6 +17,11 @@ def govern() -> None:
 
 
 def leave_alone() -> None:
-    """What is there now stays. Once, when the state is loaded."""
+    """What is there now stays. Whenever the state was loaded."""
     gc.collect()
+    gc.freeze()
+
+
+def leave_alone_at_once() -> None:
+    """The same without a look at it: what is there was mostly left alone before."""
     gc.freeze()

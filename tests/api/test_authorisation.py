@@ -27,11 +27,15 @@ OPERATORS_MAY = """
     CreateCluster DescribeClusters ListClusters UpdateCluster UpdateClusterSettings DeleteCluster
     ListContainerInstances DescribeContainerInstances UpdateContainerInstancesState DeregisterContainerInstance
     PutAttributes DeleteAttributes ListAttributes TagResource UntagResource ListTagsForResource Watch ListEvents
-    ReadLogs ExecuteCommand DescribeControlPlane
+    ReadLogs ExecuteCommand GetUsage DescribeControlPlane
+    CreateJoinToken ListJoinTokens RevokeJoinToken RevokeContainerInstance
 """
+METRICS = ("ListMetrics", "GetMetricStatistics", "PutMetricData", "DescribeUsage")
 RULES = {
     **{f"/shoal.v1.Cluster/{name}": OPERATOR for name in OPERATORS_MAY.split()},
+    **{f"/shoal.v1.Metrics/{name}": OPERATOR for name in METRICS},
     **{f"/shoal.v1.AgentSession/{name}": AGENT for name in ("Session", "SendLogs", "AttachCommand")},
+    **{f"/shoal.v1.Schedulers/{name}": OPERATOR for name in ("DescribeScheduler", "HandOver")},
     **{f"/grpc.health.v1.Health/{name}": EVERYONE for name in ("Check", "List", "Watch")},
     "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo": EVERYONE,
 }
@@ -79,6 +83,7 @@ async def test_each_method_has_a_rule(scheduler: Scheduler) -> None:
 async def test_the_role_decides(scheduler: Scheduler, role: str, leads: bool) -> None:
     if not leads:
         scheduler.gate.close()
+        scheduler.gate.standing.follows("another", "127.0.0.1:1")
     before = scheduler.stored()
     channel = scheduler.channel(role, "1f" * 16)
     for path, roles in RULES.items():

@@ -3,10 +3,11 @@
 import http.client
 import socket
 import ssl
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from shoal.rpc import Credentials
+from shoal.rpc import SERVER_NAME, Credentials
 from shoal.supervisor.binaries import find_etcd
 
 from tests.ground import daemon
@@ -18,10 +19,16 @@ ETCD_NAME = "etcd.shoal"
 
 @dataclass(slots=True)
 class EtcdServer:
-    """One member, listening on the loopback address only."""
+    """One member, listening on the loopback address only.
+
+    members: the peer URLs of all members by name, where it is not the only one. options: further ones of etcd's.
+    """
 
     folder: Path
     certificates: Certificates
+    name: str = "test"
+    members: Mapping[str, str] = field(default_factory=dict)
+    options: Mapping[str, str] = field(default_factory=dict)
     client_port: int = field(default_factory=free_port)
     peer_port: int = field(default_factory=free_port)
     _daemon: daemon.Daemon | None = field(default=None, repr=False)
@@ -31,38 +38,56 @@ class EtcdServer:
         return f"127.0.0.1:{self.client_port}"
 
     @property
+    def peer_url(self) -> str:
+        return f"https://127.0.0.1:{self.peer_port}"
+
+    @property
     def credentials(self) -> Credentials:
         """A scheduler's, as a client of etcd."""
         return self.certificates.credentials("scheduler", "test")
 
     @property
     def pid(self) -> int:
+        return self.running.pid
+
+    @property
+    def is_started(self) -> bool:
+        return self._daemon is not None
+
+    @property
+    def running(self) -> daemon.Daemon:
         assert self._daemon is not None, "etcd does not run"
-        return self._daemon.pid
+        return self._daemon
 
     def start(self) -> None:
-        """Returns when it answers."""
+        """Returns when it answers, for which most of the members must run."""
+        self.launch()
+        self.await_ready()
+
+    def launch(self) -> None:
         binary = find_etcd()
         assert binary is not None, missing()
         self.folder.mkdir(parents=True, exist_ok=True)
+        members = self.members or {self.name: self.peer_url}
         options = {
-            "name": "test",
+            "name": self.name,
             "data-dir": f"{self.folder}/data",
             "listen-client-urls": f"https://{self.endpoint}",
             "advertise-client-urls": f"https://{self.endpoint}",
-            "listen-peer-urls": f"https://127.0.0.1:{self.peer_port}",
-            "initial-advertise-peer-urls": f"https://127.0.0.1:{self.peer_port}",
-            "initial-cluster": f"test=https://127.0.0.1:{self.peer_port}",
+            "listen-peer-urls": self.peer_url,
+            "initial-advertise-peer-urls": self.peer_url,
+            "initial-cluster": ",".join(f"{name}={url}" for name, url in members.items()),
             **self._tls_options(),
-            "client-cert-auth": "true",
-            "peer-client-cert-auth": "true",
             "enable-grpc-gateway": "false",
             "logger": "zap",
             "log-level": "warn",
+            **self.options,
         }
         command = [binary, *(f"--{name}={value}" for name, value in options.items())]
         self._daemon = daemon.start(command, self.folder / "log")
-        daemon.await_ready(self._daemon, self.is_healthy)
+
+    def await_ready(self) -> None:
+        daemon.await_ready(self.running, self.is_healthy)
 
     def is_healthy(self) -> bool:
         """Raises OSError while nobody listens."""
@@ -90,8 +115,7 @@ class EtcdServer:
 
     def kill(self) -> None:
         """kill -9; `start` goes on with the same data."""
-        assert self._daemon is not None, "etcd does not run"
-        self._daemon.kill()
+        self.running.kill()
 
     def end(self) -> None:
         if self._daemon is not None:
@@ -103,8 +127,10 @@ class EtcdServer:
             "cert-file": str(issued.certificate),
             "key-file": str(issued.key),
             "trusted-ca-file": str(self.certificates.authority),
+            "client-cert-auth": "true",
         }
-        return {**files, **{f"peer-{name}": value for name, value in files.items()}}
+        names = {"client-cert-allowed-hostname": SERVER_NAME, "peer-cert-allowed-hostname": ETCD_NAME}
+        return {**files, **{f"peer-{name}": value for name, value in files.items()}, **names}
 
 
 def missing() -> str:

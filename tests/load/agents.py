@@ -14,6 +14,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, Self
 
+import grpc
 from shoal import rpc
 from shoal.v1 import agent_pb2 as pb
 
@@ -68,7 +69,16 @@ class CountedAgent(SimulatedAgent):
     tally: Tally
 
     async def __aenter__(self) -> Self:
-        await super().__aenter__()
+        """When its turn is: the scheduler lets in so many a second."""
+        while True:
+            try:
+                await super().__aenter__()
+                break
+            except grpc.aio.AioRpcError as error:
+                after = rpc.trailer(error, rpc.RETRY_AFTER_KEY)
+                if not after:
+                    raise
+                await asyncio.sleep(int(after) / 1000)
         for task in self._running:
             task.add_done_callback(_say_why_it_ended)
         return self

@@ -146,8 +146,9 @@ class Host:
             pass
         cpu, memory, gpus = self.resources
         host = Fingerprint(cpu, memory, (22,), (), gpus, {}, {}, self.name, {})
-        caller = Caller(SimpleNamespace(), incarnation, host)  # type: ignore[arg-type]
-        await self._sessions(Session(self.schedulers, caller, around, worker, watch))
+        caller = Caller(SimpleNamespace(), incarnation, host, str(incarnation))  # type: ignore[arg-type]
+        sampler: Any = SimpleNamespace(changed=coroutines.Event(), newest=None, dropped=0)
+        await self._sessions(Session(self.schedulers, caller, around, worker, watch, sampler))
 
     def _surroundings(self, journal: Any) -> Surroundings:
         engine: Any = self.engine

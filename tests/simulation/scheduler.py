@@ -18,6 +18,7 @@ from shoal_scheduler.control import inputs as i
 from shoal_scheduler.control.context import Limits
 from shoal_scheduler.dispatch import Dispatch
 from shoal_scheduler.engine import Engine, Unavailable
+from shoal_scheduler.model.pace import heartbeat_seconds, session_deadline_seconds
 from shoal_scheduler.model.refusal import Refused
 from shoal_scheduler.state.changes import Change
 from shoal_scheduler.state.etcd import EtcdStore
@@ -177,8 +178,8 @@ class Scheduler:
             return
         outbox = plane.dispatch.attach(instance)
         plane.sessions.setdefault(instance, []).append(end)
-        period = agent_session.heartbeat_seconds(len(plane.tables.sessions))
-        deadline = max(agent_session.SESSION_DEADLINE_MIN_SECONDS, 3 * period)
+        instances = len(plane.tables.sessions)
+        period, deadline = heartbeat_seconds(instances), session_deadline_seconds(instances)
         opened = agent_session._Session(plane, instance, hello.incarnation, outbox, deadline)  # type: ignore[arg-type]
         reading = sending = None
         try:

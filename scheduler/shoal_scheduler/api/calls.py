@@ -1,30 +1,34 @@
-"""How a call becomes an answer, for every method alike: who calls, is it well formed, do we lead, then the handler.
+"""How a call becomes an answer, for every method alike: who calls, do we lead, is it well formed, then the handler.
 
 Messages are parsed and written here and not by the transport, so that nothing of a caller is read before it is known
 who calls, and nothing is sent that is too large to be received.
 """
 
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from typing import Any
 
 import grpc
+from cryptography import x509
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 from shoal.rpc import Identity, peer_identity
 
-from shoal_scheduler.api.gate import Gate
 from shoal_scheduler.api.sizes import encoded
 from shoal_scheduler.api.status import abort
-from shoal_scheduler.control_plane import ControlPlane
+from shoal_scheduler.control.joining import check_not_revoked
 from shoal_scheduler.model.refusal import Refused
 
 Context = grpc.aio.ServicerContext[Any, Any]
 Check = Callable[[Message], None]
 Parse = Callable[[Any], Any]
-Unary = Callable[[ControlPlane, Any, Identity], Awaitable[Message]]
-ServerStream = Callable[[ControlPlane, Any, Identity], AsyncGenerator[Message | bytes]]
+
+# What the handlers of a service are about: the control plane, which raises where there is none, or where we stand.
+Subject = Callable[[], Awaitable[Any]]
+Unary = Callable[[Any, Any, Identity], Awaitable[Message]]
+ServerStream = Callable[[Any, Any, Identity], AsyncGenerator[Message | bytes]]
 Handler = Unary | ServerStream
 
 
@@ -33,7 +37,7 @@ class _CallerGoneError(Exception):
 
 
 def handlers_of(
-    service: ServiceDescriptor, gate: Gate, role: str, table: Mapping[str, Handler], check: Check
+    service: ServiceDescriptor, subject: Subject, role: str, table: Mapping[str, Handler], check: Check
 ) -> grpc.GenericRpcHandler:
     """One handler a method of the service; every method must be in the table, and nothing else.
 
@@ -44,43 +48,49 @@ def handlers_of(
         raise AssertionError(f"{service.full_name}: the table and the contract differ in {sorted(missing)}")
     return grpc.method_handlers_generic_handler(
         service.full_name,
-        {method.name: _handler(method, gate, role, table[method.name], check) for method in service.methods},
+        {method.name: _handler(method, subject, role, table[method.name], check) for method in service.methods},
     )
 
 
-def _handler(method: MethodDescriptor, gate: Gate, role: str, handler: Any, check: Check) -> Any:
+def _handler(method: MethodDescriptor, subject: Subject, role: str, handler: Any, check: Check) -> Any:
     parse: Parse = _parser(GetMessageClass(method.input_type), check)
     if method.client_streaming:
         parse = _each(parse)
     if method.client_streaming and not method.server_streaming:
-        return grpc.stream_unary_rpc_method_handler(_unary(gate, role, handler, parse), None, None)
+        return grpc.stream_unary_rpc_method_handler(_unary(subject, role, handler, parse), None, None)
     if method.client_streaming:
-        return grpc.stream_stream_rpc_method_handler(_stream(gate, role, handler, parse), None, None)
+        return grpc.stream_stream_rpc_method_handler(_stream(subject, role, handler, parse), None, None)
     if method.server_streaming:
-        return grpc.unary_stream_rpc_method_handler(_stream(gate, role, handler, parse), None, None)
-    return grpc.unary_unary_rpc_method_handler(_unary(gate, role, handler, parse), None, None)
+        return grpc.unary_stream_rpc_method_handler(_stream(subject, role, handler, parse), None, None)
+    return grpc.unary_unary_rpc_method_handler(_unary(subject, role, handler, parse), None, None)
 
 
-def _unary(gate: Gate, role: str, handler: Unary, parse: Parse) -> Callable[[Any, Context], Awaitable[bytes]]:
+def _unary(subject: Subject, role: str, handler: Unary, parse: Parse) -> Callable[[Any, Context], Awaitable[bytes]]:
     async def call(request: Any, context: Context) -> bytes:
         try:
             caller = authorised(context, role)
-            return encoded(await handler(gate.plane, parse(request), caller))
+            answering = await subject()
+            with trusted(answering, caller, context):
+                return encoded(await handler(answering, parse(request), caller))
         except Exception as error:
             await abort(context, error)
 
     return call
 
 
-def _stream(gate: Gate, role: str, handler: ServerStream, parse: Parse) -> Callable[[Any, Context], Awaitable[None]]:
+def _stream(
+    subject: Subject, role: str, handler: ServerStream, parse: Parse
+) -> Callable[[Any, Context], Awaitable[None]]:
     """Closes the handler's generator itself, at once, whichever way the call ends."""
 
     async def call(request: Any, context: Context) -> None:
         try:
             caller = authorised(context, role)
-            async with contextlib.aclosing(handler(gate.plane, parse(request), caller)) as answers:
-                async for answer in answers:
-                    await _write(context, encoded(answer))
+            answering = await subject()
+            with trusted(answering, caller, context):
+                async with contextlib.aclosing(handler(answering, parse(request), caller)) as answers:
+                    async for answer in answers:
+                        await _write(context, encoded(answer))
         except _CallerGoneError:
             return
         except Exception as error:
@@ -107,6 +117,20 @@ def authorised(context: Context, role: str) -> Identity:
             reason="AccessDeniedException",
         )
     return identity
+
+
+@contextlib.contextmanager
+def trusted(plane: Any, caller: Identity, context: Context) -> Iterator[None]:
+    """While an agent is answered (by a ControlPlane), which is as long as its certificate is good and its identity not
+    revoked. Raises Refused."""
+    if caller.role != "agent":
+        yield
+        return
+    check_not_revoked(plane.tables.instances.get(caller.name))
+    (shown,) = context.auth_context()["x509_pem_cert"]
+    end = x509.load_pem_x509_certificate(shown).not_valid_after_utc.timestamp()
+    with plane.dispatch.call_of(caller.name, end, time.time()):
+        yield
 
 
 def _parser(request_type: type[Message], check: Check) -> Callable[[bytes], Message]:

@@ -1,13 +1,17 @@
 """Refusals and faults as gRPC statuses with google.rpc details."""
 
 import logging
+from collections.abc import Iterator
 from typing import NoReturn
 
 import grpc
 from google.protobuf.any_pb2 import Any
 from google.rpc import error_details_pb2, status_pb2
 from shoal import errors
+from shoal.rpc import LEADER_KEY, RETRY_AFTER_KEY
 
+from shoal_scheduler.admission import ComeLater
+from shoal_scheduler.api.gate import NotLeading
 from shoal_scheduler.engine import OutcomeLost, Unavailable
 from shoal_scheduler.model.refusal import Kind, Refused
 
@@ -56,8 +60,16 @@ def code_of(status: status_pb2.Status) -> grpc.StatusCode:
 
 async def abort(context: grpc.aio.ServicerContext, error: Exception) -> NoReturn:  # type: ignore[type-arg]
     status = status_of(error)
-    metadata = ((DETAILS_KEY, status.SerializeToString()),)
+    metadata = ((DETAILS_KEY, status.SerializeToString()), *_where_and_when(error))
     await context.abort(code_of(status), status.message, metadata)
+
+
+def _where_and_when(error: Exception) -> Iterator[tuple[str, str]]:
+    """Where the caller is served instead, and when."""
+    if isinstance(error, NotLeading) and error.leader:
+        yield LEADER_KEY, error.leader
+    if isinstance(error, ComeLater):
+        yield RETRY_AFTER_KEY, str(round(error.after_seconds * 1000))
 
 
 def _refused(error: Refused) -> status_pb2.Status:

@@ -7,10 +7,14 @@ step before it is the last one stored: so neither a deposed leader nor a delayed
     ├── Deposed            another leader wrote: nothing of this commit was stored, and nothing ever will be
     ├── NotStored          certainly not stored, try again later (no quorum, or the store said no)
     │   └── StoreFull      the store's space is used up: reads go on, writes are refused until there is space
-    └── OutcomeUnknown     stored or not: `settle` finds out before anything else may be written
+    ├── OutcomeUnknown     stored or not: `settle` finds out before anything else may be written
+    └── FeedBroken         a feed cannot be gone on with where it was
+        ├── Away             the store did not answer: the feed can be taken up again where it was
+        └── Gap              something is missing in it: everything must be read anew
+            └── Compacted      what it should go on with is no longer kept
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 
@@ -31,6 +35,22 @@ class StoreFull(NotStored):
 
 
 class OutcomeUnknown(StoreError):  # noqa: N818
+    pass
+
+
+class FeedBroken(StoreError):  # noqa: N818
+    pass
+
+
+class Away(FeedBroken):
+    pass
+
+
+class Gap(FeedBroken):
+    pass
+
+
+class Compacted(Gap):
     pass
 
 
@@ -73,6 +93,50 @@ class Store(Protocol):
     @property
     def revision(self) -> int:
         """The newest revision this store has seen."""
+        ...
+
+
+class StepMark(NamedTuple):
+    """The last step that was stored: at which revision, and how many there were up to it.
+
+    Every write of a leader is a step, and none is counted twice: who knows every number has missed nothing.
+    """
+
+    revision: int = 0
+    number: int = 0
+
+
+NO_STEP = StepMark()
+
+
+class Snapshot(NamedTuple):
+    """Everything at one revision."""
+
+    revision: int
+    step: StepMark
+    records: Sequence[Stored]
+
+
+class Transaction(NamedTuple):
+    """What was changed at one revision; `step` if it was a leader's."""
+
+    revision: int
+    puts: Sequence[Stored]
+    deletes: Sequence[bytes]
+    step: StepMark | None
+
+
+class Feed(Protocol):
+    """What any scheduler may read, whether it leads or not. All of it raises FeedBroken."""
+
+    async def load(self) -> Snapshot: ...
+
+    def records_at(self, revision: int) -> AsyncGenerator[Stored]:
+        """Every record as it was then, in the order of keys. Raises Compacted."""
+        ...
+
+    def watch(self, after: int) -> AsyncGenerator[Transaction]:
+        """Everything after that revision, one revision after the other, without an end."""
         ...
 
 

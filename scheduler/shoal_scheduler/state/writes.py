@@ -1,14 +1,19 @@
 """Between changes and the store: which keys a step writes, and tables from what the store holds. Pure."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+import msgspec
 
 from shoal_scheduler.model.cluster import Cluster
 from shoal_scheduler.model.definition import Definition
 from shoal_scheduler.model.instance import Instance
+from shoal_scheduler.model.join_token import JoinToken
 from shoal_scheduler.model.task import Launch, Task
+from shoal_scheduler.model.usage import UsageMonth
 from shoal_scheduler.state import changes as c
 from shoal_scheduler.state import codec, keys
-from shoal_scheduler.state.store import KeyRange, Stored, Write, prefix_range
+from shoal_scheduler.state.store import Gap, KeyRange, Stored, Transaction, Write, prefix_range
 from shoal_scheduler.state.tables import Tables
 
 
@@ -26,10 +31,14 @@ def write_of(tables: Tables, changes: Sequence[c.Change], step: str) -> Write | 
                 puts[keys.launch(launch.cluster, launch.id)] = codec.encode(launch)
             case c.PutInstance(instance):
                 puts[keys.instance(instance.cluster, instance.id)] = codec.encode(instance)
+            case c.PutJoinToken(token):
+                puts[keys.join_token(token.cluster, token.hash)] = codec.encode(token)
             case c.PutDefinition(definition):
                 puts[keys.definition(definition.family, definition.revision)] = codec.encode(definition)
             case c.PutCluster(cluster):
                 puts[keys.cluster(cluster.name)] = codec.encode(cluster)
+            case c.PutUsage(usage):
+                puts[keys.usage(usage.cluster, usage.month, usage.group)] = codec.encode(usage)
             case _:
                 deletes.extend(_deletes(tables, change))
     for (launch_id, number), tasks in changed_tasks.items():
@@ -54,15 +63,19 @@ def _deletes(tables: Tables, change: c.Change) -> Iterable[bytes | KeyRange]:
             launch = tables.launches[launch_id].launch
             yield keys.launch(launch.cluster, launch_id)
             yield prefix_range(keys.chunk(launch.cluster, launch_id, 0)[:-4])
+        case c.DeleteJoinToken(token_hash):
+            yield keys.join_token(tables.join_tokens[token_hash].cluster, token_hash)
         case c.DeleteDefinition(family, revision):
             yield keys.definition(family, revision)
+        case c.DeleteUsage(cluster, group, month):
+            yield keys.usage(cluster, month, group)
         case _:
             return
 
 
-def changes_of(records: Iterable[Stored]) -> Iterable[tuple[c.Change, int]]:
-    """What to apply to empty tables to have what the store holds, with the revision of each. Definitions come
-    before launches and launches before tasks, whatever the order of keys."""
+def changes_of(records: Iterable[Stored], known: Tables | None = None) -> Iterable[tuple[c.Change, int]]:
+    """What to apply to empty tables, or to those that are known, to have what the store holds; with the revision of
+    each. Definitions come before launches and launches before tasks, whatever the order of keys."""
     by_kind: dict[str, list[Stored]] = {}
     for record in records:
         by_kind.setdefault(keys.kind(record.key), []).append(record)
@@ -72,15 +85,115 @@ def changes_of(records: Iterable[Stored]) -> Iterable[tuple[c.Change, int]]:
         yield c.PutDefinition(codec.decode(Definition, record.value)), record.mod_revision
     for record in by_kind.get("instances", ()):
         yield c.PutInstance(codec.decode(Instance, record.value)), record.mod_revision
+    for record in by_kind.get("usage", ()):
+        yield c.PutUsage(codec.decode(UsageMonth, record.value)), record.mod_revision
+    for record in by_kind.get("tokens", ()):
+        yield c.PutJoinToken(codec.decode(JoinToken, record.value)), record.mod_revision
     launches = {}
     stored_launches = [(codec.decode(Launch, r.value), r.mod_revision) for r in by_kind.get("launches", ())]
     for launch, revision in sorted(stored_launches, key=lambda item: (item[0].created_at, item[0].id)):
         launches[launch.id] = launch
         yield c.PutLaunch(launch), revision
     for record in by_kind.get("tasks", ()):
-        launch = launches[record.key.decode().split("/")[5]]
+        launch_id = keys.parts(record.key)[0]
+        launch = launches.get(launch_id) or (known.launches[launch_id].launch if known else launches[launch_id])
         for task in codec.decode_chunk(launch, record.value, record.mod_revision):
             yield c.PutTask(task), record.mod_revision
+
+
+def changes_in(tables: Tables, transaction: Transaction) -> list[c.Change]:
+    """What a leader's transaction changed: applied to tables that hold everything before it, they are the leader's.
+
+    A chunk is stored whole, whichever of its tasks were changed. Raises Gap where it does not fit to the tables.
+    """
+    try:
+        found = [change for change, _ in changes_of(transaction.puts, tables) if not _is_known(tables, change)]
+    except KeyError as error:
+        raise Gap(f"a task of a launch that is not known: {error}") from error
+    puts = [_as_proposed(change, transaction.revision) for change in found]
+    return [*puts, *(change for key in transaction.deletes for change in _deleted(key))]
+
+
+def _is_known(tables: Tables, change: c.Change) -> bool:
+    """Of tasks only: all else is stored alone, and so because it changed."""
+    match change:
+        case c.PutTask(task):
+            entry = tables.launches.get(task.launch.id)
+            return entry is not None and entry.tasks.get(task.index) == task
+        case _:
+            return False
+
+
+def _as_proposed(change: c.Change, revision: int) -> c.Change:
+    """A task that this transaction assigned had no fence before it."""
+    match change:
+        case c.PutTask(task) if task.fence == revision:
+            return c.PutTask(msgspec.structs.replace(task, fence=0))
+        case _:
+            return change
+
+
+def _deleted(key: bytes) -> Iterator[c.Change]:
+    names = keys.parts(key)
+    match keys.kind(key):
+        case "launches":
+            yield c.DeleteLaunch(names[0])
+        case "definitions":
+            yield c.DeleteDefinition(names[0], int(names[1]))
+        case "tasks":  # they go with their launch
+            return
+        case "usage":
+            yield c.DeleteUsage(keys.cluster_of(key), "/".join(names[1:]), names[0])
+        case _:
+            raise Gap(f"{key!r} was deleted, which no leader does")
+
+
+class Compared(NamedTuple):
+    """How many records the tables hold just so, of the kinds that are compared, a task being one; what they do not."""
+
+    equal: int
+    different: list[str]
+
+
+def compared(tables: Tables, record: Stored) -> Compared:
+    equal, different = 0, list[str]()
+    try:
+        for change, _ in changes_of([record], tables):
+            holds = _holds(tables, change)
+            if holds:
+                equal += 1
+            elif holds is not None:
+                different.append(f"{change!r:.200}")
+    except KeyError as error:
+        different.append(f"tasks of launch {error}")
+    return Compared(equal, different)
+
+
+def size(tables: Tables) -> int:
+    """How many records they hold of the kinds that are compared, a task being one."""
+    definitions = sum(map(len, tables.definitions.values()))
+    tasks = sum(len(entry.tasks) for entry in tables.launches.values())
+    named = len(tables.clusters) + len(tables.instances) + len(tables.launches) + len(tables.usage)
+    return named + definitions + tasks
+
+
+def _holds(tables: Tables, change: c.Change) -> bool | None:
+    """None for what is not compared."""
+    match change:
+        case c.PutTask():
+            return _is_known(tables, change)
+        case c.PutCluster(cluster):
+            return tables.clusters.get(cluster.name) == cluster
+        case c.PutDefinition(definition):
+            return tables.definition(definition.family, definition.revision) == definition
+        case c.PutInstance(instance):
+            return tables.instances.get(instance.id) == instance
+        case c.PutLaunch(launch):
+            return tables.launch(launch.id) == launch
+        case c.PutUsage(usage):
+            return tables.usage.get((usage.cluster, usage.group, usage.month)) == usage
+        case _:
+            return None
 
 
 def loaded(records: Iterable[Stored], revision: int) -> Tables:
