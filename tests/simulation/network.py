@@ -28,6 +28,7 @@ class _End:
     """The last message of one side."""
 
     why: str
+    told: Any = None
 
 
 class Network:
@@ -125,6 +126,7 @@ class End:
         self.host = host
         self.owner: Life | None = None
         self.ended = ""
+        self.told: Any = None  # what the other side said as it ended the stream
         self.arrives = 0.0
         self.under_way: deque[Any] = deque()
         self._inbox: deque[Any] = deque()
@@ -144,10 +146,10 @@ class End:
             await self._reader
         return self._inbox.popleft()
 
-    def close(self, why: str = "closed by the other side") -> None:
+    def close(self, why: str = "closed by the other side", told: Any = None) -> None:
         """What was written before still arrives."""
         self.end("closed here")
-        self.stream.send(self, _End(why))
+        self.stream.send(self, _End(why, told))
 
     def take(self, message: Any) -> None:
         if not self.ended:
@@ -193,6 +195,7 @@ class Stream:
             return
         message = receiver.under_way.popleft()
         if isinstance(message, _End):
+            receiver.told = message.told
             receiver.end(message.why)
             self.network.forget(self)
         else:

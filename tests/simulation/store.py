@@ -54,6 +54,11 @@ class Members:
         found = self.model.range(pb.RangeRequest(key=keys.LEADER)).kvs
         return (found[0].create_revision, found[0].value.decode()) if found else (0, "")
 
+    def known_leader(self, asked: str) -> str:
+        """By the word of a scheduler that does not lead; "" if it knows of none, or it would be itself."""
+        name = self.leader()[1] if self.available else ""
+        return name if name != asked else ""
+
     def last_step(self) -> int:
         """Its revision; 0 if there was none."""
         found = self.model.range(pb.RangeRequest(key=keys.STEP)).kvs
