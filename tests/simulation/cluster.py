@@ -37,7 +37,7 @@ class Cluster:
         self.network = Network(clock, self._rng("network"))
         self.members = Members(clock, self.network, self._rng("etcd"))
         self.schedulers = [self._scheduler(f"scheduler-{number}") for number in range(plan.schedulers)]
-        self.witness = Witness(self.trace, self.members, self.schedulers, plan.hosts)
+        self.witness = Witness(self.trace, self.members, self.schedulers, plan)
         self.hosts = [self._host(f"host-{number}") for number in range(plan.hosts)]
         self.users = Users(clock, self.network, self.schedulers, self._rng("users"))
         self.users.on_answer = self._answered
@@ -126,7 +126,8 @@ class Cluster:
 
     def submit(self, count: int) -> None:
         rng = self._work
-        self.users.run(rng.choice(workload.FAMILIES), count, queue=rng.random() < 0.6)
+        on_disconnect = rng.choice(workload.ON_DISCONNECT)
+        self.users.run(rng.choice(workload.FAMILIES), count, queue=rng.random() < 0.6, on_disconnect=on_disconnect)
 
     def _answered(self, request: i.Input, reply: Any) -> None:
         self.witness.answered(request, reply)
@@ -146,6 +147,7 @@ class Cluster:
         faults.standing(self, self._rng("standing"))
         for host in self.hosts:
             self.start_agent(host)
+            host.look_after()
         workload.schedule(self, self._work)
         faults.schedule(self, self._rng("faults"))
         self.clock.run(self.plan.seconds, self._look)

@@ -6,20 +6,23 @@ Each takes the place of a function of the programs (or, where a model tells them
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from math import inf
 from typing import Any
 from unittest.mock import patch
 
 import msgspec
 from shoal.lifecycle import RANK
-from shoal_agent import pause, reporter, session, worker
+from shoal_agent import lease as agent_lease
+from shoal_agent import pause, reporter, schedulers, session, worker
 from shoal_agent.definition.labels import Owner
 from shoal_agent.life import dependencies, machine, steps
 from shoal_agent.memory import record
 from shoal_agent.task import CREATED, RUNNING, Seen
 from shoal_scheduler import dispatch, engine
+from shoal_scheduler.control import host_loss, step, tasks
 from shoal_scheduler.control import inputs as i
-from shoal_scheduler.control import step, tasks
 from shoal_scheduler.control.context import Context, Outcome
+from shoal_scheduler.model.pace import session_deadline_seconds
 from shoal_scheduler.model.task import Task, TaskKey
 from shoal_scheduler.state import capacity, overlay, tables, writes
 from shoal_scheduler.state import changes as c
@@ -297,4 +300,36 @@ def removed_before_the_outcome_is_stored() -> Iterator[tuple[Any, str, Any]]:
 @mutant("etcd away")
 def jitter_removed() -> Iterator[tuple[Any, str, Any]]:
     retry_seconds = pause.retry_seconds
-    yield pause, "retry_seconds", lambda outage, _chance: retry_seconds(outage, 1.0)
+    yield schedulers, "retry_seconds", lambda outage, _chance: retry_seconds(outage, 1.0)
+
+
+# The loss of hosts.
+
+
+@mutant("scheduler crash", "cut")
+def no_fresh_deadline_under_a_new_leader() -> Iterator[tuple[Any, str, Any]]:
+    look = host_loss.look
+
+    def at_once(tables: Any, last_heard: Any, _led_since: float, now: float, context: Context) -> Any:
+        return look(tables, last_heard, now - 100.0, now, context)
+
+    yield engine, "look", at_once
+
+
+@mutant("cut", "cut one way")
+def agent_goes_on_without_a_lease() -> Iterator[tuple[Any, str, Any]]:
+    yield worker.Worker, "lease_over", lambda _self, _over: None
+
+
+@mutant("cut one way", "delay")
+def lease_of_an_agent_counted_from_the_answer() -> Iterator[tuple[Any, str, Any]]:
+    renew = agent_lease.Lease.renew
+    yield agent_lease.Lease, "renew", lambda self, _sent_at, seconds: renew(self, self.now, seconds)
+
+
+@mutant("cut")
+def lost_before_its_agent_has_ended_it() -> Iterator[tuple[Any, str, Any]]:
+    def seconds(tables: Any, _instance: Any, task: Task) -> float:
+        return float(session_deadline_seconds(len(tables.instances))) if task.launch.on_disconnect else inf
+
+    yield host_loss, "seconds_until_lost", seconds

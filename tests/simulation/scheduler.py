@@ -58,8 +58,14 @@ class Plane:
         self.dispatch = Dispatch()
         self.admission = Admission()
         self.leads: Callable[[], bool] = lambda: True
+        self.began_at = 0.0
+        self.heard_at: dict[str, float] = {}
         self.traces = SimpleNamespace(add=lambda *_: None)
         self.sessions: dict[str, list[End]] = {}
+
+    def hear(self, instance: str, now: float) -> None:
+        self.engine.hear(instance)
+        self.heard_at[instance] = now
 
 
 class Scheduler:
@@ -127,7 +133,7 @@ class Scheduler:
             running = coroutines.create_task(plane.engine.run())
             plane.leads = lambda: lease.left(leadership) > 0
             await plane.engine.submit(i.PutClusterDocument("default", {}, create=True))
-            self.plane = plane
+            self.plane, plane.began_at = plane, self.clock.now
             self.on_lead(self)
             done, _ = await coroutines.wait([running, keeper], return_when="FIRST_COMPLETED")
             if running in done:
@@ -183,7 +189,7 @@ class Scheduler:
             after = error.after_seconds if isinstance(error, ComeLater) else None
             end.close(f"{type(error).__name__}: {error}", Told(retry_after_seconds=after))
             return
-        plane.engine.hear(instance)
+        plane.hear(instance, self.clock.now)
         outbox = plane.dispatch.attach(instance)
         plane.sessions.setdefault(instance, []).append(end)
         instances = len(plane.tables.sessions)
@@ -213,7 +219,7 @@ class Scheduler:
         while True:
             async with coroutines.timeout(opened.deadline_seconds):
                 message = await end.read()
-            opened.plane.engine.hear(opened.instance)
+            opened.plane.hear(opened.instance, self.clock.now)
             await agent_session._take(opened, message, first=first)
             first = False
 
