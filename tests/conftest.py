@@ -38,7 +38,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         names = getattr(item, "fixturenames", ())
         if "engine_factory" in names:
             item.add_marker("engine")
-        if not {"etcd_factory", "control_plane_factory", "cluster_factory"}.isdisjoint(names):
+        if not {"etcd_factory", "shared_etcd", "control_plane_factory", "cluster_factory"}.isdisjoint(names):
             item.add_marker("etcd")
 
 
@@ -137,6 +137,16 @@ def etcd_factory(tmp_path: Path, certificates: Certificates) -> Iterator[EtcdFac
 def etcd_server(etcd_factory: EtcdFactory) -> EtcdServer:
     """A running, empty etcd that demands certificates."""
     return etcd_factory()
+
+
+@pytest.fixture(scope="module")
+def shared_etcd(tmp_path_factory: pytest.TempPathFactory, certificates: Certificates) -> Iterator[EtcdServer]:
+    """A running etcd that the tests of a module share: whoever wants it empty empties it."""
+    _demand(etcd.missing())
+    server = EtcdServer(tmp_path_factory.mktemp("etcd"), certificates)
+    server.start()
+    yield server
+    server.kill()
 
 
 @pytest.fixture

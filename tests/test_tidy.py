@@ -127,6 +127,18 @@ def test_there_are_pure_modules() -> None:
     assert not missing
 
 
+# A scheduler that does not lead does nothing of a leader's: what goes on by itself is started by the leadership, which
+# ends it. A call's own tasks end with the call, and a commit's with the commit.
+MAY_START_TASKS = re.compile(r"scheduler/shoal_scheduler/(__main__|api/\w+|leader|scheduler|standby|state/etcd)\.py$")
+STARTS_A_TASK = re.compile(r"(create_task|ensure_future|TaskGroup|run_in_executor|to_thread|Thread)$")
+
+
+@pytest.mark.parametrize("name", [name for name in PROGRAMS if name.startswith("scheduler/")])
+def test_loops_of_the_leader_are_started_in_one_place(name: str) -> None:
+    started = [call for call in calls(parse(PROGRAMS[name])) if STARTS_A_TASK.search(call)]
+    assert not started or MAY_START_TASKS.search(name), f"{name}: start it by Leadership.spawn"
+
+
 def imported_modules(tree: ast.Module) -> Iterator[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):

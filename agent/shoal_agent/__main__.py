@@ -4,15 +4,17 @@ import argparse
 import asyncio
 import gc
 import logging
+import secrets
 import signal
 import sys
 import time
 from dataclasses import replace
 from pathlib import Path
 
+from shoal.joining.identity import IdentityFiles
 from shoal.rpc import Credentials, Identity
 
-from shoal_agent import VERSION
+from shoal_agent import VERSION, lease_file
 from shoal_agent.configuration import BadConfiguration, Configuration, load
 from shoal_agent.definition.labels import Owner
 from shoal_agent.engine.docker import DockerEngine
@@ -21,6 +23,7 @@ from shoal_agent.identity import NotAnAgent, identity_of
 from shoal_agent.images.cleaner import ImageCleaner
 from shoal_agent.images.pulling import Puller
 from shoal_agent.images.records import ImageRecords
+from shoal_agent.lease import Lease
 from shoal_agent.life.case import Surroundings
 from shoal_agent.life.cgroup import Cgroups
 from shoal_agent.life.verdict import EngineStart
@@ -28,10 +31,13 @@ from shoal_agent.logs.store import LogStore
 from shoal_agent.memory import record
 from shoal_agent.memory.journal import Journal, StateInUse
 from shoal_agent.metadata.endpoint import Metadata
+from shoal_agent.metrics.sampler import Sampler
+from shoal_agent.renewal import Renewal
 from shoal_agent.reporter import Reporter
 from shoal_agent.session import Caller, Session
 from shoal_agent.slots import Pulls, Slots
 from shoal_agent.watch import Watch
+from shoal_agent.watchdog_keeper import WatchdogKeeper
 from shoal_agent.worker import Worker
 
 log = logging.getLogger("shoal_agent")
@@ -78,6 +84,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--authority", required=True, type=Path, help="the cluster's authority (PEM)")
     parser.add_argument("--certificate", required=True, type=Path, help="this agent's certificate (PEM)")
     parser.add_argument("--key", required=True, type=Path, help="its key (PEM)")
+    parser.add_argument("--renew-at", metavar="HOST:PORT[,...]", help="HTTPS of schedulers that renew the certificate")
     parser.add_argument("--docker-host", default="unix:///var/run/docker.sock", help="the engine's address")
     parser.add_argument("--config", type=Path, help="what this host gives to tasks (TOML)")
     parser.add_argument("--verbose", action="store_true")
@@ -100,7 +107,9 @@ async def _serve(
     incarnation = max(journal.memory.incarnation + 1, time.time_ns() // 1_000_000)
     await journal.append(record.incarnation(incarnation))
     records = ImageRecords(arguments.state)
-    around = _surroundings(arguments.docker_host, rules, identity, journal, log_store, records)
+    lease = Lease(arguments.state / lease_file.FILE)
+    around = _surroundings(arguments.docker_host, rules, identity, journal, log_store, records, lease)
+    keeper = _watchdog_keeper(arguments, rules, around)
     remembered = [task.as_task(task_id) for task_id, task in journal.memory.tasks.items()]
     worker = Worker(around, remembered)
     watch = Watch(around, worker)
@@ -108,15 +117,19 @@ async def _serve(
     port = await metadata.open()
     host = replace(host, ports=tuple(sorted({*host.ports, port})))
     cleaner = ImageCleaner(around, worker, records)
-    caller = Caller(credentials, incarnation, host)
-    session = Session(",".join(arguments.scheduler).split(","), caller, around, worker, watch)
+    caller = Caller(credentials, incarnation, host, secrets.token_hex(16))
+    sampler = Sampler(around, worker)
+    session = Session(",".join(arguments.scheduler).split(","), caller, around, worker, watch, sampler)
     log.info("agent began instance=%s version=%s tasks=%d", identity.name, VERSION, len(remembered))
-    work = asyncio.create_task(_work(around, watch, worker, session, metadata, cleaner))
+    renewal = _renewal(arguments, session)
+    work = asyncio.create_task(_work(around, watch, worker, session, metadata, cleaner, renewal, sampler, keeper))
     end = asyncio.create_task(ending.wait())
     await asyncio.wait({work, end}, return_when=asyncio.FIRST_COMPLETED)
     for task in (work, end):
         task.cancel()
     await asyncio.wait({work, end})
+    if keeper is not None and not worker.has_exclusive:
+        keeper.end()
     await metadata.close()
     await session.close()
     await worker.close()
@@ -128,13 +141,44 @@ async def _serve(
         work.result()
 
 
+def _renewal(arguments: argparse.Namespace, session: Session) -> Renewal | None:
+    """None for an agent whose certificate somebody else looks after."""
+    if not arguments.renew_at:
+        return None
+    files = IdentityFiles(arguments.authority, arguments.certificate, arguments.key)
+    return Renewal(files, arguments.renew_at.split(","), session.renewed)
+
+
+def _watchdog_keeper(
+    arguments: argparse.Namespace, rules: Configuration, around: Surroundings
+) -> WatchdogKeeper | None:
+    if not rules.watchdog:
+        return None
+    keeper = WatchdogKeeper(arguments.state, arguments.docker_host, around.owner)
+    around.guarded = lambda: keeper.runs
+    return keeper
+
+
 async def _work(
-    around: Surroundings, watch: Watch, worker: Worker, session: Session, metadata: Metadata, cleaner: ImageCleaner
+    around: Surroundings,
+    watch: Watch,
+    worker: Worker,
+    session: Session,
+    metadata: Metadata,
+    cleaner: ImageCleaner,
+    renewal: Renewal | None,
+    sampler: Sampler,
+    keeper: WatchdogKeeper | None,
 ) -> None:
     async with asyncio.TaskGroup() as group:
+        if renewal is not None:
+            group.create_task(renewal.run())
+        if keeper is not None:
+            group.create_task(keeper.run())
         group.create_task(cleaner.run())
         group.create_task(watch.run())
         group.create_task(around.log_store.run())
+        group.create_task(around.lease.run(worker.lease_over))
         group.create_task(metadata.run())
         group.create_task(_tidy(around, watch, worker))
         # The first inventory should be whole, but an engine that is down must not keep the agent silent.
@@ -142,11 +186,14 @@ async def _work(
             async with asyncio.timeout(ENGINE_SECONDS):
                 await watch.wait_up()
                 await worker.settled()
+                if keeper is not None:
+                    await keeper.up()
         except TimeoutError:
-            log.warning("engine not seen yet")
+            log.warning("not seen yet: the engine, or the watchdog")
         # What was imported lives as long as the process: not to be walked through by every collection.
         gc.collect()
         gc.freeze()
+        group.create_task(sampler.run())
         group.create_task(session.end_left_commands())
         group.create_task(session.run())
 
@@ -165,11 +212,13 @@ def _surroundings(
     journal: Journal,
     log_store: LogStore,
     records: ImageRecords,
+    lease: Lease,
 ) -> Surroundings:
     engine = DockerEngine(docker_host)
     return Surroundings(
         engine=engine,
         journal=journal,
+        lease=lease,
         log_store=log_store,
         reporter=Reporter(),
         rules=rules,

@@ -93,7 +93,7 @@ class Commands:
         if self._open > COMMANDS_MAX:
             raise TooMany(f"{COMMANDS_MAX} commands are being executed on this instance: end one of them")
         lane = self._worker.lane(start.task)
-        seen = lane.seen(start.container) if lane is not None else None
+        seen = lane.seen(start.container) if lane is not None and not lane.is_internal(start.container) else None
         if seen is None or seen.status != RUNNING or not seen.runtime_id:
             raise ContainerGone(f"the container {start.container!r} of this task does not run any more")
         command = Command(tuple(start.command), start.tty, start.interactive, (start.size.rows, start.size.columns))

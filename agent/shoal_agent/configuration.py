@@ -33,6 +33,8 @@ class BadConfiguration(ValueError):  # noqa: N818 - the name says what is wrong
 class Configuration:
     """Defaults are the safe ones: nothing of the host is given to tasks unless a line here says so."""
 
+    # What the host is called; absent means as it calls itself.
+    hostname: str | None = None
     instance_type: str | None = None
     availability_zone: str | None = None
     attributes: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
@@ -89,6 +91,10 @@ class Configuration:
     image_cleanup_images_per_cycle: int = 5
     image_cleanup_disk_percent: int = 85
     image_cleanup_excluded: tuple[str, ...] = ()
+
+    # Whether a process beside the agent ends exclusive tasks when the agent hangs or is killed, and no scheduler
+    # hears it: only then are they given to another instance without an operator's word.
+    watchdog: bool = False
 
     concurrent_starts: int = 8
     concurrent_pulls: int = 3
@@ -270,6 +276,7 @@ def _port_range(key: str, value: object) -> str:
 
 
 _READERS: Mapping[str, Any] = {
+    "hostname": _text,
     "instance_type": _text,
     "availability_zone": _text,
     "attributes": _attributes,
@@ -302,6 +309,7 @@ _READERS: Mapping[str, Any] = {
     "image_cleanup_images_per_cycle": _positive,
     "image_cleanup_disk_percent": _percent,
     "image_cleanup_excluded": _texts,
+    "watchdog": _flag,
     "concurrent_starts": _positive,
     "concurrent_pulls": _positive,
     "dead_container_keep_seconds": _seconds,

@@ -15,7 +15,13 @@ PROTOCOL_VERSION = 1
 
 
 def hello(
-    cluster: str, incarnation: int, host: Fingerprint, engine_version: str, engine: Health
+    cluster: str,
+    incarnation: int,
+    run: str,
+    host: Fingerprint,
+    engine_version: str,
+    engine: Health,
+    watchdog: bool = False,
 ) -> agent_pb2.AgentMessage:
     version = container_instance_pb2.VersionInfo(agent_version=VERSION, docker_version=engine_version)
     return agent_pb2.AgentMessage(
@@ -29,6 +35,8 @@ def hello(
             tags=[resource_pb2.Tag(key=key, value=value) for key, value in host.tags.items()],
             hostname=host.hostname,
             engine=_heartbeat(engine),
+            run_id=run,
+            watchdog=watchdog,
         )
     )
 
@@ -56,8 +64,10 @@ def reports(sequence: int, newest: Iterable[Report]) -> agent_pb2.AgentMessage:
     return agent_pb2.AgentMessage(reports=message)
 
 
-def heartbeat(engine: Health) -> agent_pb2.AgentMessage:
-    return agent_pb2.AgentMessage(heartbeat=_heartbeat(engine))
+def heartbeat(engine: Health, sequence: int) -> agent_pb2.AgentMessage:
+    message = _heartbeat(engine)
+    message.sequence = sequence
+    return agent_pb2.AgentMessage(heartbeat=message)
 
 
 def _heartbeat(engine: Health) -> agent_pb2.Heartbeat:
@@ -127,6 +137,7 @@ def _assignment(entry: agent_pb2.Assignment, documents: Mapping[str, Mapping[str
         gpu_ids={name: tuple(ids.values) for name, ids in entry.gpu_ids.items()},
         forget=entry.forget,
         group=entry.group,
+        on_disconnect=entry.on_disconnect,
         tags={tag.key: tag.value for tag in entry.tags},
     )
 

@@ -113,6 +113,7 @@ class Report:
 class Task:
     """What the agent was told and durably knows of one task.
 
+    on_disconnect what becomes of it when no scheduler hears this host: it is ended if this is "stop" or "exclusive"
     launched      containers whose start was issued; written to disk before the call, so that none starts twice
     restarts      by container: what its restart policy has done; written to disk before the call
     failures      by container: why it cannot be had; begins with ECS's word, as CannotPullContainerError
@@ -131,6 +132,7 @@ class Task:
     assigned: bool = False
     stop_code: str | None = None
     stopped_reason: str | None = None
+    on_disconnect: str = ""
     launched: frozenset[str] = frozenset()
     restarts: Mapping[str, Restarts] = field(default_factory=lambda: MappingProxyType({}))
     failures: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
@@ -174,9 +176,11 @@ class View:
     stop_sent     containers that were asked to stop
     busy          containers of which a call to the engine is under way
     evict         dead containers are too many: this task's go first
+    lease_over    no scheduler has heard this host for too long: what must not run twice is to end
     """
 
     engine_up: bool = True
+    lease_over: bool = False
     seen: Mapping[str, Seen] = field(default_factory=lambda: MappingProxyType({}))
     unclear: frozenset[str] = frozenset()
     image_missing: frozenset[str] = frozenset()
@@ -209,4 +213,5 @@ class Assignment:
     gpu_ids: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
     forget: bool = False
     group: str = ""
+    on_disconnect: str = ""
     tags: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))

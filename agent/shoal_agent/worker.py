@@ -38,6 +38,7 @@ class Worker:
         self._lanes: dict[str, Lane] = {}
         self._running: dict[str, asyncio.Task[None]] = {}
         self._engine_up = False
+        self._lease_over = False
         self._set_complete = False
         for task in remembered:
             self._open(task)
@@ -48,6 +49,10 @@ class Worker:
     @property
     def task_ids(self) -> frozenset[str]:
         return frozenset(self._lanes)
+
+    @property
+    def has_exclusive(self) -> bool:
+        return any(lane.task.on_disconnect == "exclusive" for lane in self._lanes.values())
 
     def __len__(self) -> int:
         return len(self._lanes)
@@ -130,17 +135,30 @@ class Worker:
             while not lane.over and not lane.settled:
                 await lane.stepped()
 
+    # From the lease.
+
+    def lease_over(self, over: bool) -> None:
+        """Whether what must not run twice is to end; a task that was told so ends, whatever is said later."""
+        if over == self._lease_over:
+            return
+        if over:
+            log.warning("no scheduler hears this instance: tasks that must not run twice are ended")
+        self._lease_over = over
+        for lane in self._lanes.values():
+            lane.lease_over(over)
+
     # Lanes.
 
     def _open(self, task: Task, trace: tuple[Span, ...] = ()) -> Lane:
-        lane = Lane(task, View(engine_up=self._engine_up, trace=trace), self._around)
+        view = View(engine_up=self._engine_up, lease_over=self._lease_over, trace=trace)
+        lane = Lane(task, view, self._around)
         self._lanes[task.id] = lane
         self._running[task.id] = asyncio.create_task(self._run(task.id, lane), name=f"lane {task.id}")
         return lane
 
     def _adopt(self, tag: labels.Tag) -> Lane:
         log.info("adopted task=%s container=%s", tag.task_id, tag.container)
-        lane = self._open(Task(tag.task_id, tag.containers))
+        lane = self._open(Task(tag.task_id, tag.containers, on_disconnect=tag.on_disconnect))
         if self._set_complete:
             lane.forget()
         return lane
@@ -156,13 +174,9 @@ class Worker:
             del self._lanes[task_id], self._running[task_id]
 
     def images_wanted(self) -> set[str]:
-        """Images that tasks name which are not over."""
-        return {
-            container["image"]
-            for lane in self._lanes.values()
-            if lane.wanted is not None and lane.wanted.definition and lane.task.outcome is None and not lane.task.forget
-            for container in lane.wanted.definition.get("containerDefinitions", ())
-        }
+        """Images that tasks need which are not over."""
+        lanes = self._lanes.values()
+        return {image for lane in lanes if lane.task.outcome is None and not lane.task.forget for image in lane.images}
 
     def dead_tasks(self) -> list[tuple[int, str]]:
         """Tasks that are over and still have containers, with the moment of their end, the first that ended first."""

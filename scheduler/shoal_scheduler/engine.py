@@ -13,15 +13,19 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from typing import cast
 
-from shoal_scheduler.control import retention
+from shoal_scheduler.control import retention, usage
 from shoal_scheduler.control.context import Context, Limits
+from shoal_scheduler.control.host_loss import Look, look
 from shoal_scheduler.control.inputs import Input, Reply
 from shoal_scheduler.control.step import Fault, Step, step
+from shoal_scheduler.metrics.meters import Meters, timed
 from shoal_scheduler.model.refusal import Refused
 from shoal_scheduler.model.task import LAUNCH_ID_DIGITS
-from shoal_scheduler.state.changes import Change
+from shoal_scheduler.state.changes import Change, PutTask, SetSession
+from shoal_scheduler.state.heard import Heard
 from shoal_scheduler.state.store import Deposed, NotStored, OutcomeUnknown, Store, StoreError, StoreFull, Write
 from shoal_scheduler.state.tables import Tables
 from shoal_scheduler.state.writes import write_of
@@ -34,6 +38,10 @@ RETENTION_PERIOD_SECONDS = 10.0
 IDLE_SECONDS = 1.0
 SETTLE_RETRY_SECONDS = 0.2
 IDS_PER_DRAW = 64
+STORE_IS_FULL = (
+    "etcd is full, so nothing can be stored; what runs goes on. The scheduler makes room by itself, so try again in a"
+    " minute; if it stays full, raise etcd's --quota-backend-bytes."
+)
 
 # A commit costs about as much for one input as for many. So the next step waits until as many inputs have come as the
 # last ones carried, the longer the more they were; who asks alone is not kept waiting. A few that a transaction had
@@ -91,10 +99,16 @@ class Engine:
     now: Callable[[], int] = now_millis
     rng: random.Random = field(default_factory=lambda: random.Random(secrets.randbits(64)))
 
+    meters: Meters = field(default_factory=Meters)
+
+    # Seconds, for what must not depend on anybody's idea of the time of day.
+    clock: Callable[[], float] = time.monotonic
+
     # Monotonic time of the last sign of life; the lease is renewed only while this is young.
     progress_at: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
+        self.heard = Heard(self.clock())
         self._inbox: deque[_Waiting] = deque()
         self._arrived = asyncio.Event()
         self._ids = RandomIds()
@@ -103,9 +117,16 @@ class Engine:
         # How many inputs the next step waits for.
         self._expected = 0
         self._gathered = asyncio.Event()
-        self._retention_at = 0.0
+        # When time itself asks for something: by `clock`.
+        self._retention_at = self._losses_at = -inf
+        self._is_full = False
         self._finishing = False
         self._closed = False
+
+    @property
+    def waiting(self) -> int:
+        """Requests and reports that no step has taken yet."""
+        return len(self._inbox)
 
     async def submit(self, request: Input) -> Reply:
         """Durable once answered. Raises Refused, or Unavailable."""
@@ -134,6 +155,10 @@ class Engine:
             self._gathered.set()
         return waiting
 
+    def hear(self, instance: str) -> None:
+        """Its agent has just said something."""
+        self.heard.note(instance, self.clock())
+
     def finish(self) -> None:
         """`run` returns when the commit in flight is through and answered; what waits still is refused, untouched."""
         self._finishing = True
@@ -141,6 +166,7 @@ class Engine:
         self._gathered.set()
 
     async def run(self) -> None:
+        self.heard.begin(self.clock())
         try:
             while not self._finishing:
                 await self._one_step()
@@ -167,14 +193,19 @@ class Engine:
             raise
 
     async def _wait_for_work(self) -> None:
-        while not (self._finishing or self._inbox or self.tables.unsettled or self._retention_is_due()):
+        while not (self._finishing or self._inbox or self.tables.unsettled or self.clock() >= self._wake_at):
             self.progress_at = time.monotonic()
             self._arrived.clear()
             try:
-                async with asyncio.timeout(IDLE_SECONDS):
+                async with asyncio.timeout(min(IDLE_SECONDS, self._wake_at - self.clock())):
                     await self._arrived.wait()
             except TimeoutError:
-                continue
+                self.heard.listen(self.clock())
+
+    @property
+    def _wake_at(self) -> float:
+        """When there is something to do even if nobody asks."""
+        return min(self._retention_at, self._losses_at)
 
     async def _gather(self) -> None:
         if len(self._inbox) >= self._expected:
@@ -184,49 +215,79 @@ class Engine:
             async with asyncio.timeout(min(self._expected * GATHER_SECONDS_PER_INPUT, GATHER_SECONDS_MAX)):
                 await self._gathered.wait()
 
-    def _retention_is_due(self) -> bool:
-        return time.monotonic() >= self._retention_at
-
-    async def _carry_out(self, batch: list[_Waiting]) -> None:
+    async def _carry_out(self, batch: list[_Waiting], may_write: bool = True) -> None:
         # Time never goes back, not even when another host's clock was ahead: the tables are in its order.
         now = max(self.now(), self.tables.newest)
         context = Context(now, self._ids, self.rng, self.limits)
-        due = self._due(context)
-        result = step(self.tables, [waiting.request for waiting in batch], context, due)
+        losses = self._losses(context) if may_write else Look((), self._losses_at)
+        due = [*self._expired(context), *losses.changes] if may_write else []
+        with timed(self.meters.steps):
+            result = step(self.tables, [waiting.request for waiting in batch], context, due)
         for fault in result.faults:
             log.error("a queue could not be looked at", exc_info=fault.error)
         taken, rest = batch[: len(result.replies)], batch[len(result.replies) :]
         self._inbox.extendleft(reversed(rest))
         self._expected = max(len(taken), self._expected // 2) if len(rest) < len(taken) else 0
         try:
-            revision = await self._commit(result)
+            revision = await self._commit(result, may_write)
         except NotStored as error:
             await self._not_stored(taken, error)
             return
+        self.meters.inputs += len(taken)
+        self.meters.placements += sum(map(_is_placement, result.changes))
         self.tables.apply(result.changes, revision)
+        self._losses_at = losses.due_at
+        if any(isinstance(change, SetSession) and not change.incarnation for change in result.changes):
+            self._losses_at = -inf  # an instance fell silent: when it is due is found out at once
         self.on_commit(result.changes, revision, now)
         for waiting, reply in zip(taken, result.replies, strict=True):
             _answer(waiting, reply)
 
-    def _due(self, context: Context) -> Sequence[Change]:
-        if not self._retention_is_due():
+    def _losses(self, context: Context) -> Look:
+        now = self.clock()
+        self.heard.listen(now)
+        if now < self._losses_at:
+            return Look((), self._losses_at)
+        return look(self.tables, self.heard.last, self.heard.led_since, now, context)
+
+    def _expired(self, context: Context) -> Sequence[Change]:
+        if self.clock() < self._retention_at:
             return ()
         expired = retention.expired(self.tables, context)
         pause = 0.0 if len(expired) == retention.LAUNCHES_PER_STEP else RETENTION_PERIOD_SECONDS
-        self._retention_at = time.monotonic() + pause
-        return expired
+        self._retention_at = self.clock() + pause
+        return [*expired, *usage.expired(self.tables, context.now)]
 
-    async def _commit(self, result: Step) -> int:
+    async def _commit(self, result: Step, may_write: bool) -> int:
         """The revision of the step. Raises NotStored or Deposed; an unknown outcome is found out first."""
         self._steps += 1
         write = write_of(self.tables, result.changes, f"{self._step_prefix}-{self._steps}")
         if write is None:
             return self.tables.revision
+        if not may_write:
+            raise StoreFull(STORE_IS_FULL)
         try:
-            return await self.store.commit(write)
-        except OutcomeUnknown as error:
+            with timed(self.meters.commits):
+                revision = await self.store.commit(write)
+        except StoreError as error:
+            self.meters.commits_failed[type(error).__name__] += 1
+            if isinstance(error, StoreFull):
+                self._note_full(error)
+                raise StoreFull(STORE_IS_FULL) from None
+            if not isinstance(error, OutcomeUnknown):
+                raise
             log.warning("the outcome of a commit is unknown, reading it back error=%s", error)
             return await self._settled(write)
+        self._note_full(None)
+        return revision
+
+    def _note_full(self, error: StoreFull | None) -> None:
+        """In the log once, however many are refused."""
+        if error is not None and not self._is_full:
+            log.error("the store is full, nothing is stored error=%s", error)
+        elif error is None and self._is_full:
+            log.warning("the store takes writes again")
+        self._is_full = error is not None
 
     async def _settled(self, write: Write) -> int:
         while True:
@@ -243,13 +304,17 @@ class Engine:
             return revision
 
     async def _not_stored(self, taken: list[_Waiting], error: NotStored) -> None:
-        """One input may have made the whole batch unstorable: try each alone before it is refused."""
-        log.warning("a step was not stored inputs=%d error=%s", len(taken), error)
+        """One input may have made the whole batch unstorable: try each alone before it is refused.
+
+        A store that is full is not asked again for each: who writes is refused, who does not is answered.
+        """
+        if not isinstance(error, StoreFull):
+            log.warning("a step was not stored inputs=%d error=%s", len(taken), error)
         if not taken:  # what waits for room is still to be looked at: not at once
             await asyncio.sleep(SETTLE_RETRY_SECONDS)
-        if len(taken) > 1 and not isinstance(error, StoreFull):
+        if len(taken) > 1:
             for waiting in taken:
-                await self._carry_out([waiting])
+                await self._carry_out([waiting], may_write=not isinstance(error, StoreFull))
             return
         for waiting in taken:
             if isinstance(error, StoreFull):
@@ -261,6 +326,10 @@ class Engine:
         for each in waiting:
             if not each.answer.done():
                 each.answer.set_exception(why("this scheduler does not lead any more"))
+
+
+def _is_placement(change: Change) -> bool:
+    return isinstance(change, PutTask) and bool(change.task.instance) and not change.task.fence
 
 
 def _answer(waiting: _Waiting, reply: Reply | Refused | Fault) -> None:

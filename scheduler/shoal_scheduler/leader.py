@@ -33,6 +33,8 @@ LEASE_TTL_SECONDS = 5
 RENEW_PERIOD_SECONDS = 1.0
 CALL_TIMEOUT_SECONDS = 2.0
 LOOK_AGAIN_SECONDS = 0.1
+# After a renewal that was not answered: another member of etcd may answer, or the same one by now.
+RETRY_SECONDS = 0.1
 
 # Given up this much before etcd would, for clocks that do not run at quite the same speed.
 MARGIN_SECONDS = 0.5
@@ -92,8 +94,9 @@ class Leadership:
     lease: int
     renewed_at: float
     step: StepMark = NO_STEP
-    lost: asyncio.Event = field(default_factory=asyncio.Event)
-    released: asyncio.Event = field(default_factory=asyncio.Event)
+    lost: bool = False
+    released: bool = False
+    _over: asyncio.Event = field(default_factory=asyncio.Event)
     _working: set[asyncio.Task[None]] = field(default_factory=set)
 
     @property
@@ -108,28 +111,30 @@ class Leadership:
 
     def spawn(self, name: str, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         """It never ends of itself: if it does, so does this leadership."""
-        task = asyncio.create_task(work, name=f"{WORK_PREFIX}{name}")
+        task = asyncio.create_task(work, name=f"{WORK_PREFIX}{self.epoch} {name}")
+        task.add_done_callback(lambda _: self._over.set())
         self._working.add(task)
         return task
 
+    def lose(self) -> None:
+        """The lease is not ours any more, or must not be."""
+        self.lost = True
+        self._over.set()
+
     def release(self) -> None:
         """To be handed over."""
-        self.released.set()
+        self.released = True
+        self._over.set()
 
     async def until_over(self) -> str:
         """Why it is to end. Raises what made one of its loops end."""
-        lost = asyncio.create_task(self.lost.wait(), name=f"{WORK_PREFIX}lost")
-        released = asyncio.create_task(self.released.wait(), name=f"{WORK_PREFIX}released")
-        try:
-            done, _ = await asyncio.wait({lost, released, *self._working}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            lost.cancel()
-            released.cancel()
-        if self.lost.is_set():
+        await self._over.wait()
+        if self.lost:
             return "the lease is lost"
-        for task in done & self._working:
-            task.result()
-        return "it is handed over" if self.released.is_set() else "its work ended"
+        for task in self._working:
+            if task.done():
+                task.result()
+        return "it is handed over" if self.released else "its work ended"
 
     async def join(self) -> None:
         """Ends whatever was started here, and returns when nothing of it is left."""
@@ -156,10 +161,12 @@ async def campaign(
     """
     kv, me = pb_grpc.KVStub(channel), Holder.of_this_process(name, endpoint)
     while True:
-        seen, revision = await _look(kv)
+        seen, revision, lease = await _look(kv)
         on_seen(seen)
         wait = hold_back_seconds()
-        if seen.holder is not None:
+        if seen.holder == me:  # it led, and could not give its lease back then
+            await resign(channel, lease)
+        elif seen.holder is not None:
             await _until_deleted(channel, revision + 1)
         elif wait > 0:
             await asyncio.sleep(min(wait, LOOK_AGAIN_SECONDS))
@@ -167,11 +174,13 @@ async def campaign(
             return won
 
 
-async def _look(kv: "pb_grpc.KVAsyncStub") -> tuple[Seen, int]:
-    """And the revision at which it was so. Asked of the leader of etcd, not of a member that may be cut off."""
+async def _look(kv: "pb_grpc.KVAsyncStub") -> tuple[Seen, int, int]:
+    """And the revision at which it was so, and the leader's lease. Asked of the leader of etcd, not of a member that
+    may be cut off."""
     answer = await kv.Txn(pb.TxnRequest(success=[_get(keys.LEADER), _get(keys.STEP)]), timeout=CALL_TIMEOUT_SECONDS)
     leader = answer.responses[0].response_range.kvs
-    return Seen(Holder.parse(leader[0].value) if leader else None, _step(answer)), answer.header.revision
+    holder = Holder.parse(leader[0].value) if leader else None
+    return Seen(holder, _step(answer)), answer.header.revision, leader[0].lease if leader else 0
 
 
 async def _claim(channel: grpc.aio.Channel, me: Holder) -> Leadership | None:
@@ -249,8 +258,9 @@ def renewals(
     leadership: Leadership, progress_at: Callable[[], float]
 ) -> Generator[Pause | Renew | GiveBack, int | None, None]:
     """What is to be done for a lease, one thing after the other; at the end it counts as lost."""
+    pause = RENEW_PERIOD_SECONDS
     while True:
-        yield Pause(min(RENEW_PERIOD_SECONDS, leadership.seconds_left))
+        yield Pause(min(pause, leadership.seconds_left))
         if not leadership.holds:
             return
         if time.monotonic() - progress_at() > PROGRESS_MAX_AGE_SECONDS:
@@ -260,10 +270,11 @@ def renewals(
         sent_at = boot_time()
         ttl_seconds = yield Renew(min(CALL_TIMEOUT_SECONDS, leadership.seconds_left))
         if ttl_seconds is None:
+            pause = RETRY_SECONDS
             continue
         if ttl_seconds <= 0:
             return
-        leadership.renewed_at = sent_at
+        leadership.renewed_at, pause = sent_at, RENEW_PERIOD_SECONDS
 
 
 class LeaseKeeper(threading.Thread):
@@ -328,7 +339,7 @@ class LeaseKeeper(threading.Thread):
         heard = threading.Event()
 
         def tell() -> None:
-            self._leadership.lost.set()
+            self._leadership.lose()
             heard.set()
 
         self._loop.call_soon_threadsafe(tell)

@@ -153,7 +153,9 @@ class Scheduler:
     async def _lead(self, plane: ControlPlane, leadership: Leadership) -> None:
         """Until the lease is lost, the engine fails or leadership is handed over."""
         self._plane = plane
+        plane.leads = lambda: leadership.holds
         working = leadership.spawn("engine", plane.engine.run())
+        leadership.spawn("metrics", plane.measure())
         try:
             await plane.engine.submit(PutClusterDocument(self._config.cluster, {}, create=True))
             self._standing.leads(plane, leadership.release)
@@ -161,7 +163,7 @@ class Scheduler:
             await self._server.set_serving(True)
             reason = await leadership.until_over()
             log.warning("leadership ends epoch=%d reason=%s", leadership.epoch, reason)
-            if leadership.released.is_set() and not leadership.lost.is_set():
+            if leadership.released and not leadership.lost:
                 self._gate.close()
                 plane.engine.finish()
                 await asyncio.wait({working}, timeout=FINISH_SECONDS)

@@ -9,6 +9,7 @@ from shoal.v1 import agent_pb2 as pb
 from shoal.v1 import resource_pb2
 from shoal_scheduler.api import agent_session
 from shoal_scheduler.control.inputs import AgentHello, Input, Reply
+from shoal_scheduler.model import pace
 
 from tests.api.conftest import INSTANCE
 from tests.api.refusals import INVALID, PARAMETER, lives, refused, refused_with
@@ -164,8 +165,8 @@ async def test_a_higher_incarnation_takes_over(scheduler: Scheduler, agent: Simu
 
 
 async def test_silence_ends_a_session(scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(agent_session, "SESSION_DEADLINE_MIN_SECONDS", 0.1)
-    monkeypatch.setattr(agent_session, "HEARTBEAT_MIN_SECONDS", 0.01)
+    monkeypatch.setattr(pace, "SESSION_DEADLINE_MIN_SECONDS", 0.1)
+    monkeypatch.setattr(pace, "HEARTBEAT_MIN_SECONDS", 0.01)
     session = await RawSession(scheduler).opened()
     error = await refused(session.end())
     assert error.code == "UNAVAILABLE"
@@ -183,8 +184,8 @@ async def test_an_agent_that_says_no_more_is_not_connected(scheduler: Scheduler)
 async def test_an_agent_that_does_not_listen_is_not_connected(
     scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(agent_session, "SESSION_DEADLINE_MIN_SECONDS", 0.5)
-    monkeypatch.setattr(agent_session, "HEARTBEAT_MIN_SECONDS", 0.01)
+    monkeypatch.setattr(pace, "SESSION_DEADLINE_MIN_SECONDS", 0.5)
+    monkeypatch.setattr(pace, "HEARTBEAT_MIN_SECONDS", 0.01)
     monkeypatch.setattr(agent_session, "OUTGOING_MAX", 2)
     session = await RawSession(scheduler).opened()
     reports = [pb.TaskReport(task_id=f"{n:064d}", last_status="STOPPED") for n in range(10_000)]
@@ -229,3 +230,39 @@ async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(10):
         while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0)
+
+
+async def test_a_copy_beside_a_living_agent_is_kept_out_whatever_its_incarnation(scheduler: Scheduler) -> None:
+    """Its key was copied and started later: the agent that was first stays, and what is seen is told."""
+    async with SimulatedAgent(scheduler.channel("agent", INSTANCE), INSTANCE, run="0a") as first:
+        copy = RawSession(scheduler, INSTANCE)
+        await copy.say(hello(INSTANCE, incarnation=2**63 - 1, run="0b"))
+        assert (await refused(copy.end())).code == "ALREADY_EXISTS"
+        assert scheduler.plane.tables.sessions == {INSTANCE: 1}
+        assert not first.call.done()
+        seen = scheduler.plane.tables.instances[INSTANCE]
+        assert (seen.copies, seen.copy_host) == (("0b",), f"host-{INSTANCE[:8]}")
+    await scheduler.until_disconnected(INSTANCE)
+    # Also when the first is away for a while, as after a change of leader.
+    again = RawSession(scheduler, INSTANCE)
+    await again.say(hello(INSTANCE, incarnation=2**63 - 1, run="0b"))
+    assert (await refused(again.end())).code == "ALREADY_EXISTS"
+    async with SimulatedAgent(scheduler.channel("agent", INSTANCE), INSTANCE, run="0a"):
+        assert scheduler.plane.tables.sessions == {INSTANCE: 1}
+
+
+async def test_an_agent_that_starts_again_follows_one_that_is_silent(scheduler: Scheduler) -> None:
+    """Its host lost power: nobody closed the session."""
+    async with SimulatedAgent(scheduler.channel("agent", INSTANCE), INSTANCE, run="0a") as first:
+        first.is_silent = True
+        async with SimulatedAgent(scheduler.channel("agent", INSTANCE), INSTANCE, run="0b", incarnation=2):
+            assert scheduler.plane.tables.sessions == {INSTANCE: 2}
+            assert not scheduler.plane.tables.instances[INSTANCE].copies
+
+
+async def test_an_agent_that_starts_again_need_not_wait_for_a_session_that_ended(scheduler: Scheduler) -> None:
+    async with SimulatedAgent(scheduler.channel("agent", INSTANCE), INSTANCE, run="0a"):
+        pass
+    async with asyncio.timeout(3):
+        async with SimulatedAgent(scheduler.channel("agent", INSTANCE), INSTANCE, run="0b", incarnation=2):
+            assert scheduler.plane.tables.sessions == {INSTANCE: 2}

@@ -13,6 +13,7 @@ from shoal.v1 import (
     resource_pb2,
     task_definition_pb2,
     task_pb2,
+    usage_pb2,
 )
 
 from tests.api.conftest import INSTANCE
@@ -31,6 +32,7 @@ PAGED: tuple[tuple[str, type[Message]], ...] = (
     ("ListContainerInstances", container_instance_pb2.ListContainerInstancesRequest),
     ("ListAttributes", container_instance_pb2.ListAttributesRequest),
     ("ListEvents", event_pb2.ListEventsRequest),
+    ("GetUsage", usage_pb2.GetUsageRequest),
 )
 TOKENS = (
     "x",

@@ -49,6 +49,7 @@ RUNS: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "a launch type": ({"launch_type": "MOON"}, "launchType"),
     "propagation": ({"propagate_tags": "SERVICE"}, "propagateTags"),
+    "what becomes of it": ({"on_disconnect": "Keep"}, "onDisconnect"),
     "a client token": ({"client_token": "a b"}, "clientToken"),
     "overrides of nobody": (overridden(name="other"), f"{O0}.name"),
     "overrides without a name": (overridden(name=""), f"{O0}.name"),

@@ -14,10 +14,12 @@ from shoal_agent.definition.labels import container_name
 from shoal_agent.definition.sandbox import PAUSE
 from shoal_agent.engine import pause_image
 from shoal_agent.engine.docker import DockerEngine
+from shoal_agent.logs.source import Unreadable, Wanted, find
 from shoal_agent.task import Assignment, ContainerReport, Report
 
 from tests.ground.engine import Engine
 from tests.ground.images import BUSYBOX
+from tests.ground.waiting import wait_until
 from tests.unit.agent.rig import CLUSTER, Rig
 
 pytestmark = pytest.mark.engine
@@ -63,11 +65,13 @@ def of(report: Report, name: str) -> ContainerReport:
 
 
 async def fetch(port: int) -> str:
+    """Once the server listens: that its container runs says nothing of it."""
+
     def get() -> str:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=10) as answer:
             return str(answer.read().decode().strip())
 
-    return await asyncio.to_thread(get)
+    return await wait_until(lambda: asyncio.to_thread(get))
 
 
 async def test_containers_of_an_awsvpc_task_meet_on_localhost(rig: Rig, engine: Engine) -> None:
@@ -150,6 +154,15 @@ async def test_a_task_is_over_when_its_sandbox_is(rig: Rig, engine: Engine) -> N
     over = await rig.report(task, "STOPPED")
     assert "network and namespaces" in (over.stopped_reason or "")
     assert [container.name for container in over.containers] == ["web"]
+
+
+async def test_nobody_gets_into_the_sandbox_or_reads_its_output(rig: Rig) -> None:
+    task_id = await run(rig, container("web"), networkMode="awsvpc")
+    await rig.report(task_id, "RUNNING")
+    with pytest.raises(Unreadable, match="definition"):
+        await find(rig.around, rig.worker, task_id, Wanted(PAUSE))
+    lane = rig.worker.lane(task_id)
+    assert lane is not None and lane.is_internal(PAUSE) and not lane.is_internal("web")
 
 
 async def test_nothing_is_left_of_a_task_that_was_stopped(rig: Rig) -> None:

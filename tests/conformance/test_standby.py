@@ -15,14 +15,15 @@ from shoal_scheduler.control import retention
 from shoal_scheduler.control.context import Context, Limits
 from shoal_scheduler.control.step import Fault, step
 from shoal_scheduler.standby import Followed, Standby
+from shoal_scheduler.state import changes as c
 from shoal_scheduler.state import etcd_v3_pb2 as pb
 from shoal_scheduler.state import etcd_v3_pb2_grpc as pb_grpc
 from shoal_scheduler.state import keys
 from shoal_scheduler.state.etcd import EtcdStore, open_etcd_channel
 from shoal_scheduler.state.etcd_feed import EtcdFeed
-from shoal_scheduler.state.store import Away, Snapshot, StepMark, Stored, Transaction, Write
+from shoal_scheduler.state.store import Away, Snapshot, StepMark, Stored, Transaction, Write, prefix_range
 from shoal_scheduler.state.tables import Tables
-from shoal_scheduler.state.writes import loaded, write_of
+from shoal_scheduler.state.writes import changes_in, loaded, write_of
 
 from tests.ground.etcd import EtcdServer
 from tests.ground.repeats import TEN
@@ -132,9 +133,13 @@ async def standing_by(feed: Any, **more: Any) -> AsyncIterator[Standby]:
 
 
 @pytest.fixture
-async def channel(etcd_server: EtcdServer, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[grpc.aio.Channel]:
+async def channel(shared_etcd: EtcdServer, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[grpc.aio.Channel]:
+    """To an empty store."""
     monkeypatch.setattr(standby, "RETRY_SECONDS_MAX", 0.02)
-    async with open_etcd_channel([etcd_server.endpoint], etcd_server.credentials) as opened:
+    async with open_etcd_channel([shared_etcd.endpoint], shared_etcd.credentials) as opened:
+        first, end = prefix_range(keys.ROOT.encode())
+        gone = pb.RequestOp(request_delete_range=pb.DeleteRangeRequest(key=first, range_end=end))
+        await pb_grpc.KVStub(opened).Txn(pb.TxnRequest(success=[gone]), timeout=5)
         yield opened
 
 
@@ -158,7 +163,7 @@ async def until_caught_up(follower: Standby, channel: grpc.aio.Channel) -> Follo
 
 def assert_same(followed: Tables, stored: Tables) -> None:
     assert_equal(followed, stored)
-    assert followed.clusters == stored.clusters
+    assert followed.clusters == stored.clusters and followed.usage == stored.usage
     assert followed.finished == stored.finished and followed.finished_tasks == stored.finished_tasks
     assert followed.waiting_count == stored.waiting_count
     assert {name: list(waiting) for name, waiting in followed.waiting.items() if waiting} == {
@@ -300,13 +305,21 @@ async def test_tables_that_differ_from_the_store_are_found_by_comparing_all_of_i
     async with standing_by(EtcdFeed(channel), compare_period_seconds=0.1) as follower:
         followed = await until_caught_up(follower, channel)
         await wait_until(lambda: follower.comparisons, lambda seen: seen >= 2, IN_TIME_SECONDS)
-        assert follower.relists == 1
+        assert follower.relists == 1, "they do not differ"
         del followed.tables.instances["x"]
         await wait_until(lambda: follower.relists, lambda seen: seen == 2, IN_TIME_SECONDS)
         followed = await until_caught_up(follower, channel)
         entry = next(iter(followed.tables.launches.values()))
         entry.tasks.pop(0)
         await wait_until(lambda: follower.relists, lambda seen: seen == 3, IN_TIME_SECONDS)
+
+
+@pytest.mark.parametrize("change", [c.DeleteDefinition("web", 3), c.DeleteUsage("default", "family:a/b", "2026-11")])
+def test_what_a_leader_deletes_is_deleted_by_who_follows(change: c.Change) -> None:
+    write = write_of(Tables(), [change], "s")
+    assert write is not None
+    gone = [key for key in write.deletes if isinstance(key, bytes)]
+    assert changes_in(Tables(), Transaction(7, [], gone, StepMark(7, 1))) == [change]
 
 
 async def test_watchers_miss_nothing_over_a_change_of_leader(channel: grpc.aio.Channel) -> None:

@@ -62,6 +62,7 @@ def hello(
     memory_mib: int = 16384,
     attributes: dict[str, str] | None = None,
     engine: pb.Heartbeat | None = None,
+    run: str = "",
 ) -> pb.AgentMessage:
     """The first message of a session; whoever wants another one changes what is in it."""
     return pb.AgentMessage(
@@ -77,6 +78,7 @@ def hello(
             attributes=[resource_pb2.Attribute(name=k, value=v) for k, v in (attributes or {}).items()],
             hostname=f"host-{instance[:8]}",
             engine=engine,
+            run_id=run,
         )
     )
 
@@ -94,6 +96,10 @@ class SimulatedAgent:
         self.tasks: dict[str, str] = {}
         self.assignments: dict[str, pb.Assignment] = {}
         self.forgotten: set[str] = set()
+
+        # Once it has been told all that is wanted of it: what it knew beyond that is forgotten.
+        self.complete = False
+        self._named: set[str] = set()
         self.log_requests: list[pb.LogRequest] = []
         self.command_requests: list[pb.CommandRequest] = []
         self.command_takes = True  # its input; without that it only waits
@@ -111,6 +117,7 @@ class SimulatedAgent:
         # The transport takes one message of a stream at a time.
         self._writing = asyncio.Lock()
         self._sequence = 0
+        self.is_silent = False
         self._running: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
@@ -169,7 +176,10 @@ class SimulatedAgent:
         match message.WhichOneof("kind"):
             case "assignments":
                 for assignment in message.assignments.assignments:
+                    self._named.add(assignment.task_id)
                     self._assign(assignment)
+                if message.assignments.full and not message.assignments.more:
+                    self._keep_only_named()
             case "reports_ack":
                 self._acknowledge(message.reports_ack.sequence)
             case "command_request":
@@ -178,6 +188,11 @@ class SimulatedAgent:
             case "log_request":
                 self.log_requests.append(message.log_request)
                 self._running.append(asyncio.create_task(self._send_logs(message.log_request)))
+
+    def _keep_only_named(self) -> None:
+        self.complete = True
+        self.forgotten |= self.tasks.keys() - self._named
+        self.tasks = {task_id: status for task_id, status in self.tasks.items() if task_id in self._named}
 
     def _assign(self, assignment: pb.Assignment) -> None:
         if assignment.forget:
@@ -220,12 +235,17 @@ class SimulatedAgent:
     async def _beat(self) -> None:
         while True:
             await asyncio.sleep(self.welcome.heartbeat_period_millis / 1000)
-            await self.beat("OK")
+            if not self.is_silent:
+                await self.beat("OK")
 
     async def beat(self, engine_status: str, reason: str = "") -> None:
         """Says how its engine is."""
         engine = pb.Heartbeat(engine_status=engine_status, engine_status_reason=reason)
         await self._write(pb.AgentMessage(heartbeat=engine))
+
+    async def say(self, message: pb.AgentMessage) -> None:
+        """Whatever the test wants said."""
+        await self._write(message)
 
     async def _write(self, message: pb.AgentMessage) -> None:
         async with self._writing:

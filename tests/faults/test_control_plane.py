@@ -4,15 +4,16 @@ import psutil
 import pytest
 from shoal.supervisor import processes
 from shoal.v1 import cluster_pb2
-from shoal_scheduler.leader import LEASE_TTL_SECONDS
 
 from tests.conftest import ControlPlaneFactory
 from tests.faults.work import at_work
-from tests.ground.repeats import TEN
+from tests.ground.repeats import TEN, promised
 
 GUARDIAN_RSS_MIB_MAX = 16
+GAP_SECONDS_MAX = 1.5
 
 
+@pytest.mark.slow
 async def test_another_scheduler_leads_after_the_leader_was_killed(control_plane_factory: ControlPlaneFactory) -> None:
     plane = control_plane_factory(schedulers=2, members=3)
     first = await plane.until_led()
@@ -44,7 +45,7 @@ async def test_a_leader_whose_death_is_proven_is_replaced_at_once(
         print(f"repeat {repeat}: the next placement came {seconds:.2f} s after the last one")
         assert "its lease is given back" in plane.log(first)
         assert await plane.until_led() != first
-        assert seconds < LEASE_TTL_SECONDS - 1
+        assert seconds <= promised(GAP_SECONDS_MAX, repeat)
         await work.settle()
 
 

@@ -7,7 +7,7 @@ import hashlib
 import io
 import json
 import tarfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -37,13 +37,14 @@ class Registry:
         """What an engine on this machine calls it."""
         return f"127.0.0.1:{self.port}/{name}"
 
-    def push(self, name: str, content: bytes) -> None:
-        """`name` is repository:tag; the image holds one file, /content."""
-        layer = _tar(content)
+    def push(self, name: str, content: bytes, path: str = "content", environment: Sequence[str] = ()) -> str:
+        """`name` is repository:tag, which means the new image from now on; the image holds one file, which is its
+        command. Returns its digest."""
+        layer = _tar(content, path)
         config = {
             "architecture": "amd64",
             "os": "linux",
-            "config": {"Cmd": ["/content"]},
+            "config": {"Cmd": [f"/{path}"], "Env": list(environment)},
             "rootfs": {"type": "layers", "diff_ids": [_digest(layer)]},
         }
         packed, described = gzip.compress(layer, mtime=0), json.dumps(config).encode()
@@ -54,6 +55,7 @@ class Registry:
             "layers": [self._keep(packed, _LAYER)],
         }
         self._manifests[name] = self._keep(json.dumps(manifest).encode(), _MANIFEST)["digest"]
+        return self._manifests[name]
 
     def delete(self, name: str) -> None:
         del self._manifests[name]
@@ -112,10 +114,10 @@ def _error(status: int, code: str, message: str) -> web.Response:
     return web.json_response({"errors": [{"code": code, "message": message}]}, status=status)
 
 
-def _tar(content: bytes) -> bytes:
+def _tar(content: bytes, path: str) -> bytes:
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w") as tar:
-        entry = tarfile.TarInfo("content")
+        entry = tarfile.TarInfo(path)
         entry.size, entry.mode = len(content), 0o755
         tar.addfile(entry, io.BytesIO(content))
     return archive.getvalue()

@@ -49,11 +49,16 @@ def registry() -> Iterator[str]:
 async def test_every_way_to_end_has_its_code_and_its_reason(cluster: Cluster, registry: str) -> None:
     FAILED, EXITED = "TaskFailedToStart", "EssentialContainerExited"  # noqa: N806
     hungry = ["sh", "-c", "sleep 0.5; tail /dev/zero; sleep 0.5; exit 5"]
+    syslog = {"logDriver": "syslog", "options": {"syslog-address": "tcp://127.0.0.1:1"}}
+    unknown_option = {"logConfiguration": {"logDriver": "json-file", "options": {"nobody": "1"}}}
+    unreachable_log = {"logConfiguration": syslog}
     # By what is wrong: the container, the code, how the reason begins, what else it says, the exit code.
     ways: dict[str, tuple[dict[str, Any], str, str, str, int | None]] = {
         "unknown": ({"image": f"{registry}/nobody:1"}, FAILED, "CannotPullContainerError: ", "not found", None),
         "unreachable": ({"image": "127.0.0.1:1/web:1"}, FAILED, "CannotPullContainerError: ", "refused", None),
         "allowed": ({"privileged": True}, FAILED, "CannotCreateContainerError: ", "privileged", None),
+        "option": (unknown_option, FAILED, "CannotCreateContainerError: ", "unknown log opt", None),
+        "log": (unreachable_log, FAILED, "ResourceInitializationError: ", "refused", None),
         "program": ({"command": ["nobody"]}, FAILED, "CannotStartContainerError: ", "nobody", None),
         "entry": ({"entryPoint": ["/bin"]}, FAILED, "CannotStartContainerError: ", "permission denied", None),
         "memory": ({"command": hungry}, EXITED, "OutOfMemoryError: Container killed due to memory usage", "", 5),

@@ -44,7 +44,8 @@ def parse(at: str, text: str) -> dict[str, str]:
             continue
         name, equals, value = line.partition("=")
         if not equals or not name or "\0" in line:
-            raise Refused(at, f"line {number} is not NAME=VALUE; write it so, or as a comment that begins with #")
+            why = f"line {number} is not NAME=VALUE; write it so, or as a comment that begins with #"
+            raise Refused(at, why, lacking=True)
         variables.setdefault(name, value)
     return variables
 
@@ -55,16 +56,16 @@ def _read(at: str, path: str) -> str:
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
             if not stat.S_ISREG(os.fstat(handle).st_mode):
-                raise Refused(at, f"{path} is not a plain file")
+                raise Refused(at, f"{path} is not a plain file", lacking=True)
             with os.fdopen(handle, "rb", closefd=False) as file:
                 content = file.read(FILE_BYTES_MAX + 1)
         finally:
             os.close(handle)
     except OSError as error:
-        raise Refused(at, f"{path} cannot be read on this instance: {error.strerror}") from None
+        raise Refused(at, f"{path} cannot be read on this instance: {error.strerror}", lacking=True) from None
     if len(content) > FILE_BYTES_MAX:
-        raise Refused(at, f"{path} has more than {FILE_BYTES_MAX // 1024} KiB")
+        raise Refused(at, f"{path} has more than {FILE_BYTES_MAX // 1024} KiB", lacking=True)
     try:
         return content.decode()
     except UnicodeDecodeError:
-        raise Refused(at, f"{path} is not UTF-8") from None
+        raise Refused(at, f"{path} is not UTF-8", lacking=True) from None

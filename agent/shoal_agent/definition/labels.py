@@ -5,6 +5,7 @@ shoal.task shoal.container      which
 shoal.containers                all containers of the task and how they depend on each other, as plan.py writes it
 shoal.volumes                   volumes that go with the task
 shoal.ports                     ports the engine does not list: "80/tcp" on the host, "80:49153/tcp" by a sandbox
+shoal.on-disconnect             what becomes of the task when no scheduler hears its host, if anything
 shoal.definition shoal.epoch shoal.spec    what it was made from, under which leader, a hash of the body
 """
 
@@ -23,6 +24,7 @@ PREFIX = "shoal."
 CLUSTER, INSTANCE = "shoal.cluster", "shoal.instance"
 TASK, CONTAINER = "shoal.task", "shoal.container"
 CONTAINERS, VOLUMES, PORTS = "shoal.containers", "shoal.volumes", "shoal.ports"
+ON_DISCONNECT = "shoal.on-disconnect"
 DEFINITION, EPOCH, SPEC = "shoal.definition", "shoal.epoch", "shoal.spec"
 
 
@@ -52,6 +54,7 @@ class Tag:
     volumes: tuple[str, ...]
     ports: tuple[Port, ...]
     epoch: int
+    on_disconnect: str = ""
 
 
 def read(labels: Mapping[str, str]) -> Tag | None:
@@ -65,7 +68,8 @@ def read(labels: Mapping[str, str]) -> Tag | None:
     epoch = labels.get(EPOCH, "")
     volumes = tuple(word for word in labels.get(VOLUMES, "").split(",") if word)
     ports = tuple(_port(word) for word in labels.get(PORTS, "").split(",") if _PORT.fullmatch(word))
-    return Tag(task_id, container, plans, volumes, ports, int(epoch) if _NUMBER.fullmatch(epoch) else 0)
+    made_under = int(epoch) if _NUMBER.fullmatch(epoch) else 0
+    return Tag(task_id, container, plans, volumes, ports, made_under, labels.get(ON_DISCONNECT, ""))
 
 
 def listed_ports(ports: Sequence[Port]) -> str:

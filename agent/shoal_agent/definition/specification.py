@@ -70,7 +70,9 @@ def specification(
     except Refused as refused:
         if refused.path.startswith("volumes[") or refused.path in ("cpu", "memory"):
             raise
-        raise Refused(f"containerDefinitions[{position}].{refused.path}", refused.reason) from None
+        raise Refused(
+            f"containerDefinitions[{position}].{refused.path}", refused.reason, lacking=refused.lacking
+        ) from None
     except (KeyError, TypeError, AttributeError) as error:
         raise Refused(f"containerDefinitions[{position}]", f"cannot be understood: {error!r}") from error
 
@@ -283,10 +285,12 @@ def _labels(
     own = container.get("dockerLabels", {})
     if forged := [key for key in own if key.lower().startswith(labels.PREFIX)]:
         raise Refused(f"dockerLabels.{forged[0]}", f"labels that begin with {labels.PREFIX} are the agent's; rename it")
+    silent = {labels.ON_DISCONNECT: wanted.on_disconnect} if wanted.on_disconnect else {}
     digest = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
     return {
         **own,
         **owner.labels,
+        **silent,
         labels.TASK: wanted.task_id,
         labels.CONTAINER: container["name"],
         labels.CONTAINERS: listed(plans(definition)),

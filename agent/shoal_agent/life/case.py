@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -13,9 +13,11 @@ from shoal_agent.definition.environment import Endpoint
 from shoal_agent.definition.labels import Owner
 from shoal_agent.definition.sandbox import PAUSE, joined, own_ports
 from shoal_agent.definition.specification import Specification, specification
+from shoal_agent.engine import image_reference
 from shoal_agent.engine.port import Engine
+from shoal_agent.lease import Lease
 from shoal_agent.life.cgroup import Cgroups
-from shoal_agent.life.verdict import EngineStart
+from shoal_agent.life.verdict import EngineStart, is_stranded
 from shoal_agent.logs.store import LogStore
 from shoal_agent.memory.journal import Journal
 from shoal_agent.reporter import Reporter
@@ -30,6 +32,7 @@ class Surroundings:
     """What all lanes share. `owner`, `engine_start`, `cgroups` and `endpoint` change while the agent lives.
 
     engine_trouble     set by whoever finds the engine silent
+    guarded            whether a watchdog runs beside the agent
     pulled_before      images that earlier tasks had pulled
     endpoint_changed   set by whoever learns another address of the endpoint
     """
@@ -47,6 +50,8 @@ class Surroundings:
     engine_start: EngineStart
     cgroups: Cgroups
     pulled_before: Collection[str] = ()
+    lease: Lease = field(default_factory=Lease)
+    guarded: Callable[[], bool] = field(default=lambda: False)
     endpoint: Endpoint | None = None
     endpoint_changed: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -70,7 +75,9 @@ class Case:
     @property
     def unwanted(self) -> bool:
         """Nothing more is to be started."""
-        return self.task.desired_status == "STOPPED" or self.task.ending is not None or self.task.forget
+        task = self.task
+        wished = task.desired_status == "STOPPED" or task.ending is not None or task.forget
+        return wished or is_stranded(task, self.view)
 
     def container_name(self, name: str) -> str:
         return labels.container_name(self.around.owner.cluster, self.task.id, name)
@@ -104,6 +111,30 @@ class Case:
         # The engine lists no ports for a container on another's network: its label does.
         ports = labels.listed_ports(own_ports(definition, name, pause.ports or ()))
         return joined(body, definition, pause.runtime_id) | {"Labels": body["Labels"] | {labels.PORTS: ports}}
+
+    @property
+    def images(self) -> set[str]:
+        """As the definition names them, and by the digests that these were found to mean."""
+        named = {container["image"] for container in self._containers()}
+        return named | {image_reference.pinned(image, self.known_digest(image)) for image in named}
+
+    def known_digest(self, image: str) -> str | None:
+        """What the tag was found to mean for this task: by this process, or by one before it, as the containers tell
+        that it made."""
+        return self.digests.get(image) or next(self._digests_in_use(image), None)
+
+    def _digests_in_use(self, image: str) -> Iterator[str]:
+        for container in self._containers():
+            seen = self.view.of(container["name"])
+            same = container["image"] == image and container.get("versionConsistency") != "disabled"
+            if same and seen is not None and seen.image_digest:
+                yield seen.image_digest
+
+    def _containers(self) -> Sequence[Mapping[str, Any]]:
+        """Of the definition, once it is at hand."""
+        definition = (self.wanted.definition if self.wanted is not None else None) or {}
+        found: Sequence[Mapping[str, Any]] = definition.get("containerDefinitions", ())
+        return found
 
     def see(self, name: str, seen: Seen) -> None:
         self.view = replace(self.view, seen={**self.view.seen, name: seen})

@@ -49,6 +49,10 @@ class Lane:
     def seen(self, container: str) -> Seen | None:
         return self._case.view.of(container)
 
+    def is_internal(self, container: str) -> bool:
+        """True for a container of ours: its user knows of none by that name."""
+        return any(plan.internal and plan.name == container for plan in self._case.task.containers)
+
     def all_seen(self) -> dict[str, Seen]:
         return dict(self._case.view.seen)
 
@@ -56,6 +60,11 @@ class Lane:
     def wanted(self) -> Assignment | None:
         """None until the scheduler has named the task to this process."""
         return self._case.wanted
+
+    @property
+    def images(self) -> set[str]:
+        """Those its definition names, and those their tags were found to mean."""
+        return self._case.images
 
     def handle(self, container: str) -> str:
         """What the engine knows one of its containers by."""
@@ -86,6 +95,7 @@ class Lane:
             containers=plans(wanted.definition) if wanted.definition else task.containers,
             desired_status="STOPPED" if stopped else "RUNNING",
             last_status=max(wanted.last_status, _told_running(task.last_status), key=RANK.__getitem__),
+            on_disconnect=wanted.on_disconnect or task.on_disconnect,
             assigned=task.assigned or wanted.definition is not None,
             stop_code=wanted.stop_code or task.stop_code,
             stopped_reason=wanted.stopped_reason or task.stopped_reason,
@@ -126,6 +136,10 @@ class Lane:
         if self._case.view.engine_up != up:
             self._case.view = replace(self._case.view, engine_up=up)
             self._case.changed.set()
+
+    def lease_over(self, over: bool) -> None:
+        self._case.view = replace(self._case.view, lease_over=over)
+        self._case.changed.set()
 
     def evict(self) -> None:
         self._case.view = replace(self._case.view, evict=True)
@@ -257,8 +271,11 @@ class Lane:
     async def _remember(self) -> None:
         """The assignment is on disk before anything is done for it."""
         with self._case.span("journal"):
-            while not await self._append(record.task(self.task.id, self.task.containers)):
+            while not await self._append(self._assignment()):
                 self._case.changed.clear()  # or the next pause would be none
+
+    def _assignment(self) -> record.Entry:
+        return record.task(self.task.id, self.task.containers, self.task.on_disconnect)
 
     async def _append(self, entry: record.Entry) -> bool:
         """False, after a pause, if the disk does not take it."""

@@ -26,7 +26,7 @@ from shoal_agent.engine.port import (
 from shoal_agent.images.pull_behavior import pulls_first, uses_cached
 from shoal_agent.life import cgroup, machine
 from shoal_agent.life.case import Case, now_millis
-from shoal_agent.life.verdict import exit_code_known, report_of
+from shoal_agent.life.verdict import exit_code_known, failure, report_of
 from shoal_agent.memory import record
 from shoal_agent.memory.journal import JournalFault
 from shoal_agent.task import ABSENT, CREATED, EXITED, RUNNING, STOP_TIMEOUT_SECONDS, Ending, Report, Restarts, Seen
@@ -109,7 +109,7 @@ def _seen(case: Case, name: str, found: Inspected) -> Seen:
 async def pull(case: Case, name: str) -> None:
     wanted = case.specification(name)
     # What its tag was found to mean, should that have gone from the host since.
-    image = image_reference.pinned(wanted.image, case.digests.get(wanted.image) if wanted.consistent else None)
+    image = image_reference.pinned(wanted.image, case.known_digest(wanted.image) if wanted.consistent else None)
     fetched = name != PAUSE  # that one is made here, which is nobody's pull
     if fetched:
         case.view = replace(case.view, pull_started_at=case.view.pull_started_at or now_millis())
@@ -164,7 +164,7 @@ async def create(case: Case, name: str) -> None:
         wanted = case.specification(name)
         await _demand_volumes(case, wanted)
     except Refused as refused:
-        case.fail(name, f"CannotCreateContainerError: {refused}")
+        case.fail(name, failure(name, "Create", str(refused), lacking=refused.lacking))
         return
     if _pulls_first(case, name, wanted.image):
         case.view = replace(case.view, image_missing=case.view.image_missing | {name})
@@ -186,7 +186,7 @@ async def create(case: Case, name: str) -> None:
     except NameConflict as error:
         await _adopt(case, name, error)
     except CannotCreate as error:
-        case.fail(name, f"CannotCreateContainerError: {error.message}")
+        case.fail(name, failure(name, "Create", error.message))
     except EngineTimeout as error:
         _give_up(case, name, "created", error)
     else:
@@ -200,7 +200,7 @@ async def _demand_volumes(case: Case, wanted: Specification) -> None:
     for path, volume in wanted.must_exist:
         if not await case.around.engine.has_volume(volume):
             why = f"no volume is named {volume!r} on this instance; make it there, or set this to true"
-            raise Refused(path, why)
+            raise Refused(path, why, lacking=True)
 
 
 async def _resolved(case: Case, wanted: Specification) -> tuple[str, str | None]:
@@ -210,7 +210,7 @@ async def _resolved(case: Case, wanted: Specification) -> tuple[str, str | None]
     if not wanted.consistent:
         return wanted.image, await _digest(case, wanted.image)
     if wanted.image not in case.digests:
-        case.digests[wanted.image] = await _digest(case, wanted.image)
+        case.digests[wanted.image] = case.known_digest(wanted.image) or await _digest(case, wanted.image)
     digest = case.digests[wanted.image]
     return image_reference.pinned(wanted.image, digest), digest
 
@@ -259,7 +259,7 @@ async def _adopt(case: Case, name: str, conflict: NameConflict) -> None:
     await inspect(case, name)
     seen = case.view.of(name)
     if seen is None or seen.status == ABSENT:
-        case.fail(name, f"CannotCreateContainerError: {conflict.message}")
+        case.fail(name, failure(name, "Create", conflict.message))
 
 
 def _give_up(case: Case, name: str, status: str, error: EngineTimeout) -> None:
@@ -289,7 +289,7 @@ async def start(case: Case, name: str) -> None:
     except ContainerGone:
         case.see(name, replace(seen, status=ABSENT))
     except CannotStart as error:
-        case.fail(name, f"CannotStartContainerError: {error.message}")
+        case.fail(name, failure(name, "Start", error.message))
     except EngineTimeout as error:
         _give_up(case, name, "started", error)
     else:

@@ -9,6 +9,7 @@ that ended by itself while the engine was down keeps its real code: its shim rem
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from shoal.lifecycle import RANK
 
@@ -25,8 +26,28 @@ ENGINE_WENT_AWAY = (
 CONTAINER_MISSING = "The container is missing: something else than this agent removed it; its exit code is unknown"
 FORGOTTEN = "The task was being stopped when the agent lost its record of why"
 
+# How the engine begins to tell that a container cannot be started for what it needs, not for what it is.
+_LACKS = ("failed to initialize logging driver",)
+
+
+# Of these another one starts elsewhere, once this host must have ended its own.
+ENDED_WITHOUT_SCHEDULER = ("stop", "exclusive")
+HOST_LOST = "HostLost"
+NO_SCHEDULER = "No scheduler has heard this instance for the session deadline, so the task was ended here"
+
 # SIGKILL, SIGTERM, and the engine's word for "I do not know": says that something ended it, not what it answered.
 _CODES_OF_A_KILL = (137, 143, 255)
+
+
+def failure(container: str, verb: Literal["Create", "Start"], reason: str, *, lacking: bool = False) -> str:
+    """Why a container cannot be had, in ECS's words. What it or the task needs and is not to be had, as a network or
+    a place for its logs, is a resource.
+
+    >>> failure("web", "Start", "no such program"), failure("web", "Create", "no such file", lacking=True)
+    ('CannotStartContainerError: no such program', 'ResourceInitializationError: no such file')
+    """
+    is_resource = lacking or container == sandbox.PAUSE or any(words in reason for words in _LACKS)
+    return f"{'ResourceInitializationError' if is_resource else f'Cannot{verb}ContainerError'}: {reason}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +91,16 @@ def ending(task: Task, view: View) -> Ending | None:
         reason = dependencies.hopeless(task, plan, view) if waits else None
         if reason is not None:
             return Ending("TaskFailedToStart", reason, plan.name)
+    if is_stranded(task, view):
+        return Ending(HOST_LOST, NO_SCHEDULER)
     if RANK[task.last_status] > RANK["RUNNING"]:  # what was told cannot be taken back
         return Ending("InfrastructureHealth", FORGOTTEN)
     return None
+
+
+def is_stranded(task: Task, view: View) -> bool:
+    """Another one may run elsewhere soon: nothing more is started of it, and what runs ends."""
+    return view.lease_over and task.on_disconnect in ENDED_WITHOUT_SCHEDULER
 
 
 def _ending_by(task: Task, plan: ContainerPlan, view: View) -> Ending | None:

@@ -64,6 +64,8 @@ async def find(around: Surroundings, worker: Worker, task_id: str, wanted: Wante
         container = wanted.container or _only(around.log_store.containers(task_id))
         return _source(around, task_id, container, None)
     name = wanted.container or _default_container(lane.task)
+    if lane.is_internal(name):
+        raise Unreadable(grpc.StatusCode.NOT_FOUND, f"no container {name!r} is in this task's definition")
     while wanted.follow and not lane.over and lane.task.outcome is None:
         seen = lane.seen(name)
         if seen is not None and seen.status != ABSENT:

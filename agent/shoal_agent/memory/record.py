@@ -4,7 +4,7 @@ A line is eight hexadecimal digits of CRC-32, a space, an entry as JSON, a newli
 
     incarnation  value               one per start of the agent
     epoch        value               the highest leader's epoch obeyed
-    task         id containers       an assignment was taken on
+    task         id containers on_disconnect    an assignment was taken on
     launched     id container        its start is about to be issued
     restarted    id container count after    so is its next one, the answer to the end at `after` (milliseconds)
     failed       id container reason     it cannot be had, and the task goes on without it
@@ -34,6 +34,7 @@ class Remembered:
     """One task as the journal knows it."""
 
     containers: str = ""
+    on_disconnect: str = ""
     launched: set[str] = field(default_factory=set)
     restarts: dict[str, Restarts] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
@@ -45,6 +46,7 @@ class Remembered:
         return Task(
             id=task_id,
             containers=parse_listed(self.containers),
+            on_disconnect=self.on_disconnect,
             launched=frozenset(self.launched),
             restarts=dict(self.restarts),
             failures=dict(self.failures),
@@ -77,6 +79,7 @@ class Memory:
         match kind:
             case "task":
                 task.containers = entry["containers"]
+                task.on_disconnect = str(entry.get("on_disconnect", ""))
             case "launched":
                 task.launched.add(entry["container"])
             case "restarted":
@@ -95,7 +98,7 @@ class Memory:
         yield {"kind": "incarnation", "value": self.incarnation}
         yield {"kind": "epoch", "value": self.epoch}
         for task_id, task in self.tasks.items():
-            yield {"kind": "task", "id": task_id, "containers": task.containers}
+            yield _task(task_id, task.containers, task.on_disconnect)
             yield from (launched(task_id, container) for container in sorted(task.launched))
             yield from (restarted(task_id, container, it) for container, it in sorted(task.restarts.items()))
             yield from (failed(task_id, container, reason) for container, reason in sorted(task.failures.items()))
@@ -115,8 +118,13 @@ def epoch(value: int) -> Entry:
     return {"kind": "epoch", "value": value}
 
 
-def task(task_id: str, containers: Iterable[ContainerPlan]) -> Entry:
-    return {"kind": "task", "id": task_id, "containers": listed(tuple(containers))}
+def task(task_id: str, containers: Iterable[ContainerPlan], on_disconnect: str = "") -> Entry:
+    return _task(task_id, listed(tuple(containers)), on_disconnect)
+
+
+def _task(task_id: str, containers: str, on_disconnect: str) -> Entry:
+    said = {"on_disconnect": on_disconnect} if on_disconnect else {}
+    return {"kind": "task", "id": task_id, "containers": containers, **said}
 
 
 def launched(task_id: str, container: str) -> Entry:

@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from shoal import __version__
-from shoal.cli.options import Target, remember_cluster, remember_context
+from shoal.cli.options import Target, remember_cluster, remember_context, remember_endpoints
 
 # Section -> command -> (where it is, what it does). The one list of commands.
 SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
@@ -26,6 +26,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "wait": ("wait:wait", "Wait until tasks run or have stopped."),
         "stop": ("stop:stop", "Stop tasks."),
         "events": ("events:events", "Show what happened to tasks and instances."),
+        "usage": ("usage:usage", "Show what tasks reserved, and for how long."),
         "describe": ("describe:describe", "Show all there is to know of anything, by its name."),
     },
     "Task definitions": {
@@ -35,9 +36,11 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     },
     "Instances and clusters": {
         "instances": ("instances:instances", "List container instances."),
-        "drain": ("instances:drain", "Place no more tasks on instances."),
-        "activate": ("instances:activate", "Place tasks on drained instances again."),
+        "drain": ("drain:drain", "Place no more tasks on instances, until they are empty."),
+        "activate": ("drain:activate", "Place tasks on drained instances again."),
         "attributes": ("attributes:attributes", "List, put and remove attributes of instances."),
+        "token": ("token:token", "Create, list and revoke tokens by which hosts join."),
+        "schedulers": ("schedulers:schedulers", "List schedulers; hand leadership over."),
         "clusters": ("clusters:clusters", "List, create, update and delete clusters."),
         "tag": ("tags:tag", "Put tags on a resource, or list them."),
         "untag": ("tags:untag", "Remove tags from a resource."),
@@ -45,7 +48,9 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     "This machine": {
         "up": ("up:up", "Start a cluster on this machine, or say that it is up."),
         "down": ("down:down", "Stop all that `shoal up` started."),
+        "agent": ("agent:agent", "Join this machine to a cluster, and run its agent."),
         "doctor": ("doctor:doctor", "Check everything a cluster needs, and say how to mend it."),
+        "host": ("host:host", "List, load, kill, cut off and heal hosts of `shoal up --hosts`."),
         "context": ("contexts:context", "List and choose the clusters you speak to."),
         "completion": ("completion:completion", "Print the completion script of your shell."),
     },
@@ -120,6 +125,14 @@ def nearest(word: str, words: Sequence[str]) -> str | None:
     callback=remember_cluster,
     expose_value=False,
     help="Which cluster to use.  [$SHOAL_CLUSTER]",
+)
+@click.option(
+    "--endpoint",
+    metavar="HOST:PORT",
+    multiple=True,
+    callback=remember_endpoints,
+    expose_value=False,
+    help="A scheduler to ask instead of the context's; several times for several.",
 )
 def root() -> None:
     """Containers on your own machines, with the words and the JSON of Amazon ECS."""

@@ -1,5 +1,6 @@
 """What `shoal doctor` looks at, each as a pure judgement of what was found."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 OK, WARN, FAIL = "ok", "warn", "fail"
@@ -72,6 +73,17 @@ def clock(ours_before_millis: int, theirs_millis: int, ours_after_millis: int) -
     if beyond > SKEW_WARN_SECONDS:
         return Check("clock", WARN, found, "start a time service, as chrony: time stamps are off")
     return Check("clock", OK, found)
+
+
+def standbys(roles: Sequence[str], silent: Sequence[str]) -> Check:
+    """roles: of all schedulers, empty for one that does not answer; silent: the endpoints of those."""
+    ready = list(roles).count("STANDBY")
+    found = f"{ready} of {len(roles)} stand by"
+    if silent:
+        return Check("standby", WARN, f"{found}; no answer from {', '.join(silent)}", "start those schedulers again")
+    if not ready:
+        return Check("standby", WARN, found, "nobody could take over: shoal schedulers shows what they do")
+    return Check("standby", OK, found)
 
 
 def space(free_bytes: int, folder: str) -> Check:

@@ -4,14 +4,13 @@ from collections.abc import Callable, Sequence
 import click
 
 from shoal import arn
-from shoal.cli import chosen, find, show, text
-from shoal.cli.failures import FAILED, NOT_FOUND, Failed
+from shoal.cli import find, show, text
 from shoal.cli.options import connected, output_option
 from shoal.cli.session import Session, call
 from shoal.v1 import container_instance_pb2, resource_pb2
 from shoal.v1.container_instance_pb2 import ContainerInstance
 
-UPDATED_AT_ONCE = 10  # what the service takes
+INSTANCE_ID_CHARACTERS = 32
 COLUMNS = ("INSTANCE", "HOST", "STATUS", "AGENT", "TASKS", "CPU FREE", "MEMORY FREE", "ENGINE", "AGE")
 
 
@@ -38,7 +37,7 @@ def instances(ctx: click.Context, status: str | None, expression: str | None, ou
     empty = "No instances. Each host needs an agent; `shoal up` starts one here."
     if status or expression:
         empty = "No such instances."
-    _emit(answer, output, lambda: _table(found, int(time.time() * 1000), output == "wide", empty))
+    emit(answer, output, lambda: _table(found, int(time.time() * 1000), output == "wide", empty))
 
 
 @instances.command("describe")
@@ -72,63 +71,36 @@ def deregister_instance(name: str, force: bool) -> None:
     click.echo(call(work))
 
 
-@click.command()
-@click.argument("names", metavar="[INSTANCE...]", nargs=-1)
-@chosen.where_option
-@output_option
+@instances.command("revoke")
+@click.argument("name", metavar="INSTANCE")
 @connected
-def drain(names: tuple[str, ...], expression: str | None, output: str) -> None:
-    """Place no more tasks on instances; those that run there go on."""
-    _set_status(names, expression, "DRAINING", output)
+def revoke_instance(name: str) -> None:
+    """End the trust in an instance's identity, at once and for good.
+
+    Its agent is cut off and gets no new certificate. Its tasks run on, as on any host that is away, until the
+    instance is deregistered. A host comes back by joining anew.
+    """
+    from shoal.v1 import join_token_pb2
+
+    async def work(session: Session) -> str:
+        found = await _known_or_as_said(session, name)
+        await session.client.cluster.RevokeContainerInstance(
+            join_token_pb2.RevokeContainerInstanceRequest(cluster=session.cluster, container_instance=found)
+        )
+        return found
+
+    click.echo(call(work))
 
 
-@click.command()
-@click.argument("names", metavar="[INSTANCE...]", nargs=-1)
-@chosen.where_option
-@output_option
-@connected
-def activate(names: tuple[str, ...], expression: str | None, output: str) -> None:
-    """Place tasks on drained instances again."""
-    _set_status(names, expression, "ACTIVE", output)
+async def _known_or_as_said(session: Session, name: str) -> str:
+    """One that joined and has not come yet is in no list: then the id must be whole."""
+    if len(name) == INSTANCE_ID_CHARACTERS:
+        return name
+    (found,) = await find.instance_ids(session, [name])
+    return found
 
 
-def _set_status(names: Sequence[str], expression: str | None, status: str, output: str) -> None:
-    """Says what became of each. Raises Failed if some could not be found; the others are changed all the same."""
-    chosen.check_choice(names, expression)
-
-    async def work(session: Session) -> container_instance_pb2.UpdateContainerInstancesStateResponse:
-        ids = await chosen.instance_ids(session, names, expression)
-        whole = container_instance_pb2.UpdateContainerInstancesStateResponse()
-        for batch in find.batches(ids, UPDATED_AT_ONCE):
-            request = container_instance_pb2.UpdateContainerInstancesStateRequest(
-                cluster=session.cluster, container_instances=batch, status=status
-            )
-            whole.MergeFrom(await session.client.cluster.UpdateContainerInstancesState(request))
-        return whole
-
-    answer = call(work)
-    if answer.container_instances or output in ("json", "yaml"):
-        rows = [_status_row(each) for each in answer.container_instances]
-        _emit(answer, output, lambda: show.Table(("INSTANCE", "HOST", "STATUS", "TASKS"), rows))
-    if answer.failures:
-        known = {"MISSING": "there is no such instance"}
-        lines = [
-            f"{arn.short(each.arn)}: {known.get(each.reason) or each.detail or each.reason}" for each in answer.failures
-        ]
-        missing = all(each.reason == "MISSING" for each in answer.failures)
-        raise Failed("\n".join(lines), "shoal instances", NOT_FOUND if missing else FAILED)
-
-
-def _status_row(instance: ContainerInstance) -> Sequence[str]:
-    there = instance.running_tasks_count + instance.pending_tasks_count
-    tasks = f"{text.plural(there, 'task')} there" if there else "none"
-    if there and instance.status == "DRAINING":
-        tasks = f"{there:,} go{'es' if there == 1 else ''} on"
-    name = text.short_instance(arn.short(instance.container_instance_arn))
-    return (name, instance.ec2_instance_id or "-", instance.status, tasks)
-
-
-def _emit(
+def emit(
     answer: container_instance_pb2.DescribeContainerInstancesResponse
     | container_instance_pb2.UpdateContainerInstancesStateResponse,
     output: str,
@@ -167,6 +139,10 @@ def _row(instance: ContainerInstance, now_millis: int, wide: bool) -> Sequence[s
 
 
 def _agent(instance: ContainerInstance) -> str:
+    if instance.identity_revoked_at:
+        return "revoked"
+    if instance.identity_copy_seen_at:
+        return "key copied" if instance.agent_connected else "lost, key copied"
     if not instance.agent_connected:
         return "lost"
     return "engine impaired" if instance.health_status.overall_status == "IMPAIRED" else "connected"

@@ -24,10 +24,14 @@ class GroupOfNamed(click.Group):
 
 @dataclass(slots=True)
 class Target:
-    """What --context and --cluster said, before or after the verb; None is "as the environment says"."""
+    """What --context and --cluster said, before or after the verb; None is "as the environment says".
+
+    endpoints: to be asked instead of the context's.
+    """
 
     context: str | None = None
     cluster: str | None = None
+    endpoints: tuple[str, ...] = ()
 
 
 def remember_context(ctx: click.Context, option: click.Parameter, value: str | None) -> None:
@@ -38,6 +42,11 @@ def remember_context(ctx: click.Context, option: click.Parameter, value: str | N
 def remember_cluster(ctx: click.Context, option: click.Parameter, value: str | None) -> None:
     if value is not None:
         target(ctx).cluster = value
+
+
+def remember_endpoints(ctx: click.Context, option: click.Parameter, values: tuple[str, ...]) -> None:
+    if values:
+        target(ctx).endpoints = tuple(endpoint for value in values for endpoint in value.split(","))
 
 
 def target(ctx: click.Context | None = None) -> Target:

@@ -60,6 +60,12 @@ class Ask:
 @click.option("--wait", "waits", is_flag=True, help="Wait until they stop; exit with their exit code.")
 @click.option("--tag", "tags", multiple=True, metavar="KEY=VALUE", callback=parse_pairs, help="A tag of the tasks.")
 @click.option("--queue", is_flag=True, default=None, help="What finds no room waits for it, instead of failing.")
+@click.option(
+    "--on-disconnect",
+    type=click.Choice(("keep", "stop", "exclusive")),
+    help="What becomes of the tasks when their host is lost: replaced while it may still run there (keep), only once"
+    " its agent must have stopped it (stop), or its watchdog as well (exclusive).  [default: nothing, as in ECS]",
+)
 @click.option("--enable-execute-command", is_flag=True, default=None, help="Allow `shoal exec` in the tasks.")
 @click.option("--dry-run", is_flag=True, help="Only show where they would go, or why nowhere; then exit with 1.")
 @click.option("--client-token", metavar="TOKEN", help="Same token, same tasks: makes it safe to repeat.")

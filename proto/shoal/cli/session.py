@@ -8,7 +8,7 @@ import socket
 import sys
 import threading
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from shoal import errors
@@ -86,6 +86,8 @@ async def _call(work: Callable[[Session], Awaitable[Result]], text: str, timeout
     from shoal.client import Client
 
     chosen = context.load().choose(target().context)
+    if target().endpoints:
+        chosen = replace(chosen, endpoints=target().endpoints)
     cluster = target().cluster or os.environ.get("SHOAL_CLUSTER") or chosen.cluster
     async with Client(chosen, timeout_seconds) as client:
         with _woken_by_signals(), progress(text) as shown:

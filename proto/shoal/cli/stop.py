@@ -22,7 +22,7 @@ def stop(tasks: tuple[str, ...], reason: str | None, waiting: bool) -> None:
 
     async def work(session: Session) -> Sequence[str]:
         ids = await find.task_ids(session, tasks)
-        await _stop(session, ids, reason)
+        await ask_to_stop(session, ids, reason)
         if waiting:
             await _until_stopped(session, ids)
         return ids
@@ -34,7 +34,7 @@ def stop(tasks: tuple[str, ...], reason: str | None, waiting: bool) -> None:
 async def stop_all(session: Session) -> int:
     """Stops every task of the cluster and waits for them. Answers how many have not stopped in time."""
     arns = await find.task_arns(session, desired_status="RUNNING")
-    await _stop(session, arns, "the cluster is shut down")
+    await ask_to_stop(session, arns, "the cluster is shut down")
     ids = await find.task_ids(session, arns)
     try:
         async with asyncio.timeout(STOP_ALL_TIMEOUT_SECONDS):
@@ -45,7 +45,7 @@ async def stop_all(session: Session) -> int:
     return 0
 
 
-async def _stop(session: Session, names: Sequence[str], reason: str | None) -> None:
+async def ask_to_stop(session: Session, names: Sequence[str], reason: str | None) -> None:
     for batch in find.batches(names, AT_ONCE):
         requests = [task_pb2.StopTaskRequest(cluster=session.cluster, task=name, reason=reason) for name in batch]
         await asyncio.gather(*(session.client.cluster.StopTask(request) for request in requests))

@@ -12,7 +12,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 COUNT_MAX = 10_000
 
 # The fields of a request, beside lists, that options have by the same name.
-_PLAIN = ("count", "group", "started_by", "client_token", "queue", "enable_execute_command")
+_PLAIN = ("count", "group", "started_by", "client_token", "queue", "enable_execute_command", "on_disconnect")
 
 
 def placement_options(command: Function) -> Function:

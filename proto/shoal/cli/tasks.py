@@ -59,7 +59,7 @@ def ports(task: task_pb2.Task) -> str:
 
 def why(task: task_pb2.Task) -> str:
     """Why it waits or stopped, or what its containers complain of."""
-    said = task.stopped_reason or task.waiting_reason
+    said = task.stopped_reason or task.waiting_reason or task.disconnect_reason
     more = (f"{each.name}: {each.reason}" for each in task.containers if each.reason and each.reason not in said)
     return "; ".join(reason for reason in (said, *more) if reason)
 

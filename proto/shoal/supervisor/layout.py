@@ -1,12 +1,13 @@
 """Where things lie in the state folder.
 
 settings.json          what was chosen once and is kept
+hosts.json             only of a cluster of several hosts on this machine: which they are
 processes.json         which processes run, written by the supervisor
 supervisor.lock        held by the supervisor while it lives; its content is the supervisor's pid
 setup.lock             held while `up` writes settings and certificates
 authority/             the authority's certificate and its key
 certificates/          scheduler, etcd, agent, operator: .crt and .key each
-agent.toml             optional: the agent's configuration, yours to write
+agent.toml             optional: the agent's configuration, yours to write; of several hosts, what all have in common
 etcd/ scheduler/ agent/ dockerd/  each program's working folder
 log/                   one file per program, the older half beside it as .1
 """
@@ -23,6 +24,10 @@ class Layout:
     @property
     def settings(self) -> Path:
         return self.root / "settings.json"
+
+    @property
+    def hosts(self) -> Path:
+        return self.root / "hosts.json"
 
     @property
     def processes(self) -> Path:

@@ -52,6 +52,7 @@ def _choose(kept: Settings | None, asked: Asked) -> Settings:
     return replace(
         kept,
         listen=listen,
+        http_port=_http_port(listen, kept.http_port),
         docker_host=asked.docker_host or kept.docker_host,
         etcd_client_port=client,
         etcd_peer_port=peer,
@@ -71,15 +72,24 @@ def _with_port(listen: str, kept: Settings) -> str:
 def _first(asked: Asked) -> Settings:
     host, port = settings.split_address(asked.listen or DEFAULT_LISTEN)
     client, peer, free = settings.free_ports("127.0.0.1", 3)
+    listen = f"{host}:{port or free}"
     return Settings(
         cluster=asked.cluster or "default",
-        listen=f"{host}:{port or free}",
+        listen=listen,
+        http_port=_http_port(listen, 0),
         docker_host=asked.docker_host or settings.DOCKER_HOST,
         etcd_client_port=client,
         etcd_peer_port=peer,
         instance_id=uuid.uuid4().hex,
         dockerd_options=asked.dockerd_options,
     )
+
+
+def _http_port(listen: str, kept: int) -> int:
+    """The one kept while it can be had, else the one after the scheduler's, else any."""
+    host, port = settings.split_address(listen)
+    wanted = kept or port + 1
+    return wanted if wanted < 65536 and settings.is_free(host, wanted) else settings.free_ports("127.0.0.1", 1)[0]
 
 
 def issue_all(layout: Layout, chosen: Settings) -> Context:

@@ -19,12 +19,16 @@ KEPT_REVISIONS = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """survives: it goes on when the supervisor dies, and the next supervisor takes it over."""
+    """survives: it goes on when the supervisor dies, and the next supervisor takes it over.
+
+    needs: it is started only while this path is there.
+    """
 
     name: str
     arguments: Sequence[str]
     survives: bool = False
     stop_grace_seconds: float = 10.0
+    needs: Path | None = None
 
 
 def programs(settings: Settings, layout: Layout, etcd: str, dockerd: str) -> list[Program]:
@@ -70,6 +74,7 @@ def _etcd(settings: Settings, layout: Layout, etcd: str) -> Program:
 def _scheduler(settings: Settings, layout: Layout) -> Program:
     arguments = [*PYTHON, "shoal_scheduler", "--listen", settings.listen, "--cluster", settings.cluster]
     arguments += ["--etcd", f"127.0.0.1:{settings.etcd_client_port}", *_identity(layout, "scheduler")]
+    arguments += ["--http-listen", settings.http_listen, "--authority-key", str(layout.authority / "authority.key")]
     return Program("scheduler", arguments)
 
 

@@ -12,7 +12,7 @@ DOCKER_HOST = "unix:///var/run/docker.sock"
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """listen: host:port of the scheduler. docker_host: unix:// address of the engine.
+    """listen: host:port of the scheduler; http_port: its HTTPS, on the same host. docker_host: unix:// address.
 
     owns_engine: the engine there is a dockerd that we run; dockerd_options are added to its command line.
     """
@@ -25,6 +25,11 @@ class Settings:
     instance_id: str
     owns_engine: bool = False
     dockerd_options: tuple[str, ...] = ()
+    http_port: int = 0
+
+    @property
+    def http_listen(self) -> str:
+        return f"{split_address(self.listen)[0]}:{self.http_port}"
 
     @property
     def endpoint(self) -> str:

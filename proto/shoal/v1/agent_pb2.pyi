@@ -33,6 +33,7 @@ class AgentMessage(_message.Message):
     INVENTORY_FIELD_NUMBER: _builtins.int
     REPORTS_FIELD_NUMBER: _builtins.int
     HEARTBEAT_FIELD_NUMBER: _builtins.int
+    SAMPLES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def hello(self) -> Global___Hello: ...
     @_builtins.property
@@ -41,6 +42,8 @@ class AgentMessage(_message.Message):
     def reports(self) -> Global___Reports: ...
     @_builtins.property
     def heartbeat(self) -> Global___Heartbeat: ...
+    @_builtins.property
+    def samples(self) -> Global___Samples: ...
     def __init__(
         self,
         *,
@@ -48,12 +51,13 @@ class AgentMessage(_message.Message):
         inventory: Global___Inventory | None = ...,
         reports: Global___Reports | None = ...,
         heartbeat: Global___Heartbeat | None = ...,
+        samples: Global___Samples | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["heartbeat", b"heartbeat", "hello", b"hello", "inventory", b"inventory", "kind", b"kind", "reports", b"reports"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["heartbeat", b"heartbeat", "hello", b"hello", "inventory", b"inventory", "kind", b"kind", "reports", b"reports", "samples", b"samples"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["heartbeat", b"heartbeat", "hello", b"hello", "inventory", b"inventory", "kind", b"kind", "reports", b"reports"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["heartbeat", b"heartbeat", "hello", b"hello", "inventory", b"inventory", "kind", b"kind", "reports", b"reports", "samples", b"samples"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["hello", "inventory", "reports", "heartbeat"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["hello", "inventory", "reports", "heartbeat", "samples"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
@@ -68,6 +72,7 @@ class SchedulerMessage(_message.Message):
     REPORTS_ACK_FIELD_NUMBER: _builtins.int
     LOG_REQUEST_FIELD_NUMBER: _builtins.int
     COMMAND_REQUEST_FIELD_NUMBER: _builtins.int
+    HEARTBEAT_ACK_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def welcome(self) -> Global___Welcome: ...
     @_builtins.property
@@ -78,6 +83,8 @@ class SchedulerMessage(_message.Message):
     def log_request(self) -> Global___LogRequest: ...
     @_builtins.property
     def command_request(self) -> Global___CommandRequest: ...
+    @_builtins.property
+    def heartbeat_ack(self) -> Global___HeartbeatAck: ...
     def __init__(
         self,
         *,
@@ -86,12 +93,13 @@ class SchedulerMessage(_message.Message):
         reports_ack: Global___ReportsAck | None = ...,
         log_request: Global___LogRequest | None = ...,
         command_request: Global___CommandRequest | None = ...,
+        heartbeat_ack: Global___HeartbeatAck | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["assignments", b"assignments", "command_request", b"command_request", "kind", b"kind", "log_request", b"log_request", "reports_ack", b"reports_ack", "welcome", b"welcome"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["assignments", b"assignments", "command_request", b"command_request", "heartbeat_ack", b"heartbeat_ack", "kind", b"kind", "log_request", b"log_request", "reports_ack", b"reports_ack", "welcome", b"welcome"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["assignments", b"assignments", "command_request", b"command_request", "kind", b"kind", "log_request", b"log_request", "reports_ack", b"reports_ack", "welcome", b"welcome"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["assignments", b"assignments", "command_request", b"command_request", "heartbeat_ack", b"heartbeat_ack", "kind", b"kind", "log_request", b"log_request", "reports_ack", b"reports_ack", "welcome", b"welcome"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["welcome", "assignments", "reports_ack", "log_request", "command_request"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["welcome", "assignments", "reports_ack", "log_request", "command_request", "heartbeat_ack"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
@@ -112,6 +120,8 @@ class Hello(_message.Message):
     TAGS_FIELD_NUMBER: _builtins.int
     HOSTNAME_FIELD_NUMBER: _builtins.int
     ENGINE_FIELD_NUMBER: _builtins.int
+    RUN_ID_FIELD_NUMBER: _builtins.int
+    WATCHDOG_FIELD_NUMBER: _builtins.int
     protocol_version: _builtins.int
     """Of this contract; 1. A scheduler refuses what it does not speak."""
     cluster: _builtins.str
@@ -121,6 +131,14 @@ class Hello(_message.Message):
     """
     hostname: _builtins.str
     """Name of the host, for people."""
+    run_id: _builtins.str
+    """Drawn when the agent's program starts: by it a copy of the agent's key on another host is told from the agent that
+    comes back.
+    """
+    watchdog: _builtins.bool
+    """A process beside the agent ends "exclusive" containers when the agent
+    cannot: see HeartbeatAck.
+    """
     @_builtins.property
     def version_info(self) -> _container_instance_pb2.VersionInfo: ...
     @_builtins.property
@@ -147,10 +165,12 @@ class Hello(_message.Message):
         tags: _abc.Iterable[_resource_pb2.Tag] | None = ...,
         hostname: _builtins.str | None = ...,
         engine: Global___Heartbeat | None = ...,
+        run_id: _builtins.str | None = ...,
+        watchdog: _builtins.bool | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_cluster", b"_cluster", "_engine", b"_engine", "_hostname", b"_hostname", "_incarnation", b"_incarnation", "_protocol_version", b"_protocol_version", "cluster", b"cluster", "engine", b"engine", "hostname", b"hostname", "incarnation", b"incarnation", "protocol_version", b"protocol_version", "version_info", b"version_info"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_cluster", b"_cluster", "_engine", b"_engine", "_hostname", b"_hostname", "_incarnation", b"_incarnation", "_protocol_version", b"_protocol_version", "_run_id", b"_run_id", "_watchdog", b"_watchdog", "cluster", b"cluster", "engine", b"engine", "hostname", b"hostname", "incarnation", b"incarnation", "protocol_version", b"protocol_version", "run_id", b"run_id", "version_info", b"version_info", "watchdog", b"watchdog"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cluster", b"_cluster", "_engine", b"_engine", "_hostname", b"_hostname", "_incarnation", b"_incarnation", "_protocol_version", b"_protocol_version", "attributes", b"attributes", "cluster", b"cluster", "engine", b"engine", "hostname", b"hostname", "incarnation", b"incarnation", "protocol_version", b"protocol_version", "resources", b"resources", "tags", b"tags", "version_info", b"version_info"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cluster", b"_cluster", "_engine", b"_engine", "_hostname", b"_hostname", "_incarnation", b"_incarnation", "_protocol_version", b"_protocol_version", "_run_id", b"_run_id", "_watchdog", b"_watchdog", "attributes", b"attributes", "cluster", b"cluster", "engine", b"engine", "hostname", b"hostname", "incarnation", b"incarnation", "protocol_version", b"protocol_version", "resources", b"resources", "run_id", b"run_id", "tags", b"tags", "version_info", b"version_info", "watchdog", b"watchdog"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__cluster: _TypeAlias = _typing.Literal["cluster"]  # noqa: Y015
     _WhichOneofArgType__cluster: _TypeAlias = _typing.Literal["_cluster", b"_cluster"]  # noqa: Y015
@@ -162,6 +182,10 @@ class Hello(_message.Message):
     _WhichOneofArgType__incarnation: _TypeAlias = _typing.Literal["_incarnation", b"_incarnation"]  # noqa: Y015
     _WhichOneofReturnType__protocol_version: _TypeAlias = _typing.Literal["protocol_version"]  # noqa: Y015
     _WhichOneofArgType__protocol_version: _TypeAlias = _typing.Literal["_protocol_version", b"_protocol_version"]  # noqa: Y015
+    _WhichOneofReturnType__run_id: _TypeAlias = _typing.Literal["run_id"]  # noqa: Y015
+    _WhichOneofArgType__run_id: _TypeAlias = _typing.Literal["_run_id", b"_run_id"]  # noqa: Y015
+    _WhichOneofReturnType__watchdog: _TypeAlias = _typing.Literal["watchdog"]  # noqa: Y015
+    _WhichOneofArgType__watchdog: _TypeAlias = _typing.Literal["_watchdog", b"_watchdog"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__cluster) -> _WhichOneofReturnType__cluster | None: ...
     @_typing.overload
@@ -172,6 +196,10 @@ class Hello(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__incarnation) -> _WhichOneofReturnType__incarnation | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__protocol_version) -> _WhichOneofReturnType__protocol_version | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__run_id) -> _WhichOneofReturnType__run_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__watchdog) -> _WhichOneofReturnType__watchdog | None: ...
 
 Global___Hello: _TypeAlias = Hello  # noqa: Y015
 
@@ -251,30 +279,298 @@ class Heartbeat(_message.Message):
 
     ENGINE_STATUS_FIELD_NUMBER: _builtins.int
     ENGINE_STATUS_REASON_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
     engine_status: _builtins.str
     """"OK" or "IMPAIRED", as the engine's last health check said. An instance whose engine is IMPAIRED gets no new tasks."""
     engine_status_reason: _builtins.str
     """What is wrong with it, for people."""
+    sequence: _builtins.int
+    """Grows within a session; 0 or absent: no answer is wanted."""
     def __init__(
         self,
         *,
         engine_status: _builtins.str | None = ...,
         engine_status_reason: _builtins.str | None = ...,
+        sequence: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_engine_status", b"_engine_status", "_engine_status_reason", b"_engine_status_reason", "engine_status", b"engine_status", "engine_status_reason", b"engine_status_reason"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_engine_status", b"_engine_status", "_engine_status_reason", b"_engine_status_reason", "_sequence", b"_sequence", "engine_status", b"engine_status", "engine_status_reason", b"engine_status_reason", "sequence", b"sequence"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_engine_status", b"_engine_status", "_engine_status_reason", b"_engine_status_reason", "engine_status", b"engine_status", "engine_status_reason", b"engine_status_reason"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_engine_status", b"_engine_status", "_engine_status_reason", b"_engine_status_reason", "_sequence", b"_sequence", "engine_status", b"engine_status", "engine_status_reason", b"engine_status_reason", "sequence", b"sequence"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__engine_status: _TypeAlias = _typing.Literal["engine_status"]  # noqa: Y015
     _WhichOneofArgType__engine_status: _TypeAlias = _typing.Literal["_engine_status", b"_engine_status"]  # noqa: Y015
     _WhichOneofReturnType__engine_status_reason: _TypeAlias = _typing.Literal["engine_status_reason"]  # noqa: Y015
     _WhichOneofArgType__engine_status_reason: _TypeAlias = _typing.Literal["_engine_status_reason", b"_engine_status_reason"]  # noqa: Y015
+    _WhichOneofReturnType__sequence: _TypeAlias = _typing.Literal["sequence"]  # noqa: Y015
+    _WhichOneofArgType__sequence: _TypeAlias = _typing.Literal["_sequence", b"_sequence"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__engine_status) -> _WhichOneofReturnType__engine_status | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__engine_status_reason) -> _WhichOneofReturnType__engine_status_reason | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__sequence) -> _WhichOneofReturnType__sequence | None: ...
 
 Global___Heartbeat: _TypeAlias = Heartbeat  # noqa: Y015
+
+@_typing.final
+class HeartbeatAck(_message.Message):
+    """This heartbeat was heard by the leader while it led. From when it was sent,
+    the agent may run "stop" and "exclusive" tasks for the session deadline; then
+    it stops them, unless a later heartbeat was acknowledged.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    sequence: _builtins.int
+    def __init__(
+        self,
+        *,
+        sequence: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_sequence", b"_sequence", "sequence", b"sequence"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_sequence", b"_sequence", "sequence", b"sequence"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__sequence: _TypeAlias = _typing.Literal["sequence"]  # noqa: Y015
+    _WhichOneofArgType__sequence: _TypeAlias = _typing.Literal["_sequence", b"_sequence"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__sequence) -> _WhichOneofReturnType__sequence | None: ...
+
+Global___HeartbeatAck: _TypeAlias = HeartbeatAck  # noqa: Y015
+
+@_typing.final
+class Samples(_message.Message):
+    """What the host and its tasks use, every ten seconds. Never acknowledged nor sent again: one that the stream has no
+    room for is dropped. What is not known is absent, never 0.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HOST_FIELD_NUMBER: _builtins.int
+    TASKS_FIELD_NUMBER: _builtins.int
+    DROPPED_FIELD_NUMBER: _builtins.int
+    dropped: _builtins.int
+    """How many were dropped since the agent began."""
+    @_builtins.property
+    def host(self) -> Global___HostSample: ...
+    @_builtins.property
+    def tasks(self) -> _containers.RepeatedCompositeFieldContainer[Global___TaskSample]: ...
+    def __init__(
+        self,
+        *,
+        host: Global___HostSample | None = ...,
+        tasks: _abc.Iterable[Global___TaskSample] | None = ...,
+        dropped: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_dropped", b"_dropped", "dropped", b"dropped", "host", b"host"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_dropped", b"_dropped", "dropped", b"dropped", "host", b"host", "tasks", b"tasks"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__dropped: _TypeAlias = _typing.Literal["dropped"]  # noqa: Y015
+    _WhichOneofArgType__dropped: _TypeAlias = _typing.Literal["_dropped", b"_dropped"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__dropped) -> _WhichOneofReturnType__dropped | None: ...
+
+Global___Samples: _TypeAlias = Samples  # noqa: Y015
+
+@_typing.final
+class HostSample(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CPU_PERCENT_FIELD_NUMBER: _builtins.int
+    MEMORY_USED_BYTES_FIELD_NUMBER: _builtins.int
+    MEMORY_TOTAL_BYTES_FIELD_NUMBER: _builtins.int
+    DISK_USED_BYTES_FIELD_NUMBER: _builtins.int
+    DISK_TOTAL_BYTES_FIELD_NUMBER: _builtins.int
+    NETWORK_RX_BYTES_PER_SECOND_FIELD_NUMBER: _builtins.int
+    NETWORK_TX_BYTES_PER_SECOND_FIELD_NUMBER: _builtins.int
+    STORAGE_READ_BYTES_FIELD_NUMBER: _builtins.int
+    STORAGE_WRITE_BYTES_FIELD_NUMBER: _builtins.int
+    cpu_percent: _builtins.float
+    """Of all its processors together."""
+    memory_used_bytes: _builtins.int
+    memory_total_bytes: _builtins.int
+    disk_used_bytes: _builtins.int
+    """Of the file system where the engine keeps images and containers."""
+    disk_total_bytes: _builtins.int
+    network_rx_bytes_per_second: _builtins.float
+    network_tx_bytes_per_second: _builtins.float
+    storage_read_bytes: _builtins.int
+    """Since the sample before."""
+    storage_write_bytes: _builtins.int
+    def __init__(
+        self,
+        *,
+        cpu_percent: _builtins.float | None = ...,
+        memory_used_bytes: _builtins.int | None = ...,
+        memory_total_bytes: _builtins.int | None = ...,
+        disk_used_bytes: _builtins.int | None = ...,
+        disk_total_bytes: _builtins.int | None = ...,
+        network_rx_bytes_per_second: _builtins.float | None = ...,
+        network_tx_bytes_per_second: _builtins.float | None = ...,
+        storage_read_bytes: _builtins.int | None = ...,
+        storage_write_bytes: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_cpu_percent", b"_cpu_percent", "_disk_total_bytes", b"_disk_total_bytes", "_disk_used_bytes", b"_disk_used_bytes", "_memory_total_bytes", b"_memory_total_bytes", "_memory_used_bytes", b"_memory_used_bytes", "_network_rx_bytes_per_second", b"_network_rx_bytes_per_second", "_network_tx_bytes_per_second", b"_network_tx_bytes_per_second", "_storage_read_bytes", b"_storage_read_bytes", "_storage_write_bytes", b"_storage_write_bytes", "cpu_percent", b"cpu_percent", "disk_total_bytes", b"disk_total_bytes", "disk_used_bytes", b"disk_used_bytes", "memory_total_bytes", b"memory_total_bytes", "memory_used_bytes", b"memory_used_bytes", "network_rx_bytes_per_second", b"network_rx_bytes_per_second", "network_tx_bytes_per_second", b"network_tx_bytes_per_second", "storage_read_bytes", b"storage_read_bytes", "storage_write_bytes", b"storage_write_bytes"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cpu_percent", b"_cpu_percent", "_disk_total_bytes", b"_disk_total_bytes", "_disk_used_bytes", b"_disk_used_bytes", "_memory_total_bytes", b"_memory_total_bytes", "_memory_used_bytes", b"_memory_used_bytes", "_network_rx_bytes_per_second", b"_network_rx_bytes_per_second", "_network_tx_bytes_per_second", b"_network_tx_bytes_per_second", "_storage_read_bytes", b"_storage_read_bytes", "_storage_write_bytes", b"_storage_write_bytes", "cpu_percent", b"cpu_percent", "disk_total_bytes", b"disk_total_bytes", "disk_used_bytes", b"disk_used_bytes", "memory_total_bytes", b"memory_total_bytes", "memory_used_bytes", b"memory_used_bytes", "network_rx_bytes_per_second", b"network_rx_bytes_per_second", "network_tx_bytes_per_second", b"network_tx_bytes_per_second", "storage_read_bytes", b"storage_read_bytes", "storage_write_bytes", b"storage_write_bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__cpu_percent: _TypeAlias = _typing.Literal["cpu_percent"]  # noqa: Y015
+    _WhichOneofArgType__cpu_percent: _TypeAlias = _typing.Literal["_cpu_percent", b"_cpu_percent"]  # noqa: Y015
+    _WhichOneofReturnType__disk_total_bytes: _TypeAlias = _typing.Literal["disk_total_bytes"]  # noqa: Y015
+    _WhichOneofArgType__disk_total_bytes: _TypeAlias = _typing.Literal["_disk_total_bytes", b"_disk_total_bytes"]  # noqa: Y015
+    _WhichOneofReturnType__disk_used_bytes: _TypeAlias = _typing.Literal["disk_used_bytes"]  # noqa: Y015
+    _WhichOneofArgType__disk_used_bytes: _TypeAlias = _typing.Literal["_disk_used_bytes", b"_disk_used_bytes"]  # noqa: Y015
+    _WhichOneofReturnType__memory_total_bytes: _TypeAlias = _typing.Literal["memory_total_bytes"]  # noqa: Y015
+    _WhichOneofArgType__memory_total_bytes: _TypeAlias = _typing.Literal["_memory_total_bytes", b"_memory_total_bytes"]  # noqa: Y015
+    _WhichOneofReturnType__memory_used_bytes: _TypeAlias = _typing.Literal["memory_used_bytes"]  # noqa: Y015
+    _WhichOneofArgType__memory_used_bytes: _TypeAlias = _typing.Literal["_memory_used_bytes", b"_memory_used_bytes"]  # noqa: Y015
+    _WhichOneofReturnType__network_rx_bytes_per_second: _TypeAlias = _typing.Literal["network_rx_bytes_per_second"]  # noqa: Y015
+    _WhichOneofArgType__network_rx_bytes_per_second: _TypeAlias = _typing.Literal["_network_rx_bytes_per_second", b"_network_rx_bytes_per_second"]  # noqa: Y015
+    _WhichOneofReturnType__network_tx_bytes_per_second: _TypeAlias = _typing.Literal["network_tx_bytes_per_second"]  # noqa: Y015
+    _WhichOneofArgType__network_tx_bytes_per_second: _TypeAlias = _typing.Literal["_network_tx_bytes_per_second", b"_network_tx_bytes_per_second"]  # noqa: Y015
+    _WhichOneofReturnType__storage_read_bytes: _TypeAlias = _typing.Literal["storage_read_bytes"]  # noqa: Y015
+    _WhichOneofArgType__storage_read_bytes: _TypeAlias = _typing.Literal["_storage_read_bytes", b"_storage_read_bytes"]  # noqa: Y015
+    _WhichOneofReturnType__storage_write_bytes: _TypeAlias = _typing.Literal["storage_write_bytes"]  # noqa: Y015
+    _WhichOneofArgType__storage_write_bytes: _TypeAlias = _typing.Literal["_storage_write_bytes", b"_storage_write_bytes"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__cpu_percent) -> _WhichOneofReturnType__cpu_percent | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__disk_total_bytes) -> _WhichOneofReturnType__disk_total_bytes | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__disk_used_bytes) -> _WhichOneofReturnType__disk_used_bytes | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__memory_total_bytes) -> _WhichOneofReturnType__memory_total_bytes | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__memory_used_bytes) -> _WhichOneofReturnType__memory_used_bytes | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__network_rx_bytes_per_second) -> _WhichOneofReturnType__network_rx_bytes_per_second | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__network_tx_bytes_per_second) -> _WhichOneofReturnType__network_tx_bytes_per_second | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__storage_read_bytes) -> _WhichOneofReturnType__storage_read_bytes | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__storage_write_bytes) -> _WhichOneofReturnType__storage_write_bytes | None: ...
+
+Global___HostSample: _TypeAlias = HostSample  # noqa: Y015
+
+@_typing.final
+class TaskSample(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TASK_ID_FIELD_NUMBER: _builtins.int
+    CPU_UNITS_FIELD_NUMBER: _builtins.int
+    MEMORY_BYTES_FIELD_NUMBER: _builtins.int
+    NETWORK_RX_BYTES_PER_SECOND_FIELD_NUMBER: _builtins.int
+    NETWORK_TX_BYTES_PER_SECOND_FIELD_NUMBER: _builtins.int
+    STORAGE_READ_BYTES_FIELD_NUMBER: _builtins.int
+    STORAGE_WRITE_BYTES_FIELD_NUMBER: _builtins.int
+    CONTAINERS_FIELD_NUMBER: _builtins.int
+    task_id: _builtins.str
+    cpu_units: _builtins.float
+    """All containers together; 1024 units are one core."""
+    memory_bytes: _builtins.int
+    network_rx_bytes_per_second: _builtins.float
+    network_tx_bytes_per_second: _builtins.float
+    storage_read_bytes: _builtins.int
+    storage_write_bytes: _builtins.int
+    @_builtins.property
+    def containers(self) -> _containers.RepeatedCompositeFieldContainer[Global___ContainerSample]: ...
+    def __init__(
+        self,
+        *,
+        task_id: _builtins.str | None = ...,
+        cpu_units: _builtins.float | None = ...,
+        memory_bytes: _builtins.int | None = ...,
+        network_rx_bytes_per_second: _builtins.float | None = ...,
+        network_tx_bytes_per_second: _builtins.float | None = ...,
+        storage_read_bytes: _builtins.int | None = ...,
+        storage_write_bytes: _builtins.int | None = ...,
+        containers: _abc.Iterable[Global___ContainerSample] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_cpu_units", b"_cpu_units", "_memory_bytes", b"_memory_bytes", "_network_rx_bytes_per_second", b"_network_rx_bytes_per_second", "_network_tx_bytes_per_second", b"_network_tx_bytes_per_second", "_storage_read_bytes", b"_storage_read_bytes", "_storage_write_bytes", b"_storage_write_bytes", "_task_id", b"_task_id", "cpu_units", b"cpu_units", "memory_bytes", b"memory_bytes", "network_rx_bytes_per_second", b"network_rx_bytes_per_second", "network_tx_bytes_per_second", b"network_tx_bytes_per_second", "storage_read_bytes", b"storage_read_bytes", "storage_write_bytes", b"storage_write_bytes", "task_id", b"task_id"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cpu_units", b"_cpu_units", "_memory_bytes", b"_memory_bytes", "_network_rx_bytes_per_second", b"_network_rx_bytes_per_second", "_network_tx_bytes_per_second", b"_network_tx_bytes_per_second", "_storage_read_bytes", b"_storage_read_bytes", "_storage_write_bytes", b"_storage_write_bytes", "_task_id", b"_task_id", "containers", b"containers", "cpu_units", b"cpu_units", "memory_bytes", b"memory_bytes", "network_rx_bytes_per_second", b"network_rx_bytes_per_second", "network_tx_bytes_per_second", b"network_tx_bytes_per_second", "storage_read_bytes", b"storage_read_bytes", "storage_write_bytes", b"storage_write_bytes", "task_id", b"task_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__cpu_units: _TypeAlias = _typing.Literal["cpu_units"]  # noqa: Y015
+    _WhichOneofArgType__cpu_units: _TypeAlias = _typing.Literal["_cpu_units", b"_cpu_units"]  # noqa: Y015
+    _WhichOneofReturnType__memory_bytes: _TypeAlias = _typing.Literal["memory_bytes"]  # noqa: Y015
+    _WhichOneofArgType__memory_bytes: _TypeAlias = _typing.Literal["_memory_bytes", b"_memory_bytes"]  # noqa: Y015
+    _WhichOneofReturnType__network_rx_bytes_per_second: _TypeAlias = _typing.Literal["network_rx_bytes_per_second"]  # noqa: Y015
+    _WhichOneofArgType__network_rx_bytes_per_second: _TypeAlias = _typing.Literal["_network_rx_bytes_per_second", b"_network_rx_bytes_per_second"]  # noqa: Y015
+    _WhichOneofReturnType__network_tx_bytes_per_second: _TypeAlias = _typing.Literal["network_tx_bytes_per_second"]  # noqa: Y015
+    _WhichOneofArgType__network_tx_bytes_per_second: _TypeAlias = _typing.Literal["_network_tx_bytes_per_second", b"_network_tx_bytes_per_second"]  # noqa: Y015
+    _WhichOneofReturnType__storage_read_bytes: _TypeAlias = _typing.Literal["storage_read_bytes"]  # noqa: Y015
+    _WhichOneofArgType__storage_read_bytes: _TypeAlias = _typing.Literal["_storage_read_bytes", b"_storage_read_bytes"]  # noqa: Y015
+    _WhichOneofReturnType__storage_write_bytes: _TypeAlias = _typing.Literal["storage_write_bytes"]  # noqa: Y015
+    _WhichOneofArgType__storage_write_bytes: _TypeAlias = _typing.Literal["_storage_write_bytes", b"_storage_write_bytes"]  # noqa: Y015
+    _WhichOneofReturnType__task_id: _TypeAlias = _typing.Literal["task_id"]  # noqa: Y015
+    _WhichOneofArgType__task_id: _TypeAlias = _typing.Literal["_task_id", b"_task_id"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__cpu_units) -> _WhichOneofReturnType__cpu_units | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__memory_bytes) -> _WhichOneofReturnType__memory_bytes | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__network_rx_bytes_per_second) -> _WhichOneofReturnType__network_rx_bytes_per_second | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__network_tx_bytes_per_second) -> _WhichOneofReturnType__network_tx_bytes_per_second | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__storage_read_bytes) -> _WhichOneofReturnType__storage_read_bytes | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__storage_write_bytes) -> _WhichOneofReturnType__storage_write_bytes | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__task_id) -> _WhichOneofReturnType__task_id | None: ...
+
+Global___TaskSample: _TypeAlias = TaskSample  # noqa: Y015
+
+@_typing.final
+class ContainerSample(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    CPU_UNITS_FIELD_NUMBER: _builtins.int
+    MEMORY_BYTES_FIELD_NUMBER: _builtins.int
+    STORAGE_READ_BYTES_FIELD_NUMBER: _builtins.int
+    STORAGE_WRITE_BYTES_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    cpu_units: _builtins.float
+    memory_bytes: _builtins.int
+    storage_read_bytes: _builtins.int
+    storage_write_bytes: _builtins.int
+    def __init__(
+        self,
+        *,
+        name: _builtins.str | None = ...,
+        cpu_units: _builtins.float | None = ...,
+        memory_bytes: _builtins.int | None = ...,
+        storage_read_bytes: _builtins.int | None = ...,
+        storage_write_bytes: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_cpu_units", b"_cpu_units", "_memory_bytes", b"_memory_bytes", "_name", b"_name", "_storage_read_bytes", b"_storage_read_bytes", "_storage_write_bytes", b"_storage_write_bytes", "cpu_units", b"cpu_units", "memory_bytes", b"memory_bytes", "name", b"name", "storage_read_bytes", b"storage_read_bytes", "storage_write_bytes", b"storage_write_bytes"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cpu_units", b"_cpu_units", "_memory_bytes", b"_memory_bytes", "_name", b"_name", "_storage_read_bytes", b"_storage_read_bytes", "_storage_write_bytes", b"_storage_write_bytes", "cpu_units", b"cpu_units", "memory_bytes", b"memory_bytes", "name", b"name", "storage_read_bytes", b"storage_read_bytes", "storage_write_bytes", b"storage_write_bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__cpu_units: _TypeAlias = _typing.Literal["cpu_units"]  # noqa: Y015
+    _WhichOneofArgType__cpu_units: _TypeAlias = _typing.Literal["_cpu_units", b"_cpu_units"]  # noqa: Y015
+    _WhichOneofReturnType__memory_bytes: _TypeAlias = _typing.Literal["memory_bytes"]  # noqa: Y015
+    _WhichOneofArgType__memory_bytes: _TypeAlias = _typing.Literal["_memory_bytes", b"_memory_bytes"]  # noqa: Y015
+    _WhichOneofReturnType__name: _TypeAlias = _typing.Literal["name"]  # noqa: Y015
+    _WhichOneofArgType__name: _TypeAlias = _typing.Literal["_name", b"_name"]  # noqa: Y015
+    _WhichOneofReturnType__storage_read_bytes: _TypeAlias = _typing.Literal["storage_read_bytes"]  # noqa: Y015
+    _WhichOneofArgType__storage_read_bytes: _TypeAlias = _typing.Literal["_storage_read_bytes", b"_storage_read_bytes"]  # noqa: Y015
+    _WhichOneofReturnType__storage_write_bytes: _TypeAlias = _typing.Literal["storage_write_bytes"]  # noqa: Y015
+    _WhichOneofArgType__storage_write_bytes: _TypeAlias = _typing.Literal["_storage_write_bytes", b"_storage_write_bytes"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__cpu_units) -> _WhichOneofReturnType__cpu_units | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__memory_bytes) -> _WhichOneofReturnType__memory_bytes | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__name) -> _WhichOneofReturnType__name | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__storage_read_bytes) -> _WhichOneofReturnType__storage_read_bytes | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__storage_write_bytes) -> _WhichOneofReturnType__storage_write_bytes | None: ...
+
+Global___ContainerSample: _TypeAlias = ContainerSample  # noqa: Y015
 
 @_typing.final
 class TaskReport(_message.Message):
@@ -482,6 +778,7 @@ class Assignment(_message.Message):
     GPU_IDS_FIELD_NUMBER: _builtins.int
     FORGET_FIELD_NUMBER: _builtins.int
     TAGS_FIELD_NUMBER: _builtins.int
+    ON_DISCONNECT_FIELD_NUMBER: _builtins.int
     task_id: _builtins.str
     task_arn: _builtins.str
     task_definition_arn: _builtins.str
@@ -499,6 +796,8 @@ class Assignment(_message.Message):
     stopped_reason: _builtins.str
     forget: _builtins.bool
     """The record was acknowledged as STOPPED or is gone: drop it and clean up."""
+    on_disconnect: _builtins.str
+    """"keep", "stop", "exclusive" or absent: see RunTaskRequest."""
     @_builtins.property
     def overrides(self) -> _task_pb2.TaskOverride: ...
     @_builtins.property
@@ -526,10 +825,11 @@ class Assignment(_message.Message):
         gpu_ids: _abc.Mapping[_builtins.str, Global___StringList] | None = ...,
         forget: _builtins.bool | None = ...,
         tags: _abc.Iterable[_resource_pb2.Tag] | None = ...,
+        on_disconnect: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_desired_status", b"_desired_status", "_fence", b"_fence", "_forget", b"_forget", "_group", b"_group", "_last_status", b"_last_status", "_started_by", b"_started_by", "_stop_code", b"_stop_code", "_stopped_reason", b"_stopped_reason", "_task_arn", b"_task_arn", "_task_definition_arn", b"_task_definition_arn", "_task_id", b"_task_id", "desired_status", b"desired_status", "fence", b"fence", "forget", b"forget", "group", b"group", "last_status", b"last_status", "overrides", b"overrides", "started_by", b"started_by", "stop_code", b"stop_code", "stopped_reason", b"stopped_reason", "task_arn", b"task_arn", "task_definition_arn", b"task_definition_arn", "task_id", b"task_id"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_desired_status", b"_desired_status", "_fence", b"_fence", "_forget", b"_forget", "_group", b"_group", "_last_status", b"_last_status", "_on_disconnect", b"_on_disconnect", "_started_by", b"_started_by", "_stop_code", b"_stop_code", "_stopped_reason", b"_stopped_reason", "_task_arn", b"_task_arn", "_task_definition_arn", b"_task_definition_arn", "_task_id", b"_task_id", "desired_status", b"desired_status", "fence", b"fence", "forget", b"forget", "group", b"group", "last_status", b"last_status", "on_disconnect", b"on_disconnect", "overrides", b"overrides", "started_by", b"started_by", "stop_code", b"stop_code", "stopped_reason", b"stopped_reason", "task_arn", b"task_arn", "task_definition_arn", b"task_definition_arn", "task_id", b"task_id"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_desired_status", b"_desired_status", "_fence", b"_fence", "_forget", b"_forget", "_group", b"_group", "_last_status", b"_last_status", "_started_by", b"_started_by", "_stop_code", b"_stop_code", "_stopped_reason", b"_stopped_reason", "_task_arn", b"_task_arn", "_task_definition_arn", b"_task_definition_arn", "_task_id", b"_task_id", "desired_status", b"desired_status", "fence", b"fence", "forget", b"forget", "gpu_ids", b"gpu_ids", "group", b"group", "last_status", b"last_status", "overrides", b"overrides", "started_by", b"started_by", "stop_code", b"stop_code", "stopped_reason", b"stopped_reason", "tags", b"tags", "task_arn", b"task_arn", "task_definition_arn", b"task_definition_arn", "task_id", b"task_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_desired_status", b"_desired_status", "_fence", b"_fence", "_forget", b"_forget", "_group", b"_group", "_last_status", b"_last_status", "_on_disconnect", b"_on_disconnect", "_started_by", b"_started_by", "_stop_code", b"_stop_code", "_stopped_reason", b"_stopped_reason", "_task_arn", b"_task_arn", "_task_definition_arn", b"_task_definition_arn", "_task_id", b"_task_id", "desired_status", b"desired_status", "fence", b"fence", "forget", b"forget", "gpu_ids", b"gpu_ids", "group", b"group", "last_status", b"last_status", "on_disconnect", b"on_disconnect", "overrides", b"overrides", "started_by", b"started_by", "stop_code", b"stop_code", "stopped_reason", b"stopped_reason", "tags", b"tags", "task_arn", b"task_arn", "task_definition_arn", b"task_definition_arn", "task_id", b"task_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__desired_status: _TypeAlias = _typing.Literal["desired_status"]  # noqa: Y015
     _WhichOneofArgType__desired_status: _TypeAlias = _typing.Literal["_desired_status", b"_desired_status"]  # noqa: Y015
@@ -541,6 +841,8 @@ class Assignment(_message.Message):
     _WhichOneofArgType__group: _TypeAlias = _typing.Literal["_group", b"_group"]  # noqa: Y015
     _WhichOneofReturnType__last_status: _TypeAlias = _typing.Literal["last_status"]  # noqa: Y015
     _WhichOneofArgType__last_status: _TypeAlias = _typing.Literal["_last_status", b"_last_status"]  # noqa: Y015
+    _WhichOneofReturnType__on_disconnect: _TypeAlias = _typing.Literal["on_disconnect"]  # noqa: Y015
+    _WhichOneofArgType__on_disconnect: _TypeAlias = _typing.Literal["_on_disconnect", b"_on_disconnect"]  # noqa: Y015
     _WhichOneofReturnType__started_by: _TypeAlias = _typing.Literal["started_by"]  # noqa: Y015
     _WhichOneofArgType__started_by: _TypeAlias = _typing.Literal["_started_by", b"_started_by"]  # noqa: Y015
     _WhichOneofReturnType__stop_code: _TypeAlias = _typing.Literal["stop_code"]  # noqa: Y015
@@ -563,6 +865,8 @@ class Assignment(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__group) -> _WhichOneofReturnType__group | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__last_status) -> _WhichOneofReturnType__last_status | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__on_disconnect) -> _WhichOneofReturnType__on_disconnect | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__started_by) -> _WhichOneofReturnType__started_by | None: ...
     @_typing.overload

@@ -7,11 +7,13 @@ from shoal.v1 import cluster_pb2 as shoal_dot_v1_dot_cluster__pb2
 from shoal.v1 import command_pb2 as shoal_dot_v1_dot_command__pb2
 from shoal.v1 import container_instance_pb2 as shoal_dot_v1_dot_container__instance__pb2
 from shoal.v1 import event_pb2 as shoal_dot_v1_dot_event__pb2
+from shoal.v1 import join_token_pb2 as shoal_dot_v1_dot_join__token__pb2
 from shoal.v1 import log_pb2 as shoal_dot_v1_dot_log__pb2
 from shoal.v1 import placement_pb2 as shoal_dot_v1_dot_placement__pb2
 from shoal.v1 import resource_pb2 as shoal_dot_v1_dot_resource__pb2
 from shoal.v1 import task_definition_pb2 as shoal_dot_v1_dot_task__definition__pb2
 from shoal.v1 import task_pb2 as shoal_dot_v1_dot_task__pb2
+from shoal.v1 import usage_pb2 as shoal_dot_v1_dot_usage__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -160,6 +162,26 @@ class ClusterStub:
                 request_serializer=shoal_dot_v1_dot_container__instance__pb2.DeregisterContainerInstanceRequest.SerializeToString,
                 response_deserializer=shoal_dot_v1_dot_container__instance__pb2.DeregisterContainerInstanceResponse.FromString,
                 _registered_method=True)
+        self.CreateJoinToken = channel.unary_unary(
+                '/shoal.v1.Cluster/CreateJoinToken',
+                request_serializer=shoal_dot_v1_dot_join__token__pb2.CreateJoinTokenRequest.SerializeToString,
+                response_deserializer=shoal_dot_v1_dot_join__token__pb2.CreateJoinTokenResponse.FromString,
+                _registered_method=True)
+        self.ListJoinTokens = channel.unary_unary(
+                '/shoal.v1.Cluster/ListJoinTokens',
+                request_serializer=shoal_dot_v1_dot_join__token__pb2.ListJoinTokensRequest.SerializeToString,
+                response_deserializer=shoal_dot_v1_dot_join__token__pb2.ListJoinTokensResponse.FromString,
+                _registered_method=True)
+        self.RevokeJoinToken = channel.unary_unary(
+                '/shoal.v1.Cluster/RevokeJoinToken',
+                request_serializer=shoal_dot_v1_dot_join__token__pb2.RevokeJoinTokenRequest.SerializeToString,
+                response_deserializer=shoal_dot_v1_dot_join__token__pb2.RevokeJoinTokenResponse.FromString,
+                _registered_method=True)
+        self.RevokeContainerInstance = channel.unary_unary(
+                '/shoal.v1.Cluster/RevokeContainerInstance',
+                request_serializer=shoal_dot_v1_dot_join__token__pb2.RevokeContainerInstanceRequest.SerializeToString,
+                response_deserializer=shoal_dot_v1_dot_join__token__pb2.RevokeContainerInstanceResponse.FromString,
+                _registered_method=True)
         self.PutAttributes = channel.unary_unary(
                 '/shoal.v1.Cluster/PutAttributes',
                 request_serializer=shoal_dot_v1_dot_container__instance__pb2.PutAttributesRequest.SerializeToString,
@@ -209,6 +231,11 @@ class ClusterStub:
                 '/shoal.v1.Cluster/ExecuteCommand',
                 request_serializer=shoal_dot_v1_dot_command__pb2.ExecuteCommandRequest.SerializeToString,
                 response_deserializer=shoal_dot_v1_dot_command__pb2.ExecuteCommandResponse.FromString,
+                _registered_method=True)
+        self.GetUsage = channel.unary_unary(
+                '/shoal.v1.Cluster/GetUsage',
+                request_serializer=shoal_dot_v1_dot_usage__pb2.GetUsageRequest.SerializeToString,
+                response_deserializer=shoal_dot_v1_dot_usage__pb2.GetUsageResponse.FromString,
                 _registered_method=True)
         self.DescribeControlPlane = channel.unary_unary(
                 '/shoal.v1.Cluster/DescribeControlPlane',
@@ -364,6 +391,31 @@ class ClusterServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CreateJoinToken(self, request, context):
+        """Hosts join by tokens; the identity of one that joined can be revoked.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListJoinTokens(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RevokeJoinToken(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RevokeContainerInstance(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def PutAttributes(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -421,6 +473,14 @@ class ClusterServicer:
     def ExecuteCommand(self, request_iterator, context):
         """Runs a command in a container of a running task. It ends with the call: who
         goes away leaves nothing running.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetUsage(self, request, context):
+        """What tasks reserved, and for how long, by day and group. Every task counts
+        once, whatever failed meanwhile.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -550,6 +610,26 @@ def add_ClusterServicer_to_server(servicer, server):
                     request_deserializer=shoal_dot_v1_dot_container__instance__pb2.DeregisterContainerInstanceRequest.FromString,
                     response_serializer=shoal_dot_v1_dot_container__instance__pb2.DeregisterContainerInstanceResponse.SerializeToString,
             ),
+            'CreateJoinToken': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateJoinToken,
+                    request_deserializer=shoal_dot_v1_dot_join__token__pb2.CreateJoinTokenRequest.FromString,
+                    response_serializer=shoal_dot_v1_dot_join__token__pb2.CreateJoinTokenResponse.SerializeToString,
+            ),
+            'ListJoinTokens': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListJoinTokens,
+                    request_deserializer=shoal_dot_v1_dot_join__token__pb2.ListJoinTokensRequest.FromString,
+                    response_serializer=shoal_dot_v1_dot_join__token__pb2.ListJoinTokensResponse.SerializeToString,
+            ),
+            'RevokeJoinToken': grpc.unary_unary_rpc_method_handler(
+                    servicer.RevokeJoinToken,
+                    request_deserializer=shoal_dot_v1_dot_join__token__pb2.RevokeJoinTokenRequest.FromString,
+                    response_serializer=shoal_dot_v1_dot_join__token__pb2.RevokeJoinTokenResponse.SerializeToString,
+            ),
+            'RevokeContainerInstance': grpc.unary_unary_rpc_method_handler(
+                    servicer.RevokeContainerInstance,
+                    request_deserializer=shoal_dot_v1_dot_join__token__pb2.RevokeContainerInstanceRequest.FromString,
+                    response_serializer=shoal_dot_v1_dot_join__token__pb2.RevokeContainerInstanceResponse.SerializeToString,
+            ),
             'PutAttributes': grpc.unary_unary_rpc_method_handler(
                     servicer.PutAttributes,
                     request_deserializer=shoal_dot_v1_dot_container__instance__pb2.PutAttributesRequest.FromString,
@@ -599,6 +679,11 @@ def add_ClusterServicer_to_server(servicer, server):
                     servicer.ExecuteCommand,
                     request_deserializer=shoal_dot_v1_dot_command__pb2.ExecuteCommandRequest.FromString,
                     response_serializer=shoal_dot_v1_dot_command__pb2.ExecuteCommandResponse.SerializeToString,
+            ),
+            'GetUsage': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetUsage,
+                    request_deserializer=shoal_dot_v1_dot_usage__pb2.GetUsageRequest.FromString,
+                    response_serializer=shoal_dot_v1_dot_usage__pb2.GetUsageResponse.SerializeToString,
             ),
             'DescribeControlPlane': grpc.unary_unary_rpc_method_handler(
                     servicer.DescribeControlPlane,
@@ -1241,6 +1326,114 @@ class Cluster:
             _registered_method=True)
 
     @staticmethod
+    def CreateJoinToken(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shoal.v1.Cluster/CreateJoinToken',
+            shoal_dot_v1_dot_join__token__pb2.CreateJoinTokenRequest.SerializeToString,
+            shoal_dot_v1_dot_join__token__pb2.CreateJoinTokenResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListJoinTokens(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shoal.v1.Cluster/ListJoinTokens',
+            shoal_dot_v1_dot_join__token__pb2.ListJoinTokensRequest.SerializeToString,
+            shoal_dot_v1_dot_join__token__pb2.ListJoinTokensResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RevokeJoinToken(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shoal.v1.Cluster/RevokeJoinToken',
+            shoal_dot_v1_dot_join__token__pb2.RevokeJoinTokenRequest.SerializeToString,
+            shoal_dot_v1_dot_join__token__pb2.RevokeJoinTokenResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RevokeContainerInstance(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shoal.v1.Cluster/RevokeContainerInstance',
+            shoal_dot_v1_dot_join__token__pb2.RevokeContainerInstanceRequest.SerializeToString,
+            shoal_dot_v1_dot_join__token__pb2.RevokeContainerInstanceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def PutAttributes(request,
             target,
             options=(),
@@ -1500,6 +1693,33 @@ class Cluster:
             '/shoal.v1.Cluster/ExecuteCommand',
             shoal_dot_v1_dot_command__pb2.ExecuteCommandRequest.SerializeToString,
             shoal_dot_v1_dot_command__pb2.ExecuteCommandResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetUsage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shoal.v1.Cluster/GetUsage',
+            shoal_dot_v1_dot_usage__pb2.GetUsageRequest.SerializeToString,
+            shoal_dot_v1_dot_usage__pb2.GetUsageResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -9,11 +9,13 @@ from shoal.v1 import cluster_pb2 as _cluster_pb2
 from shoal.v1 import command_pb2 as _command_pb2
 from shoal.v1 import container_instance_pb2 as _container_instance_pb2
 from shoal.v1 import event_pb2 as _event_pb2
+from shoal.v1 import join_token_pb2 as _join_token_pb2
 from shoal.v1 import log_pb2 as _log_pb2
 from shoal.v1 import placement_pb2 as _placement_pb2
 from shoal.v1 import resource_pb2 as _resource_pb2
 from shoal.v1 import task_definition_pb2 as _task_definition_pb2
 from shoal.v1 import task_pb2 as _task_pb2
+from shoal.v1 import usage_pb2 as _usage_pb2
 import abc as _abc_1
 import grpc as _grpc
 import sys
@@ -70,6 +72,11 @@ class ClusterStub:
     DescribeContainerInstances: _grpc.UnaryUnaryMultiCallable[_container_instance_pb2.DescribeContainerInstancesRequest, _container_instance_pb2.DescribeContainerInstancesResponse]
     UpdateContainerInstancesState: _grpc.UnaryUnaryMultiCallable[_container_instance_pb2.UpdateContainerInstancesStateRequest, _container_instance_pb2.UpdateContainerInstancesStateResponse]
     DeregisterContainerInstance: _grpc.UnaryUnaryMultiCallable[_container_instance_pb2.DeregisterContainerInstanceRequest, _container_instance_pb2.DeregisterContainerInstanceResponse]
+    CreateJoinToken: _grpc.UnaryUnaryMultiCallable[_join_token_pb2.CreateJoinTokenRequest, _join_token_pb2.CreateJoinTokenResponse]
+    """Hosts join by tokens; the identity of one that joined can be revoked."""
+    ListJoinTokens: _grpc.UnaryUnaryMultiCallable[_join_token_pb2.ListJoinTokensRequest, _join_token_pb2.ListJoinTokensResponse]
+    RevokeJoinToken: _grpc.UnaryUnaryMultiCallable[_join_token_pb2.RevokeJoinTokenRequest, _join_token_pb2.RevokeJoinTokenResponse]
+    RevokeContainerInstance: _grpc.UnaryUnaryMultiCallable[_join_token_pb2.RevokeContainerInstanceRequest, _join_token_pb2.RevokeContainerInstanceResponse]
     PutAttributes: _grpc.UnaryUnaryMultiCallable[_container_instance_pb2.PutAttributesRequest, _container_instance_pb2.PutAttributesResponse]
     DeleteAttributes: _grpc.UnaryUnaryMultiCallable[_container_instance_pb2.DeleteAttributesRequest, _container_instance_pb2.DeleteAttributesResponse]
     ListAttributes: _grpc.UnaryUnaryMultiCallable[_container_instance_pb2.ListAttributesRequest, _container_instance_pb2.ListAttributesResponse]
@@ -82,6 +89,10 @@ class ClusterStub:
     ExecuteCommand: _grpc.StreamStreamMultiCallable[_command_pb2.ExecuteCommandRequest, _command_pb2.ExecuteCommandResponse]
     """Runs a command in a container of a running task. It ends with the call: who
     goes away leaves nothing running.
+    """
+    GetUsage: _grpc.UnaryUnaryMultiCallable[_usage_pb2.GetUsageRequest, _usage_pb2.GetUsageResponse]
+    """What tasks reserved, and for how long, by day and group. Every task counts
+    once, whatever failed meanwhile.
     """
     DescribeControlPlane: _grpc.UnaryUnaryMultiCallable[_cluster_pb2.DescribeControlPlaneRequest, _cluster_pb2.DescribeControlPlaneResponse]
 
@@ -119,6 +130,11 @@ class ClusterAsyncStub(ClusterStub):
     DescribeContainerInstances: _aio.UnaryUnaryMultiCallable[_container_instance_pb2.DescribeContainerInstancesRequest, _container_instance_pb2.DescribeContainerInstancesResponse]  # type: ignore[assignment]
     UpdateContainerInstancesState: _aio.UnaryUnaryMultiCallable[_container_instance_pb2.UpdateContainerInstancesStateRequest, _container_instance_pb2.UpdateContainerInstancesStateResponse]  # type: ignore[assignment]
     DeregisterContainerInstance: _aio.UnaryUnaryMultiCallable[_container_instance_pb2.DeregisterContainerInstanceRequest, _container_instance_pb2.DeregisterContainerInstanceResponse]  # type: ignore[assignment]
+    CreateJoinToken: _aio.UnaryUnaryMultiCallable[_join_token_pb2.CreateJoinTokenRequest, _join_token_pb2.CreateJoinTokenResponse]  # type: ignore[assignment]
+    """Hosts join by tokens; the identity of one that joined can be revoked."""
+    ListJoinTokens: _aio.UnaryUnaryMultiCallable[_join_token_pb2.ListJoinTokensRequest, _join_token_pb2.ListJoinTokensResponse]  # type: ignore[assignment]
+    RevokeJoinToken: _aio.UnaryUnaryMultiCallable[_join_token_pb2.RevokeJoinTokenRequest, _join_token_pb2.RevokeJoinTokenResponse]  # type: ignore[assignment]
+    RevokeContainerInstance: _aio.UnaryUnaryMultiCallable[_join_token_pb2.RevokeContainerInstanceRequest, _join_token_pb2.RevokeContainerInstanceResponse]  # type: ignore[assignment]
     PutAttributes: _aio.UnaryUnaryMultiCallable[_container_instance_pb2.PutAttributesRequest, _container_instance_pb2.PutAttributesResponse]  # type: ignore[assignment]
     DeleteAttributes: _aio.UnaryUnaryMultiCallable[_container_instance_pb2.DeleteAttributesRequest, _container_instance_pb2.DeleteAttributesResponse]  # type: ignore[assignment]
     ListAttributes: _aio.UnaryUnaryMultiCallable[_container_instance_pb2.ListAttributesRequest, _container_instance_pb2.ListAttributesResponse]  # type: ignore[assignment]
@@ -131,6 +147,10 @@ class ClusterAsyncStub(ClusterStub):
     ExecuteCommand: _aio.StreamStreamMultiCallable[_command_pb2.ExecuteCommandRequest, _command_pb2.ExecuteCommandResponse]  # type: ignore[assignment]
     """Runs a command in a container of a running task. It ends with the call: who
     goes away leaves nothing running.
+    """
+    GetUsage: _aio.UnaryUnaryMultiCallable[_usage_pb2.GetUsageRequest, _usage_pb2.GetUsageResponse]  # type: ignore[assignment]
+    """What tasks reserved, and for how long, by day and group. Every task counts
+    once, whatever failed meanwhile.
     """
     DescribeControlPlane: _aio.UnaryUnaryMultiCallable[_cluster_pb2.DescribeControlPlaneRequest, _cluster_pb2.DescribeControlPlaneResponse]  # type: ignore[assignment]
 
@@ -305,6 +325,35 @@ class ClusterServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_container_instance_pb2.DeregisterContainerInstanceResponse, _abc.Awaitable[_container_instance_pb2.DeregisterContainerInstanceResponse]]: ...
 
     @_abc_1.abstractmethod
+    def CreateJoinToken(
+        self,
+        request: _join_token_pb2.CreateJoinTokenRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_join_token_pb2.CreateJoinTokenResponse, _abc.Awaitable[_join_token_pb2.CreateJoinTokenResponse]]:
+        """Hosts join by tokens; the identity of one that joined can be revoked."""
+
+    @_abc_1.abstractmethod
+    def ListJoinTokens(
+        self,
+        request: _join_token_pb2.ListJoinTokensRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_join_token_pb2.ListJoinTokensResponse, _abc.Awaitable[_join_token_pb2.ListJoinTokensResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def RevokeJoinToken(
+        self,
+        request: _join_token_pb2.RevokeJoinTokenRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_join_token_pb2.RevokeJoinTokenResponse, _abc.Awaitable[_join_token_pb2.RevokeJoinTokenResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def RevokeContainerInstance(
+        self,
+        request: _join_token_pb2.RevokeContainerInstanceRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_join_token_pb2.RevokeContainerInstanceResponse, _abc.Awaitable[_join_token_pb2.RevokeContainerInstanceResponse]]: ...
+
+    @_abc_1.abstractmethod
     def PutAttributes(
         self,
         request: _container_instance_pb2.PutAttributesRequest,
@@ -375,6 +424,16 @@ class ClusterServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_command_pb2.ExecuteCommandResponse], _abc.AsyncIterator[_command_pb2.ExecuteCommandResponse]]:
         """Runs a command in a container of a running task. It ends with the call: who
         goes away leaves nothing running.
+        """
+
+    @_abc_1.abstractmethod
+    def GetUsage(
+        self,
+        request: _usage_pb2.GetUsageRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_usage_pb2.GetUsageResponse, _abc.Awaitable[_usage_pb2.GetUsageResponse]]:
+        """What tasks reserved, and for how long, by day and group. Every task counts
+        once, whatever failed meanwhile.
         """
 
     @_abc_1.abstractmethod

@@ -10,6 +10,7 @@ from google.protobuf.internal import containers as _containers
 from google.rpc import status_pb2 as _status_pb2
 from shoal.v1 import resource_pb2 as _resource_pb2
 from shoal.v1 import task_definition_pb2 as _task_definition_pb2
+from shoal.v1 import usage_pb2 as _usage_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -503,6 +504,7 @@ class RunTaskRequest(_message.Message):
     CLIENT_TOKEN_FIELD_NUMBER: _builtins.int
     VOLUME_CONFIGURATIONS_FIELD_NUMBER: _builtins.int
     QUEUE_FIELD_NUMBER: _builtins.int
+    ON_DISCONNECT_FIELD_NUMBER: _builtins.int
     cluster: _builtins.str
     count: _builtins.int
     enable_ecs_managed_tags: _builtins.bool
@@ -518,6 +520,11 @@ class RunTaskRequest(_message.Message):
     queue: _builtins.bool
     """What finds no room waits for it, PROVISIONING, instead of being answered as
     a failure. Ours.
+    """
+    on_disconnect: _builtins.str
+    """What becomes of the tasks once their instance has been silent for its
+    session deadline: "keep", "stop" or "exclusive". Absent, they stay as they
+    are until it returns or is deregistered, as in ECS. Ours.
     """
     @_builtins.property
     def capacity_provider_strategy(self) -> _containers.RepeatedCompositeFieldContainer[Global___CapacityProviderStrategyItem]: ...
@@ -556,10 +563,11 @@ class RunTaskRequest(_message.Message):
         client_token: _builtins.str | None = ...,
         volume_configurations: _abc.Iterable[Global___TaskVolumeConfiguration] | None = ...,
         queue: _builtins.bool | None = ...,
+        on_disconnect: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_client_token", b"_client_token", "_cluster", b"_cluster", "_count", b"_count", "_enable_ecs_managed_tags", b"_enable_ecs_managed_tags", "_enable_execute_command", b"_enable_execute_command", "_group", b"_group", "_launch_type", b"_launch_type", "_platform_version", b"_platform_version", "_propagate_tags", b"_propagate_tags", "_queue", b"_queue", "_reference_id", b"_reference_id", "_started_by", b"_started_by", "_task_definition", b"_task_definition", "client_token", b"client_token", "cluster", b"cluster", "count", b"count", "enable_ecs_managed_tags", b"enable_ecs_managed_tags", "enable_execute_command", b"enable_execute_command", "group", b"group", "launch_type", b"launch_type", "network_configuration", b"network_configuration", "overrides", b"overrides", "platform_version", b"platform_version", "propagate_tags", b"propagate_tags", "queue", b"queue", "reference_id", b"reference_id", "started_by", b"started_by", "task_definition", b"task_definition"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_client_token", b"_client_token", "_cluster", b"_cluster", "_count", b"_count", "_enable_ecs_managed_tags", b"_enable_ecs_managed_tags", "_enable_execute_command", b"_enable_execute_command", "_group", b"_group", "_launch_type", b"_launch_type", "_on_disconnect", b"_on_disconnect", "_platform_version", b"_platform_version", "_propagate_tags", b"_propagate_tags", "_queue", b"_queue", "_reference_id", b"_reference_id", "_started_by", b"_started_by", "_task_definition", b"_task_definition", "client_token", b"client_token", "cluster", b"cluster", "count", b"count", "enable_ecs_managed_tags", b"enable_ecs_managed_tags", "enable_execute_command", b"enable_execute_command", "group", b"group", "launch_type", b"launch_type", "network_configuration", b"network_configuration", "on_disconnect", b"on_disconnect", "overrides", b"overrides", "platform_version", b"platform_version", "propagate_tags", b"propagate_tags", "queue", b"queue", "reference_id", b"reference_id", "started_by", b"started_by", "task_definition", b"task_definition"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_client_token", b"_client_token", "_cluster", b"_cluster", "_count", b"_count", "_enable_ecs_managed_tags", b"_enable_ecs_managed_tags", "_enable_execute_command", b"_enable_execute_command", "_group", b"_group", "_launch_type", b"_launch_type", "_platform_version", b"_platform_version", "_propagate_tags", b"_propagate_tags", "_queue", b"_queue", "_reference_id", b"_reference_id", "_started_by", b"_started_by", "_task_definition", b"_task_definition", "capacity_provider_strategy", b"capacity_provider_strategy", "client_token", b"client_token", "cluster", b"cluster", "count", b"count", "enable_ecs_managed_tags", b"enable_ecs_managed_tags", "enable_execute_command", b"enable_execute_command", "group", b"group", "launch_type", b"launch_type", "network_configuration", b"network_configuration", "overrides", b"overrides", "placement_constraints", b"placement_constraints", "placement_strategy", b"placement_strategy", "platform_version", b"platform_version", "propagate_tags", b"propagate_tags", "queue", b"queue", "reference_id", b"reference_id", "started_by", b"started_by", "tags", b"tags", "task_definition", b"task_definition", "volume_configurations", b"volume_configurations"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_client_token", b"_client_token", "_cluster", b"_cluster", "_count", b"_count", "_enable_ecs_managed_tags", b"_enable_ecs_managed_tags", "_enable_execute_command", b"_enable_execute_command", "_group", b"_group", "_launch_type", b"_launch_type", "_on_disconnect", b"_on_disconnect", "_platform_version", b"_platform_version", "_propagate_tags", b"_propagate_tags", "_queue", b"_queue", "_reference_id", b"_reference_id", "_started_by", b"_started_by", "_task_definition", b"_task_definition", "capacity_provider_strategy", b"capacity_provider_strategy", "client_token", b"client_token", "cluster", b"cluster", "count", b"count", "enable_ecs_managed_tags", b"enable_ecs_managed_tags", "enable_execute_command", b"enable_execute_command", "group", b"group", "launch_type", b"launch_type", "network_configuration", b"network_configuration", "on_disconnect", b"on_disconnect", "overrides", b"overrides", "placement_constraints", b"placement_constraints", "placement_strategy", b"placement_strategy", "platform_version", b"platform_version", "propagate_tags", b"propagate_tags", "queue", b"queue", "reference_id", b"reference_id", "started_by", b"started_by", "tags", b"tags", "task_definition", b"task_definition", "volume_configurations", b"volume_configurations"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__client_token: _TypeAlias = _typing.Literal["client_token"]  # noqa: Y015
     _WhichOneofArgType__client_token: _TypeAlias = _typing.Literal["_client_token", b"_client_token"]  # noqa: Y015
@@ -575,6 +583,8 @@ class RunTaskRequest(_message.Message):
     _WhichOneofArgType__group: _TypeAlias = _typing.Literal["_group", b"_group"]  # noqa: Y015
     _WhichOneofReturnType__launch_type: _TypeAlias = _typing.Literal["launch_type"]  # noqa: Y015
     _WhichOneofArgType__launch_type: _TypeAlias = _typing.Literal["_launch_type", b"_launch_type"]  # noqa: Y015
+    _WhichOneofReturnType__on_disconnect: _TypeAlias = _typing.Literal["on_disconnect"]  # noqa: Y015
+    _WhichOneofArgType__on_disconnect: _TypeAlias = _typing.Literal["_on_disconnect", b"_on_disconnect"]  # noqa: Y015
     _WhichOneofReturnType__platform_version: _TypeAlias = _typing.Literal["platform_version"]  # noqa: Y015
     _WhichOneofArgType__platform_version: _TypeAlias = _typing.Literal["_platform_version", b"_platform_version"]  # noqa: Y015
     _WhichOneofReturnType__propagate_tags: _TypeAlias = _typing.Literal["propagate_tags"]  # noqa: Y015
@@ -601,6 +611,8 @@ class RunTaskRequest(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__group) -> _WhichOneofReturnType__group | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__launch_type) -> _WhichOneofReturnType__launch_type | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__on_disconnect) -> _WhichOneofReturnType__on_disconnect | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__platform_version) -> _WhichOneofReturnType__platform_version | None: ...
     @_typing.overload
@@ -1000,6 +1012,11 @@ class Task(_message.Message):
     TRUSTED_EXECUTION_SUMMARY_FIELD_NUMBER: _builtins.int
     TRACE_FIELD_NUMBER: _builtins.int
     WAITING_REASON_FIELD_NUMBER: _builtins.int
+    USAGE_FIELD_NUMBER: _builtins.int
+    ON_DISCONNECT_FIELD_NUMBER: _builtins.int
+    REPLACES_FIELD_NUMBER: _builtins.int
+    REPLACED_BY_FIELD_NUMBER: _builtins.int
+    DISCONNECT_REASON_FIELD_NUMBER: _builtins.int
     availability_zone: _builtins.str
     capacity_provider_name: _builtins.str
     cluster_arn: _builtins.str
@@ -1031,6 +1048,14 @@ class Task(_message.Message):
     version: _builtins.int
     waiting_reason: _builtins.str
     """Why it waits for room, as of now; only while it is PROVISIONING."""
+    on_disconnect: _builtins.str
+    """As the request that ran it said. Ours, as the following."""
+    replaces: _builtins.str
+    """ARN of the task whose place it took, because that one's instance was lost."""
+    replaced_by: _builtins.str
+    """ARN of the task that took its place."""
+    disconnect_reason: _builtins.str
+    """While its instance is silent: since when, and what is to become of it."""
     @_builtins.property
     def attachments(self) -> _containers.RepeatedCompositeFieldContainer[_resource_pb2.Attachment]: ...
     @_builtins.property
@@ -1054,6 +1079,10 @@ class Task(_message.Message):
         """Where the time of this task's start went; kept in memory for the newest
         tasks only, shown when DescribeTasks includes "TRACE".
         """
+
+    @_builtins.property
+    def usage(self) -> _usage_pb2.ResourceUsage:
+        """What it has used so far, or in all."""
 
     def __init__(
         self,
@@ -1098,10 +1127,15 @@ class Task(_message.Message):
         trusted_execution_summary: Global___TrustedExecutionSummary | None = ...,
         trace: _abc.Iterable[Global___Span] | None = ...,
         waiting_reason: _builtins.str | None = ...,
+        usage: _usage_pb2.ResourceUsage | None = ...,
+        on_disconnect: _builtins.str | None = ...,
+        replaces: _builtins.str | None = ...,
+        replaced_by: _builtins.str | None = ...,
+        disconnect_reason: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_availability_zone", b"_availability_zone", "_capacity_provider_name", b"_capacity_provider_name", "_cluster_arn", b"_cluster_arn", "_connectivity", b"_connectivity", "_connectivity_at", b"_connectivity_at", "_container_instance_arn", b"_container_instance_arn", "_cpu", b"_cpu", "_created_at", b"_created_at", "_desired_status", b"_desired_status", "_enable_execute_command", b"_enable_execute_command", "_execution_stopped_at", b"_execution_stopped_at", "_group", b"_group", "_health_status", b"_health_status", "_last_status", b"_last_status", "_launch_type", b"_launch_type", "_memory", b"_memory", "_platform_family", b"_platform_family", "_platform_version", b"_platform_version", "_pull_started_at", b"_pull_started_at", "_pull_stopped_at", b"_pull_stopped_at", "_started_at", b"_started_at", "_started_by", b"_started_by", "_stop_code", b"_stop_code", "_stopped_at", b"_stopped_at", "_stopped_reason", b"_stopped_reason", "_stopping_at", b"_stopping_at", "_task_arn", b"_task_arn", "_task_definition_arn", b"_task_definition_arn", "_version", b"_version", "_waiting_reason", b"_waiting_reason", "availability_zone", b"availability_zone", "capacity_provider_name", b"capacity_provider_name", "cluster_arn", b"cluster_arn", "connectivity", b"connectivity", "connectivity_at", b"connectivity_at", "container_instance_arn", b"container_instance_arn", "cpu", b"cpu", "created_at", b"created_at", "desired_status", b"desired_status", "enable_execute_command", b"enable_execute_command", "ephemeral_storage", b"ephemeral_storage", "execution_stopped_at", b"execution_stopped_at", "fargate_ephemeral_storage", b"fargate_ephemeral_storage", "group", b"group", "health_status", b"health_status", "last_status", b"last_status", "launch_type", b"launch_type", "memory", b"memory", "overrides", b"overrides", "platform_family", b"platform_family", "platform_version", b"platform_version", "pull_started_at", b"pull_started_at", "pull_stopped_at", b"pull_stopped_at", "started_at", b"started_at", "started_by", b"started_by", "stop_code", b"stop_code", "stopped_at", b"stopped_at", "stopped_reason", b"stopped_reason", "stopping_at", b"stopping_at", "task_arn", b"task_arn", "task_definition_arn", b"task_definition_arn", "trusted_execution_summary", b"trusted_execution_summary", "version", b"version", "waiting_reason", b"waiting_reason"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_availability_zone", b"_availability_zone", "_capacity_provider_name", b"_capacity_provider_name", "_cluster_arn", b"_cluster_arn", "_connectivity", b"_connectivity", "_connectivity_at", b"_connectivity_at", "_container_instance_arn", b"_container_instance_arn", "_cpu", b"_cpu", "_created_at", b"_created_at", "_desired_status", b"_desired_status", "_disconnect_reason", b"_disconnect_reason", "_enable_execute_command", b"_enable_execute_command", "_execution_stopped_at", b"_execution_stopped_at", "_group", b"_group", "_health_status", b"_health_status", "_last_status", b"_last_status", "_launch_type", b"_launch_type", "_memory", b"_memory", "_on_disconnect", b"_on_disconnect", "_platform_family", b"_platform_family", "_platform_version", b"_platform_version", "_pull_started_at", b"_pull_started_at", "_pull_stopped_at", b"_pull_stopped_at", "_replaced_by", b"_replaced_by", "_replaces", b"_replaces", "_started_at", b"_started_at", "_started_by", b"_started_by", "_stop_code", b"_stop_code", "_stopped_at", b"_stopped_at", "_stopped_reason", b"_stopped_reason", "_stopping_at", b"_stopping_at", "_task_arn", b"_task_arn", "_task_definition_arn", b"_task_definition_arn", "_version", b"_version", "_waiting_reason", b"_waiting_reason", "availability_zone", b"availability_zone", "capacity_provider_name", b"capacity_provider_name", "cluster_arn", b"cluster_arn", "connectivity", b"connectivity", "connectivity_at", b"connectivity_at", "container_instance_arn", b"container_instance_arn", "cpu", b"cpu", "created_at", b"created_at", "desired_status", b"desired_status", "disconnect_reason", b"disconnect_reason", "enable_execute_command", b"enable_execute_command", "ephemeral_storage", b"ephemeral_storage", "execution_stopped_at", b"execution_stopped_at", "fargate_ephemeral_storage", b"fargate_ephemeral_storage", "group", b"group", "health_status", b"health_status", "last_status", b"last_status", "launch_type", b"launch_type", "memory", b"memory", "on_disconnect", b"on_disconnect", "overrides", b"overrides", "platform_family", b"platform_family", "platform_version", b"platform_version", "pull_started_at", b"pull_started_at", "pull_stopped_at", b"pull_stopped_at", "replaced_by", b"replaced_by", "replaces", b"replaces", "started_at", b"started_at", "started_by", b"started_by", "stop_code", b"stop_code", "stopped_at", b"stopped_at", "stopped_reason", b"stopped_reason", "stopping_at", b"stopping_at", "task_arn", b"task_arn", "task_definition_arn", b"task_definition_arn", "trusted_execution_summary", b"trusted_execution_summary", "usage", b"usage", "version", b"version", "waiting_reason", b"waiting_reason"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_availability_zone", b"_availability_zone", "_capacity_provider_name", b"_capacity_provider_name", "_cluster_arn", b"_cluster_arn", "_connectivity", b"_connectivity", "_connectivity_at", b"_connectivity_at", "_container_instance_arn", b"_container_instance_arn", "_cpu", b"_cpu", "_created_at", b"_created_at", "_desired_status", b"_desired_status", "_enable_execute_command", b"_enable_execute_command", "_execution_stopped_at", b"_execution_stopped_at", "_group", b"_group", "_health_status", b"_health_status", "_last_status", b"_last_status", "_launch_type", b"_launch_type", "_memory", b"_memory", "_platform_family", b"_platform_family", "_platform_version", b"_platform_version", "_pull_started_at", b"_pull_started_at", "_pull_stopped_at", b"_pull_stopped_at", "_started_at", b"_started_at", "_started_by", b"_started_by", "_stop_code", b"_stop_code", "_stopped_at", b"_stopped_at", "_stopped_reason", b"_stopped_reason", "_stopping_at", b"_stopping_at", "_task_arn", b"_task_arn", "_task_definition_arn", b"_task_definition_arn", "_version", b"_version", "_waiting_reason", b"_waiting_reason", "attachments", b"attachments", "attributes", b"attributes", "availability_zone", b"availability_zone", "capacity_provider_name", b"capacity_provider_name", "cluster_arn", b"cluster_arn", "connectivity", b"connectivity", "connectivity_at", b"connectivity_at", "container_instance_arn", b"container_instance_arn", "containers", b"containers", "cpu", b"cpu", "created_at", b"created_at", "desired_status", b"desired_status", "enable_execute_command", b"enable_execute_command", "ephemeral_storage", b"ephemeral_storage", "execution_stopped_at", b"execution_stopped_at", "fargate_ephemeral_storage", b"fargate_ephemeral_storage", "group", b"group", "health_status", b"health_status", "inference_accelerators", b"inference_accelerators", "last_status", b"last_status", "launch_type", b"launch_type", "memory", b"memory", "overrides", b"overrides", "platform_family", b"platform_family", "platform_version", b"platform_version", "pull_started_at", b"pull_started_at", "pull_stopped_at", b"pull_stopped_at", "started_at", b"started_at", "started_by", b"started_by", "stop_code", b"stop_code", "stopped_at", b"stopped_at", "stopped_reason", b"stopped_reason", "stopping_at", b"stopping_at", "tags", b"tags", "task_arn", b"task_arn", "task_definition_arn", b"task_definition_arn", "trace", b"trace", "trusted_execution_summary", b"trusted_execution_summary", "version", b"version", "waiting_reason", b"waiting_reason"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_availability_zone", b"_availability_zone", "_capacity_provider_name", b"_capacity_provider_name", "_cluster_arn", b"_cluster_arn", "_connectivity", b"_connectivity", "_connectivity_at", b"_connectivity_at", "_container_instance_arn", b"_container_instance_arn", "_cpu", b"_cpu", "_created_at", b"_created_at", "_desired_status", b"_desired_status", "_disconnect_reason", b"_disconnect_reason", "_enable_execute_command", b"_enable_execute_command", "_execution_stopped_at", b"_execution_stopped_at", "_group", b"_group", "_health_status", b"_health_status", "_last_status", b"_last_status", "_launch_type", b"_launch_type", "_memory", b"_memory", "_on_disconnect", b"_on_disconnect", "_platform_family", b"_platform_family", "_platform_version", b"_platform_version", "_pull_started_at", b"_pull_started_at", "_pull_stopped_at", b"_pull_stopped_at", "_replaced_by", b"_replaced_by", "_replaces", b"_replaces", "_started_at", b"_started_at", "_started_by", b"_started_by", "_stop_code", b"_stop_code", "_stopped_at", b"_stopped_at", "_stopped_reason", b"_stopped_reason", "_stopping_at", b"_stopping_at", "_task_arn", b"_task_arn", "_task_definition_arn", b"_task_definition_arn", "_version", b"_version", "_waiting_reason", b"_waiting_reason", "attachments", b"attachments", "attributes", b"attributes", "availability_zone", b"availability_zone", "capacity_provider_name", b"capacity_provider_name", "cluster_arn", b"cluster_arn", "connectivity", b"connectivity", "connectivity_at", b"connectivity_at", "container_instance_arn", b"container_instance_arn", "containers", b"containers", "cpu", b"cpu", "created_at", b"created_at", "desired_status", b"desired_status", "disconnect_reason", b"disconnect_reason", "enable_execute_command", b"enable_execute_command", "ephemeral_storage", b"ephemeral_storage", "execution_stopped_at", b"execution_stopped_at", "fargate_ephemeral_storage", b"fargate_ephemeral_storage", "group", b"group", "health_status", b"health_status", "inference_accelerators", b"inference_accelerators", "last_status", b"last_status", "launch_type", b"launch_type", "memory", b"memory", "on_disconnect", b"on_disconnect", "overrides", b"overrides", "platform_family", b"platform_family", "platform_version", b"platform_version", "pull_started_at", b"pull_started_at", "pull_stopped_at", b"pull_stopped_at", "replaced_by", b"replaced_by", "replaces", b"replaces", "started_at", b"started_at", "started_by", b"started_by", "stop_code", b"stop_code", "stopped_at", b"stopped_at", "stopped_reason", b"stopped_reason", "stopping_at", b"stopping_at", "tags", b"tags", "task_arn", b"task_arn", "task_definition_arn", b"task_definition_arn", "trace", b"trace", "trusted_execution_summary", b"trusted_execution_summary", "usage", b"usage", "version", b"version", "waiting_reason", b"waiting_reason"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__availability_zone: _TypeAlias = _typing.Literal["availability_zone"]  # noqa: Y015
     _WhichOneofArgType__availability_zone: _TypeAlias = _typing.Literal["_availability_zone", b"_availability_zone"]  # noqa: Y015
@@ -1121,6 +1155,8 @@ class Task(_message.Message):
     _WhichOneofArgType__created_at: _TypeAlias = _typing.Literal["_created_at", b"_created_at"]  # noqa: Y015
     _WhichOneofReturnType__desired_status: _TypeAlias = _typing.Literal["desired_status"]  # noqa: Y015
     _WhichOneofArgType__desired_status: _TypeAlias = _typing.Literal["_desired_status", b"_desired_status"]  # noqa: Y015
+    _WhichOneofReturnType__disconnect_reason: _TypeAlias = _typing.Literal["disconnect_reason"]  # noqa: Y015
+    _WhichOneofArgType__disconnect_reason: _TypeAlias = _typing.Literal["_disconnect_reason", b"_disconnect_reason"]  # noqa: Y015
     _WhichOneofReturnType__enable_execute_command: _TypeAlias = _typing.Literal["enable_execute_command"]  # noqa: Y015
     _WhichOneofArgType__enable_execute_command: _TypeAlias = _typing.Literal["_enable_execute_command", b"_enable_execute_command"]  # noqa: Y015
     _WhichOneofReturnType__execution_stopped_at: _TypeAlias = _typing.Literal["execution_stopped_at"]  # noqa: Y015
@@ -1135,6 +1171,8 @@ class Task(_message.Message):
     _WhichOneofArgType__launch_type: _TypeAlias = _typing.Literal["_launch_type", b"_launch_type"]  # noqa: Y015
     _WhichOneofReturnType__memory: _TypeAlias = _typing.Literal["memory"]  # noqa: Y015
     _WhichOneofArgType__memory: _TypeAlias = _typing.Literal["_memory", b"_memory"]  # noqa: Y015
+    _WhichOneofReturnType__on_disconnect: _TypeAlias = _typing.Literal["on_disconnect"]  # noqa: Y015
+    _WhichOneofArgType__on_disconnect: _TypeAlias = _typing.Literal["_on_disconnect", b"_on_disconnect"]  # noqa: Y015
     _WhichOneofReturnType__platform_family: _TypeAlias = _typing.Literal["platform_family"]  # noqa: Y015
     _WhichOneofArgType__platform_family: _TypeAlias = _typing.Literal["_platform_family", b"_platform_family"]  # noqa: Y015
     _WhichOneofReturnType__platform_version: _TypeAlias = _typing.Literal["platform_version"]  # noqa: Y015
@@ -1143,6 +1181,10 @@ class Task(_message.Message):
     _WhichOneofArgType__pull_started_at: _TypeAlias = _typing.Literal["_pull_started_at", b"_pull_started_at"]  # noqa: Y015
     _WhichOneofReturnType__pull_stopped_at: _TypeAlias = _typing.Literal["pull_stopped_at"]  # noqa: Y015
     _WhichOneofArgType__pull_stopped_at: _TypeAlias = _typing.Literal["_pull_stopped_at", b"_pull_stopped_at"]  # noqa: Y015
+    _WhichOneofReturnType__replaced_by: _TypeAlias = _typing.Literal["replaced_by"]  # noqa: Y015
+    _WhichOneofArgType__replaced_by: _TypeAlias = _typing.Literal["_replaced_by", b"_replaced_by"]  # noqa: Y015
+    _WhichOneofReturnType__replaces: _TypeAlias = _typing.Literal["replaces"]  # noqa: Y015
+    _WhichOneofArgType__replaces: _TypeAlias = _typing.Literal["_replaces", b"_replaces"]  # noqa: Y015
     _WhichOneofReturnType__started_at: _TypeAlias = _typing.Literal["started_at"]  # noqa: Y015
     _WhichOneofArgType__started_at: _TypeAlias = _typing.Literal["_started_at", b"_started_at"]  # noqa: Y015
     _WhichOneofReturnType__started_by: _TypeAlias = _typing.Literal["started_by"]  # noqa: Y015
@@ -1182,6 +1224,8 @@ class Task(_message.Message):
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__desired_status) -> _WhichOneofReturnType__desired_status | None: ...
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__disconnect_reason) -> _WhichOneofReturnType__disconnect_reason | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__enable_execute_command) -> _WhichOneofReturnType__enable_execute_command | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__execution_stopped_at) -> _WhichOneofReturnType__execution_stopped_at | None: ...
@@ -1196,6 +1240,8 @@ class Task(_message.Message):
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__memory) -> _WhichOneofReturnType__memory | None: ...
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__on_disconnect) -> _WhichOneofReturnType__on_disconnect | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__platform_family) -> _WhichOneofReturnType__platform_family | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__platform_version) -> _WhichOneofReturnType__platform_version | None: ...
@@ -1203,6 +1249,10 @@ class Task(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__pull_started_at) -> _WhichOneofReturnType__pull_started_at | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__pull_stopped_at) -> _WhichOneofReturnType__pull_stopped_at | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__replaced_by) -> _WhichOneofReturnType__replaced_by | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__replaces) -> _WhichOneofReturnType__replaces | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__started_at) -> _WhichOneofReturnType__started_at | None: ...
     @_typing.overload

@@ -56,8 +56,10 @@ def hello_input(hello: pb.Hello, instance: str) -> i.AgentHello:
             for name, resource in resources.items()
             if is_custom(resource) and resource.integer_value
         },
+        watchdog=hello.watchdog,
         health_status=hello.engine.engine_status or "OK",
         health_reason=text(hello.engine.engine_status_reason, REASON_CHARACTERS_MAX),
+        run=hello.run_id,
     )
 
 
@@ -150,6 +152,7 @@ class _Part:
             fence=task.fence,
             group=launch.group,
             started_by=launch.started_by,
+            on_disconnect=launch.on_disconnect or None,
             tags=tag_messages(launch.tags if task.tags is None else task.tags),
         )
         if launch.overrides:

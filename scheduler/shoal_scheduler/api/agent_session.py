@@ -7,6 +7,7 @@ the slower the heartbeat. A session never waits for another.
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -16,22 +17,20 @@ from shoal.rpc import Identity
 from shoal.v1 import agent_pb2 as pb
 
 from shoal_scheduler.api import agent_convert as convert
+from shoal_scheduler.api import copies, samples
 from shoal_scheduler.api.agent_checks import check_engine_status, check_hello, check_report, text
 from shoal_scheduler.api.validate_names import name_problems
 from shoal_scheduler.control import inputs as i
 from shoal_scheduler.control_plane import ControlPlane
 from shoal_scheduler.dispatch import News, Outbox
 from shoal_scheduler.engine import Unavailable
+from shoal_scheduler.model.pace import heartbeat_seconds, session_deadline_seconds
 from shoal_scheduler.model.refusal import Refused, invalid_field
 from shoal_scheduler.model.task import TaskKey
 
 log = logging.getLogger(__name__)
 
 HELLO_SECONDS = 10.0
-HEARTBEAT_MIN_SECONDS = 3.0
-HEARTBEAT_MAX_SECONDS = 60.0
-INSTANCES_PER_HEARTBEAT_SECOND = 100
-SESSION_DEADLINE_MIN_SECONDS = 15.0
 REPORTS_PER_MESSAGE_MAX = 10_000
 
 Messages = AsyncIterator[pb.AgentMessage]
@@ -41,6 +40,9 @@ OUTGOING_MAX = 64
 
 # An alarm that rings so much later was held up by this program, not by the agent.
 LATE_SECONDS = 1.0
+
+# What an agent saw waits as long as the store is full: it is no fault of the agent's, and its session goes on.
+FULL_RETRY_SECONDS = 1.0
 
 
 @dataclass(slots=True)
@@ -57,11 +59,6 @@ class _Session:
     timed_out: bool = False
 
 
-def heartbeat_seconds(instances: int) -> float:
-    """So that the whole cluster beats about a hundred times a second at most."""
-    return min(max(instances / INSTANCES_PER_HEARTBEAT_SECOND, HEARTBEAT_MIN_SECONDS), HEARTBEAT_MAX_SECONDS)
-
-
 async def session(plane: ControlPlane, messages: Messages, caller: Identity) -> AsyncGenerator[Message | bytes]:
     if any(name_problems("instance", caller.name)):
         raise Refused("denied", "The certificate does not name an instance.", reason="AccessDeniedException")
@@ -69,12 +66,16 @@ async def session(plane: ControlPlane, messages: Messages, caller: Identity) -> 
     if hello.cluster != caller.cluster:
         raise invalid_field("hello.cluster", f"must be the certificate's, {caller.cluster!r}.")
     await asyncio.sleep(plane.admission.wait_seconds(caller.name, asyncio.get_running_loop().time()))
-    await _open(plane, hello, caller.name)
+    await _open(plane, hello, caller.name, heartbeat_seconds(len(plane.tables.sessions)))
+    plane.engine.hear(caller.name)
     outbox = plane.dispatch.attach(caller.name)
+    outbox.run = hello.run_id
     log.info("agent connected instance=%s host=%s", caller.name, text(hello.hostname, convert.NAME_CHARACTERS_MAX))
     try:
-        period = heartbeat_seconds(len(plane.tables.sessions))
-        deadline = max(SESSION_DEADLINE_MIN_SECONDS, 3 * period)
+        instances = len(plane.tables.sessions)
+        period, deadline = heartbeat_seconds(instances), session_deadline_seconds(instances)
+        if not plane.leads():
+            raise Unavailable("this scheduler does not lead any more")
         yield _welcome(plane.epoch, period, deadline)
         opened = _Session(plane, caller.name, hello.incarnation, outbox, deadline)
         async with contextlib.aclosing(_exchange(opened, messages)) as outgoing:
@@ -86,9 +87,11 @@ async def session(plane: ControlPlane, messages: Messages, caller: Identity) -> 
         log.info("agent disconnected instance=%s", caller.name)
 
 
-async def _open(plane: ControlPlane, hello: pb.Hello, instance: str) -> None:
+async def _open(plane: ControlPlane, hello: pb.Hello, instance: str, period_seconds: float) -> None:
     """If the agent goes while its session is being opened, the session is closed again."""
-    opening = asyncio.create_task(plane.engine.submit(convert.hello_input(hello, instance)))
+    said = convert.hello_input(hello, instance)
+    await copies.keep_out(plane, said, period_seconds)
+    opening = asyncio.create_task(plane.engine.submit(said))
     try:
         await asyncio.shield(opening)
     except asyncio.CancelledError:
@@ -151,6 +154,8 @@ async def _exchange(open_session: _Session, messages: Messages) -> AsyncGenerato
 
 def _messages(open_session: _Session, news: News) -> Iterator[bytes]:
     tables = open_session.plane.tables
+    if news.heartbeat is not None:
+        yield pb.SchedulerMessage(heartbeat_ack=pb.HeartbeatAck(sequence=news.heartbeat)).SerializeToString()
     for wanted in news.log_requests:
         yield convert.log_request_message(wanted).SerializeToString()
     for command in news.command_requests:
@@ -197,14 +202,17 @@ class _Alarm:
 
 async def _read(open_session: _Session, messages: Messages) -> None:
     """Ends by raising, or when the agent ends the stream."""
-    now = asyncio.get_running_loop().time
+    now, engine = asyncio.get_running_loop().time, open_session.plane.engine
     first = True
     while True:
         open_session.reading_since = now()
         message = await anext(messages, None)
         open_session.reading_since = None
         if message is None:
+            # The end of a stream is no word of the agent's: it may be the transport that has given up on it.
             return
+        open_session.outbox.heard_at = now()
+        engine.hear(open_session.instance)
         await _take(open_session, message, first=first)
         first = False
 
@@ -227,12 +235,17 @@ async def _take(open_session: _Session, message: pb.AgentMessage, *, first: bool
         await outbox.room(OUTGOING_MAX)
     elif kind == "heartbeat":
         await _hear(open_session, message.heartbeat)
+    elif kind == "samples":
+        samples.take(open_session.plane, open_session.instance, message.samples, time.time())
 
 
 async def _hear(open_session: _Session, heartbeat: pb.Heartbeat) -> None:
-    """Only news of the engine's health goes further."""
+    """Only news of the engine's health goes further. A leader that may have been deposed in its sleep does not answer:
+    the agent would trust that its tasks are not given to others."""
     check_engine_status("heartbeat.engineStatus", heartbeat)
     plane = open_session.plane
+    if heartbeat.sequence > 0 and plane.leads():
+        open_session.outbox.hear(heartbeat.sequence)
     said = convert.health_input(heartbeat, open_session.instance, open_session.incarnation)
     known = plane.tables.health.get(open_session.instance)
     if known is None or (known.status, known.reason) != (said.status, said.reason):
@@ -251,12 +264,22 @@ async def _report(open_session: _Session, field: str, reports: Sequence[pb.TaskR
     for report in reports:
         if report.trace:
             _keep_trace(open_session, report)
-    verdicts = await plane.engine.submit_all(inputs)
+    verdicts = await _stored(plane, inputs)
     return [
         report.task_id
         for report, verdict in zip(reports, verdicts, strict=True)
         if not (isinstance(verdict, i.Verdict) and verdict.known)
     ]
+
+
+async def _stored(plane: ControlPlane, inputs: Sequence[i.Input]) -> list[i.Reply]:
+    while True:
+        try:
+            return await plane.engine.submit_all(inputs)
+        except Refused as refused:
+            if refused.kind != "exhausted":
+                raise
+        await asyncio.sleep(FULL_RETRY_SECONDS)
 
 
 def _keep_trace(open_session: _Session, report: pb.TaskReport) -> None:

@@ -7,6 +7,7 @@ from shoal import arn, awsjson
 from shoal.v1 import cluster_pb2, container_instance_pb2, event_pb2, resource_pb2, task_definition_pb2, task_pb2
 
 from shoal_scheduler.api.remembered import Remembered
+from shoal_scheduler.control import host_loss
 from shoal_scheduler.events import EventRecord, message_of
 from shoal_scheduler.model.ask import Port
 from shoal_scheduler.model.candidate import Candidate
@@ -89,6 +90,8 @@ def launch_fields(tables: Tables, launch: Launch) -> Fields:
         "cpu": str(resources.cpu) if resources else None,
         "memory": str(resources.memory_mib) if resources else None,
         "overrides": overrides_message(launch) if launch.overrides else None,
+        "on_disconnect": launch.on_disconnect or None,
+        "replaces": arn.task_arn(launch.cluster, launch.replaces) if launch.replaces else None,
     }
 
 
@@ -97,6 +100,7 @@ def task_fields(tables: Tables, task: Task, of_launch: Fields, *, with_tags: boo
     task_arn = arn.task_arn(launch.cluster, task.id)
     definition = _definition_of(tables, launch)
     tags = launch.tags if task.tags is None else task.tags
+    replaced_by = host_loss.replaced_by(tables, task)
     return {
         **of_launch,
         "task_arn": task_arn,
@@ -117,6 +121,7 @@ def task_fields(tables: Tables, task: Task, of_launch: Fields, *, with_tags: boo
         "containers": [_container_fields(task, task_arn, state, definition) for state in task.containers],
         "tags": [{"key": key, "value": value} for key, value in tags.items()] if with_tags else None,
         "attachments": _attachments(task),
+        "replaced_by": arn.task_arn(launch.cluster, replaced_by) if replaced_by else None,
     }
 
 
@@ -233,6 +238,12 @@ def instance_message(candidate: Candidate, *, with_tags: bool = False) -> contai
             agent_version=instance.agent_version, docker_version=instance.docker_version
         ),
     )
+    if instance.revoked_at:
+        message.identity_revoked_at = instance.revoked_at
+        message.identity_revoked_by = instance.revoked_by
+    if instance.copy_seen_at:
+        message.identity_copy_seen_at = instance.copy_seen_at
+        message.identity_copy_host = instance.copy_host
     message.attributes.extend(
         resource_pb2.Attribute(name=name, value=value) for name, value in sorted(instance.attributes.items())
     )

@@ -45,6 +45,10 @@ class Gate:
         self._news = asyncio.Event()
 
     @property
+    def is_open(self) -> bool:
+        return self._plane is not None
+
+    @property
     def plane(self) -> ControlPlane:
         """Raises NotLeading on a scheduler that does not lead."""
         if self._plane is None:

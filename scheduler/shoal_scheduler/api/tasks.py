@@ -14,7 +14,7 @@ from shoal.rpc import Identity
 from shoal.v1 import resource_pb2
 from shoal.v1 import task_pb2 as pb
 
-from shoal_scheduler.api import convert
+from shoal_scheduler.api import convert, usage
 from shoal_scheduler.api.fields import (
     bounded,
     check_expression,
@@ -38,13 +38,16 @@ from shoal_scheduler.api.validate_run_task import (
 )
 from shoal_scheduler.api.validate_values import one_of, size_problems
 from shoal_scheduler.api.waiting import WaitingReasons
+from shoal_scheduler.control import host_loss
 from shoal_scheduler.control import inputs as i
 from shoal_scheduler.control.definitions import find
 from shoal_scheduler.control_plane import ControlPlane
+from shoal_scheduler.engine import now_millis
 from shoal_scheduler.model.ask import Strategy
 from shoal_scheduler.model.definition import Definition
 from shoal_scheduler.model.refusal import invalid_field
 from shoal_scheduler.model.task import Launch, Task, TaskKey
+from shoal_scheduler.model.usage import so_far
 from shoal_scheduler.state.tables import Tables
 from shoal_scheduler.traces import Span
 
@@ -162,6 +165,7 @@ def run_task_input(
         request_digest=_digest(document) if token else "",
         instances=instances,
         queue=document.get("queue", False),
+        on_disconnect=document.get("onDisconnect", ""),
     )
 
 
@@ -229,10 +233,19 @@ async def describe(
             continue
         trace = plane.traces.of(key) if "TRACE" in request.include else ()
         message = convert.task_message(plane.tables, task, with_tags="TAGS" in request.include, trace=trace)
+        message.usage.CopyFrom(usage.message(so_far(task, plane.tables.resources(key.launch), now_millis())))
         if task.last_status == "PROVISIONING":
             message.waiting_reason = await reasons.of(task)
+        elif not task.is_stopped and task.instance not in plane.tables.sessions:
+            message.disconnect_reason = _disconnect_reason(plane, task)
         response.tasks.append(message)
     return response
+
+
+def _disconnect_reason(plane: ControlPlane, task: Task) -> str:
+    engine = plane.engine
+    since, now = engine.heard.silent_since(task.instance), engine.clock()
+    return host_loss.outlook(plane.tables, task, since, now, engine.now())
 
 
 async def list_all(plane: ControlPlane, request: pb.ListTasksRequest, _caller: Identity) -> pb.ListTasksResponse:

@@ -33,6 +33,7 @@ from shoal_scheduler.api.validate_values import (
     unique,
     without_nul,
 )
+from shoal_scheduler.control.host_loss import ON_DISCONNECT
 
 __all__ = ["run_task_problems", "run_task_warnings", "runnable_problems", "start_task_problems"]
 
@@ -117,6 +118,7 @@ def _word_problems(key: str, document: Document, rule: re.Pattern[str], how: str
 
 def _placement_problems(document: Document, definition: Document | None) -> Problems:
     yield from between("count", document.get("count"), 1, COUNT_MAX)
+    yield from one_of("onDisconnect", document.get("onDisconnect"), ON_DISCONNECT)
     yield from constraint_problems(document, ("distinctInstance", "memberOf"))
     own, given = len((definition or {}).get("placementConstraints", ())), len(document.get("placementConstraints", ()))
     if own and given <= CONSTRAINTS_MAX < own + given:

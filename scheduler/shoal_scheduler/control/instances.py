@@ -5,21 +5,20 @@ from collections.abc import Iterator, Sequence
 import msgspec
 from shoal import arn
 
-from shoal_scheduler.control import clusters, tasks
+from shoal_scheduler.control import clusters, host_loss, joining, tasks
 from shoal_scheduler.control import inputs as i
 from shoal_scheduler.control.context import Context, Outcome
 from shoal_scheduler.model.instance import Health, Instance
 from shoal_scheduler.model.refusal import Refused
 from shoal_scheduler.model.task import Failure, Task
 from shoal_scheduler.state import changes as c
-from shoal_scheduler.state import keys
 from shoal_scheduler.state.overlay import Overlay
 
 # Of its own for each instance, beside those its agent found: the record must stay small.
 ATTRIBUTES_MAX = 100
 
 # As many keys as the largest submission touches (see control.step).
-CHUNKS_PER_DEREGISTRATION = 40
+KEYS_PER_DEREGISTRATION = 40
 
 
 def hello(view: Overlay, request: i.AgentHello, context: Context) -> Outcome:
@@ -27,6 +26,8 @@ def hello(view: Overlay, request: i.AgentHello, context: Context) -> Outcome:
     copy of the agent's key or a ghost, and nothing is taken from the tasks that run."""
     clusters.find(view, request.cluster)
     known = view.instance(request.instance)
+    joining.check_not_revoked(known)
+    joining.check_no_copy(known, request.run)
     open_incarnation = view.session(request.instance)
     if open_incarnation and request.incarnation <= open_incarnation:
         raise Refused(
@@ -62,6 +63,7 @@ def _as_said(known: Instance | None, request: i.AgentHello, now: int) -> Instanc
         "reserved_udp": request.reserved_udp,
         "agent_version": request.agent_version,
         "docker_version": request.docker_version,
+        "watchdog": request.watchdog,
         "agent_attributes": dict(request.attributes),
         "tags": known.tags or dict(request.tags),
     }
@@ -99,6 +101,9 @@ def update_state(view: Overlay, request: i.UpdateInstances, _context: Context) -
 def deregister(view: Overlay, request: i.DeregisterInstance, context: Context) -> Outcome:
     """Refused while tasks run, unless forced: then they are STOPPED here and, should the host come back, there.
 
+    By force is an operator's word that nothing runs there any more: tasks that are to be replaced when their instance
+    is lost are replaced at once.
+
     Of many submissions only some tasks are stopped at a time: the instance is DRAINING until a repeated request
     finds no more than one step may touch, and INACTIVE then.
     """
@@ -112,19 +117,23 @@ def deregister(view: Overlay, request: i.DeregisterInstance, context: Context) -
             reason="InvalidParameterException",
         )
     reason = f"Container instance {instance.id} was deregistered by force"
-    lost = [tasks.over(task, "InfrastructureHealth", reason, context.now) for task in _within_a_step(running)]
-    status = "INACTIVE" if len(lost) == len(running) else "DRAINING"
+    ended = list(_within_a_step(running))
+    status = "INACTIVE" if len(ended) == len(running) else "DRAINING"
     seen = msgspec.structs.replace(instance, status=status, version=instance.version + 1)
-    end_session = c.SetSession(instance.id, 0)
-    return Outcome(seen, [c.PutInstance(seen), end_session, *(c.PutTask(task) for task in lost)])
+    changes: list[c.Change] = [c.PutInstance(seen), c.SetSession(instance.id, 0)]
+    for task in ended:
+        changes.append(c.PutTask(tasks.over(task, "InfrastructureHealth", reason, context.now)))
+        if host_loss.is_replaced(task):
+            changes += host_loss.replacing(task, context)
+    return Outcome(seen, changes)
 
 
 def _within_a_step(running: Sequence[Task]) -> Iterator[Task]:
-    """The first tasks, up to what one transaction may touch."""
-    chunks = set()
+    """The first tasks, up to what one input may touch."""
+    touched = set[object]()
     for task in running:
-        chunks.add((task.launch.id, task.index // keys.TASKS_PER_CHUNK))
-        if len(chunks) > CHUNKS_PER_DEREGISTRATION:
+        touched |= host_loss.touched_by_losing(task)
+        if len(touched) > KEYS_PER_DEREGISTRATION:
             return
         yield task
 

@@ -146,4 +146,5 @@ def launch_of(request: i.RunTask, definition: Definition, context: Context) -> L
         distinct_instance=request.distinct_instance,
         strategies=request.strategies,
         queue=request.queue,
+        on_disconnect=request.on_disconnect,
     )

@@ -7,7 +7,18 @@ answered on its own: a refused one changes nothing and disturbs no other.
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from shoal_scheduler.control import clusters, definitions, instances, queue, run_task, tags, tasks
+from shoal_scheduler.control import (
+    clusters,
+    definitions,
+    host_loss,
+    instances,
+    joining,
+    queue,
+    run_task,
+    tags,
+    tasks,
+    usage,
+)
 from shoal_scheduler.control import inputs as i
 from shoal_scheduler.control.context import Context, Outcome
 from shoal_scheduler.model.refusal import Refused
@@ -21,6 +32,9 @@ KEYS_PER_STEP = 255
 
 # The most that any other input touches, or a launch that waits: a launch of 10,000 tasks and its 40 chunks.
 KEYS_PER_INPUT = 41
+
+# The sums of a task that ends: of this month, and of the last if it began there.
+USAGE_KEYS = 2
 
 # etcd takes 1.5 MiB a request; 10,000 tasks are about 0.8 MiB.
 TASKS_PER_STEP = 4_000
@@ -59,6 +73,11 @@ RULES: dict[type, Rule] = {
     i.AgentHello: instances.hello,
     i.SessionClosed: instances.session_closed,
     i.EngineHealth: instances.engine_health,
+    i.CopySeen: joining.copy_seen,
+    i.CreateJoinToken: joining.create_token,
+    i.UseJoinToken: joining.use_token,
+    i.RevokeJoinToken: joining.revoke_token,
+    i.RevokeInstance: joining.revoke_instance,
     i.TaskReport: tasks.report,
 }
 
@@ -66,7 +85,7 @@ RULES: dict[type, Rule] = {
 def step(tables: Tables, inputs: Sequence[i.Input], context: Context, due: Sequence[Change] = ()) -> Step:
     """`due` are changes that time itself asks for. Nothing is mutated."""
     overlay = Overlay(tables)
-    overlay.propose(due)
+    overlay.propose([*due, *usage.accrued(overlay, due)])
     # The first input is taken whatever it needs: room for it is left.
     overlay, faults = _wake(tables, overlay, overlay.unsettled, context, KEYS_PER_STEP - 2 * KEYS_PER_INPUT)
     replies: list[i.Reply | Refused | Fault] = []
@@ -83,7 +102,9 @@ def step(tables: Tables, inputs: Sequence[i.Input], context: Context, due: Seque
             overlay = _again(tables, overlay)
             replies.append(Fault(error))
             continue
+        ended = () if outcome.placed else usage.accrued(overlay, outcome.changes)
         overlay.propose(outcome.changes, placed=outcome.placed)
+        overlay.propose(ended)
         replies.append(outcome.reply)
     overlay, more = _wake(tables, overlay, list(overlay.stirred), context, KEYS_PER_STEP - KEYS_PER_INPUT)
     return Step(overlay.changes, replies, (*faults, *more))
@@ -111,7 +132,11 @@ def _has_room(overlay: Overlay, request: i.Input) -> bool:
     match request:
         case i.RunTask(count=count):
             keys = 1 + -(-count // TASKS_PER_CHUNK)
-        case i.TaskReport() | i.AgentHello() | i.SessionClosed() | i.EngineHealth() | i.StopTask():
+        case i.TaskReport(stop_code=host_loss.HOST_LOST):
+            keys = 3 + USAGE_KEYS  # and what takes its place
+        case i.TaskReport():
+            keys = 1 + USAGE_KEYS
+        case i.AgentHello() | i.SessionClosed() | i.EngineHealth() | i.StopTask() | i.UseJoinToken():
             keys = 1
         case _:
             keys = KEYS_PER_INPUT

@@ -3,7 +3,7 @@
 import msgspec
 from shoal import arn, lifecycle
 
-from shoal_scheduler.control import clusters
+from shoal_scheduler.control import clusters, host_loss
 from shoal_scheduler.control import inputs as i
 from shoal_scheduler.control.context import Context, Outcome
 from shoal_scheduler.model.refusal import Refused
@@ -66,7 +66,8 @@ def report(view: Overlay, request: i.TaskReport, context: Context) -> Outcome:
     """An agent speaks only for tasks assigned to its instance; statuses only move forward; STOPPED is final.
 
     So a report that comes twice, late or out of order changes nothing. Nor does one of a session that was taken
-    over: the session that is open begins with all there is to say.
+    over: the session that is open begins with all there is to say. What an agent has ended because no scheduler heard
+    it is replaced, as if it had been found lost from here.
     """
     if view.session(request.instance) != request.incarnation:
         return Outcome(i.Verdict(known=True))
@@ -77,7 +78,8 @@ def report(view: Overlay, request: i.TaskReport, context: Context) -> Outcome:
     seen = task if task.is_stopped else _seen(task, request, context.now)
     if seen is task:
         return Outcome(i.Verdict(known=True))
-    return Outcome(i.Verdict(known=True), [c.PutTask(seen)])
+    heir = host_loss.replacing(task, context) if host_loss.was_ended_in_time(task, seen) else ()
+    return Outcome(i.Verdict(known=True), [c.PutTask(seen), *heir])
 
 
 def _seen(task: Task, request: i.TaskReport, now: int) -> Task:

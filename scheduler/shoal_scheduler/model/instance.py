@@ -34,6 +34,9 @@ class Instance(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     # Resources of the cluster's own, such as licences: how many it offers of each.
     custom: dict[str, int] = {}
 
+    # A process beside its agent ends what is "exclusive" when the agent cannot.
+    watchdog: bool = False
+
     # Ports no task may ask for, such as ssh's.
     reserved_tcp: tuple[int, ...] = ()
     reserved_udp: tuple[int, ...] = ()
@@ -44,6 +47,15 @@ class Instance(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     agent_attributes: dict[str, str] = {}
     custom_attributes: dict[str, str] = {}
     tags: dict[str, str] = {}
+
+    # The agent's identity is no longer trusted since then, in milliseconds; 0 is never.
+    revoked_at: int = 0
+    revoked_by: str = ""
+
+    # Agents with a copy of its key that were seen beside it: which runs of the program, when and where the last one.
+    copies: tuple[str, ...] = ()
+    copy_seen_at: int = 0
+    copy_host: str = ""
 
     @property
     def attributes(self) -> dict[str, str]:

@@ -66,6 +66,12 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     # Tasks that find no room wait for it, instead of being answered as failures.
     queue: bool = False
 
+    # What becomes of its tasks when their instance is lost: "keep", "stop" or "exclusive"; "" as in ECS, nothing.
+    on_disconnect: str = ""
+
+    # Id of the task whose place its only task takes.
+    replaces: str = ""
+
     # TaskOverride as AWS JSON.
     overrides: dict[str, Any] = {}
     tags: dict[str, str] = {}

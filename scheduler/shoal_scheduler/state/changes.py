@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from shoal_scheduler.model.cluster import Cluster
 from shoal_scheduler.model.definition import Definition
 from shoal_scheduler.model.instance import Health, Instance
+from shoal_scheduler.model.join_token import JoinToken
 from shoal_scheduler.model.task import Launch, Task
+from shoal_scheduler.model.usage import UsageMonth
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,28 @@ class DeleteLaunch:
 @dataclass(frozen=True, slots=True)
 class PutTask:
     task: Task
+
+
+@dataclass(frozen=True, slots=True)
+class PutUsage:
+    usage: UsageMonth
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteUsage:
+    cluster: str
+    group: str
+    month: str
+
+
+@dataclass(frozen=True, slots=True)
+class PutJoinToken:
+    token: JoinToken
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteJoinToken:
+    hash: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +114,10 @@ Change = (
     | PutLaunch
     | DeleteLaunch
     | PutTask
+    | PutUsage
+    | DeleteUsage
+    | PutJoinToken
+    | DeleteJoinToken
     | SetSession
     | SetHealth
     | SetHeld

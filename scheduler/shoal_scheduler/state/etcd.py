@@ -3,6 +3,7 @@
 The public clients do not fit an asyncio control plane: see the README for which were tried and why they fell.
 """
 
+import asyncio
 import itertools
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 
@@ -25,6 +26,9 @@ from shoal_scheduler.state.store import (
 
 SERVER_NAME = "etcd.shoal"
 COMMIT_TIMEOUT_SECONDS = 5.0
+# A member of etcd forgets what it has sent to a leader that dies, without a word: then the transaction is sent again.
+RESEND_SECONDS = 1.0
+RETRY_SECONDS = 0.1
 READ_TIMEOUT_SECONDS = 10.0
 PAGE_KEYS = 1000
 NESTED_OPERATIONS_MAX = 100
@@ -32,7 +36,7 @@ _VOID = "void:"
 
 
 def open_etcd_channel(endpoints: Sequence[str], credentials: Credentials) -> grpc.aio.Channel:
-    """One channel over all members; gRPC moves on from a member that does not answer."""
+    """One channel over all members."""
     return grpc.aio.secure_channel(
         etcd_target(endpoints),
         grpc.ssl_channel_credentials(credentials.authority, credentials.key, credentials.certificate),
@@ -45,6 +49,8 @@ def etcd_channel_options() -> list[tuple[str, object]]:
         *channel_options(SERVER_NAME),
         # Loads come in pages whose size in bytes is not known beforehand.
         ("grpc.max_receive_message_length", 64 * 1024 * 1024),
+        # The members take turns: what one of them does not answer, the next try asks of another.
+        ("grpc.lb_policy_name", "round_robin"),
     ]
 
 
@@ -91,16 +97,75 @@ class EtcdStore:
         self.revision = snapshot
 
     async def commit(self, write: Write) -> int:
-        request = pb.TxnRequest(compare=self._guards(), success=[_put(keys.STEP, write.step.encode())])
+        request = pb.TxnRequest(
+            compare=self._guards(),
+            success=[_put(keys.STEP, write.step.encode())],
+            failure=[_get(keys.LEADER), _get(keys.STEP)],
+        )
         request.success.extend(_nested([*itertools.starmap(_put, write.puts.items()), *map(_delete, write.deletes)]))
         try:
-            answer = await self._kv.Txn(request, timeout=COMMIT_TIMEOUT_SECONDS)
-        except grpc.aio.AioRpcError as error:
-            raise _commit_error(error) from error
+            answer = await self._insist(request)
+        except StoreFull:
+            return await self._stored_all_the_same(write)
         if not answer.succeeded:
-            raise Deposed("another leader has written since")
+            return self._stored_before(write, answer)
         self._step_revision = self.revision = answer.header.revision
         return self.revision
+
+    def _stored_before(self, write: Write, seen: pb.TxnResponse) -> int:
+        """Of a transaction that was sent several times, all but the first that arrives find other guards."""
+        leader, step = (list(r.response_range.kvs) for r in seen.responses)
+        ours = leader and leader[0].create_revision == self._epoch
+        if not ours or not step or step[0].value != write.step.encode():
+            raise Deposed("another leader has written since")
+        self._step_revision = self.revision = step[0].mod_revision
+        return self.revision
+
+    async def _stored_all_the_same(self, write: Write) -> int:
+        """etcd carries out the transaction that takes it to its quota, and answers that there is no space.
+
+        Only plain reads pass then. Nothing of this write is under way any more, so what is there stays.
+        """
+        try:
+            request = pb.RangeRequest(key=keys.STEP)
+            step = list((await self._kv.Range(request, timeout=COMMIT_TIMEOUT_SECONDS)).kvs)
+        except grpc.aio.AioRpcError as error:
+            raise OutcomeUnknown(error.details()) from error
+        if step and step[0].value == write.step.encode():
+            self._step_revision = self.revision = step[0].mod_revision
+            return self.revision
+        if (step[0].mod_revision if step else 0) != self._step_revision:
+            raise Deposed("another leader has written since")
+        raise StoreFull("etcd has reached its quota")
+
+    async def _insist(self, request: pb.TxnRequest) -> pb.TxnResponse:
+        """The first answer to a transaction that is sent again while none comes. Its guards let it be stored once."""
+        sent: set[asyncio.Task[pb.TxnResponse]] = set()
+        unknown: NotStored | OutcomeUnknown | None = None
+        give_up = asyncio.get_running_loop().time() + COMMIT_TIMEOUT_SECONDS
+        try:
+            while (left := give_up - asyncio.get_running_loop().time()) > 0:
+                sent.add(asyncio.create_task(self._send(request, left)))
+                done, sent = await asyncio.wait(
+                    sent, timeout=min(RESEND_SECONDS, left), return_when=asyncio.FIRST_COMPLETED
+                )
+                for each in done:
+                    try:
+                        return each.result()
+                    except grpc.aio.AioRpcError as error:
+                        refused = _commit_error(error)
+                    if isinstance(refused, NotStored) and not sent and unknown is None:
+                        raise refused
+                    unknown = unknown or refused
+                if done:
+                    await asyncio.sleep(RETRY_SECONDS)
+        finally:
+            for each in sent:
+                each.cancel()
+        raise OutcomeUnknown(str(unknown or "no answer in time"))
+
+    async def _send(self, request: pb.TxnRequest, timeout_seconds: float) -> pb.TxnResponse:
+        return await self._kv.Txn(request, timeout=timeout_seconds)
 
     async def settle(self, write: Write) -> int | None:
         """Read the step key back. If the write is not there, change the key, so that a transaction still under
@@ -152,7 +217,7 @@ class EtcdStore:
 def _commit_error(error: grpc.aio.AioRpcError) -> NotStored | OutcomeUnknown:
     code, details = error.code(), error.details() or ""
     if code == grpc.StatusCode.RESOURCE_EXHAUSTED and "space" in details:
-        return StoreFull("the store is out of space: compact and defragment it, or raise its quota")
+        return StoreFull(details)
     if code in (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.RESOURCE_EXHAUSTED):
         return NotStored(f"etcd refused the transaction: {details}")
     return OutcomeUnknown(f"{code.name}: {details}")

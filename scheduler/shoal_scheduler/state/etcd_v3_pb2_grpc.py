@@ -422,17 +422,50 @@ class MaintenanceStub:
         Args:
             channel: A grpc.Channel.
         """
+        self.Alarm = channel.unary_unary(
+                '/etcdserverpb.Maintenance/Alarm',
+                request_serializer=shoal__scheduler_dot_state_dot_etcd__v3__pb2.AlarmRequest.SerializeToString,
+                response_deserializer=shoal__scheduler_dot_state_dot_etcd__v3__pb2.AlarmResponse.FromString,
+                _registered_method=True)
         self.Status = channel.unary_unary(
                 '/etcdserverpb.Maintenance/Status',
                 request_serializer=shoal__scheduler_dot_state_dot_etcd__v3__pb2.StatusRequest.SerializeToString,
                 response_deserializer=shoal__scheduler_dot_state_dot_etcd__v3__pb2.StatusResponse.FromString,
+                _registered_method=True)
+        self.Defragment = channel.unary_unary(
+                '/etcdserverpb.Maintenance/Defragment',
+                request_serializer=shoal__scheduler_dot_state_dot_etcd__v3__pb2.DefragmentRequest.SerializeToString,
+                response_deserializer=shoal__scheduler_dot_state_dot_etcd__v3__pb2.DefragmentResponse.FromString,
+                _registered_method=True)
+        self.Snapshot = channel.unary_stream(
+                '/etcdserverpb.Maintenance/Snapshot',
+                request_serializer=shoal__scheduler_dot_state_dot_etcd__v3__pb2.SnapshotRequest.SerializeToString,
+                response_deserializer=shoal__scheduler_dot_state_dot_etcd__v3__pb2.SnapshotResponse.FromString,
                 _registered_method=True)
 
 
 class MaintenanceServicer:
     """Missing associated documentation comment in .proto file."""
 
+    def Alarm(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Status(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Defragment(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Snapshot(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -441,10 +474,25 @@ class MaintenanceServicer:
 
 def add_MaintenanceServicer_to_server(servicer, server):
     rpc_method_handlers = {
+            'Alarm': grpc.unary_unary_rpc_method_handler(
+                    servicer.Alarm,
+                    request_deserializer=shoal__scheduler_dot_state_dot_etcd__v3__pb2.AlarmRequest.FromString,
+                    response_serializer=shoal__scheduler_dot_state_dot_etcd__v3__pb2.AlarmResponse.SerializeToString,
+            ),
             'Status': grpc.unary_unary_rpc_method_handler(
                     servicer.Status,
                     request_deserializer=shoal__scheduler_dot_state_dot_etcd__v3__pb2.StatusRequest.FromString,
                     response_serializer=shoal__scheduler_dot_state_dot_etcd__v3__pb2.StatusResponse.SerializeToString,
+            ),
+            'Defragment': grpc.unary_unary_rpc_method_handler(
+                    servicer.Defragment,
+                    request_deserializer=shoal__scheduler_dot_state_dot_etcd__v3__pb2.DefragmentRequest.FromString,
+                    response_serializer=shoal__scheduler_dot_state_dot_etcd__v3__pb2.DefragmentResponse.SerializeToString,
+            ),
+            'Snapshot': grpc.unary_stream_rpc_method_handler(
+                    servicer.Snapshot,
+                    request_deserializer=shoal__scheduler_dot_state_dot_etcd__v3__pb2.SnapshotRequest.FromString,
+                    response_serializer=shoal__scheduler_dot_state_dot_etcd__v3__pb2.SnapshotResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -456,6 +504,33 @@ def add_MaintenanceServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class Maintenance:
     """Missing associated documentation comment in .proto file."""
+
+    @staticmethod
+    def Alarm(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/etcdserverpb.Maintenance/Alarm',
+            shoal__scheduler_dot_state_dot_etcd__v3__pb2.AlarmRequest.SerializeToString,
+            shoal__scheduler_dot_state_dot_etcd__v3__pb2.AlarmResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
 
     @staticmethod
     def Status(request,
@@ -474,6 +549,60 @@ class Maintenance:
             '/etcdserverpb.Maintenance/Status',
             shoal__scheduler_dot_state_dot_etcd__v3__pb2.StatusRequest.SerializeToString,
             shoal__scheduler_dot_state_dot_etcd__v3__pb2.StatusResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Defragment(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/etcdserverpb.Maintenance/Defragment',
+            shoal__scheduler_dot_state_dot_etcd__v3__pb2.DefragmentRequest.SerializeToString,
+            shoal__scheduler_dot_state_dot_etcd__v3__pb2.DefragmentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Snapshot(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/etcdserverpb.Maintenance/Snapshot',
+            shoal__scheduler_dot_state_dot_etcd__v3__pb2.SnapshotRequest.SerializeToString,
+            shoal__scheduler_dot_state_dot_etcd__v3__pb2.SnapshotResponse.FromString,
             options,
             channel_credentials,
             insecure,

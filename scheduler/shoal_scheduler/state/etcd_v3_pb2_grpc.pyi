@@ -135,19 +135,46 @@ class MaintenanceStub:
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> MaintenanceAsyncStub: ...
+    Alarm: _grpc.UnaryUnaryMultiCallable[_etcd_v3_pb2.AlarmRequest, _etcd_v3_pb2.AlarmResponse]
     Status: _grpc.UnaryUnaryMultiCallable[_etcd_v3_pb2.StatusRequest, _etcd_v3_pb2.StatusResponse]
+    Defragment: _grpc.UnaryUnaryMultiCallable[_etcd_v3_pb2.DefragmentRequest, _etcd_v3_pb2.DefragmentResponse]
+    Snapshot: _grpc.UnaryStreamMultiCallable[_etcd_v3_pb2.SnapshotRequest, _etcd_v3_pb2.SnapshotResponse]
 
 @_typing.type_check_only
 class MaintenanceAsyncStub(MaintenanceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
+    Alarm: _aio.UnaryUnaryMultiCallable[_etcd_v3_pb2.AlarmRequest, _etcd_v3_pb2.AlarmResponse]  # type: ignore[assignment]
     Status: _aio.UnaryUnaryMultiCallable[_etcd_v3_pb2.StatusRequest, _etcd_v3_pb2.StatusResponse]  # type: ignore[assignment]
+    Defragment: _aio.UnaryUnaryMultiCallable[_etcd_v3_pb2.DefragmentRequest, _etcd_v3_pb2.DefragmentResponse]  # type: ignore[assignment]
+    Snapshot: _aio.UnaryStreamMultiCallable[_etcd_v3_pb2.SnapshotRequest, _etcd_v3_pb2.SnapshotResponse]  # type: ignore[assignment]
 
 class MaintenanceServicer(metaclass=_abc_1.ABCMeta):
+    @_abc_1.abstractmethod
+    def Alarm(
+        self,
+        request: _etcd_v3_pb2.AlarmRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_etcd_v3_pb2.AlarmResponse, _abc.Awaitable[_etcd_v3_pb2.AlarmResponse]]: ...
+
     @_abc_1.abstractmethod
     def Status(
         self,
         request: _etcd_v3_pb2.StatusRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_etcd_v3_pb2.StatusResponse, _abc.Awaitable[_etcd_v3_pb2.StatusResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def Defragment(
+        self,
+        request: _etcd_v3_pb2.DefragmentRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_etcd_v3_pb2.DefragmentResponse, _abc.Awaitable[_etcd_v3_pb2.DefragmentResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def Snapshot(
+        self,
+        request: _etcd_v3_pb2.SnapshotRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_etcd_v3_pb2.SnapshotResponse], _abc.AsyncIterator[_etcd_v3_pb2.SnapshotResponse]]: ...
 
 def add_MaintenanceServicer_to_server(servicer: MaintenanceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -5,8 +5,10 @@
 /shoal/-/<owner>/definitions/<family>/<revision>          an account's, not a cluster's
 /shoal/-/<owner>/clusters/<name>
 /shoal/<cluster>/<owner>/instances/<instance>
+/shoal/<cluster>/<owner>/tokens/<hash>                    by which hosts join
 /shoal/<cluster>/<owner>/launches/<launch>                what the tasks of a submission share
 /shoal/<cluster>/<owner>/tasks/<launch>/<chunk>           up to 256 tasks of it
+/shoal/<cluster>/<owner>/usage/<month>/<group>            what its tasks used, once they ended
 """
 
 from shoal.arn import OWNER
@@ -30,6 +32,10 @@ def instance(cluster_name: str, instance_id: str) -> bytes:
     return f"{ROOT}{cluster_name}/{OWNER}/instances/{instance_id}".encode()
 
 
+def join_token(cluster_name: str, token_hash: str) -> bytes:
+    return f"{ROOT}{cluster_name}/{OWNER}/tokens/{token_hash}".encode()
+
+
 def launch(cluster_name: str, launch_id: str) -> bytes:
     return f"{ROOT}{cluster_name}/{OWNER}/launches/{launch_id}".encode()
 
@@ -38,12 +44,21 @@ def chunk(cluster_name: str, launch_id: str, number: int) -> bytes:
     return f"{ROOT}{cluster_name}/{OWNER}/tasks/{launch_id}/{number:04x}".encode()
 
 
+def usage(cluster_name: str, month: str, group: str) -> bytes:
+    return f"{ROOT}{cluster_name}/{OWNER}/usage/{month}/{group}".encode()
+
+
 def kind(key: bytes) -> str:
-    """definitions, clusters, instances, launches or tasks; "" for the two keys of leadership."""
+    """definitions, clusters, instances, tokens, launches, tasks or usage; "" for the two keys of leadership."""
     parts = key.decode().split("/")
     return parts[4] if len(parts) > 5 else ""
 
 
+def cluster_of(key: bytes) -> str:
+    return key.decode().split("/")[2]
+
+
 def parts(key: bytes) -> list[str]:
-    """What follows the kind: the name of a cluster or an instance, family and revision, launch and chunk."""
+    """What follows the kind: the name of a cluster or an instance, family and revision, launch and chunk,
+    month and group."""
     return key.decode().split("/")[5:]

@@ -16,7 +16,9 @@ from shoal_scheduler.model.candidate import Candidate
 from shoal_scheduler.model.cluster import Cluster
 from shoal_scheduler.model.definition import Definition
 from shoal_scheduler.model.instance import Health, Instance
+from shoal_scheduler.model.join_token import JoinToken
 from shoal_scheduler.model.task import Launch, Task, TaskKey, ask_of
+from shoal_scheduler.model.usage import UsageMonth
 from shoal_scheduler.state import changes as c
 from shoal_scheduler.state.capacity import holds, put_instance, recount, used_by
 from shoal_scheduler.state.instance_table import InstanceTable
@@ -45,9 +47,16 @@ class Tables:
     clusters: dict[str, Cluster] = field(default_factory=dict)
     definitions: dict[str, dict[int, Definition]] = field(default_factory=dict)
     instances: dict[str, Instance] = field(default_factory=dict)
+
+    # By hash.
+    join_tokens: dict[str, JoinToken] = field(default_factory=dict)
+
     # In the order of their times; `newest` is the time of the last.
     launches: dict[str, LaunchEntry] = field(default_factory=dict)
     newest: int = 0
+
+    # By cluster, group and month.
+    usage: dict[tuple[str, str, str], UsageMonth] = field(default_factory=dict)
 
     # Store revision up to which all of this is true.
     revision: int = 0
@@ -56,11 +65,14 @@ class Tables:
     finished: dict[str, int] = field(default_factory=dict)
     finished_tasks: int = 0
 
-    # Derived: launch ids by (cluster, client token); tasks that are not STOPPED by instance; what is
-    # free on the instances of each cluster.
+    # Derived: launch ids by (cluster, client token); what is free on the instances of each cluster; tasks that are not
+    # STOPPED by instance.
     tokens: dict[tuple[str, str], str] = field(default_factory=dict)
-    live_tasks: dict[str, dict[TaskKey, None]] = field(default_factory=dict)
     rooms: dict[str, InstanceTable] = field(default_factory=dict)
+    live_tasks: dict[str, dict[TaskKey, None]] = field(default_factory=dict)
+
+    # Derived: by the id of a task that was lost with its instance, the launch that takes its place.
+    replacements: dict[str, str] = field(default_factory=dict)
 
     # Derived: tasks that wait for room, by cluster and launch, in the order in which they came.
     waiting: dict[str, dict[str, dict[int, None]]] = field(default_factory=dict)
@@ -143,15 +155,23 @@ class Tables:
                 self.definitions.get(family, {}).pop(number, None)
             case c.PutCluster(cluster):
                 self.clusters[cluster.name] = cluster
+            case c.PutJoinToken(token):
+                self.join_tokens[token.hash] = token
+            case c.DeleteJoinToken(token_hash):
+                self.join_tokens.pop(token_hash, None)
+            case c.PutUsage(usage):
+                self.usage[usage.cluster, usage.group, usage.month] = usage
+            case c.DeleteUsage(cluster_name, group, month):
+                self.usage.pop((cluster_name, group, month), None)
+            case _:
+                self._apply_volatile(change)
+
+    def _apply_volatile(self, change: c.Change) -> None:
+        match change:
             case c.SetSession(instance_id, incarnation):
                 self._set_session(instance_id, incarnation)
             case c.SetHealth(instance_id, health):
                 self._set_health(instance_id, health)
-            case c.SetHeld() | c.SetUnsettled():
-                self._set_queue(change)
-
-    def _set_queue(self, change: c.SetHeld | c.SetUnsettled) -> None:
-        match change:
             case c.SetHeld(cluster, instance_id, launch_id):
                 self.held.pop(cluster, None)
                 if instance_id:
@@ -192,6 +212,8 @@ class Tables:
         room.seen.add(shape_of(self.resources(launch.id)), launch.count)
         if launch.client_token:
             self.tokens[launch.cluster, launch.client_token] = launch.id
+        if launch.replaces:
+            self.replacements[launch.replaces] = launch.id
 
     def _delete_launch(self, launch_id: str) -> None:
         entry = self.launches.pop(launch_id, None)
@@ -201,6 +223,8 @@ class Tables:
             self.finished_tasks -= len(entry.tasks)
         if entry and entry.launch.client_token:
             self.tokens.pop((entry.launch.cluster, entry.launch.client_token), None)
+        if entry and entry.launch.replaces:
+            self.replacements.pop(entry.launch.replaces, None)
 
     def _put_task(self, task: Task) -> None:
         entry = self.launches[task.launch.id]

@@ -8,7 +8,9 @@ import msgspec
 from shoal_scheduler.model.cluster import Cluster
 from shoal_scheduler.model.definition import Definition
 from shoal_scheduler.model.instance import Instance
+from shoal_scheduler.model.join_token import JoinToken
 from shoal_scheduler.model.task import Launch, Task
+from shoal_scheduler.model.usage import UsageMonth
 from shoal_scheduler.state import changes as c
 from shoal_scheduler.state import codec, keys
 from shoal_scheduler.state.store import Gap, KeyRange, Stored, Transaction, Write, prefix_range
@@ -29,10 +31,14 @@ def write_of(tables: Tables, changes: Sequence[c.Change], step: str) -> Write | 
                 puts[keys.launch(launch.cluster, launch.id)] = codec.encode(launch)
             case c.PutInstance(instance):
                 puts[keys.instance(instance.cluster, instance.id)] = codec.encode(instance)
+            case c.PutJoinToken(token):
+                puts[keys.join_token(token.cluster, token.hash)] = codec.encode(token)
             case c.PutDefinition(definition):
                 puts[keys.definition(definition.family, definition.revision)] = codec.encode(definition)
             case c.PutCluster(cluster):
                 puts[keys.cluster(cluster.name)] = codec.encode(cluster)
+            case c.PutUsage(usage):
+                puts[keys.usage(usage.cluster, usage.month, usage.group)] = codec.encode(usage)
             case _:
                 deletes.extend(_deletes(tables, change))
     for (launch_id, number), tasks in changed_tasks.items():
@@ -57,8 +63,12 @@ def _deletes(tables: Tables, change: c.Change) -> Iterable[bytes | KeyRange]:
             launch = tables.launches[launch_id].launch
             yield keys.launch(launch.cluster, launch_id)
             yield prefix_range(keys.chunk(launch.cluster, launch_id, 0)[:-4])
+        case c.DeleteJoinToken(token_hash):
+            yield keys.join_token(tables.join_tokens[token_hash].cluster, token_hash)
         case c.DeleteDefinition(family, revision):
             yield keys.definition(family, revision)
+        case c.DeleteUsage(cluster, group, month):
+            yield keys.usage(cluster, month, group)
         case _:
             return
 
@@ -75,6 +85,10 @@ def changes_of(records: Iterable[Stored], known: Tables | None = None) -> Iterab
         yield c.PutDefinition(codec.decode(Definition, record.value)), record.mod_revision
     for record in by_kind.get("instances", ()):
         yield c.PutInstance(codec.decode(Instance, record.value)), record.mod_revision
+    for record in by_kind.get("usage", ()):
+        yield c.PutUsage(codec.decode(UsageMonth, record.value)), record.mod_revision
+    for record in by_kind.get("tokens", ()):
+        yield c.PutJoinToken(codec.decode(JoinToken, record.value)), record.mod_revision
     launches = {}
     stored_launches = [(codec.decode(Launch, r.value), r.mod_revision) for r in by_kind.get("launches", ())]
     for launch, revision in sorted(stored_launches, key=lambda item: (item[0].created_at, item[0].id)):
@@ -120,20 +134,22 @@ def _as_proposed(change: c.Change, revision: int) -> c.Change:
 
 
 def _deleted(key: bytes) -> Iterator[c.Change]:
-    kind, names = keys.kind(key), keys.parts(key)
-    match kind:
+    names = keys.parts(key)
+    match keys.kind(key):
         case "launches":
             yield c.DeleteLaunch(names[0])
         case "definitions":
             yield c.DeleteDefinition(names[0], int(names[1]))
         case "tasks":  # they go with their launch
             return
+        case "usage":
+            yield c.DeleteUsage(keys.cluster_of(key), "/".join(names[1:]), names[0])
         case _:
             raise Gap(f"{key!r} was deleted, which no leader does")
 
 
 class Compared(NamedTuple):
-    """How many clusters, definitions, instances, launches and tasks the tables hold just so; what they do not."""
+    """How many records the tables hold just so, of the kinds that are compared, a task being one; what they do not."""
 
     equal: int
     different: list[str]
@@ -143,9 +159,10 @@ def compared(tables: Tables, record: Stored) -> Compared:
     equal, different = 0, list[str]()
     try:
         for change, _ in changes_of([record], tables):
-            if _holds(tables, change):
+            holds = _holds(tables, change)
+            if holds:
                 equal += 1
-            else:
+            elif holds is not None:
                 different.append(f"{change!r:.200}")
     except KeyError as error:
         different.append(f"tasks of launch {error}")
@@ -153,13 +170,15 @@ def compared(tables: Tables, record: Stored) -> Compared:
 
 
 def size(tables: Tables) -> int:
-    """How many clusters, definitions, instances, launches and tasks they hold."""
+    """How many records they hold of the kinds that are compared, a task being one."""
     definitions = sum(map(len, tables.definitions.values()))
     tasks = sum(len(entry.tasks) for entry in tables.launches.values())
-    return len(tables.clusters) + definitions + len(tables.instances) + len(tables.launches) + tasks
+    named = len(tables.clusters) + len(tables.instances) + len(tables.launches) + len(tables.usage)
+    return named + definitions + tasks
 
 
-def _holds(tables: Tables, change: c.Change) -> bool:
+def _holds(tables: Tables, change: c.Change) -> bool | None:
+    """None for what is not compared."""
     match change:
         case c.PutTask():
             return _is_known(tables, change)
@@ -171,8 +190,10 @@ def _holds(tables: Tables, change: c.Change) -> bool:
             return tables.instances.get(instance.id) == instance
         case c.PutLaunch(launch):
             return tables.launch(launch.id) == launch
+        case c.PutUsage(usage):
+            return tables.usage.get((usage.cluster, usage.group, usage.month)) == usage
         case _:
-            return True
+            return None
 
 
 def loaded(records: Iterable[Stored], revision: int) -> Tables:

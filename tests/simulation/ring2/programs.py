@@ -117,7 +117,7 @@ class Keeper:
             except StopIteration:
                 step = None
         self.ended = True
-        self._loop.call_soon(self._leadership.lost.set, context=self._scheduler.context)
+        self._loop.call_soon(self._leadership.lose, context=self._scheduler.context)
 
     async def _do(self, step: Any, leases: Any) -> int | None:
         lease = self._leadership.lease
@@ -229,7 +229,11 @@ class LateEngine:
 
 
 class _Silent:
-    """In place of what an agent does beside its tasks: the metadata's endpoint, the clean-up of images."""
+    """In place of what an agent does beside its tasks: the metadata's endpoint, the clean-up of images, samples."""
+
+    def __init__(self) -> None:
+        self.newest = None
+        self.changed = asyncio.Event()
 
     async def run(self) -> None:
         await asyncio.Event().wait()
@@ -278,10 +282,10 @@ class Host:
         worker = Worker(around, [task.as_task(task_id) for task_id, task in journal.memory.tasks.items()])
         self.around, self.worker = around, worker
         watch = Watch(around, worker)
-        caller = Caller(credentials, incarnation, self._fingerprint())
-        session = Session(self._endpoints, caller, around, worker, watch)
+        caller = Caller(credentials, incarnation, self._fingerprint(), f"{self._chance.getrandbits(64):x}")
         beside: Any = _Silent()
-        await agent_program._work(around, watch, worker, session, beside, beside)
+        session = Session(self._endpoints, caller, around, worker, watch, beside)
+        await agent_program._work(around, watch, worker, session, beside, beside, None, beside, None)
 
     def _fingerprint(self) -> Fingerprint:
         attributes = {"ecs.os-type": "linux", "ecs.cpu-architecture": "x86_64"}

@@ -39,6 +39,7 @@ class FakeScheduler(agent_pb2_grpc.AgentSessionServicer):
         self.full: agent_pb2.Assignments | None = agent_pb2.Assignments(full=True)
         self.welcomes = True
         self.acknowledges = True
+        self.hears = True  # and says so, of every heartbeat
         self.heartbeat_millis = 200
         self.deadline_millis = 2000
         self.identities: list[Identity | None] = []
@@ -139,8 +140,14 @@ class FakeScheduler(agent_pb2_grpc.AgentSessionServicer):
                     await self._hear_reports(message.reports, heard)
                 case "heartbeat":
                     heard.heartbeats.append(message.heartbeat.engine_status)
+                    await self._answer(message.heartbeat.sequence, heard)
             await self._note()
         await heard.outbox.put(None)
+
+    async def _answer(self, heartbeat: int, heard: Heard) -> None:
+        if self.hears:
+            ack = agent_pb2.HeartbeatAck(sequence=heartbeat)
+            await heard.outbox.put(agent_pb2.SchedulerMessage(heartbeat_ack=ack))
 
     async def _hear_reports(self, reports: agent_pb2.Reports, heard: Heard) -> None:
         for report in reports.tasks:

@@ -12,6 +12,7 @@ from shoal.v1 import command_pb2 as pb
 from shoal_agent import commands
 from shoal_agent.commands import Commands
 from shoal_agent.configuration import Configuration
+from shoal_agent.life.runner import Lane
 
 from tests.fakes.memory_engine import MemoryEngine
 from tests.ground.certificates import Certificates
@@ -116,7 +117,10 @@ async def test_why_it_cannot_be(
     monkeypatch.setattr(commands, "COMMANDS_MAX", 0)
     await agent.run("c", "sh")
     monkeypatch.undo()
-    rig.engine.go_down()
+    monkeypatch.setattr(Lane, "is_internal", lambda *_: True)
     await agent.run("d", "sh")
-    assert [scheduler.commands[each][-1].error.code for each in "abcd"] == [5, 5, 8, 14]
+    monkeypatch.undo()
+    rig.engine.go_down()
+    await agent.run("e", "sh")
+    assert [scheduler.commands[each][-1].error.code for each in "abcde"] == [5, 5, 8, 5, 14]
     assert rig.engine.executions == []

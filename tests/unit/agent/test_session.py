@@ -14,6 +14,7 @@ from shoal_agent.configuration import Configuration
 from shoal_agent.fingerprint import Host, fingerprint
 from shoal_agent.logs.answer import CHUNK_BYTES_MAX
 from shoal_agent.memory import record
+from shoal_agent.metrics.sampler import Sampler
 from shoal_agent.session import Caller, Session
 
 from tests.fakes.memory_engine import MemoryEngine
@@ -62,8 +63,9 @@ async def connect(rig: Rig, scheduler: FakeScheduler, authority: Authority, tmp_
 
     async def begin(*endpoints: str) -> asyncio.Task[None]:
         mine = credentials(authority, tmp_path, "agent", INSTANCE)
-        caller = Caller(mine, 77, fingerprint(HOST, Configuration()))
-        made = Session(endpoints or (scheduler.endpoint,), caller, rig.around, rig.worker, rig.watch)
+        caller = Caller(mine, 77, fingerprint(HOST, Configuration()), "2e")
+        sampler = Sampler(rig.around, rig.worker)
+        made = Session(endpoints or (scheduler.endpoint,), caller, rig.around, rig.worker, rig.watch, sampler)
         running.append(asyncio.create_task(made.run()))
         return running[-1]
 
@@ -269,3 +271,21 @@ async def test_a_complete_set_may_come_in_several_messages(
     await scheduler.sessions[-1].outbox.put(agent_pb2.SchedulerMessage(assignments=last))
     await rig.until(lambda: rig.box("t3").state == "exited")
     assert all(rig.box(task_id).state == "running" for task_id in ("t1", "t2", "t4"))
+
+
+async def test_each_heartbeat_that_is_heard_renews_the_lease(
+    connect: Connect, scheduler: FakeScheduler, rig: Rig
+) -> None:
+    lease = rig.around.lease
+    assert lease.seconds_left <= 0
+    scheduler.deadline_millis = 60_000
+    await connect()
+    await rig.until(lambda: lease.seconds_left > 0)
+    expires_at = lease.now + lease.seconds_left
+    await rig.until(lambda: lease.now + lease.seconds_left > expires_at + 0.3)
+    scheduler.hears = False
+    heard = len(scheduler.sessions[0].heartbeats)
+    await scheduler.until(lambda: len(scheduler.sessions[0].heartbeats) > heard + 1)
+    expires_at = lease.now + lease.seconds_left
+    await scheduler.until(lambda: len(scheduler.sessions[0].heartbeats) > heard + 4)
+    assert lease.now + lease.seconds_left == pytest.approx(expires_at, abs=0.01)

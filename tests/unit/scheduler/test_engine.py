@@ -143,6 +143,20 @@ async def test_a_full_store_says_so_and_recovers(ground: Ground) -> None:
     await ground.create("a")
 
 
+async def test_a_full_store_refuses_who_writes_and_nobody_else(ground: Ground) -> None:
+    await ground.create("a")
+    asked = []
+
+    async def full(write: Write, _commit: Commit) -> int:
+        asked.append(write)
+        raise StoreFull("out of space")
+
+    ground.store.fault = full
+    answers = await asyncio.gather(*(ground.create(name) for name in ("b", "a", "c")), return_exceptions=True)
+    assert [isinstance(answer, Refused) for answer in answers] == [True, False, True]
+    assert len(asked) == 1
+
+
 async def test_a_deposed_leader_answers_nobody_and_ends(ground: Ground) -> None:
     async def deposed(_write: Write, _commit: Commit) -> int:
         raise Deposed("another leader")

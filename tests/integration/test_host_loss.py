@@ -1,0 +1,90 @@
+"""A host that is silent for longer than the session deadline, and returns: real programs and containers, one host."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from shoal import arn
+from shoal.client import Client
+
+from tests.ground import work
+from tests.ground.cluster import Cluster
+from tests.ground.engine import Engine
+from tests.ground.waiting import wait_until
+
+SLEEPER = work.definition("lost-sleeper", ["sleep", "600"], stopTimeout=1)
+DEADLINE_SECONDS = 15.0
+
+# What a loaded machine may take beyond what the programs themselves take.
+PATIENCE_SECONDS = 30.0
+
+
+@contextmanager
+def paused(pid: int) -> Iterator[None]:
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+async def run(client: Client, *kinds: str) -> list[str]:
+    """One task for each; "" says nothing of host loss."""
+    definition = await work.register(client, SLEEPER)
+    ids = [(await work.run(client, definition, on_disconnect=kind or None))[0] for kind in kinds]
+    await work.until_all(client, ids, "RUNNING")
+    return ids
+
+
+def containers_of(engine: Engine, task_id: str) -> list[str]:
+    """Ids of those that run."""
+    return engine.docker("ps", "--quiet", "--no-trunc", "--filter", f"label=shoal.task={task_id}").split()
+
+
+async def heir_of(client: Client, task_id: str) -> str:
+    task = (await work.describe(client, [task_id]))[task_id]
+    return arn.short(task.replaced_by)
+
+
+async def test_kept_tasks_of_a_hung_agent_are_replaced_and_its_copies_end(cluster: Cluster, engine: Engine) -> None:
+    async with cluster.client() as client:
+        kept, plain = await run(client, "keep", "")
+        before = work.docker_ids(await work.describe(client, [plain]))
+        with paused(cluster.pid("agent")):
+            since = time.monotonic()
+            lost = await work.until_all(client, [kept], "STOPPED", DEADLINE_SECONDS + PATIENCE_SECONDS)
+            assert time.monotonic() - since > DEADLINE_SECONDS - 4  # it had been heard up to a heartbeat before
+            assert lost[kept].stop_code == "HostLost"
+            heir = await heir_of(client, kept)
+            assert (await work.describe(client, [heir]))[heir].last_status == "PROVISIONING"
+            assert (await work.describe(client, [plain]))[plain].last_status == "RUNNING"
+            assert containers_of(engine, kept)
+        await work.until_all(client, [heir], "RUNNING", PATIENCE_SECONDS)
+        await wait_until(lambda: not containers_of(engine, kept), timeout_seconds=PATIENCE_SECONDS)
+        assert work.docker_ids(await work.describe(client, [plain])) == before
+        assert containers_of(engine, plain) == [before[plain]]
+        await work.stop(client, [plain, heir])
+        await work.until_all(client, [plain, heir], "STOPPED")
+
+
+async def test_an_agent_that_nobody_hears_ends_what_must_not_run_twice(cluster: Cluster, engine: Engine) -> None:
+    async with cluster.client() as client:
+        stopping, kept, plain = await run(client, "stop", "keep", "")
+        before = work.docker_ids(await work.describe(client, [kept, plain]))
+        with paused(cluster.pid("scheduler")):
+            since = time.monotonic()
+            await wait_until(
+                lambda: not containers_of(engine, stopping), timeout_seconds=DEADLINE_SECONDS + PATIENCE_SECONDS
+            )
+            assert time.monotonic() - since > DEADLINE_SECONDS - 4
+        ended = await work.until_all(client, [stopping], "STOPPED", PATIENCE_SECONDS)
+        assert ended[stopping].stop_code == "HostLost"
+        assert "No scheduler has heard this instance" in ended[stopping].stopped_reason
+        assert work.exit_codes(ended) == {stopping: 137}
+        heir = await heir_of(client, stopping)
+        await work.until_all(client, [heir], "RUNNING", PATIENCE_SECONDS)
+        assert work.docker_ids(await work.until_all(client, [kept, plain], "RUNNING")) == before
+        await work.stop(client, [kept, plain, heir])
+        await work.until_all(client, [kept, plain, heir], "STOPPED")
