@@ -41,6 +41,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--trace", action="store_true", help="print all that happened, not only the end")
     parser.add_argument("--hashes", action="store_true", help="print the hash of each trace")
     parser.add_argument("--no-faults", action="store_true", help="let nothing go wrong")
+    parser.add_argument("--only", metavar="KIND,...", help="these faults only, as the trace names them")
     parser.add_argument("--mutant", choices=MUTANTS, help="with this bug planted", metavar="NAME")
     return parser
 
@@ -53,12 +54,14 @@ def _range(text: str) -> range:
 def _played(seed: int, arguments: argparse.Namespace) -> Result:
     mutant = MUTANTS[arguments.mutant] if arguments.mutant else None
     keep_lines = None if arguments.trace else LINES_KEPT
-    return run(seed, faults=not arguments.no_faults, mutant=mutant, keep_lines=keep_lines)
+    only = arguments.only.split(",") if arguments.only else ()
+    return run(seed, faults=not arguments.no_faults, mutant=mutant, only=only, keep_lines=keep_lines)
 
 
 def _replay(seed: int, arguments: argparse.Namespace) -> str:
     mutant = f" --mutant '{arguments.mutant}'" if arguments.mutant else ""
     calm = " --no-faults" if arguments.no_faults else ""
+    calm += f" --only '{arguments.only}'" if arguments.only else ""
     return f"python -m tests.simulation.ring2 --seed {seed}{mutant}{calm} --trace"
 
 

@@ -14,13 +14,15 @@ ROOT = Path(__file__).parents[3]
 FIRST_FEW = range(1, 41)
 THOUSAND = range(1, 1001)
 
-# Seeds at which each planted bug shows.
-SHOWN = {
-    "loops not joined": 8,
-    "answered before stored": 3,
-    "no jitter": 9,
-    "renewal counts from its answer": 60,
+# The faults among which each planted bug shows, at one seed or another.
+SHOWN: dict[str, tuple[str, ...]] = {
+    "loops not joined": ("lease lost",),
+    "answered before stored": ("etcd full",),
+    "renewal counts from its answer": ("etcd slow then cut",),
+    "no jitter": ("crash all",),
+    "gap in the feed ignored": ("compaction",),
 }
+SEEDS_UNTIL_SHOWN = range(1, 41)
 
 
 @pytest.mark.parametrize("seeds", [FIRST_FEW, pytest.param(THOUSAND, marks=pytest.mark.slow)], ids=len)
@@ -37,10 +39,13 @@ def test_without_faults_there_is_nothing_to_mend() -> None:
     assert result.seconds < 62.0, "it had to converge although nothing went wrong"
 
 
-@pytest.mark.parametrize("name", SHOWN)
+@pytest.mark.parametrize("name", MUTANTS)
 def test_a_planted_bug_is_seen(name: str) -> None:
-    assert run(SHOWN[name], mutant=MUTANTS[name]).violations
-    assert not run(SHOWN[name]).violations
+    only = SHOWN[name]
+    shown = (seed for seed in SEEDS_UNTIL_SHOWN if run(seed, mutant=MUTANTS[name], only=only).violations)
+    seed = next(shown, None)
+    assert seed is not None
+    assert not run(seed, only=only).violations
 
 
 def hashes(hash_seed: str) -> str:
