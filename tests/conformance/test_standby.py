@@ -351,7 +351,16 @@ def test_nothing_else_is_deleted() -> None:
     assert {name for name in vars(c) if name.startswith("Put")} == COMPARED
 
 
-COMPARED = {"PutCluster", "PutDefinition", "PutInstance", "PutLaunch", "PutTask", "PutUsage", "PutJoinToken"}
+COMPARED = {
+    "PutAlarm",
+    "PutCluster",
+    "PutDefinition",
+    "PutInstance",
+    "PutJoinToken",
+    "PutLaunch",
+    "PutTask",
+    "PutUsage",
+}
 
 
 async def test_watchers_miss_nothing_over_a_change_of_leader(channel: grpc.aio.Channel) -> None:
