@@ -15,6 +15,7 @@ from shoal.joining.identity import IdentityFiles
 from shoal.rpc import Credentials, Identity
 
 from shoal_agent import VERSION, lease_file
+from shoal_agent.certificate_renewal import Renewal
 from shoal_agent.configuration import BadConfiguration, Configuration, load
 from shoal_agent.definition.labels import Owner
 from shoal_agent.engine.docker import DockerEngine
@@ -32,7 +33,6 @@ from shoal_agent.memory import record
 from shoal_agent.memory.journal import Journal, StateInUse
 from shoal_agent.metadata.endpoint import Metadata
 from shoal_agent.metrics.sampler import Sampler
-from shoal_agent.renewal import Renewal
 from shoal_agent.reporter import Reporter
 from shoal_agent.session import Caller, Session
 from shoal_agent.slots import Pulls, Slots

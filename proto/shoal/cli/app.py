@@ -49,6 +49,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "up": ("up:up", "Start a cluster on this machine, or say that it is up."),
         "down": ("down:down", "Stop all that `shoal up` started."),
         "agent": ("agent:agent", "Join this machine to a cluster, and run its agent."),
+        "certificate": ("certificate:certificate", "Issue certificates of the cluster's own authority."),
         "doctor": ("doctor:doctor", "Check everything a cluster needs, and say how to mend it."),
         "host": ("host:host", "List, load, kill, cut off and heal hosts of `shoal up --hosts`."),
         "context": ("contexts:context", "List and choose the clusters you speak to."),

@@ -83,7 +83,7 @@ def revoke_token(view: Overlay, request: i.RevokeJoinToken, _context: Context) -
     if len(found) != 1:
         said = "several tokens begin" if found else "no token begins"
         raise invalid_field("id", f"{said} with {request.id!r}. List them with ListJoinTokens.")
-    return Outcome(found[0], [c.DeleteJoinToken(found[0].hash)])
+    return Outcome(found[0], [c.DeleteJoinToken(request.cluster, found[0].hash)])
 
 
 def revoke_instance(view: Overlay, request: i.RevokeInstance, context: Context) -> Outcome:
@@ -144,4 +144,4 @@ def check_no_copy(instance: Instance | None, run: str) -> None:
 def expired(tables: Tables, now: int, most: int) -> Sequence[c.Change]:
     """Tokens to drop now."""
     over = [token for token in tables.join_tokens.values() if token.expires_at + KEPT_MILLIS <= now]
-    return [c.DeleteJoinToken(token.hash) for token in over[:most]]
+    return [c.DeleteJoinToken(token.cluster, token.hash) for token in over[:most]]

@@ -70,6 +70,7 @@ class PutJoinToken:
 
 @dataclass(frozen=True, slots=True)
 class DeleteJoinToken:
+    cluster: str
     hash: str
 
 

@@ -60,5 +60,5 @@ def cluster_of(key: bytes) -> str:
 
 def parts(key: bytes) -> list[str]:
     """What follows the kind: the name of a cluster or an instance, family and revision, launch and chunk,
-    month and group."""
+    month and group, hash of a token."""
     return key.decode().split("/")[5:]

@@ -179,7 +179,7 @@ class Overlay:
                 self.touched.add(f"cluster {cluster.name}")
             case c.PutJoinToken(token):
                 self._set_join_token(token.hash, token)
-            case c.DeleteJoinToken(token_hash):
+            case c.DeleteJoinToken(_, token_hash):
                 self._set_join_token(token_hash, None)
             case c.PutUsage(usage):
                 key = (usage.cluster, usage.group, usage.month)

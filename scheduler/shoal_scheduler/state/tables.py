@@ -157,7 +157,7 @@ class Tables:
                 self.clusters[cluster.name] = cluster
             case c.PutJoinToken(token):
                 self.join_tokens[token.hash] = token
-            case c.DeleteJoinToken(token_hash):
+            case c.DeleteJoinToken(_, token_hash):
                 self.join_tokens.pop(token_hash, None)
             case c.PutUsage(usage):
                 self.usage[usage.cluster, usage.group, usage.month] = usage

@@ -33,6 +33,10 @@ def write_of(tables: Tables, changes: Sequence[c.Change], step: str) -> Write | 
                 puts[keys.instance(instance.cluster, instance.id)] = codec.encode(instance)
             case c.PutJoinToken(token):
                 puts[keys.join_token(token.cluster, token.hash)] = codec.encode(token)
+            case c.DeleteJoinToken(cluster_name, token_hash):
+                # The same step may have put it: a transaction names a key once.
+                puts.pop(keys.join_token(cluster_name, token_hash), None)
+                deletes.append(keys.join_token(cluster_name, token_hash))
             case c.PutDefinition(definition):
                 puts[keys.definition(definition.family, definition.revision)] = codec.encode(definition)
             case c.PutCluster(cluster):
@@ -63,8 +67,6 @@ def _deletes(tables: Tables, change: c.Change) -> Iterable[bytes | KeyRange]:
             launch = tables.launches[launch_id].launch
             yield keys.launch(launch.cluster, launch_id)
             yield prefix_range(keys.chunk(launch.cluster, launch_id, 0)[:-4])
-        case c.DeleteJoinToken(token_hash):
-            yield keys.join_token(tables.join_tokens[token_hash].cluster, token_hash)
         case c.DeleteDefinition(family, revision):
             yield keys.definition(family, revision)
         case c.DeleteUsage(cluster, group, month):
@@ -143,7 +145,7 @@ def _deleted(key: bytes) -> Iterator[c.Change]:
         case "tasks":  # they go with their launch
             return
         case "tokens":
-            yield c.DeleteJoinToken(names[0])
+            yield c.DeleteJoinToken(keys.cluster_of(key), names[0])
         case "usage":
             yield c.DeleteUsage(keys.cluster_of(key), "/".join(names[1:]), names[0])
         case _:
@@ -171,7 +173,7 @@ def size(tables: Tables) -> int:
     definitions = sum(map(len, tables.definitions.values()))
     tasks = sum(len(entry.tasks) for entry in tables.launches.values())
     named = len(tables.clusters) + len(tables.instances) + len(tables.launches) + len(tables.usage)
-    return named + len(tables.join_tokens) + definitions + tasks
+    return named + definitions + tasks + len(tables.join_tokens)
 
 
 def _holds(tables: Tables, change: c.Change) -> bool | None:
@@ -187,10 +189,10 @@ def _holds(tables: Tables, change: c.Change) -> bool | None:
             return tables.instances.get(instance.id) == instance
         case c.PutLaunch(launch):
             return tables.launch(launch.id) == launch
-        case c.PutUsage(usage):
-            return tables.usage.get((usage.cluster, usage.group, usage.month)) == usage
         case c.PutJoinToken(token):
             return tables.join_tokens.get(token.hash) == token
+        case c.PutUsage(usage):
+            return tables.usage.get((usage.cluster, usage.group, usage.month)) == usage
         case _:
             return None
 

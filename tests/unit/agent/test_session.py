@@ -58,15 +58,23 @@ Connect = Callable[..., Awaitable[asyncio.Task[None]]]
 
 
 @pytest.fixture
-async def connect(rig: Rig, scheduler: FakeScheduler, authority: Authority, tmp_path: Path) -> AsyncIterator[Connect]:
+def made() -> list[Session]:
+    """The sessions that `connect` began."""
+    return []
+
+
+@pytest.fixture
+async def connect(
+    rig: Rig, scheduler: FakeScheduler, authority: Authority, tmp_path: Path, made: list[Session]
+) -> AsyncIterator[Connect]:
     running: list[asyncio.Task[None]] = []
 
     async def begin(*endpoints: str) -> asyncio.Task[None]:
         mine = credentials(authority, tmp_path, "agent", INSTANCE)
         caller = Caller(mine, 77, fingerprint(HOST, Configuration()), "2e")
         sampler = Sampler(rig.around, rig.worker)
-        made = Session(endpoints or (scheduler.endpoint,), caller, rig.around, rig.worker, rig.watch, sampler)
-        running.append(asyncio.create_task(made.run()))
+        made.append(Session(endpoints or (scheduler.endpoint,), caller, rig.around, rig.worker, rig.watch, sampler))
+        running.append(asyncio.create_task(made[-1].run()))
         return running[-1]
 
     yield begin
@@ -79,6 +87,24 @@ def wanted(task_id: str, **more: str) -> agent_pb2.Assignment:
     entry = agent_pb2.Assignment(task_id=task_id, task_definition_arn=ARN, desired_status="RUNNING", fence=7)
     entry.last_status = more.get("last_status", "PENDING")
     return entry
+
+
+async def test_with_a_renewed_certificate_a_new_session_begins_when_nobody_is_served(
+    connect: Connect, scheduler: FakeScheduler, rig: Rig, authority: Authority, tmp_path: Path, made: list[Session]
+) -> None:
+    await connect()
+    await scheduler.until(lambda: scheduler.sessions)
+    await run(scheduler, "t1")
+    await scheduler.report("t1", "RUNNING")
+    await scheduler.ask_for_logs("a", log_pb2.ReadLogsRequest(task="t1", follow=True))
+    await rig.until(lambda: made[0]._served)
+    made[0].renewed(credentials(authority, tmp_path / "renewed", "agent", INSTANCE))
+    await asyncio.sleep(5 * scheduler.heartbeat_millis / 1000)
+    assert len(scheduler.sessions) == 1
+    rig.engine.end(rig.name("t1"), 0)  # whoever reads its logs has them all then
+    await scheduler.until(lambda: len(scheduler.sessions) == 2)
+    assert scheduler.sessions[1].hello.run_id == scheduler.sessions[0].hello.run_id
+    assert scheduler.identities == [Identity(CLUSTER, "agent", INSTANCE)] * 2
 
 
 async def run(scheduler: FakeScheduler, task_id: str, command: list[str] | None = None) -> None:

@@ -113,6 +113,24 @@ async def test_a_revoked_token_is_gone_and_who_joined_stays(plane: Plane) -> Non
     assert not plane.tables.instances
 
 
+async def test_a_token_lives_and_ends_within_a_step(plane: Plane) -> None:
+    joined = (await plane.run([create(), use(), i.RevokeJoinToken("default", HASH)]))[1]
+    assert joined == i.Joined("default", "x1")
+    assert plane.tables.join_tokens == {} == (await plane.reloaded()).join_tokens
+    await plane.one(create())
+    await plane.run([use(), i.RevokeJoinToken("default", HASH)])
+    assert plane.tables.join_tokens == {} == (await plane.reloaded()).join_tokens
+
+
+async def test_a_token_is_over_and_revoked_in_the_same_step(plane: Plane) -> None:
+    await plane.one(create())
+    plane.now += 60_000 + KEPT_MILLIS
+    due = retention.expired(plane.tables, plane.context)
+    (refused,) = await plane.run([i.RevokeJoinToken("default", HASH)], due=due)
+    assert isinstance(refused, Refused)
+    assert plane.tables.join_tokens == {} == (await plane.reloaded()).join_tokens
+
+
 @pytest.mark.parametrize("name", ["", "ff", "a"], ids=["nothing", "none", "several"])
 async def test_a_token_is_named_without_doubt(plane: Plane, name: str) -> None:
     await plane.run([create(), create(hash=OTHER)])
