@@ -82,8 +82,9 @@ class Session:
         around: Surroundings,
         worker: Worker,
         watch: Watch,
-        sampler: Sampler,
+        sampler: Sampler | None = None,
     ) -> None:
+        """Without a sampler nobody is told what is used."""
         self._schedulers = Schedulers(endpoints)
         self._caller = caller
         self._around = around
@@ -158,7 +159,8 @@ class Session:
                     group.create_task(self._beat(call, welcome))
                     group.create_task(self._mind_silence(welcome))
                     group.create_task(self._leave_when_renewed())
-                    group.create_task(self._tell_usage(call))
+                    if self._sampler is not None:
+                        group.create_task(self._tell_usage(call, self._sampler))
             finally:
                 call.cancel()
 
@@ -283,9 +285,8 @@ class Session:
             if since is not None and time.monotonic() - since > deadline_seconds:
                 raise SessionOver("reports are not acknowledged")
 
-    async def _tell_usage(self, call: "_Call") -> None:
+    async def _tell_usage(self, call: "_Call", sampler: Sampler) -> None:
         """A sample that would have to wait for the stream is dropped: the next one is worth more."""
-        sampler = self._sampler
         sampler.changed.clear()
         while True:
             await sampler.changed.wait()

@@ -10,8 +10,9 @@ from pathlib import Path
 @dataclass(frozen=True, slots=True)
 class Configuration:
     """`listen` is host:port, and `endpoint` the one that others dial; `http_listen` that of HTTPS, None for none;
-    `etcd` the client endpoints of its members; the rest PEM files. `name` is this scheduler's among the others. Without
-    the authority's key nobody joins here; with it, an agent's certificate lives so many seconds."""
+    `etcd` the client endpoints of its members; `state` a folder of its own (None: no history over restarts); the rest
+    PEM files. `name` is this scheduler's among the others. Without the authority's key nobody joins here; with it, an
+    agent's certificate lives so many seconds."""
 
     listen: str
     endpoint: str
@@ -22,6 +23,7 @@ class Configuration:
     key: Path
     cluster: str
     http_listen: str | None = None
+    state: Path | None = None
     authority_key: Path | None = None
     agent_certificate_seconds: int = 24 * 3600
 
@@ -49,6 +51,7 @@ def parse(arguments: Sequence[str] | None = None) -> Configuration:
     parser.add_argument("--key", required=True, type=Path, help="the key of the certificate")
     parser.add_argument("--cluster", default="default", help="the cluster that exists from the start")
     parser.add_argument("--http-listen", metavar="HOST:PORT", help="HTTPS, for probes and hosts that join")
+    parser.add_argument("--state", type=Path, metavar="FOLDER", help="where metrics are kept over restarts")
     parser.add_argument("--authority-key", type=Path, help="the CA's key: by it hosts may join here")
     parser.add_argument(
         "--agent-certificate-seconds",
@@ -70,6 +73,7 @@ def parse(arguments: Sequence[str] | None = None) -> Configuration:
         key=given.key,
         cluster=given.cluster,
         http_listen=given.http_listen,
+        state=given.state,
         authority_key=given.authority_key,
         agent_certificate_seconds=given.agent_certificate_seconds,
     )

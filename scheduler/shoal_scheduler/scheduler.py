@@ -18,6 +18,7 @@ from shoal_scheduler.configuration import Configuration
 from shoal_scheduler.control.inputs import PutClusterDocument
 from shoal_scheduler.control_plane import ControlPlane
 from shoal_scheduler.leader import Leadership, LeaseKeeper, Seen, campaign, resign
+from shoal_scheduler.metrics.store import Metrics
 from shoal_scheduler.standby import Standby
 from shoal_scheduler.state.etcd import EtcdStore, store_version
 from shoal_scheduler.state.etcd_feed import EtcdFeed
@@ -43,13 +44,21 @@ class Scheduler:
     """`run` for ever. `end` hands leadership over, if it is here, and then `run` returns."""
 
     def __init__(
-        self, config: Configuration, credentials: Credentials, channel: grpc.aio.Channel, gate: Gate, server: Server
+        self,
+        config: Configuration,
+        credentials: Credentials,
+        channel: grpc.aio.Channel,
+        gate: Gate,
+        server: Server,
+        metrics: Metrics | None = None,
     ) -> None:
+        """`metrics`: what was measured before, to go on with."""
         self._config = config
         self._credentials = credentials
         self._channel = channel
         self._gate = gate
         self._server = server
+        self._metrics = metrics or Metrics()
         self._standing = gate.standing
         self._standing.name, self._standing.endpoint = config.name, config.endpoint
         self._leadership: Leadership | None = None
@@ -142,13 +151,14 @@ class Scheduler:
             garbage.leave_alone_at_once()
             store = EtcdStore(self._channel, epoch, followed.revision, leadership.step.revision)
             log.info("state followed revision=%d seconds=%.3f", followed.revision, time.monotonic() - began)
-            return ControlPlane(followed.tables, store, epoch, self._version, events=followed.events)
+            tables, events = followed.tables, followed.events
+            return ControlPlane(tables, store, epoch, self._version, events=events, metrics=self._metrics)
         log.warning("the feed is not whole up to revision=%d: everything is read anew", epoch)
         store = EtcdStore(self._channel, epoch)
         tables = loaded([record async for record in store.load()], store.revision)
         garbage.leave_alone()
         log.info("state loaded revision=%d seconds=%.3f", store.revision, time.monotonic() - began)
-        return ControlPlane(tables, store, epoch, self._version)
+        return ControlPlane(tables, store, epoch, self._version, metrics=self._metrics)
 
     async def _lead(self, plane: ControlPlane, leadership: Leadership) -> None:
         """Until the lease is lost, the engine fails or leadership is handed over."""

@@ -25,6 +25,8 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "exec": ("exec:execute", "Execute a command in a task's container."),
         "wait": ("wait:wait", "Wait until tasks run or have stopped."),
         "stop": ("stop:stop", "Stop tasks."),
+        "top": ("top:top", "Show what instances and tasks use now."),
+        "metrics": ("metrics:metrics", "Show what was measured of tasks, instances and clusters."),
         "events": ("events:events", "Show what happened to tasks and instances."),
         "usage": ("usage:usage", "Show what tasks reserved, and for how long."),
         "describe": ("describe:describe", "Show all there is to know of anything, by its name."),

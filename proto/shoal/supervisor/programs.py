@@ -75,6 +75,7 @@ def _scheduler(settings: Settings, layout: Layout) -> Program:
     arguments = [*PYTHON, "shoal_scheduler", "--listen", settings.listen, "--cluster", settings.cluster]
     arguments += ["--etcd", f"127.0.0.1:{settings.etcd_client_port}", *_identity(layout, "scheduler")]
     arguments += ["--http-listen", settings.http_listen, "--authority-key", str(layout.authority / "authority.key")]
+    arguments += ["--state", str(layout.work("scheduler"))]
     return Program("scheduler", arguments)
 
 
