@@ -140,7 +140,7 @@ def test_there_are_pure_modules() -> None:
 # A scheduler that does not lead does nothing of a leader's: what goes on by itself is started by the leadership, which
 # ends it. A call's own tasks end with the call, a commit's with the commit, and the writing of a file with the process.
 MAY_START_TASKS = re.compile(
-    r"scheduler/shoal_scheduler/(__main__|api/\w+|leader|metrics/file|scheduler|standby|state/etcd)\.py$"
+    r"scheduler/shoal_scheduler/(__main__|alarms|api/\w+|leader|metrics/file|scheduler|standby|state/etcd)\.py$"
 )
 STARTS_A_TASK = re.compile(r"(create_task|ensure_future|TaskGroup|run_in_executor|to_thread|Thread)$")
 

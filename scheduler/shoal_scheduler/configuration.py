@@ -1,10 +1,13 @@
 """What the scheduler is told at its start."""
 
 import argparse
+import ipaddress
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from shoal_scheduler.webhooks import Network
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +30,9 @@ class Configuration:
     authority_key: Path | None = None
     agent_certificate_seconds: int = 24 * 3600
 
+    # Networks that alarms may reach beside the public internet.
+    webhook_networks: tuple[Network, ...] = ()
+
 
 WILDCARDS = ("", "0.0.0.0", "[::]")
 LOOPBACK = ("127.0.0.1", "[::1]", "localhost")
@@ -36,6 +42,13 @@ def _dialled(listen: str) -> str:
     """A wildcard address is listened on, never dialled."""
     host, _, port = listen.rpartition(":")
     return f"{socket.gethostname()}:{port}" if host in WILDCARDS else listen
+
+
+def _networks(text: str) -> tuple[Network, ...]:
+    try:
+        return tuple(map(ipaddress.ip_network, text.split(",")))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{error}; write a network as 10.0.0.0/8") from None
 
 
 def parse(arguments: Sequence[str] | None = None) -> Configuration:
@@ -60,6 +73,13 @@ def parse(arguments: Sequence[str] | None = None) -> Configuration:
         metavar="SECONDS",
         help="how long the certificate of a host that joins is good; its agent renews it at half of that",
     )
+    parser.add_argument(
+        "--webhook-networks",
+        type=_networks,
+        default=(),
+        metavar="CIDR[,...]",
+        help="where alarms may be told beside the public internet, as 10.0.0.0/8",
+    )
     given = parser.parse_args(arguments)
     endpoint = given.endpoint or _dialled(given.listen)
     host, _, port = endpoint.rpartition(":")
@@ -76,4 +96,5 @@ def parse(arguments: Sequence[str] | None = None) -> Configuration:
         state=given.state,
         authority_key=given.authority_key,
         agent_certificate_seconds=given.agent_certificate_seconds,
+        webhook_networks=given.webhook_networks,
     )

@@ -327,6 +327,7 @@ DELETED = (
     c.DeleteUsage("default", "family:a/b", "2026-11"),
     c.DeleteLaunch("1f" * 12),
     c.DeleteJoinToken("default", "ab" * 32),
+    c.DeleteAlarm("a/b"),
 )
 
 
@@ -350,7 +351,16 @@ def test_nothing_else_is_deleted() -> None:
     assert {name for name in vars(c) if name.startswith("Put")} == COMPARED
 
 
-COMPARED = {"PutCluster", "PutDefinition", "PutInstance", "PutLaunch", "PutTask", "PutUsage", "PutJoinToken"}
+COMPARED = {
+    "PutCluster",
+    "PutDefinition",
+    "PutInstance",
+    "PutLaunch",
+    "PutTask",
+    "PutUsage",
+    "PutJoinToken",
+    "PutAlarm",
+}
 
 
 async def test_watchers_miss_nothing_over_a_change_of_leader(channel: grpc.aio.Channel) -> None:

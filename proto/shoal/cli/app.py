@@ -28,6 +28,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "top": ("top:top", "Show what instances and tasks use now."),
         "metrics": ("metrics:metrics", "Show what was measured of tasks, instances and clusters."),
         "events": ("events:events", "Show what happened to tasks and instances."),
+        "alarm": ("alarm:alarm", "Make, list and delete alarms on metrics."),
         "usage": ("usage:usage", "Show what tasks reserved, and for how long."),
         "describe": ("describe:describe", "Show all there is to know of anything, by its name."),
     },
@@ -48,6 +49,8 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "untag": ("tags:untag", "Remove tags from a resource."),
     },
     "This machine": {
+        "backup": ("backup:backup", "Write what the cluster of this machine knows to a file."),
+        "restore": ("backup:restore", "Take the cluster of this machine back to a backup."),
         "up": ("up:up", "Start a cluster on this machine, or say that it is up."),
         "down": ("down:down", "Stop all that `shoal up` started."),
         "agent": ("agent:agent", "Join this machine to a cluster, and run its agent."),

@@ -51,12 +51,23 @@ def engine_version(words: str, docker_host: str) -> Check:
     return Check("engine", OK, found)
 
 
-def etcd_version(words: str, path: str) -> Check:
+def etcd_is_bad(words: str) -> bool:
+    """
+    >>> etcd_is_bad("3.5.1"), etcd_is_bad("3.4.23"), etcd_is_bad("")
+    (True, False, False)
+    """
+    return ETCD_BAD_FROM <= parse_version(words) < ETCD_GOOD_AGAIN
+
+
+def etcd_version(words: str, path: str, members: int = 1) -> Check:
     number = parse_version(words)
     found = f"etcd {words} ({path})"
     if not number:
         return Check("etcd", WARN, f"{path} does not tell its version", "etcd --version")
-    if ETCD_BAD_FROM <= number < ETCD_GOOD_AGAIN:
+    if etcd_is_bad(words) and members > 1:
+        mend = "members of 3.5.0 to 3.5.5 can come to hold different data: take 3.5.6 or newer"
+        return Check("etcd", FAIL, f"{found}, {members} members", mend)
+    if etcd_is_bad(words):
         return Check("etcd", WARN, found, "3.5.0 to 3.5.5 can corrupt data when killed: take 3.5.6 or newer")
     if number < ETCD_FLOOR:
         return Check("etcd", WARN, found, "works; for production take 3.4.22 or newer")

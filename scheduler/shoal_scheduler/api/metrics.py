@@ -62,7 +62,7 @@ async def statistics_of(
     plane: ControlPlane, request: pb.GetMetricStatisticsRequest, _caller: Identity
 ) -> pb.GetMetricStatisticsResponse:
     """Of a metric that nobody knows there is nothing, as with CloudWatch."""
-    metric = _metric(request.namespace, request)
+    metric = metric_of(request.namespace, request)
     if not request.statistics:
         raise invalid_field("Statistics", f"is required: {', '.join(STATISTICS)}.")
     for index, name in enumerate(request.statistics):
@@ -119,7 +119,7 @@ async def put(plane: ControlPlane, request: pb.PutMetricDataRequest, _caller: Id
     taken = []
     for index, datum in enumerate(request.metric_data):
         field = f"MetricData[{index}]"
-        metric = _metric(request.namespace, datum, f"{field}.")
+        metric = metric_of(request.namespace, datum, f"{field}.")
         taken.append((metric, datum.unit or "None", points_of(field, datum, now)))
     new = {metric for metric, _, _ in taken if plane.metrics.find(metric, now) is None}
     if len(plane.metrics.put.rows) + len(new) > PUT_SERIES_MAX:
@@ -133,7 +133,7 @@ async def put(plane: ControlPlane, request: pb.PutMetricDataRequest, _caller: Id
     return pb.PutMetricDataResponse()
 
 
-def _metric(namespace: str, request: Any, path: str = "") -> Metric:
+def metric_of(namespace: str, request: Any, path: str = "") -> Metric:
     if not namespace:
         raise invalid_field("Namespace", "is required.")
     _check_name("Namespace", namespace)

@@ -5,6 +5,7 @@ Some are the exception: they live in memory only, because what can be found agai
 
 from dataclasses import dataclass
 
+from shoal_scheduler.model.alarm import Alarm
 from shoal_scheduler.model.cluster import Cluster
 from shoal_scheduler.model.definition import Definition
 from shoal_scheduler.model.instance import Health, Instance
@@ -75,6 +76,16 @@ class DeleteJoinToken:
 
 
 @dataclass(frozen=True, slots=True)
+class PutAlarm:
+    alarm: Alarm
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteAlarm:
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class SetSession:
     """An agent's stream opened (`incarnation` > 0) or closed (0). Volatile."""
 
@@ -115,6 +126,8 @@ Change = (
     | PutLaunch
     | DeleteLaunch
     | PutTask
+    | PutAlarm
+    | DeleteAlarm
     | PutUsage
     | DeleteUsage
     | PutJoinToken

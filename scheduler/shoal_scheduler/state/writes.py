@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from shoal_scheduler.model.alarm import Alarm
 from shoal_scheduler.model.cluster import Cluster
 from shoal_scheduler.model.definition import Definition
 from shoal_scheduler.model.instance import Instance
@@ -41,6 +42,8 @@ def write_of(tables: Tables, changes: Sequence[c.Change], step: str) -> Write | 
                 puts[keys.definition(definition.family, definition.revision)] = codec.encode(definition)
             case c.PutCluster(cluster):
                 puts[keys.cluster(cluster.name)] = codec.encode(cluster)
+            case c.PutAlarm(alarm):
+                puts[keys.alarm(alarm.name)] = codec.encode(alarm)
             case c.PutUsage(usage):
                 puts[keys.usage(usage.cluster, usage.month, usage.group)] = codec.encode(usage)
             case _:
@@ -69,6 +72,8 @@ def _deletes(tables: Tables, change: c.Change) -> Iterable[bytes | KeyRange]:
             yield prefix_range(keys.chunk(launch.cluster, launch_id, 0)[:-4])
         case c.DeleteDefinition(family, revision):
             yield keys.definition(family, revision)
+        case c.DeleteAlarm(name):
+            yield keys.alarm(name)
         case c.DeleteUsage(cluster, group, month):
             yield keys.usage(cluster, month, group)
         case _:
@@ -89,6 +94,8 @@ def changes_of(records: Iterable[Stored], known: Tables | None = None) -> Iterab
         yield c.PutInstance(codec.decode(Instance, record.value)), record.mod_revision
     for record in by_kind.get("usage", ()):
         yield c.PutUsage(codec.decode(UsageMonth, record.value)), record.mod_revision
+    for record in by_kind.get("alarms", ()):
+        yield c.PutAlarm(codec.decode(Alarm, record.value)), record.mod_revision
     for record in by_kind.get("tokens", ()):
         yield c.PutJoinToken(codec.decode(JoinToken, record.value)), record.mod_revision
     launches = {}
@@ -148,6 +155,8 @@ def _deleted(key: bytes) -> Iterator[c.Change]:
             yield c.DeleteJoinToken(keys.cluster_of(key), names[0])
         case "usage":
             yield c.DeleteUsage(keys.cluster_of(key), "/".join(names[1:]), names[0])
+        case "alarms":
+            yield c.DeleteAlarm("/".join(names))
         case _:
             raise Gap(f"{key!r} was deleted, which no leader does")
 
@@ -172,8 +181,9 @@ def size(tables: Tables) -> int:
     """How many records they hold of the kinds that are compared, a task being one."""
     definitions = sum(map(len, tables.definitions.values()))
     tasks = sum(len(entry.tasks) for entry in tables.launches.values())
-    named = len(tables.clusters) + len(tables.instances) + len(tables.launches) + len(tables.usage)
-    return named + definitions + tasks + len(tables.join_tokens)
+    launches, instances = len(tables.launches), len(tables.instances)
+    named = len(tables.clusters) + len(tables.usage) + len(tables.alarms) + len(tables.join_tokens)
+    return launches + instances + named + definitions + tasks
 
 
 def _holds(tables: Tables, change: c.Change) -> bool | None:
@@ -193,6 +203,8 @@ def _holds(tables: Tables, change: c.Change) -> bool | None:
             return tables.join_tokens.get(token.hash) == token
         case c.PutUsage(usage):
             return tables.usage.get((usage.cluster, usage.group, usage.month)) == usage
+        case c.PutAlarm(alarm):
+            return tables.alarms.get(alarm.name) == alarm
         case _:
             return None
 
