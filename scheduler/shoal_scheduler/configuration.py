@@ -12,10 +12,10 @@ from shoal_scheduler.webhooks import Network
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """`listen` is host:port, and `endpoint` the one that others dial; `http_listen` too (None: no HTTPS); `name` is
-    this scheduler's among the others; `etcd` the client endpoints of its members; `state` a folder of its own (None:
-    no history over restarts); the rest PEM files. Without the authority's key nobody joins here; with it, an agent's
-    certificate lives so many seconds."""
+    """`listen` is host:port, and `endpoint` the one that others dial; `http_listen` that of HTTPS, None for none;
+    `etcd` the client endpoints of its members; `state` a folder of its own (None: no history over restarts); the rest
+    PEM files. `name` is this scheduler's among the others. Without the authority's key nobody joins here; with it, an
+    agent's certificate lives so many seconds."""
 
     listen: str
     endpoint: str

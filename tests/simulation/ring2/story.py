@@ -99,10 +99,11 @@ async def _register(client: Client, family: str, seconds: str) -> None:
 
 async def _run_task(world: World, client: Client, family: str, token: str) -> None:
     count = 1 if family == "port" else world.chance.randint(1, 4)
-    queue = world.chance.random() < 0.3 and family != "port"  # of a port there is one on each host
-    request = task_pb2.RunTaskRequest(
-        cluster=CLUSTER, task_definition=family, count=count, client_token=token, queue=queue
-    )
+    request = task_pb2.RunTaskRequest(cluster=CLUSTER, task_definition=family, count=count, client_token=token)
+    if family != "port":  # of a port there is one on each host: nothing is to wait for it
+        request.queue = world.chance.random() < 0.3
+        if kind := world.chance.choice(("", "", "keep", "stop")):
+            request.on_disconnect = kind
     world.checks.facts["asked"] += 1
     answers = []
     for _ in range(world.chance.choice((1, 1, 1, 2))):  # once more: the same tasks, not new ones
@@ -130,6 +131,7 @@ async def _watch(world: World, client: Client) -> None:
             async for answer in client.watch(CLUSTER):
                 for event in answer.events:
                     if event.HasField("task"):
+                        world.checks.facts["lost"] += event.task.stop_code == "HostLost"
                         world.checks.on_status(arn.short(event.task.task_arn), event.task.last_status)
         except ShoalError:
             await asyncio.sleep(0.5)
