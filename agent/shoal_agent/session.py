@@ -82,8 +82,9 @@ class Session:
         around: Surroundings,
         worker: Worker,
         watch: Watch,
-        sampler: Sampler,
+        sampler: Sampler | None = None,
     ) -> None:
+        """Without a sampler nobody is told what is used."""
         self._schedulers = Schedulers(endpoints)
         self._caller = caller
         self._around = around
@@ -99,9 +100,10 @@ class Session:
         self._served: set[asyncio.Task[None]] = set()
         self._unanswered_since: float | None = None
 
-        # Of this session: how long the scheduler waits for a word, and when each heartbeat was sent that is not
-        # acknowledged yet.
+        # Of this session: how long the scheduler waits for a word, whether it was told of a watchdog, and when each
+        # heartbeat was sent that is not acknowledged yet.
         self._deadline_seconds = 0.0
+        self._said_guarded = False
         self._beats: dict[int, float] = {}
         self._is_heard = False
 
@@ -157,7 +159,8 @@ class Session:
                     group.create_task(self._beat(call, welcome))
                     group.create_task(self._mind_silence(welcome))
                     group.create_task(self._leave_when_renewed())
-                    group.create_task(self._tell_usage(call))
+                    if self._sampler is not None:
+                        group.create_task(self._tell_usage(call, self._sampler))
             finally:
                 call.cancel()
 
@@ -167,7 +170,7 @@ class Session:
                 sent_at = self._around.lease.now
                 version, health = self._watch.engine_version, self._watch.health
                 caller, owner = self._caller, self._around.owner
-                guarded = self._around.guarded()
+                self._said_guarded = guarded = self._around.guarded()
                 found = {**self._around.cgroups.attributes, **({WATCHDOG_ATTRIBUTE: "true"} if guarded else {})}
                 host = replace(caller.host, attributes={**caller.host.attributes, **found})
                 await self._write(
@@ -267,6 +270,7 @@ class Session:
         """At the scheduler's pace, and at once when the engine's health changes."""
         period_seconds = max(welcome.heartbeat_period_millis, 100) / 1000
         deadline_seconds = max(welcome.session_deadline_millis / 1000, 2 * period_seconds)
+        differs = 0  # how often in a row
         for sequence in count(1):
             self._watch.changed.clear()
             now = self._around.lease.now
@@ -274,13 +278,15 @@ class Session:
             self._beats[sequence] = now
             await self._write(call, convert.heartbeat(self._watch.health, sequence))
             await either(self._watch.changed, period_seconds)
+            differs = differs + 1 if self._around.guarded() != self._said_guarded else 0
+            if differs > 1:
+                raise SessionOver("a watchdog runs, or runs no more, other than was said")
             since = self._unanswered_since
             if since is not None and time.monotonic() - since > deadline_seconds:
                 raise SessionOver("reports are not acknowledged")
 
-    async def _tell_usage(self, call: "_Call") -> None:
+    async def _tell_usage(self, call: "_Call", sampler: Sampler) -> None:
         """A sample that would have to wait for the stream is dropped: the next one is worth more."""
-        sampler = self._sampler
         sampler.changed.clear()
         while True:
             await sampler.changed.wait()

@@ -114,7 +114,11 @@ class Leader:
             report(task, rng.choice(("RUNNING", "STOPPED"))),
             i.ChangeAttributes("default", ((rng.choice(HOSTS), "rack", str(number)),)),
             i.RegisterTaskDefinition({**DEFINITION, "family": f"f{number % 3}"}, {}, "test"),
+            i.CreateJoinToken("default", f"{number:064x}", "agent", 60, 3, "test"),
         ]
+        for token in list(self.tables.join_tokens)[:1]:
+            made.append(i.UseJoinToken(token, "agent", f"key-{number}", f"host-{number}"))
+            made.append(i.RevokeJoinToken("default", token))
         return rng.choice(made)
 
     async def compact(self) -> None:
@@ -322,7 +326,8 @@ DELETED = (
     c.DeleteDefinition("web", 3),
     c.DeleteUsage("default", "family:a/b", "2026-11"),
     c.DeleteLaunch("1f" * 12),
-    c.DeleteJoinToken("ab" * 32),
+    c.DeleteJoinToken("default", "ab" * 32),
+    c.DeleteAlarm("a/b"),
 )
 
 
@@ -346,7 +351,16 @@ def test_nothing_else_is_deleted() -> None:
     assert {name for name in vars(c) if name.startswith("Put")} == COMPARED
 
 
-COMPARED = {"PutCluster", "PutDefinition", "PutInstance", "PutLaunch", "PutTask", "PutUsage", "PutJoinToken"}
+COMPARED = {
+    "PutAlarm",
+    "PutCluster",
+    "PutDefinition",
+    "PutInstance",
+    "PutJoinToken",
+    "PutLaunch",
+    "PutTask",
+    "PutUsage",
+}
 
 
 async def test_watchers_miss_nothing_over_a_change_of_leader(channel: grpc.aio.Channel) -> None:

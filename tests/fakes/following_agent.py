@@ -25,6 +25,9 @@ from tests.fakes.agent import Life, SimulatedAgent, runs
 WELCOME_SECONDS = 5.0
 LOOK_SECONDS = 0.5
 
+# A field that nobody here knows, as an agent of a newer version may say one: number 1007, three bytes.
+UNKNOWN = b"\xfa\x3e\x03new"
+
 
 @dataclass
 class Witness:
@@ -54,8 +57,11 @@ class FollowingAgent:
         instance: str,
         witness: Witness,
         life: Life = runs,
+        is_newer: bool = False,
         **said: Any,
     ) -> None:
+        """is_newer: says fields, and a kind of message, that this version does not know."""
+        self._is_newer = is_newer
         self.instance = instance
         self.life = life
         self.tasks: dict[str, str] = {}
@@ -102,6 +108,8 @@ class FollowingAgent:
     async def _serve(self, channel: grpc.aio.Channel) -> None:
         agent = SimulatedAgent(channel, self.instance, life=self._begin, **self._said)
         agent.tasks, agent.assignments, agent._pending = self.tasks, self.assignments, self._pending
+        if self._is_newer:
+            agent._hello.hello.MergeFromString(UNKNOWN)
         try:
             await asyncio.wait_for(agent.__aenter__(), WELCOME_SECONDS)
             if agent.welcome.epoch < self.epoch:
@@ -110,6 +118,8 @@ class FollowingAgent:
                 self._witness.epochs.append(agent.welcome.epoch)
             self.epoch = agent.welcome.epoch
             self.sessions += 1
+            if self._is_newer:
+                await agent._write(pb.AgentMessage.FromString(UNKNOWN))
             self.connected = True
             while not any(task.done() for task in agent._running):
                 await asyncio.wait(agent._running, timeout=LOOK_SECONDS, return_when=asyncio.FIRST_COMPLETED)
@@ -119,11 +129,14 @@ class FollowingAgent:
                 if task.done():
                     task.result()
         finally:
-            self._pending = agent._pending
-            said = self.tasks.keys() | {report.task_id for report in self._pending}
-            for unsaid in self.assignments.keys() - said - agent.forgotten:  # its report was lost with the session
-                self._pending.extend(self.life(self.assignments[unsaid]))
             await agent.__aexit__(None, None, None)
+            self._pending = [*agent._pending, *self._unsaid(agent)]
+
+    def _unsaid(self, agent: SimulatedAgent) -> list[pb.TaskReport]:
+        """What was on its way when the session ended."""
+        waiting = {report.task_id for report in agent._pending}
+        unsaid = [each for task, each in self.assignments.items() if task not in self.tasks and task not in waiting]
+        return [report for each in unsaid if each.desired_status == "RUNNING" for report in self.life(each)]
 
     def _begin(self, assignment: pb.Assignment) -> Sequence[pb.TaskReport]:
         self._witness.start(assignment, self.instance)
