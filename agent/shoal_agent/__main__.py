@@ -4,15 +4,17 @@ import argparse
 import asyncio
 import gc
 import logging
+import secrets
 import signal
 import sys
 import time
 from dataclasses import replace
 from pathlib import Path
 
+from shoal.joining.identity import IdentityFiles
 from shoal.rpc import Credentials, Identity
 
-from shoal_agent import VERSION, renewal
+from shoal_agent import VERSION, lease_file
 from shoal_agent.configuration import BadConfiguration, Configuration, load
 from shoal_agent.definition.labels import Owner
 from shoal_agent.engine.docker import DockerEngine
@@ -29,6 +31,8 @@ from shoal_agent.logs.store import LogStore
 from shoal_agent.memory import record
 from shoal_agent.memory.journal import Journal, StateInUse
 from shoal_agent.metadata.endpoint import Metadata
+from shoal_agent.metrics.sampler import Sampler
+from shoal_agent.renewal import Renewal
 from shoal_agent.reporter import Reporter
 from shoal_agent.session import Caller, Session
 from shoal_agent.slots import Pulls, Slots
@@ -80,6 +84,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--authority", required=True, type=Path, help="the cluster's authority (PEM)")
     parser.add_argument("--certificate", required=True, type=Path, help="this agent's certificate (PEM)")
     parser.add_argument("--key", required=True, type=Path, help="its key (PEM)")
+    parser.add_argument("--renew-at", metavar="HOST:PORT[,...]", help="HTTPS of schedulers that renew the certificate")
     parser.add_argument("--docker-host", default="unix:///var/run/docker.sock", help="the engine's address")
     parser.add_argument("--config", type=Path, help="what this host gives to tasks (TOML)")
     parser.add_argument("--verbose", action="store_true")
@@ -102,7 +107,7 @@ async def _serve(
     incarnation = max(journal.memory.incarnation + 1, time.time_ns() // 1_000_000)
     await journal.append(record.incarnation(incarnation))
     records = ImageRecords(arguments.state)
-    lease = Lease(arguments.state / renewal.FILE)
+    lease = Lease(arguments.state / lease_file.FILE)
     around = _surroundings(arguments.docker_host, rules, identity, journal, log_store, records, lease)
     keeper = _watchdog_keeper(arguments, rules, around)
     remembered = [task.as_task(task_id) for task_id, task in journal.memory.tasks.items()]
@@ -112,10 +117,12 @@ async def _serve(
     port = await metadata.open()
     host = replace(host, ports=tuple(sorted({*host.ports, port})))
     cleaner = ImageCleaner(around, worker, records)
-    caller = Caller(credentials, incarnation, host)
-    session = Session(",".join(arguments.scheduler).split(","), caller, around, worker, watch)
+    caller = Caller(credentials, incarnation, host, secrets.token_hex(16))
+    sampler = Sampler(around, worker)
+    session = Session(",".join(arguments.scheduler).split(","), caller, around, worker, watch, sampler)
     log.info("agent began instance=%s version=%s tasks=%d", identity.name, VERSION, len(remembered))
-    work = asyncio.create_task(_work(around, watch, worker, session, metadata, cleaner, keeper))
+    renewal = _renewal(arguments, session)
+    work = asyncio.create_task(_work(around, watch, worker, session, metadata, cleaner, renewal, sampler, keeper))
     end = asyncio.create_task(ending.wait())
     await asyncio.wait({work, end}, return_when=asyncio.FIRST_COMPLETED)
     for task in (work, end):
@@ -132,6 +139,14 @@ async def _serve(
     log.info("agent ended")
     if not work.cancelled():
         work.result()
+
+
+def _renewal(arguments: argparse.Namespace, session: Session) -> Renewal | None:
+    """None for an agent whose certificate somebody else looks after."""
+    if not arguments.renew_at:
+        return None
+    files = IdentityFiles(arguments.authority, arguments.certificate, arguments.key)
+    return Renewal(files, arguments.renew_at.split(","), session.renewed)
 
 
 def _watchdog_keeper(
@@ -151,9 +166,13 @@ async def _work(
     session: Session,
     metadata: Metadata,
     cleaner: ImageCleaner,
+    renewal: Renewal | None,
+    sampler: Sampler,
     keeper: WatchdogKeeper | None,
 ) -> None:
     async with asyncio.TaskGroup() as group:
+        if renewal is not None:
+            group.create_task(renewal.run())
         if keeper is not None:
             group.create_task(keeper.run())
         group.create_task(cleaner.run())
@@ -174,6 +193,7 @@ async def _work(
         # What was imported lives as long as the process: not to be walked through by every collection.
         gc.collect()
         gc.freeze()
+        group.create_task(sampler.run())
         group.create_task(session.end_left_commands())
         group.create_task(session.run())
 

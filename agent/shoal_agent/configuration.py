@@ -33,6 +33,8 @@ class BadConfiguration(ValueError):  # noqa: N818 - the name says what is wrong
 class Configuration:
     """Defaults are the safe ones: nothing of the host is given to tasks unless a line here says so."""
 
+    # What the host is called; absent means as it calls itself.
+    hostname: str | None = None
     instance_type: str | None = None
     availability_zone: str | None = None
     attributes: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
@@ -274,6 +276,7 @@ def _port_range(key: str, value: object) -> str:
 
 
 _READERS: Mapping[str, Any] = {
+    "hostname": _text,
     "instance_type": _text,
     "availability_zone": _text,
     "attributes": _attributes,

@@ -15,7 +15,13 @@ PROTOCOL_VERSION = 1
 
 
 def hello(
-    cluster: str, incarnation: int, host: Fingerprint, engine_version: str, engine: Health, watchdog: bool = False
+    cluster: str,
+    incarnation: int,
+    run: str,
+    host: Fingerprint,
+    engine_version: str,
+    engine: Health,
+    watchdog: bool = False,
 ) -> agent_pb2.AgentMessage:
     version = container_instance_pb2.VersionInfo(agent_version=VERSION, docker_version=engine_version)
     return agent_pb2.AgentMessage(
@@ -29,6 +35,7 @@ def hello(
             tags=[resource_pb2.Tag(key=key, value=value) for key, value in host.tags.items()],
             hostname=host.hostname,
             engine=_heartbeat(engine),
+            run_id=run,
             watchdog=watchdog,
         )
     )

@@ -64,7 +64,7 @@ def fingerprint(host: Host, rules: Configuration) -> Fingerprint:
         gpus=rules.gpus if rules.gpus is not None else host.gpus,
         attributes=attributes | dict(rules.attributes),
         tags=dict(rules.tags),
-        hostname=host.hostname,
+        hostname=rules.hostname or host.hostname,
         custom=dict(rules.resources),
     )
 

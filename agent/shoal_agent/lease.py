@@ -9,8 +9,8 @@ from asyncio import Event
 from collections.abc import Callable
 from pathlib import Path
 
+from shoal_agent.lease_file import Renewal, boot_id, boot_time, read, write
 from shoal_agent.pause import either
-from shoal_agent.renewal import Renewal, boot_id, boot_time, read, write
 
 log = logging.getLogger(__name__)
 

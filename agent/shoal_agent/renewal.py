@@ -1,52 +1,79 @@
-"""The lease of this host as it lies on disk: when a leader last heard the agent, and how long that lasts.
+"""A certificate that lives a day is renewed at half of that, while everything runs on.
 
-It is not synced: what ends the kernel ends every container. Small, because the watchdog needs it, too.
+The schedulers may be away for the other half. A host that was away for longer proves that it holds the key, and is
+let in again unless it was revoked meanwhile.
 """
 
-import json
+import asyncio
+import logging
+import random
 import time
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from collections.abc import Awaitable, Callable, Sequence
 
-FILE = "lease"
-BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+from shoal.errors import Denied, ShoalError
+from shoal.joining.identity import IdentityFiles
+from shoal.joining.renewal import renew
+from shoal.rpc import Credentials
+
+from shoal_agent.identity import Validity, validity_of
+
+log = logging.getLogger(__name__)
+
+# The wall clock may jump, and does not run while a machine sleeps: looked at now and then.
+LOOK_SECONDS_MAX = 30.0
+
+# Between two tries; shorter where certificates are short-lived.
+RETRY_LIFE_SHARE = 1 / 50
+RETRY_SECONDS_MAX = 600.0
+
+Renewed = Callable[[Credentials], None]
 
 
-def boot_time() -> float:
-    """Seconds on the host's own clock, which runs on while the host sleeps."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
-
-
-def boot_id() -> str:
-    """Of this start of the host: times of another one mean nothing."""
-    return BOOT_ID.read_text().strip()
-
-
-@dataclass(frozen=True, slots=True)
 class Renewal:
-    """`renewed_at` is when the agent sent what a leader heard."""
+    """`renewed` is told of each new certificate, which is in its file then."""
 
-    boot: str
-    renewed_at: float
-    seconds: float
+    def __init__(
+        self,
+        files: IdentityFiles,
+        endpoints: Sequence[str],
+        renewed: Renewed,
+        now: Callable[[], float] = time.time,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._files = files
+        self._endpoints = tuple(endpoints)
+        self._renewed = renewed
+        self._now = now
+        self._sleep = sleep
 
-    @property
-    def expires_at(self) -> float:
-        return self.renewed_at + self.seconds
+    async def run(self) -> None:
+        """For ever."""
+        while True:
+            validity = validity_of(self._files.certificate.read_bytes())
+            left = validity.renew_at - self._now()
+            if left > 0:
+                await self._sleep(min(left, LOOK_SECONDS_MAX))
+            elif not await self._try(validity):
+                await self._sleep(retry_seconds(validity, random.random()))  # jitter needs no secret
+
+    async def _try(self, validity: Validity) -> bool:
+        run_out = self._now() >= validity.end
+        endpoints = random.sample(self._endpoints, len(self._endpoints))
+        try:
+            await asyncio.to_thread(renew, self._files, endpoints, run_out=run_out)
+        except Denied as error:
+            log.error("the certificate is not renewed, this host is no member any more reason=%s", error.message)
+            return False
+        except (ShoalError, OSError, ValueError) as error:
+            left_hours = (validity.end - self._now()) / 3600
+            log.warning("the certificate is not renewed yet hours_left=%.1f reason=%s", left_hours, error)
+            return False
+        files = self._files
+        self._renewed(Credentials.load(files.authority, files.certificate, files.key))
+        log.info("the certificate is renewed")
+        return True
 
 
-def write(path: Path, renewal: Renewal) -> None:
-    """Whole or not at all. Raises OSError."""
-    beside = path.with_suffix(".new")
-    beside.write_text(json.dumps(asdict(renewal)))
-    beside.rename(path)
-
-
-def read(path: Path) -> Renewal | None:
-    """None if there is none, or none of this start of the host."""
-    try:
-        found = Renewal(**json.loads(path.read_text()))
-    except (OSError, ValueError, TypeError):
-        return None
-    numbers = isinstance(found.renewed_at, int | float) and isinstance(found.seconds, int | float)
-    return found if numbers and found.boot == boot_id() else None
+def retry_seconds(validity: Validity, chance: float) -> float:
+    """How long to wait before the next try, `chance` between 0 and 1. Pure."""
+    return (0.5 + chance / 2) * min(RETRY_SECONDS_MAX, validity.seconds * RETRY_LIFE_SHARE)

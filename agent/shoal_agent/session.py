@@ -5,7 +5,7 @@
                       <-------  Welcome (epoch, pace)
     Inventory         ------->
                       <-------  Assignments (full)
-    Reports, Heartbeat ------>
+    Reports, Heartbeat, Samples ------>
                       <-------  ReportsAck, Assignments (increments), LogRequest, CommandRequest
 
 A session of a leader older than one obeyed before is left at once: the highest epoch is on disk before anything it
@@ -31,6 +31,9 @@ from shoal_agent.fingerprint import Fingerprint
 from shoal_agent.life.case import Surroundings
 from shoal_agent.logs.answer import Logs
 from shoal_agent.memory import record
+from shoal_agent.memory.journal import JournalFault
+from shoal_agent.metrics import message as metrics_message
+from shoal_agent.metrics.sampler import Sampler
 from shoal_agent.pause import either
 from shoal_agent.schedulers import Schedulers, Told, told_by
 from shoal_agent.watch import Watch
@@ -62,19 +65,33 @@ class Caller:
     incarnation: int
     host: Fingerprint
 
+    # Drawn at the start of the program.
+    run: str
+
 
 class Session:
     def __init__(
-        self, endpoints: Sequence[str], caller: Caller, around: Surroundings, worker: Worker, watch: Watch
+        self,
+        endpoints: Sequence[str],
+        caller: Caller,
+        around: Surroundings,
+        worker: Worker,
+        watch: Watch,
+        sampler: Sampler,
     ) -> None:
         self._schedulers = Schedulers(endpoints)
         self._caller = caller
         self._around = around
         self._worker = worker
         self._watch = watch
+        self._sampler = sampler
         self._logs = Logs(around, worker)
         self._commands = Commands(around, worker)
         self._writing = asyncio.Lock()
+
+        # A certificate came after this session began; what it is asked to serve for callers beside its own messages.
+        self._renewed = asyncio.Event()
+        self._served: set[asyncio.Task[None]] = set()
         self._unanswered_since: float | None = None
 
         # Of this session: how long the scheduler waits for a word, and when each heartbeat was sent that is not
@@ -90,7 +107,7 @@ class Session:
             told = Told()
             try:
                 await self._serve(endpoint)
-            except* (SessionOver, grpc.aio.AioRpcError) as group:
+            except* (SessionOver, JournalFault, grpc.aio.AioRpcError) as group:
                 told = _what_it_said(group)
                 log.warning("session ended scheduler=%s reason=%s", endpoint, _told(group))
             except* Exception:  # a fault of ours ends a session, never the agent
@@ -102,6 +119,12 @@ class Session:
             wait = self._schedulers.ended(told, ended - outage_since, random.random())  # jitter needs no secret
             await asyncio.sleep(wait)
 
+    def renewed(self, credentials: Credentials) -> None:
+        """The next session shows this certificate. It begins as soon as nobody reads logs or executes commands here;
+        a session may last as long as the certificate it began with is good."""
+        self._caller = replace(self._caller, credentials=credentials)
+        self._renewed.set()
+
     async def end_left_commands(self) -> None:
         """Once, at the agent's start."""
         await self._watch.wait_up()
@@ -112,6 +135,7 @@ class Session:
         await self._commands.close()
 
     async def _serve(self, endpoint: str) -> None:
+        self._renewed.clear()
         async with open_channel(endpoint, self._caller.credentials) as channel:
             await _until_reached(channel)
             stub = agent_pb2_grpc.AgentSessionStub(channel)
@@ -125,6 +149,8 @@ class Session:
                     group.create_task(self._read(call, stub, group))
                     group.create_task(self._report(call))
                     group.create_task(self._beat(call, welcome))
+                    group.create_task(self._leave_when_renewed())
+                    group.create_task(self._tell_usage(call))
             finally:
                 call.cancel()
 
@@ -137,7 +163,9 @@ class Session:
                 guarded = self._around.guarded()
                 found = {**self._around.cgroups.attributes, **({WATCHDOG_ATTRIBUTE: "true"} if guarded else {})}
                 host = replace(caller.host, attributes={**caller.host.attributes, **found})
-                await call.write(convert.hello(owner.cluster, caller.incarnation, host, version, health, guarded))
+                await self._write(
+                    call, convert.hello(owner.cluster, caller.incarnation, caller.run, host, version, health, guarded)
+                )
                 first = await call.read()
         except TimeoutError:
             raise SessionOver("no welcome in time") from None
@@ -149,7 +177,7 @@ class Session:
         self._beats.clear()
         self._deadline_seconds = first.welcome.session_deadline_millis / 1000
         self._around.lease.renew(sent_at, self._deadline_seconds)
-        await call.write(convert.inventory(self._worker.inventory()))
+        await self._write(call, convert.inventory(self._worker.inventory()))
         return first.welcome
 
     async def _obey(self, epoch: int) -> None:
@@ -183,11 +211,21 @@ class Session:
                 case "heartbeat_ack":
                     self._renew(message.heartbeat_ack.sequence)
                 case "log_request":
-                    group.create_task(self._logs.send(stub, message.log_request))
+                    self._serve_caller(group.create_task(self._logs.send(stub, message.log_request)))
                 case "command_request":
-                    group.create_task(self._commands.run(stub, message.command_request))
+                    self._serve_caller(group.create_task(self._commands.run(stub, message.command_request)))
                 case kind:
                     log.warning("message not understood kind=%s", kind)
+
+    def _serve_caller(self, task: asyncio.Task[None]) -> None:
+        self._served.add(task)
+        task.add_done_callback(self._served.discard)
+
+    async def _leave_when_renewed(self) -> None:
+        await self._renewed.wait()
+        while self._served:
+            await asyncio.wait(self._served)
+        raise SessionOver("the certificate is renewed")
 
     def _renew(self, sequence: int) -> None:
         """A leader has heard this heartbeat, and so all that were sent before."""
@@ -221,9 +259,23 @@ class Session:
             if since is not None and time.monotonic() - since > deadline_seconds:
                 raise SessionOver("reports are not acknowledged")
 
+    async def _tell_usage(self, call: "_Call") -> None:
+        """A sample that would have to wait for the stream is dropped: the next one is worth more."""
+        sampler = self._sampler
+        sampler.changed.clear()
+        while True:
+            await sampler.changed.wait()
+            sampler.changed.clear()
+            if sampler.newest is not None and not self._writing.locked():
+                sampler.told = sampler.newest
+                await self._write(call, metrics_message.samples(sampler.newest, sampler.dropped))
+
     async def _write(self, call: "_Call", message: agent_pb2.AgentMessage) -> None:
         async with self._writing:
-            await call.write(message)
+            try:
+                await call.write(message)
+            except asyncio.InvalidStateError:  # it has ended, and who reads has not heard of it yet
+                raise SessionOver(await _ending(call)) from None
 
 
 async def _until_reached(channel: grpc.aio.Channel) -> None:

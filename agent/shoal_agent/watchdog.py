@@ -18,7 +18,7 @@ from pathlib import Path
 from shoal.cli import engine_http
 from shoal.stopping import STOP_TIMEOUT_SECONDS
 
-from shoal_agent import renewal
+from shoal_agent import lease_file
 
 log = logging.getLogger("shoal_agent.watchdog")
 
@@ -69,12 +69,12 @@ def runs(state: Path) -> bool:
 
 def guard(state: Path, docker_host: str, labels: dict[str, str], agent: int) -> None:
     """Until the agent, which began this process, has gone and nothing of it is left to guard."""
-    began_at, trouble = renewal.boot_time(), ""
+    began_at, trouble = lease_file.boot_time(), ""
     while True:
         time.sleep(LOOK_SECONDS)
-        found = renewal.read(state / renewal.FILE)
+        found = lease_file.read(state / lease_file.FILE)
         expired_at = found.expires_at if found is not None else began_at
-        if renewal.boot_time() < expired_at:
+        if lease_file.boot_time() < expired_at:
             continue
         try:
             left, error = _end_overdue(docker_host, labels, expired_at), ""
@@ -90,7 +90,7 @@ def guard(state: Path, docker_host: str, labels: dict[str, str], agent: int) -> 
 def _end_overdue(docker_host: str, labels: dict[str, str], expired_at: float) -> bool:
     """True if there is anything to guard."""
     running = engine_http.running_containers(docker_host, labels)
-    for container_id in overdue(running, expired_at, renewal.boot_time()):
+    for container_id in overdue(running, expired_at, lease_file.boot_time()):
         log.error("no scheduler hears this host and the agent has not ended it container=%s", container_id[:12])
         engine_http.kill_container(docker_host, container_id)
     return bool(running)

@@ -3,12 +3,14 @@
     <folder>/authority.crt, authority.key      P-256, ten years; the key stays where it was made
     <folder>/<file>.crt, <file>.key            one year; names its holder as shoal://<cluster>/<role>/<name>
 
+A host that joins makes its key itself and sends a request; what it is issued lives a day.
+
 Everything here may be called again at any time: what exists and is still good is kept, what has less than a
 third of its life left is issued anew. Files appear whole (written beside, then renamed); keys are readable by
 their owner only.
 """
 
-import os
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -21,6 +23,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from shoal.rpc import SERVER_NAME, Identity
+from shoal.whole_file import write_whole
 
 ETCD_NAME = "etcd.shoal"
 AUTHORITY_LIFE = timedelta(days=3650)
@@ -30,6 +33,7 @@ BACKDATE = timedelta(minutes=5)
 RENEW_BELOW = 1 / 3
 
 Key = ec.EllipticCurvePrivateKey
+PublicKey = ec.EllipticCurvePublicKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +60,14 @@ def ensure_authority(folder: Path, cluster: str, now: datetime) -> Authority:
     """
     path, key_path = folder / "authority.crt", folder / "authority.key"
     if path.exists() and key_path.exists():
-        authority = Authority(_load_certificate(path), _load_key(key_path), path)
+        authority = Authority(_load_certificate(path), read_key(key_path), path)
         if life_left(authority.certificate, now) <= 0:
             raise ValueError(f"the cluster's authority {path} has expired")
         return authority
     key = ec.generate_private_key(ec.SECP256R1())
     certificate = _authority_certificate(key, cluster, now)
-    _write_private(key_path, _pem(key))
-    _write(path, certificate.public_bytes(serialization.Encoding.PEM))
+    write_private(key_path, key)
+    write_whole(path, certificate.public_bytes(serialization.Encoding.PEM))
     return Authority(certificate, key, path)
 
 
@@ -87,9 +91,63 @@ def ensure_certificate(
             return issued
     key = ec.generate_private_key(ec.SECP256R1())
     certificate = _leaf_certificate(authority, key, identity, wanted, now)
-    _write_private(issued.key, _pem(key))
-    _write(issued.certificate, certificate.public_bytes(serialization.Encoding.PEM))
+    write_private(issued.key, key)
+    write_whole(issued.certificate, certificate.public_bytes(serialization.Encoding.PEM))
     return issued
+
+
+def load_authority(certificate: Path, key: Path) -> Authority:
+    """From its files. Raises ValueError if they do not belong together, OSError if one cannot be read."""
+    authority = Authority(_load_certificate(certificate), read_key(key), certificate)
+    if authority.certificate.public_key() != authority.key.public_key():
+        raise ValueError(f"{key} is not the key of {certificate}")
+    return authority
+
+
+def write_private(path: Path, key: Key) -> None:
+    """Readable by its owner only."""
+    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    write_whole(path, pem, 0o600)
+
+
+def issue_to_agent(
+    authority: Authority, public_key: PublicKey, identity: Identity, now: datetime, life: timedelta
+) -> x509.Certificate:
+    """A certificate by which an agent calls, and nothing else."""
+    usages = [ExtendedKeyUsageOID.CLIENT_AUTH]
+    return _signed(authority, public_key, identity, (), (now - BACKDATE, now + life), usages)
+
+
+def requested_key(request_pem: bytes) -> PublicKey:
+    """The key of a certificate request whose sender has the private one. What else it asks for is not looked at:
+    names are given, never taken. Raises ValueError."""
+    request = x509.load_pem_x509_csr(request_pem)
+    if not request.is_signature_valid:
+        raise ValueError("its signature is not that of its key")
+    return agents_key(request.public_key())
+
+
+def agents_key(key: object) -> PublicKey:
+    """Raises ValueError."""
+    if not isinstance(key, ec.EllipticCurvePublicKey) or key.curve.name != ec.SECP256R1.name:
+        raise ValueError("its key must be one of the curve P-256")
+    return key
+
+
+def fingerprint(key: PublicKey) -> str:
+    """SHA-256 in hexadecimal digits."""
+    encoded = key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    return hashlib.sha256(encoded).hexdigest()
+
+
+def identity_in(certificate: x509.Certificate) -> Identity | None:
+    """Whom it names."""
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return None
+    uris = names.get_values_for_type(x509.UniformResourceIdentifier)
+    return next((identity for uri in uris if (identity := Identity.parse(uri))), None)
 
 
 def life_left(certificate: x509.Certificate, now: datetime) -> float:
@@ -101,6 +159,14 @@ def life_left(certificate: x509.Certificate, now: datetime) -> float:
 def read_certificate(path: Path) -> x509.Certificate:
     """Raises ValueError if the file holds no certificate, OSError if it cannot be read."""
     return _load_certificate(path)
+
+
+def read_key(path: Path) -> Key:
+    """Raises ValueError if the file holds no such key, OSError if it cannot be read."""
+    key = serialization.load_pem_private_key(path.read_bytes(), None)
+    if not isinstance(key, ec.EllipticCurvePrivateKey):
+        raise ValueError(f"{path} holds no elliptic curve key")
+    return key
 
 
 def _server_names(role: str) -> list[str]:
@@ -157,12 +223,22 @@ def _leaf_certificate(
     authority: Authority, key: Key, identity: Identity, names: Sequence[str], now: datetime
 ) -> x509.Certificate:
     usages = [ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH]
+    return _signed(authority, key.public_key(), identity, names, (now - BACKDATE, now + CERTIFICATE_LIFE), usages)
+
+
+def _signed(
+    authority: Authority,
+    key: PublicKey,
+    identity: Identity,
+    names: Sequence[str],
+    life: tuple[datetime, datetime],
+    usages: Sequence[x509.ObjectIdentifier],
+) -> x509.Certificate:
     # Never longer than the authority itself.
-    end = min(now + CERTIFICATE_LIFE, authority.certificate.not_valid_after_utc)
+    begin, end = life[0], min(life[1], authority.certificate.not_valid_after_utc)
     subject, issuer = _subject(f"{identity.role} {identity.name[:40]}"), authority.certificate.subject
-    serial = x509.random_serial_number()
     return (
-        x509.CertificateBuilder(issuer, subject, key.public_key(), serial, now - BACKDATE, end)
+        x509.CertificateBuilder(issuer, subject, key, x509.random_serial_number(), begin, end)
         .add_extension(x509.SubjectAlternativeName(_alternative_names(identity, names)), critical=False)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_key_usage(signs_certificates=False), critical=True)
@@ -192,36 +268,3 @@ def _key_usage(signs_certificates: bool) -> x509.KeyUsage:
 
 def _load_certificate(path: Path) -> x509.Certificate:
     return x509.load_pem_x509_certificate(path.read_bytes())
-
-
-def _load_key(path: Path) -> Key:
-    key = serialization.load_pem_private_key(path.read_bytes(), None)
-    if not isinstance(key, ec.EllipticCurvePrivateKey):
-        raise ValueError(f"{path} holds no elliptic curve key")
-    return key
-
-
-def _pem(key: Key) -> bytes:
-    return key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-
-
-def _write(path: Path, content: bytes) -> None:
-    _write_whole(path, content, 0o644)
-
-
-def _write_private(path: Path, content: bytes) -> None:
-    _write_whole(path, content, 0o600)
-
-
-def _write_whole(path: Path, content: bytes, mode: int) -> None:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    beside = path.with_name(f"{path.name}.{os.getpid()}.new")
-    beside.unlink(missing_ok=True)
-    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)

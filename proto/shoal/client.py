@@ -3,9 +3,9 @@
     async with Client.connect() as client:                      # the current context
         answer = await client.cluster.ListTasks(task_pb2.ListTasksRequest())
 
-`client.cluster` has every method of the generated stub. A unary call goes to the leader, is retried with
-jittered back-off until its deadline while that is safe, and raises the errors of `shoal.errors`. A call that
-changes something gets a client token if its message has room for one, so that sending it twice does it once.
+`client.cluster` and `client.metrics` have every method of the generated stubs. A unary call goes to the leader, is
+retried with jittered back-off until its deadline while that is safe, and raises the errors of `shoal.errors`. A call
+that changes something gets a client token if its message has room for one, so that sending it twice does it once.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ import grpc.aio
 from shoal import errors
 from shoal.context import Context, load
 from shoal.rpc import LEADER_KEY, Credentials, open_channel, trailer, until_tried
-from shoal.v1 import cluster_pb2_grpc, event_pb2, scheduler_pb2_grpc
+from shoal.v1 import cluster_pb2_grpc, event_pb2, metrics_pb2_grpc, scheduler_pb2_grpc
 from shoal.v1.scheduler_pb2 import (
     DescribeSchedulerRequest,
     DescribeSchedulerResponse,
@@ -35,6 +35,7 @@ from shoal.v1.scheduler_pb2 import (
 
 if TYPE_CHECKING:
     from shoal.v1.cluster_pb2_grpc import ClusterAsyncStub
+    from shoal.v1.metrics_pb2_grpc import MetricsAsyncStub
 
 CALL_TIMEOUT_SECONDS = 30.0
 # A scheduler that is started again listens long before this, leader or not: a call need not use up its deadline.
@@ -48,7 +49,7 @@ ANSWER_SECONDS = 6.0
 _BACKOFF_FIRST_SECONDS = 0.05
 _BACKOFF_MAX_SECONDS = 0.8
 # Doing these twice is not the same as doing them once, and they carry no client token.
-_NOT_IDEMPOTENT = frozenset({"RegisterTaskDefinition"})
+_NOT_IDEMPOTENT = frozenset({"RegisterTaskDefinition", "PutMetricData"})
 _STREAMING = frozenset({"Watch", "ReadLogs", "RunTasks", "ExecuteCommand"})
 
 
@@ -56,6 +57,7 @@ class Client:
     """A connection to one cluster's control plane. Share it freely within one event loop."""
 
     cluster: "ClusterAsyncStub"
+    metrics: "MetricsAsyncStub"
 
     def __init__(self, context: Context, timeout_seconds: float = CALL_TIMEOUT_SECONDS) -> None:
         """timeout_seconds: the deadline of a unary call that names none with `timeout=`, retries included.
@@ -65,6 +67,7 @@ class Client:
         self.context = context
         self._leader = _Leader(context.endpoints, _credentials(context))
         self.cluster = cast("ClusterAsyncStub", _Stub(self._leader, timeout_seconds))
+        self.metrics = cast("MetricsAsyncStub", _Stub(self._leader, timeout_seconds))
 
     @classmethod
     def connect(
@@ -134,7 +137,7 @@ class _Leader:
     def __init__(self, endpoints: Sequence[str], credentials: Credentials) -> None:
         self._endpoints = tuple(endpoints)
         self._credentials = credentials
-        self._open: dict[str, grpc.aio.Channel] = {}
+        self._open: dict[str, tuple[grpc.aio.Channel, _Methods]] = {}
         self._at = 0
         self._told = ""
 
@@ -148,20 +151,22 @@ class _Leader:
 
     def channel(self, endpoint: str) -> grpc.aio.Channel:
         if endpoint not in self._open:
-            self._open[endpoint] = open_channel(endpoint, self._credentials)
-        return self._open[endpoint]
+            channel = open_channel(endpoint, self._credentials)
+            self._open[endpoint] = channel, _Methods(channel)
+        return self._open[endpoint][0]
 
     @property
     def answer_seconds(self) -> float:
         return ANSWER_SECONDS if len(self._endpoints) > 1 else math.inf
 
-    async def stub(self) -> "ClusterAsyncStub":
+    async def stub(self) -> "_Methods":
         """Where there are others to ask, a host that is silent is not waited for long. Raises TimeoutError."""
-        channel = self.channel(self.endpoint)
+        endpoint = self.endpoint
+        channel = self.channel(endpoint)
         if len(self._endpoints) > 1 and channel.get_state(try_to_connect=True) is not grpc.ChannelConnectivity.READY:
             async with asyncio.timeout(CONNECT_SECONDS):
                 await until_tried(channel)
-        return cluster_pb2_grpc.ClusterStub(channel)
+        return self._open[endpoint][1]
 
     def failed(self, endpoint: str, told: str = "") -> None:
         """Moves on to where that scheduler said the leader is, or else to the next; unless another call has already."""
@@ -186,20 +191,31 @@ class _Leader:
         )
 
     async def close(self) -> None:
-        for channel in self._open.values():
+        for channel, _ in self._open.values():
             await channel.close()
         self._open.clear()
 
 
+class _Methods:
+    """Those of all services together: no two have the same name."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._stubs = cluster_pb2_grpc.ClusterStub(channel), metrics_pb2_grpc.MetricsStub(channel)
+
+    def __getattr__(self, method: str) -> Any:
+        return next(getattr(stub, method) for stub in self._stubs if hasattr(stub, method))
+
+
 class _Stub:
-    """The generated stub's methods, each made to find the leader."""
+    """The generated stubs' methods, each made to find the leader."""
 
     def __init__(self, leader: _Leader, timeout_seconds: float) -> None:
         self._leader = leader
         self._timeout_seconds = timeout_seconds
 
     def __getattr__(self, method: str) -> Any:
-        if method.startswith("_") or not hasattr(cluster_pb2_grpc.ClusterServicer, method):
+        servicers = cluster_pb2_grpc.ClusterServicer, metrics_pb2_grpc.MetricsServicer
+        if method.startswith("_") or not any(hasattr(servicer, method) for servicer in servicers):
             raise AttributeError(method)
         if method in _STREAMING:
             return partial(_stream, self._leader, method)

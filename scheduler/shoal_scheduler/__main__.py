@@ -1,15 +1,22 @@
 """`python -m shoal_scheduler`: listens from the start, and stands by or leads until SIGTERM, which hands over."""
 
 import asyncio
+import contextlib
 import logging
 import resource
 import signal
+from collections.abc import AsyncIterator
+from datetime import timedelta
 
 import uvloop
 from shoal import rpc
+from shoal.certificates import load_authority
 
 from shoal_scheduler import configuration, garbage, relief
+from shoal_scheduler.api import prometheus
 from shoal_scheduler.api.gate import Gate
+from shoal_scheduler.api.http import Files, HttpServer
+from shoal_scheduler.api.joining import Joining
 from shoal_scheduler.api.server import Server
 from shoal_scheduler.scheduler import Scheduler
 from shoal_scheduler.state.etcd import open_etcd_channel
@@ -28,7 +35,7 @@ async def serve(config: configuration.Configuration) -> None:
     log.info("listening address=%s port=%d", config.listen, server.port)
     housekeeping = asyncio.create_task(relief.keep_room(config.etcd, credentials, lambda: gate.is_open))
     try:
-        async with open_etcd_channel(config.etcd, credentials) as channel:
+        async with _https(config, gate, server.port), open_etcd_channel(config.etcd, credentials) as channel:
             scheduler = Scheduler(config, credentials, channel, gate, server)
             for number in (signal.SIGTERM, signal.SIGINT):
                 asyncio.get_running_loop().add_signal_handler(number, scheduler.end)
@@ -36,6 +43,28 @@ async def serve(config: configuration.Configuration) -> None:
     finally:
         housekeeping.cancel()
         await server.stop(STOP_GRACE_SECONDS)
+
+
+@contextlib.asynccontextmanager
+async def _https(config: configuration.Configuration, gate: Gate, port: int) -> AsyncIterator[None]:
+    if config.http_listen is None:
+        yield
+        return
+    files = Files(config.authority, config.certificate, config.key)
+    server = HttpServer(config.http_listen, files, {**_joining(config, gate, port).routes(), **prometheus.routes(gate)})
+    await server.start()
+    log.info("listening for HTTPS address=%s port=%d", config.http_listen, server.port)
+    try:
+        yield
+    finally:
+        await server.stop()
+
+
+def _joining(config: configuration.Configuration, gate: Gate, port: int) -> Joining:
+    """Raises ValueError if the key is not the authority's, OSError if it cannot be read."""
+    authority = load_authority(config.authority, config.authority_key) if config.authority_key else None
+    life = timedelta(seconds=config.agent_certificate_seconds)
+    return Joining(gate, authority, config.authority.read_bytes(), port, life)
 
 
 def main() -> None:

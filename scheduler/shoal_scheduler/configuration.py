@@ -9,8 +9,9 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """`listen` is host:port, and `endpoint` the one that others dial; `etcd` the client endpoints of its members; the
-    rest PEM files. `name` is this scheduler's among the others."""
+    """`listen` is host:port, and `endpoint` the one that others dial; `http_listen` too (None: no HTTPS); `name` is
+    this scheduler's among the others; `etcd` the client endpoints of its members; the rest
+    PEM files. Without the authority's key nobody joins here; with it, an agent's certificate lives so many seconds."""
 
     listen: str
     endpoint: str
@@ -20,6 +21,9 @@ class Configuration:
     certificate: Path
     key: Path
     cluster: str
+    http_listen: str | None = None
+    authority_key: Path | None = None
+    agent_certificate_seconds: int = 24 * 3600
 
 
 WILDCARDS = ("", "0.0.0.0", "[::]")
@@ -44,6 +48,15 @@ def parse(arguments: Sequence[str] | None = None) -> Configuration:
     parser.add_argument("--certificate", required=True, type=Path, help="this scheduler's certificate")
     parser.add_argument("--key", required=True, type=Path, help="the key of the certificate")
     parser.add_argument("--cluster", default="default", help="the cluster that exists from the start")
+    parser.add_argument("--http-listen", metavar="HOST:PORT", help="HTTPS, for probes and hosts that join")
+    parser.add_argument("--authority-key", type=Path, help="the CA's key: by it hosts may join here")
+    parser.add_argument(
+        "--agent-certificate-seconds",
+        type=int,
+        default=24 * 3600,
+        metavar="SECONDS",
+        help="how long the certificate of a host that joins is good; its agent renews it at half of that",
+    )
     given = parser.parse_args(arguments)
     endpoint = given.endpoint or _dialled(given.listen)
     host, _, port = endpoint.rpartition(":")
@@ -56,4 +69,7 @@ def parse(arguments: Sequence[str] | None = None) -> Configuration:
         certificate=given.certificate,
         key=given.key,
         cluster=given.cluster,
+        http_listen=given.http_listen,
+        authority_key=given.authority_key,
+        agent_certificate_seconds=given.agent_certificate_seconds,
     )

@@ -1,5 +1,8 @@
 """What exists only while this process leads: the engine, its tables, and who listens to them."""
 
+import asyncio
+import logging
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -9,10 +12,17 @@ from shoal_scheduler.dispatch import Dispatch
 from shoal_scheduler.engine import Engine, now_millis
 from shoal_scheduler.events import EventLog
 from shoal_scheduler.log_relay import LogRelay
+from shoal_scheduler.metrics.names import STEP_SECONDS
+from shoal_scheduler.metrics.store import Metrics
 from shoal_scheduler.state.changes import Change
 from shoal_scheduler.state.store import Store
 from shoal_scheduler.state.tables import Tables
 from shoal_scheduler.traces import Traces
+
+log = logging.getLogger(__name__)
+
+# A sleep may end a little early: this is surely in the next step.
+AFTER_STEP_SECONDS = 0.05
 
 
 @dataclass
@@ -26,13 +36,14 @@ class ControlPlane:
     logs: LogRelay = field(default_factory=LogRelay)
     commands: CommandRelay = field(default_factory=CommandRelay)
     traces: Traces = field(default_factory=Traces)
+    metrics: Metrics = field(default_factory=Metrics)
+
+    # Whether nobody else can lead at this very moment: asked before agents are told that they were heard.
+    leads: Callable[[], bool] = field(default=lambda: True)
     admission: Admission = field(default_factory=Admission)
 
     # Since when this process leads, in milliseconds: what it does not know of before is nobody's fault.
     led_since: int = field(default_factory=now_millis)
-
-    # Whether nobody else can lead at this very moment: asked before agents are told that they were heard.
-    leads: Callable[[], bool] = field(default=lambda: True)
 
     def __post_init__(self) -> None:
         """Of events that are handed in, those before this leader's are known, too."""
@@ -43,6 +54,15 @@ class ControlPlane:
     def committed(self, changes: Sequence[Change], revision: int, now: int) -> None:
         self.dispatch.on_commit(changes)
         self.events.on_commit(changes, revision, now)
+
+    async def measure(self) -> None:
+        """For ever: what follows from the agents' samples, once a step. A fault costs a step, not the lead."""
+        while True:
+            await asyncio.sleep(STEP_SECONDS - time.time() % STEP_SECONDS + AFTER_STEP_SECONDS)
+            try:
+                self.metrics.tick(self.tables, time.time())
+            except Exception:
+                log.exception("metrics failed")
 
     def close(self) -> None:
         """This process no longer leads: every stream ends, so that its other side looks for the new leader."""

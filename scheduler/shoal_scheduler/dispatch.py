@@ -5,9 +5,11 @@ news is never sent. What comes while it sends is sent together.
 """
 
 import asyncio
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from shoal_scheduler.model.refusal import Refused
 from shoal_scheduler.model.task import Task, TaskKey
 from shoal_scheduler.state import changes as c
 
@@ -82,6 +84,10 @@ class Outbox:
         self.unacknowledged = 0
         self.closed = False
 
+        # Which run of the agent's program this is, and when it last said something.
+        self.run = ""
+        self.heard_at = 0.0
+
     def put(self, key: TaskKey) -> None:
         self._news.keys[key] = None
         if self._loop.time() >= self._quiet_until:
@@ -152,9 +158,59 @@ class Outbox:
         return news
 
 
+class _Call:
+    """A task that answers an agent, and why it was cut short."""
+
+    def __init__(self, task: "asyncio.Task[object] | None") -> None:
+        assert task is not None
+        self._task = task
+        self._why = ""
+
+    def cut(self, why: str) -> None:
+        if not self._why:
+            self._why = why
+            self._task.cancel()
+
+    def raise_cut(self) -> None:
+        """Raises Refused if it was."""
+        if self._why:
+            self._task.uncancel()
+            raise Refused("denied", self._why, reason="AccessDeniedException") from None
+
+
 class Dispatch:
     def __init__(self) -> None:
         self._outboxes: dict[str, Outbox] = {}
+        self._calls: dict[str, set[_Call]] = {}
+
+        # Until when the certificate by which an instance's agent last called is good, in seconds since 1970.
+        self.certificate_ends: dict[str, float] = {}
+
+    @contextlib.contextmanager
+    def call_of(self, instance: str, certificate_end: float, now: float) -> Iterator[None]:
+        """While the running task answers a call of this instance's agent. Raises Refused when the certificate has run
+        out, or the agent's identity is revoked. Times in seconds since 1970."""
+        call = _Call(asyncio.current_task())
+        calls = self._calls.setdefault(instance, set())
+        calls.add(call)
+        self.certificate_ends[instance] = certificate_end
+        runs_out = asyncio.get_running_loop().call_later(
+            max(0.0, certificate_end - now), call.cut, "The certificate has run out."
+        )
+        try:
+            yield
+        except asyncio.CancelledError:
+            call.raise_cut()
+            raise
+        finally:
+            runs_out.cancel()
+            calls.discard(call)
+            if not calls:
+                self._calls.pop(instance, None)
+                self.certificate_ends.pop(instance, None)
+
+    def outbox(self, instance: str) -> Outbox | None:
+        return self._outboxes.get(instance)
 
     def attach(self, instance: str) -> Outbox:
         """A session starts: an earlier one of the same instance ends."""
@@ -189,6 +245,9 @@ class Dispatch:
             match change:
                 case c.PutTask(task) if task.instance in self._outboxes and _concerns_agent(task):
                     self._outboxes[task.instance].put(task.key)
+                case c.PutInstance(revoked) if revoked.revoked_at:
+                    for call in self._calls.get(revoked.id, ()):
+                        call.cut(f"The identity of instance {revoked.id} was revoked.")
                 case c.SetSession(instance, 0):
                     self.close(instance)
 

@@ -14,15 +14,17 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from math import inf
+from typing import cast
 
 from shoal_scheduler.control import retention, usage
 from shoal_scheduler.control.context import Context, Limits
 from shoal_scheduler.control.host_loss import Look, look
 from shoal_scheduler.control.inputs import Input, Reply
 from shoal_scheduler.control.step import Fault, Step, step
+from shoal_scheduler.metrics.meters import Meters, timed
 from shoal_scheduler.model.refusal import Refused
 from shoal_scheduler.model.task import LAUNCH_ID_DIGITS
-from shoal_scheduler.state.changes import Change, SetSession
+from shoal_scheduler.state.changes import Change, PutTask, SetSession
 from shoal_scheduler.state.heard import Heard
 from shoal_scheduler.state.store import Deposed, NotStored, OutcomeUnknown, Store, StoreError, StoreFull, Write
 from shoal_scheduler.state.tables import Tables
@@ -97,6 +99,8 @@ class Engine:
     now: Callable[[], int] = now_millis
     rng: random.Random = field(default_factory=lambda: random.Random(secrets.randbits(64)))
 
+    meters: Meters = field(default_factory=Meters)
+
     # Seconds, for what must not depend on anybody's idea of the time of day.
     clock: Callable[[], float] = time.monotonic
 
@@ -119,6 +123,11 @@ class Engine:
         self._finishing = False
         self._closed = False
 
+    @property
+    def waiting(self) -> int:
+        """Requests and reports that no step has taken yet."""
+        return len(self._inbox)
+
     async def submit(self, request: Input) -> Reply:
         """Durable once answered. Raises Refused, or Unavailable."""
         (waiting,) = self._enqueue([request])
@@ -126,15 +135,12 @@ class Engine:
 
     async def submit_all(self, requests: Sequence[Input]) -> list[Reply]:
         """Of one caller, in this order, each answered on its own; durable once all are. Raises the first refusal."""
-        replies, refusals = [], []
-        for waiting in self._enqueue(requests):
-            try:
-                replies.append(await waiting.answer)
-            except Exception as error:
-                refusals.append(error)
-        if refusals:
-            raise refusals[0]
-        return replies
+        answers = [waiting.answer for waiting in self._enqueue(requests)]
+        replies = await asyncio.gather(*answers, return_exceptions=True)  # if the caller goes, none is left unheard
+        for reply in replies:
+            if isinstance(reply, BaseException):
+                raise reply
+        return cast(list[Reply], replies)
 
     def _enqueue(self, requests: Sequence[Input]) -> list[_Waiting]:
         if self._closed or self._finishing:
@@ -149,15 +155,15 @@ class Engine:
             self._gathered.set()
         return waiting
 
+    def hear(self, instance: str) -> None:
+        """Its agent has just said something."""
+        self.heard.note(instance, self.clock())
+
     def finish(self) -> None:
         """`run` returns when the commit in flight is through and answered; what waits still is refused, untouched."""
         self._finishing = True
         self._arrived.set()
         self._gathered.set()
-
-    def hear(self, instance: str) -> None:
-        """Its agent has just said something."""
-        self.heard.note(instance, self.clock())
 
     async def run(self) -> None:
         self.heard.begin(self.clock())
@@ -213,9 +219,10 @@ class Engine:
         # Time never goes back, not even when another host's clock was ahead: the tables are in its order.
         now = max(self.now(), self.tables.newest)
         context = Context(now, self._ids, self.rng, self.limits)
-        losses = self._losses(context)
-        due = [*self._expired(context), *losses.changes]
-        result = step(self.tables, [waiting.request for waiting in batch], context, due)
+        losses = self._losses(context) if may_write else Look((), self._losses_at)
+        due = [*self._expired(context), *losses.changes] if may_write else []
+        with timed(self.meters.steps):
+            result = step(self.tables, [waiting.request for waiting in batch], context, due)
         for fault in result.faults:
             log.error("a queue could not be looked at", exc_info=fault.error)
         taken, rest = batch[: len(result.replies)], batch[len(result.replies) :]
@@ -226,6 +233,8 @@ class Engine:
         except NotStored as error:
             await self._not_stored(taken, error)
             return
+        self.meters.inputs += len(taken)
+        self.meters.placements += sum(map(_is_placement, result.changes))
         self.tables.apply(result.changes, revision)
         self._losses_at = losses.due_at
         if any(isinstance(change, SetSession) and not change.incarnation for change in result.changes):
@@ -258,15 +267,19 @@ class Engine:
         if not may_write:
             raise StoreFull(STORE_IS_FULL)
         try:
-            revision = await self.store.commit(write)
-            self._note_full(None)
-            return revision
-        except StoreFull as error:
-            self._note_full(error)
-            raise StoreFull(STORE_IS_FULL) from None
-        except OutcomeUnknown as error:
+            with timed(self.meters.commits):
+                revision = await self.store.commit(write)
+        except StoreError as error:
+            self.meters.commits_failed[type(error).__name__] += 1
+            if isinstance(error, StoreFull):
+                self._note_full(error)
+                raise StoreFull(STORE_IS_FULL) from None
+            if not isinstance(error, OutcomeUnknown):
+                raise
             log.warning("the outcome of a commit is unknown, reading it back error=%s", error)
             return await self._settled(write)
+        self._note_full(None)
+        return revision
 
     def _note_full(self, error: StoreFull | None) -> None:
         """In the log once, however many are refused."""
@@ -313,6 +326,10 @@ class Engine:
         for each in waiting:
             if not each.answer.done():
                 each.answer.set_exception(why("this scheduler does not lead any more"))
+
+
+def _is_placement(change: Change) -> bool:
+    return isinstance(change, PutTask) and bool(change.task.instance) and not change.task.fence
 
 
 def _answer(waiting: _Waiting, reply: Reply | Refused | Fault) -> None:

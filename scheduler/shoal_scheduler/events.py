@@ -116,4 +116,9 @@ def _of_task(tables: Tables, task: Task) -> str:
 
 
 def _of_instance(instance: Instance) -> str:
-    return f"instance {instance.hostname or instance.id} {instance.status}"
+    name = instance.hostname or instance.id
+    if instance.revoked_at:
+        return f"instance {name} {instance.status}; its identity was revoked by {instance.revoked_by}"
+    if instance.copy_seen_at:
+        return f"instance {name} {instance.status}; another agent with its key, on {instance.copy_host}, was kept out"
+    return f"instance {name} {instance.status}"

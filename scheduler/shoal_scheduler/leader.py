@@ -12,7 +12,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Generator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -87,9 +87,8 @@ class Seen(NamedTuple):
 
 @dataclass(slots=True)
 class Leadership:
-    """`epoch` is the create_revision of the leader's key: it grows with every leader, also over a restore. `step` was
-    the last one of the leaders before. Whatever works only while this process leads is started here, and ends before
-    its end."""
+    """`epoch` is the create_revision of the leader's key: it grows with every leader. `step` was the last one of the
+    leaders before. Whatever works only while this process leads is started here, and ends before its end."""
 
     epoch: int
     lease: int
@@ -239,6 +238,46 @@ async def _until_deleted(channel: grpc.aio.Channel, revision: int) -> None:
         call.cancel()
 
 
+@dataclass(frozen=True, slots=True)
+class Pause:
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Renew:
+    """To be answered with the lease's time to live, None if etcd does not answer in time."""
+
+    timeout_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class GiveBack:
+    """Nobody need wait for it to lapse."""
+
+
+def renewals(
+    leadership: Leadership, progress_at: Callable[[], float]
+) -> Generator[Pause | Renew | GiveBack, int | None, None]:
+    """What is to be done for a lease, one thing after the other; at the end it counts as lost."""
+    pause = RENEW_PERIOD_SECONDS
+    while True:
+        yield Pause(min(pause, leadership.seconds_left))
+        if not leadership.holds:
+            return
+        if time.monotonic() - progress_at() > PROGRESS_MAX_AGE_SECONDS:
+            log.error("the working loop shows no progress: the lease is let go")
+            yield GiveBack()
+            return
+        sent_at = boot_time()
+        ttl_seconds = yield Renew(min(CALL_TIMEOUT_SECONDS, leadership.seconds_left))
+        if ttl_seconds is None:
+            pause = RETRY_SECONDS
+            continue
+        if ttl_seconds <= 0:
+            return
+        leadership.renewed_at, pause = sent_at, RENEW_PERIOD_SECONDS
+
+
 class LeaseKeeper(threading.Thread):
     """Renews the lease of one leadership until told to stop, or until it must count as lost.
 
@@ -270,39 +309,32 @@ class LeaseKeeper(threading.Thread):
             self._credentials.authority, self._credentials.key, self._credentials.certificate
         )
         with grpc.secure_channel(etcd_target(self._endpoints), credentials, options=etcd_channel_options()) as channel:
-            stub = pb_grpc.LeaseStub(channel)
-            pause = RENEW_PERIOD_SECONDS
-            while not self._stopping.wait(min(pause, self._leadership.seconds_left)):
-                before = self._leadership.renewed_at
-                if not (self._leadership.holds and self._progresses(stub) and self._renew(stub)):
-                    self._say_lost()
+            stub, steps = pb_grpc.LeaseStub(channel), renewals(self._leadership, self._progress_at)
+            step = next(steps, None)
+            while step is not None:
+                answer = self._do(step, stub)
+                if self._stopping.is_set():
                     return
-                pause = RENEW_PERIOD_SECONDS if self._leadership.renewed_at > before else RETRY_SECONDS
+                try:
+                    step = steps.send(answer)
+                except StopIteration:
+                    step = None
+        self._say_lost()
 
-    def _progresses(self, stub: pb_grpc.LeaseStub) -> bool:
-        """Where not, the lease is given back: nobody need wait for it to lapse."""
-        if time.monotonic() - self._progress_at() <= PROGRESS_MAX_AGE_SECONDS:
-            return True
-        log.error("the working loop shows no progress: the lease is let go")
+    def _do(self, step: Pause | Renew | GiveBack, stub: pb_grpc.LeaseStub) -> int | None:
+        lease = self._leadership.lease
         try:
-            stub.LeaseRevoke(pb.LeaseRevokeRequest(ID=self._leadership.lease), timeout=CALL_TIMEOUT_SECONDS)
-        except grpc.RpcError as error:
-            log.info("the lease was not given back, it will lapse error=%s", error)
-        return False
-
-    def _renew(self, stub: pb_grpc.LeaseStub) -> bool:
-        """False once the lease is certainly gone."""
-        sent_at = boot_time()
-        request = pb.LeaseKeepAliveRequest(ID=self._leadership.lease)
-        timeout = min(CALL_TIMEOUT_SECONDS, self._leadership.seconds_left)
-        try:
-            answer = next(iter(stub.LeaseKeepAlive(iter([request]), timeout=timeout)))
-        except (grpc.RpcError, StopIteration):
-            return self._leadership.holds
-        if answer.TTL <= 0:
-            return False
-        self._leadership.renewed_at = sent_at
-        return True
+            match step:
+                case Pause(seconds):
+                    self._stopping.wait(seconds)
+                case Renew(timeout_seconds):
+                    request = iter([pb.LeaseKeepAliveRequest(ID=lease)])
+                    return next(iter(stub.LeaseKeepAlive(request, timeout=timeout_seconds))).TTL
+                case GiveBack():
+                    stub.LeaseRevoke(pb.LeaseRevokeRequest(ID=lease), timeout=CALL_TIMEOUT_SECONDS)
+        except (grpc.RpcError, StopIteration) as error:
+            log.info("etcd did not answer about the lease error=%s", error)
+        return None
 
     def _say_lost(self) -> None:
         heard = threading.Event()
@@ -311,8 +343,6 @@ class LeaseKeeper(threading.Thread):
             self._leadership.lose()
             heard.set()
 
-        if self._stopping.is_set():
-            return
         self._loop.call_soon_threadsafe(tell)
         if not heard.wait(HEARD_SECONDS) and not self._stopping.is_set():
             log.critical("the loop is stuck and the lease is lost: this process ends")

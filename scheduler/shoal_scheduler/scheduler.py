@@ -166,6 +166,7 @@ class Scheduler:
         self._plane = plane
         plane.leads = lambda: leadership.holds
         working = leadership.spawn("engine", plane.engine.run())
+        leadership.spawn("metrics", plane.measure())
         try:
             await plane.engine.submit(PutClusterDocument(self._config.cluster, {}, create=True))
             self._standing.leads(plane, leadership.release)

@@ -28,9 +28,12 @@ OPERATORS_MAY = """
     ListContainerInstances DescribeContainerInstances UpdateContainerInstancesState DeregisterContainerInstance
     PutAttributes DeleteAttributes ListAttributes TagResource UntagResource ListTagsForResource Watch ListEvents
     ReadLogs ExecuteCommand GetUsage DescribeControlPlane
+    CreateJoinToken ListJoinTokens RevokeJoinToken RevokeContainerInstance
 """
+METRICS = ("ListMetrics", "GetMetricStatistics", "PutMetricData", "DescribeUsage")
 RULES = {
     **{f"/shoal.v1.Cluster/{name}": OPERATOR for name in OPERATORS_MAY.split()},
+    **{f"/shoal.v1.Metrics/{name}": OPERATOR for name in METRICS},
     **{f"/shoal.v1.AgentSession/{name}": AGENT for name in ("Session", "SendLogs", "AttachCommand")},
     **{f"/shoal.v1.Schedulers/{name}": OPERATOR for name in ("DescribeScheduler", "HandOver")},
     **{f"/grpc.health.v1.Health/{name}": EVERYONE for name in ("Check", "List", "Watch")},

@@ -230,3 +230,39 @@ async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(10):
         while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0)
+
+
+async def test_a_copy_beside_a_living_agent_is_kept_out_whatever_its_incarnation(scheduler: Scheduler) -> None:
+    """Its key was copied and started later: the agent that was first stays, and what is seen is told."""
+    async with SimulatedAgent(scheduler.channel("agent", INSTANCE), INSTANCE, run="0a") as first:
+        copy = RawSession(scheduler, INSTANCE)
+        await copy.say(hello(INSTANCE, incarnation=2**63 - 1, run="0b"))
+        assert (await refused(copy.end())).code == "ALREADY_EXISTS"
+        assert scheduler.plane.tables.sessions == {INSTANCE: 1}
+        assert not first.call.done()
+        seen = scheduler.plane.tables.instances[INSTANCE]
+        assert (seen.copies, seen.copy_host) == (("0b",), f"host-{INSTANCE[:8]}")
+    await scheduler.until_disconnected(INSTANCE)
+    # Also when the first is away for a while, as after a change of leader.
+    again = RawSession(scheduler, INSTANCE)
+    await again.say(hello(INSTANCE, incarnation=2**63 - 1, run="0b"))
+    assert (await refused(again.end())).code == "ALREADY_EXISTS"
+    async with SimulatedAgent(scheduler.channel("agent", INSTANCE), INSTANCE, run="0a"):
+        assert scheduler.plane.tables.sessions == {INSTANCE: 1}
+
+
+async def test_an_agent_that_starts_again_follows_one_that_is_silent(scheduler: Scheduler) -> None:
+    """Its host lost power: nobody closed the session."""
+    async with SimulatedAgent(scheduler.channel("agent", INSTANCE), INSTANCE, run="0a") as first:
+        first.is_silent = True
+        async with SimulatedAgent(scheduler.channel("agent", INSTANCE), INSTANCE, run="0b", incarnation=2):
+            assert scheduler.plane.tables.sessions == {INSTANCE: 2}
+            assert not scheduler.plane.tables.instances[INSTANCE].copies
+
+
+async def test_an_agent_that_starts_again_need_not_wait_for_a_session_that_ended(scheduler: Scheduler) -> None:
+    async with SimulatedAgent(scheduler.channel("agent", INSTANCE), INSTANCE, run="0a"):
+        pass
+    async with asyncio.timeout(3):
+        async with SimulatedAgent(scheduler.channel("agent", INSTANCE), INSTANCE, run="0b", incarnation=2):
+            assert scheduler.plane.tables.sessions == {INSTANCE: 2}

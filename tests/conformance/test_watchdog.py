@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from shoal_agent import renewal, watchdog
+from shoal_agent import lease_file, watchdog
 from shoal_agent.definition.labels import ON_DISCONNECT, STOP_SECONDS, Owner
 from shoal_agent.watchdog_keeper import WatchdogKeeper
 
@@ -51,8 +51,8 @@ def run(engine: Engine, made: list[str], kind: str, instance: str = OWNER.instan
 
 
 def renew(state: Path, seconds: float) -> None:
-    written = renewal.Renewal(renewal.boot_id(), renewal.boot_time(), seconds)
-    renewal.write(state / renewal.FILE, written)
+    written = lease_file.Renewal(lease_file.boot_id(), lease_file.boot_time(), seconds)
+    lease_file.write(state / lease_file.FILE, written)
 
 
 def running(engine: Engine) -> set[str]:

@@ -62,6 +62,7 @@ def hello(
     memory_mib: int = 16384,
     attributes: dict[str, str] | None = None,
     engine: pb.Heartbeat | None = None,
+    run: str = "",
 ) -> pb.AgentMessage:
     """The first message of a session; whoever wants another one changes what is in it."""
     return pb.AgentMessage(
@@ -77,6 +78,7 @@ def hello(
             attributes=[resource_pb2.Attribute(name=k, value=v) for k, v in (attributes or {}).items()],
             hostname=f"host-{instance[:8]}",
             engine=engine,
+            run_id=run,
         )
     )
 
@@ -115,6 +117,7 @@ class SimulatedAgent:
         # The transport takes one message of a stream at a time.
         self._writing = asyncio.Lock()
         self._sequence = 0
+        self.is_silent = False
         self._running: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
@@ -188,8 +191,10 @@ class SimulatedAgent:
 
     def _keep_only_named(self) -> None:
         self.complete = True
-        self.forgotten |= self.tasks.keys() - self._named
-        self.tasks = {task_id: status for task_id, status in self.tasks.items() if task_id in self._named}
+        beyond = self.tasks.keys() - self._named
+        self.forgotten |= beyond
+        for task_id in beyond:  # in place: who follows the leader hands them on to its next session
+            del self.tasks[task_id]
 
     def _assign(self, assignment: pb.Assignment) -> None:
         if assignment.forget:
@@ -232,12 +237,17 @@ class SimulatedAgent:
     async def _beat(self) -> None:
         while True:
             await asyncio.sleep(self.welcome.heartbeat_period_millis / 1000)
-            await self.beat("OK")
+            if not self.is_silent:
+                await self.beat("OK")
 
     async def beat(self, engine_status: str, reason: str = "") -> None:
         """Says how its engine is."""
         engine = pb.Heartbeat(engine_status=engine_status, engine_status_reason=reason)
         await self._write(pb.AgentMessage(heartbeat=engine))
+
+    async def say(self, message: pb.AgentMessage) -> None:
+        """Whatever the test wants said."""
+        await self._write(message)
 
     async def _write(self, message: pb.AgentMessage) -> None:
         async with self._writing:

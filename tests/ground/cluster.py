@@ -22,13 +22,17 @@ UP_TIMEOUT_SECONDS = 90
 
 @dataclass(slots=True)
 class Cluster:
-    """folder: state/, contexts.json. engine: where its containers run; None if `shoal up` runs the engine."""
+    """folder: state/, contexts.json. engine: where its containers run; None if `shoal up` runs the engine.
+
+    hosts: how many of its own it runs, in network namespaces; 0 is this machine alone.
+    """
 
     folder: Path
     docker_host: str
     engine: Engine | None = None
     dockerd_options: Sequence[str] = ()
     name: str = "default"
+    hosts: int = 0
     described: dict[str, Any] = field(default_factory=dict, repr=False)
 
     @property
@@ -64,7 +68,8 @@ class Cluster:
     def up(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         options = [f"--dockerd-option={option}" for option in self.dockerd_options]
-        command = ["up", "--listen", "127.0.0.1:0", "--docker-host", self.docker_host, "--name", self.name]
+        here = ["--listen", "127.0.0.1:0", "--docker-host", self.docker_host]
+        command = ["up", *(["--hosts", str(self.hosts)] if self.hosts else here), "--name", self.name]
         done = self.shoal(*command, *options, "-o", "json", timeout_seconds=UP_TIMEOUT_SECONDS)
         self.described = json.loads(done.stdout)
 

@@ -15,7 +15,8 @@ from tests.ground import engine
 def sweep(folder: Path) -> None:
     for settings in found(folder, "settings.json"):
         command = [sys.executable, "-m", "shoal.cli", "down", "--purge", "--state", str(settings.parent)]
-        subprocess.run(command, env={"SHOAL_CONFIG": str(settings.parent.parent / "contexts.json")}, check=False)
+        environment = {**os.environ, "SHOAL_CONFIG": str(settings.parent.parent / "contexts.json")}
+        subprocess.run(command, env=environment, check=False)
     for bridge in found(folder, "bridge"):
         _end(bridge.parent / "pid")
         engine.clean(bridge.parent, bridge.read_text())

@@ -50,6 +50,11 @@ async def run(client: Client, definition: str, count: int = 1, **fields: Any) ->
     ]
 
 
+def spread() -> list[task_pb2.PlacementStrategy]:
+    """Evenly over the instances."""
+    return [task_pb2.PlacementStrategy(type="spread", field="instanceId")]
+
+
 async def describe(client: Client, ids: Iterable[str]) -> dict[str, Task]:
     """By id; who is not known is not there."""
     wanted, found = list(ids), {}

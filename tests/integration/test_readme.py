@@ -10,6 +10,7 @@ from shoal_agent.configuration import load
 
 from tests.ground.engine import Engine
 from tests.ground.home import ROOT, Home
+from tests.ground.waiting import block_until
 
 README = (ROOT / "README.md").read_text()
 
@@ -35,6 +36,15 @@ def home(engine: Engine, short_folder: Path) -> Iterator[Home]:
     made.end()
 
 
+@pytest.fixture
+def three_hosts(engine: Engine, short_folder: Path) -> Iterator[Home]:
+    """A home whose user has the image of the README, and is root."""
+    made = Home(short_folder, engine.host)
+    made.types("deploy/hello-image")
+    yield made
+    made.end()
+
+
 def test_the_first_minutes(home: Home) -> None:
     home.types("deploy/hello-image")
     first = SHELL_BLOCKS[0]
@@ -46,7 +56,7 @@ def test_the_first_minutes(home: Home) -> None:
 def test_operating(home: Home, engine: Engine) -> None:
     home.types("shoal up")
     instance = json.loads(home.types("shoal up -o json"))["instanceId"]
-    for line in SHELL_BLOCKS[1]:
+    for line in SHELL_BLOCKS[2]:
         # Where the README says what an administrator would: here the same of our own.
         home.types(
             line.replace("/var/lib/shoal", str(home.folder / ".local/state/shoal"))
@@ -56,8 +66,28 @@ def test_operating(home: Home, engine: Engine) -> None:
         )
 
 
+def test_three_hosts(three_hosts: Home) -> None:
+    commands_of_the_fleet = SHELL_BLOCKS[1]
+    assert commands_of_the_fleet[0] == "shoal up --hosts 3"
+    assert commands_of_the_fleet[-1] == "shoal down --purge"
+    said = {}
+    for line in commands_of_the_fleet:
+        if line == "shoal ps":
+            block_until(lambda: running_on(three_hosts) == {"host1": 2, "host3": 4}, 60.0, "host2's run on host3")
+        said[line] = three_hosts.types(line)
+    assert all(host in said["shoal instances"] for host in ("host1", "host2", "host3"))
+    assert "host2 started" in said["shoal host start host2"]
+    assert not (three_hosts.folder / ".local/state/shoal").exists()
+
+
+def running_on(home: Home) -> dict[str, int]:
+    """How many tasks run, by the name of the host."""
+    listed = json.loads(home.types("shoal instances -o json"))["containerInstances"]
+    return {each["ec2InstanceId"]: each["runningTasksCount"] for each in listed if each.get("runningTasksCount")}
+
+
 def test_no_block_of_commands_is_left_out() -> None:
-    assert len(SHELL_BLOCKS) == 2
+    assert len(SHELL_BLOCKS) == 3
     assert len(blocks("python")) == 1
 
 
@@ -72,7 +102,7 @@ def test_the_client_in_ten_lines(home: Home, tmp_path: Path) -> None:
 
 
 def test_the_two_commands_of_the_first_screen() -> None:
-    for command in ("./deploy/quickstart", "./deploy/test"):
+    for command in ("./deploy/quickstart", "./deploy/test", "./deploy/hosts"):
         assert command in README
         assert (ROOT / command).stat().st_mode & 0o111
 

@@ -108,6 +108,7 @@ def inspected(answer: Answer) -> Inspected:
         image_id=answer.get("Image") or "",
         network_mode=(answer.get("HostConfig") or {}).get("NetworkMode") or "",
         networks=_networks((answer.get("NetworkSettings") or {}).get("Networks") or {}),
+        pid=state.get("Pid") or None,
     )
 
 

@@ -148,6 +148,9 @@ class Inspected:
     network_mode: str = ""
     networks: tuple[Attached, ...] = ()
 
+    # Its first process, as the engine's host numbers it; None if it does not run.
+    pid: int | None = None
+
     @property
     def ipv4_address(self) -> str | None:
         """In the first network that gave one; a container that does not run has none."""

@@ -11,10 +11,11 @@ import logging
 import os
 import queue
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from shoal_agent.memory.record import Entry, line, read
+from shoal_agent.memory.record import Entry, Memory, line, read
 
 log = logging.getLogger(__name__)
 
@@ -40,18 +41,14 @@ class Journal:
 
     def __init__(self, folder: Path) -> None:
         """Raises StateInUse, or OSError if the folder cannot be written."""
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._folder = folder
-        self._lock = _lock(folder / "lock")
-        self._path = folder / "journal"
-        content = self._path.read_bytes() if self._path.exists() else b""
-        self.memory, damaged = read(content)
-        if damaged:
-            log.warning("journal damaged lines=%d tasks=%d", damaged, len(self.memory.tasks))
-        self._file = self._rewritten()
+        self._file = JournalFile(folder)
         self._waiting: queue.SimpleQueue[_Work | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._write_all, name="journal", daemon=True)
         self._thread.start()
+
+    @property
+    def memory(self) -> Memory:
+        return self._file.memory
 
     async def append(self, *entries: Entry) -> None:
         """Returns when all `entries` are on disk. Raises JournalFault if they are not."""
@@ -63,8 +60,7 @@ class Journal:
         """Writes what waits, then lets the folder go."""
         self._waiting.put(None)
         self._thread.join()
-        os.close(self._file)
-        os.close(self._lock)
+        self._file.close()
 
     def _write_all(self) -> None:
         while True:
@@ -72,14 +68,34 @@ class Journal:
             while not self._waiting.empty():
                 batch.append(self._waiting.get())
             works = [work for work in batch if work is not None]
-            fault = self._write(works) if works else None
+            fault = self._file.write([entry for work in works for entry in work.entries]) if works else None
             for work in works:
                 _tell(work.done, fault)
             if None in batch:
                 return
 
-    def _write(self, works: list[_Work]) -> OSError | None:
-        entries = [entry for work in works for entry in work.entries]
+
+class JournalFile:
+    """The file alone: whoever writes waits for the disk."""
+
+    def __init__(self, folder: Path) -> None:
+        """As Journal."""
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._folder = folder
+        self._lock = _lock(folder / "lock")
+        self._path = folder / "journal"
+        content = self._path.read_bytes() if self._path.exists() else b""
+        self.memory, damaged = read(content)
+        if damaged:
+            log.warning("journal damaged lines=%d tasks=%d", damaged, len(self.memory.tasks))
+        self._file = self._rewritten()
+
+    def close(self) -> None:
+        os.close(self._file)
+        os.close(self._lock)
+
+    def write(self, entries: Sequence[Entry]) -> OSError | None:
+        """All of them are on disk, or none and the fault is returned."""
         end = os.fstat(self._file).st_size
         try:
             _write_synced(self._file, b"".join(map(line, entries)))

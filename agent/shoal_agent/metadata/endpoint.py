@@ -27,6 +27,7 @@ from typing import Any, cast
 from weakref import WeakKeyDictionary
 
 from aiohttp import web
+from shoal.rate_limit import TokenBucket
 
 from shoal_agent.definition.environment import LOOPBACK, Endpoint, task_of
 from shoal_agent.engine.port import ContainerGone, EngineError, Inspected
@@ -40,7 +41,6 @@ from shoal_agent.metadata.documents import (
     tags_document,
     task_document,
 )
-from shoal_agent.metadata.rate_limit import TokenBucket
 from shoal_agent.metadata.recent import Recent
 from shoal_agent.pause import either
 from shoal_agent.worker import Worker

@@ -17,6 +17,7 @@ from shoal.cli import checks, engine_http, show
 from shoal.cli.checks import FAIL, OK, WARN, Check
 from shoal.cli.failures import FAILED
 from shoal.cli.options import connected, output_option, target
+from shoal.hosts import plan, programs
 from shoal.supervisor import binaries, lock, settings
 from shoal.supervisor.layout import Layout, default_root
 
@@ -53,17 +54,22 @@ def _machine(layout: Layout, chosen: "Settings | None", docker_host: str | None)
     named = os.environ.get("DOCKER_HOST", "")
     default = named if named.startswith("unix://") else settings.DOCKER_HOST
     yield checks.python_version(sys.version_info[:3])
-    yield _engine(docker_host or (chosen.docker_host if chosen else default))
+    fleet = plan.load(layout.hosts)
+    if fleet is None or docker_host:
+        yield _engine(docker_host or (chosen.docker_host if chosen else default))
+    else:
+        yield from (_engine(programs.docker_host(layout, host), host.name) for host in fleet.hosts)
     yield _etcd(len(chosen.members) if chosen else 1)
     yield from _state(layout)
     yield from _ports(layout, chosen)
 
 
-def _engine(docker_host: str) -> Check:
+def _engine(docker_host: str, of_host: str = "") -> Check:
     try:
         return checks.engine_version(str(engine_http.version(docker_host)["Version"]), docker_host)
     except engine_http.EngineError as error:
-        return Check("engine", FAIL, str(error), _engine_mend(docker_host))
+        mend = f"shoal host start {of_host}" if of_host else _engine_mend(docker_host)
+        return Check("engine", FAIL, str(error), mend)
 
 
 def _engine_mend(docker_host: str) -> str:

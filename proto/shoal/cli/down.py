@@ -11,6 +11,7 @@ import click
 from shoal import cgroups
 from shoal.cli import engine_http
 from shoal.cli.failures import Failed, warn
+from shoal.hosts.programs import survives
 from shoal.supervisor import binaries, keep, lock, processes, settings
 from shoal.supervisor.layout import Layout, default_root
 from shoal.supervisor.programs import programs
@@ -43,9 +44,9 @@ def down(state: Path | None, stop_tasks: bool, purge: bool) -> None:
     if stop_tasks and lock.holder(layout.supervisor_lock) is not None:
         _stop_tasks(chosen)
     stopped = _stop_programs(layout)
-    if purge:
+    if purge and not layout.hosts.exists():
         _remove_containers(layout, chosen)
-    stopped += _stop_engine(layout)
+    stopped += _stop_engine(layout) + _remove_hosts(layout)
     if purge:
         _forget(layout, chosen)
     if stopped:
@@ -58,7 +59,7 @@ def down(state: Path | None, stop_tasks: bool, purge: bool) -> None:
 
 def _stop_programs(layout: Layout) -> list[str]:
     """The supervisor, which ends its programs in order; then whatever a killed supervisor left."""
-    before = {name: each for name, each in processes.load(layout.processes).items() if name != "dockerd"}
+    before = {name: each for name, each in processes.load(layout.processes).items() if not survives(name)}
     alive = [name for name, each in before.items() if each.is_alive]
     pid = lock.holder(layout.supervisor_lock)
     supervisor = processes.identify(pid) if pid else None
@@ -88,6 +89,14 @@ def _stop_engine(layout: Layout) -> list[str]:
     processes.stop(dockerd, ENGINE_GRACE_SECONDS)
     processes.save(layout.processes, running)
     return ["dockerd"]
+
+
+def _remove_hosts(layout: Layout) -> list[str]:
+    """All that `up --hosts` has in the kernel; what they have on disk stays, as of hosts that are switched off."""
+    from shoal.hosts import plan, power
+
+    fleet = plan.load(layout.hosts)
+    return [] if fleet is None else power.remove(fleet, layout)
 
 
 def _remove_containers(layout: Layout, chosen: "Settings") -> None:

@@ -1,13 +1,18 @@
 """The few words this command line says to a Docker Engine itself, over its unix socket."""
 
+import contextlib
 import http.client
 import json
+import shutil
 import socket
-from collections.abc import Mapping
-from typing import Any
-from urllib.parse import quote
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO
+from urllib.parse import quote, urlencode
 
 TIMEOUT_SECONDS = 5.0
+# Until the next bytes of an image come, or the engine has taken them all in.
+TRANSFER_SECONDS = 300.0
 _API = "/v1.41"  # of Docker 20.10, which every later engine still speaks
 
 
@@ -64,6 +69,53 @@ def running_containers(docker_host: str, labels: Mapping[str, str]) -> dict[str,
 def kill_container(docker_host: str, container_id: str) -> None:
     """One that has ended already is fine."""
     _ask(docker_host, "POST", f"{_API}/containers/{container_id}/kill", 60.0, missing_is_fine=True)
+
+
+def save_images(docker_host: str, names: Sequence[str], target: Path) -> None:
+    """As `docker save`. Raises EngineError."""
+    query = urlencode([("names", name) for name in names])
+    with (
+        _answer(docker_host, "GET", f"{_API}/images/get?{query}", TRANSFER_SECONDS) as answer,
+        target.open("wb") as file,
+    ):
+        shutil.copyfileobj(answer, file)
+
+
+def load_images(docker_host: str, archive: Path) -> None:
+    """As `docker load`. Raises EngineError."""
+    with archive.open("rb") as file:
+        path = f"{_API}/images/load?quiet=1"
+        with _answer(docker_host, "POST", path, TRANSFER_SECONDS, file, archive.stat().st_size) as answer:
+            said = [json.loads(line) for line in answer.read().splitlines() if line.strip()]
+    for each in said:
+        if "error" in each:
+            raise EngineError(f"{docker_host} takes it not: {each['error']}")
+
+
+@contextlib.contextmanager
+def _answer(
+    docker_host: str, method: str, path: str, timeout_seconds: float, body: BinaryIO | None = None, length: int = 0
+) -> Iterator[http.client.HTTPResponse]:
+    """Good for as long as the block. Raises EngineError."""
+    connection = _UnixConnection(socket_path(docker_host), timeout_seconds)
+    headers = {"Content-Type": "application/x-tar", "Content-Length": str(length)} if body is not None else {}
+    try:
+        connection.request(method, path, body, headers)
+        answer = connection.getresponse()
+        if answer.status >= 400:
+            raise EngineError(f"{docker_host} answered {answer.status}: {_message(answer.read())}")
+        yield answer
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        raise EngineError(f"{docker_host} does not answer: {_words(error)}") from error
+    finally:
+        connection.close()
+
+
+def _message(content: bytes) -> str:
+    try:
+        return str(json.loads(content)["message"])
+    except (ValueError, KeyError, TypeError):
+        return content.decode(errors="replace").strip()
 
 
 def _ask(docker_host: str, method: str, path: str, timeout_seconds: float, missing_is_fine: bool = False) -> Any:

@@ -92,10 +92,14 @@ async def task_ids(session: Session, names: Sequence[str]) -> list[str]:
 
 
 async def instance_ids(session: Session, names: Sequence[str]) -> list[str]:
+    """The id of each named instance; the name of its host is one, too, where no other host is called so."""
     if all(is_complete(name) for name in names):
         return [arn.short(name) for name in names]
     known = [arn.short(each) for each in await instance_arns(session)]
-    return [choose(name, known, "instance", text.short_instance) for name in names]
+    described = (await describe_instances(session, known)).container_instances
+    ids = [(each.ec2_instance_id, arn.short(each.container_instance_arn)) for each in described]
+    by_host = {host: id_ for host, id_ in ids if host and [name for name, _ in ids].count(host) == 1}
+    return [by_host.get(name) or choose(name, known, "instance", text.short_instance) for name in names]
 
 
 def is_complete(name: str) -> bool:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,15 @@ PROBE_TIMEOUT_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """A host to be. prefix: of the names of its programs, engine and agent."""
+
+    docker_host: str
+    instance_id: str
+    prefix: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Health:
     """What is lacking, in words, for each part; empty when it is well."""
 
@@ -27,6 +37,7 @@ class Health:
     agent: str
     engine_version: str = ""
     instance: "ContainerInstance | None" = None
+    place: Place | None = None
 
     @property
     def lacking(self) -> str:
@@ -36,19 +47,29 @@ class Health:
     @property
     def culprit(self) -> str:
         """The program whose log should say why."""
+        prefix = self.place.prefix if self.place is not None else ""
         if self.engine:
-            return "dockerd"
-        return "etcd" if self.etcd else "scheduler" if self.scheduler else "agent"
+            return f"{prefix}engine" if prefix else "dockerd"
+        return "etcd" if self.etcd else "scheduler" if self.scheduler else f"{prefix}agent"
 
 
-async def probe(settings: "Settings", context: "Context", client: "Client") -> Health:
-    engine, version = await asyncio.to_thread(_engine, settings.docker_host)
+async def probe(places: Sequence[Place], settings: "Settings", context: "Context", client: "Client") -> Health:
+    """Of the first place where something is lacking, or of the last."""
+    for place in places:
+        health = await _probe(place, settings, context, client)
+        if health.lacking:
+            break
+    return health
+
+
+async def _probe(place: Place, settings: "Settings", context: "Context", client: "Client") -> Health:
+    engine, version = await asyncio.to_thread(_engine, place.docker_host)
     scheduler = await serving(context)
     # Where a leader serves, its store does; and etcd logs a complaint about whoever only knocks.
     etcd = await _etcd(settings) if scheduler else ""
-    instance = None if scheduler else await own_instance(client, settings)
-    agent = "" if instance is not None else "the agent has not registered yet"
-    return Health(engine, etcd, scheduler, agent, version, instance)
+    instance = None if scheduler else await _instance(client, settings.cluster, place.instance_id)
+    agent = "" if instance is not None else f"the {place.prefix}agent has not registered yet"
+    return Health(engine, etcd, scheduler, agent, version, instance, place)
 
 
 async def serving(context: "Context") -> str:
@@ -76,13 +97,13 @@ async def serving(context: "Context") -> str:
     return said
 
 
-async def own_instance(client: "Client", settings: "Settings") -> "ContainerInstance | None":
-    """This machine's instance, once its agent is connected, has found the engine, and it takes tasks."""
+async def _instance(client: "Client", cluster: str, instance_id: str) -> "ContainerInstance | None":
+    """That instance, once its agent is connected, has found the engine, and it takes tasks."""
     from shoal.v1 import container_instance_pb2
 
     request = container_instance_pb2.DescribeContainerInstancesRequest(
-        cluster=settings.cluster,
-        container_instances=[settings.instance_id],
+        cluster=cluster,
+        container_instances=[instance_id],
         include=["CONTAINER_INSTANCE_HEALTH"],
     )
     with contextlib.suppress(errors.ShoalError):

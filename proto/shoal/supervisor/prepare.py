@@ -62,6 +62,7 @@ def _choose(kept: Settings | None, asked: Asked) -> Settings:
     return replace(
         kept,
         listen=listen,
+        http_port=_http_port(listen, kept.http_port),
         docker_host=asked.docker_host or kept.docker_host,
         etcd_client_port=client,
         etcd_peer_port=peer,
@@ -95,6 +96,7 @@ def _first(asked: Asked) -> Settings:
     return Settings(
         cluster=asked.cluster or "default",
         listen=listen,
+        http_port=_http_port(listen, 0),
         docker_host=asked.docker_host or settings.DOCKER_HOST,
         etcd_client_port=client,
         etcd_peer_port=peer,
@@ -103,6 +105,13 @@ def _first(asked: Asked) -> Settings:
         more_schedulers=_more_schedulers(listen, (), asked.schedulers),
         more_members=tuple(zip(more[::2], more[1::2], strict=True)),
     )
+
+
+def _http_port(listen: str, kept: int) -> int:
+    """The one kept while it can be had, else the one after the scheduler's, else any."""
+    host, port = settings.split_address(listen)
+    wanted = kept or port + 1
+    return wanted if wanted < 65536 and settings.is_free(host, wanted) else settings.free_ports("127.0.0.1", 1)[0]
 
 
 def issue_all(layout: Layout, chosen: Settings) -> Context:

@@ -19,12 +19,16 @@ KEPT_REVISIONS = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """survives: it goes on when the supervisor dies, and the next supervisor takes it over."""
+    """survives: it goes on when the supervisor dies, and the next supervisor takes it over.
+
+    needs: it is started only while this path is there.
+    """
 
     name: str
     arguments: Sequence[str]
     survives: bool = False
     stop_grace_seconds: float = 10.0
+    needs: Path | None = None
 
 
 def programs(settings: Settings, layout: Layout, etcd: str, dockerd: str) -> list[Program]:
@@ -82,6 +86,7 @@ def initial_cluster(settings: Settings) -> str:
 def _scheduler(settings: Settings, layout: Layout, name: str) -> Program:
     arguments = [*PYTHON, "shoal_scheduler.guardian", "--listen", settings.schedulers[name]]
     arguments += ["--cluster", settings.cluster, "--etcd", ",".join(settings.etcd_endpoints)]
+    arguments += ["--http-listen", settings.https[name], "--authority-key", str(layout.authority / "authority.key")]
     return Program(name, [*arguments, *identity_options(layout, name)])
 
 

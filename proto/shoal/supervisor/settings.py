@@ -12,7 +12,7 @@ DOCKER_HOST = "unix:///var/run/docker.sock"
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """listen: host:port of the scheduler. docker_host: unix:// address of the engine.
+    """listen: host:port of the scheduler; http_port: its HTTPS, on the same host. docker_host: unix:// address.
 
     owns_engine: the engine there is a dockerd that we run; dockerd_options are added to its command line.
     more_schedulers: of each but the first, the port beside that of `listen`, and one for its HTTPS.
@@ -29,6 +29,14 @@ class Settings:
     dockerd_options: tuple[str, ...] = ()
     more_schedulers: tuple[tuple[int, int], ...] = ()
     more_members: tuple[tuple[int, int], ...] = ()
+    http_port: int = 0
+
+    @property
+    def https(self) -> dict[str, str]:
+        """Where each scheduler has its HTTPS, by the name of its program."""
+        host, _ = split_address(self.listen)
+        more = {f"scheduler-{number}": f"{host}:{port}" for number, (_, port) in enumerate(self.more_schedulers, 2)}
+        return {"scheduler": f"{host}:{self.http_port}", **more}
 
     @property
     def endpoint(self) -> str:

@@ -33,6 +33,7 @@ class AgentMessage(_message.Message):
     INVENTORY_FIELD_NUMBER: _builtins.int
     REPORTS_FIELD_NUMBER: _builtins.int
     HEARTBEAT_FIELD_NUMBER: _builtins.int
+    SAMPLES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def hello(self) -> Global___Hello: ...
     @_builtins.property
@@ -41,6 +42,8 @@ class AgentMessage(_message.Message):
     def reports(self) -> Global___Reports: ...
     @_builtins.property
     def heartbeat(self) -> Global___Heartbeat: ...
+    @_builtins.property
+    def samples(self) -> Global___Samples: ...
     def __init__(
         self,
         *,
@@ -48,12 +51,13 @@ class AgentMessage(_message.Message):
         inventory: Global___Inventory | None = ...,
         reports: Global___Reports | None = ...,
         heartbeat: Global___Heartbeat | None = ...,
+        samples: Global___Samples | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["heartbeat", b"heartbeat", "hello", b"hello", "inventory", b"inventory", "kind", b"kind", "reports", b"reports"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["heartbeat", b"heartbeat", "hello", b"hello", "inventory", b"inventory", "kind", b"kind", "reports", b"reports", "samples", b"samples"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["heartbeat", b"heartbeat", "hello", b"hello", "inventory", b"inventory", "kind", b"kind", "reports", b"reports"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["heartbeat", b"heartbeat", "hello", b"hello", "inventory", b"inventory", "kind", b"kind", "reports", b"reports", "samples", b"samples"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["hello", "inventory", "reports", "heartbeat"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["hello", "inventory", "reports", "heartbeat", "samples"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
@@ -116,6 +120,7 @@ class Hello(_message.Message):
     TAGS_FIELD_NUMBER: _builtins.int
     HOSTNAME_FIELD_NUMBER: _builtins.int
     ENGINE_FIELD_NUMBER: _builtins.int
+    RUN_ID_FIELD_NUMBER: _builtins.int
     WATCHDOG_FIELD_NUMBER: _builtins.int
     protocol_version: _builtins.int
     """Of this contract; 1. A scheduler refuses what it does not speak."""
@@ -126,6 +131,10 @@ class Hello(_message.Message):
     """
     hostname: _builtins.str
     """Name of the host, for people."""
+    run_id: _builtins.str
+    """Drawn when the agent's program starts: by it a copy of the agent's key on another host is told from the agent that
+    comes back.
+    """
     watchdog: _builtins.bool
     """A process beside the agent ends "exclusive" containers when the agent
     cannot: see HeartbeatAck.
@@ -156,11 +165,12 @@ class Hello(_message.Message):
         tags: _abc.Iterable[_resource_pb2.Tag] | None = ...,
         hostname: _builtins.str | None = ...,
         engine: Global___Heartbeat | None = ...,
+        run_id: _builtins.str | None = ...,
         watchdog: _builtins.bool | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_cluster", b"_cluster", "_engine", b"_engine", "_hostname", b"_hostname", "_incarnation", b"_incarnation", "_protocol_version", b"_protocol_version", "_watchdog", b"_watchdog", "cluster", b"cluster", "engine", b"engine", "hostname", b"hostname", "incarnation", b"incarnation", "protocol_version", b"protocol_version", "version_info", b"version_info", "watchdog", b"watchdog"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_cluster", b"_cluster", "_engine", b"_engine", "_hostname", b"_hostname", "_incarnation", b"_incarnation", "_protocol_version", b"_protocol_version", "_run_id", b"_run_id", "_watchdog", b"_watchdog", "cluster", b"cluster", "engine", b"engine", "hostname", b"hostname", "incarnation", b"incarnation", "protocol_version", b"protocol_version", "run_id", b"run_id", "version_info", b"version_info", "watchdog", b"watchdog"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cluster", b"_cluster", "_engine", b"_engine", "_hostname", b"_hostname", "_incarnation", b"_incarnation", "_protocol_version", b"_protocol_version", "_watchdog", b"_watchdog", "attributes", b"attributes", "cluster", b"cluster", "engine", b"engine", "hostname", b"hostname", "incarnation", b"incarnation", "protocol_version", b"protocol_version", "resources", b"resources", "tags", b"tags", "version_info", b"version_info", "watchdog", b"watchdog"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cluster", b"_cluster", "_engine", b"_engine", "_hostname", b"_hostname", "_incarnation", b"_incarnation", "_protocol_version", b"_protocol_version", "_run_id", b"_run_id", "_watchdog", b"_watchdog", "attributes", b"attributes", "cluster", b"cluster", "engine", b"engine", "hostname", b"hostname", "incarnation", b"incarnation", "protocol_version", b"protocol_version", "resources", b"resources", "run_id", b"run_id", "tags", b"tags", "version_info", b"version_info", "watchdog", b"watchdog"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__cluster: _TypeAlias = _typing.Literal["cluster"]  # noqa: Y015
     _WhichOneofArgType__cluster: _TypeAlias = _typing.Literal["_cluster", b"_cluster"]  # noqa: Y015
@@ -172,6 +182,8 @@ class Hello(_message.Message):
     _WhichOneofArgType__incarnation: _TypeAlias = _typing.Literal["_incarnation", b"_incarnation"]  # noqa: Y015
     _WhichOneofReturnType__protocol_version: _TypeAlias = _typing.Literal["protocol_version"]  # noqa: Y015
     _WhichOneofArgType__protocol_version: _TypeAlias = _typing.Literal["_protocol_version", b"_protocol_version"]  # noqa: Y015
+    _WhichOneofReturnType__run_id: _TypeAlias = _typing.Literal["run_id"]  # noqa: Y015
+    _WhichOneofArgType__run_id: _TypeAlias = _typing.Literal["_run_id", b"_run_id"]  # noqa: Y015
     _WhichOneofReturnType__watchdog: _TypeAlias = _typing.Literal["watchdog"]  # noqa: Y015
     _WhichOneofArgType__watchdog: _TypeAlias = _typing.Literal["_watchdog", b"_watchdog"]  # noqa: Y015
     @_typing.overload
@@ -184,6 +196,8 @@ class Hello(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__incarnation) -> _WhichOneofReturnType__incarnation | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__protocol_version) -> _WhichOneofReturnType__protocol_version | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__run_id) -> _WhichOneofReturnType__run_id | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__watchdog) -> _WhichOneofReturnType__watchdog | None: ...
 
@@ -323,6 +337,240 @@ class HeartbeatAck(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__sequence) -> _WhichOneofReturnType__sequence | None: ...
 
 Global___HeartbeatAck: _TypeAlias = HeartbeatAck  # noqa: Y015
+
+@_typing.final
+class Samples(_message.Message):
+    """What the host and its tasks use, every ten seconds. Never acknowledged nor sent again: one that the stream has no
+    room for is dropped. What is not known is absent, never 0.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HOST_FIELD_NUMBER: _builtins.int
+    TASKS_FIELD_NUMBER: _builtins.int
+    DROPPED_FIELD_NUMBER: _builtins.int
+    dropped: _builtins.int
+    """How many were dropped since the agent began."""
+    @_builtins.property
+    def host(self) -> Global___HostSample: ...
+    @_builtins.property
+    def tasks(self) -> _containers.RepeatedCompositeFieldContainer[Global___TaskSample]: ...
+    def __init__(
+        self,
+        *,
+        host: Global___HostSample | None = ...,
+        tasks: _abc.Iterable[Global___TaskSample] | None = ...,
+        dropped: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_dropped", b"_dropped", "dropped", b"dropped", "host", b"host"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_dropped", b"_dropped", "dropped", b"dropped", "host", b"host", "tasks", b"tasks"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__dropped: _TypeAlias = _typing.Literal["dropped"]  # noqa: Y015
+    _WhichOneofArgType__dropped: _TypeAlias = _typing.Literal["_dropped", b"_dropped"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__dropped) -> _WhichOneofReturnType__dropped | None: ...
+
+Global___Samples: _TypeAlias = Samples  # noqa: Y015
+
+@_typing.final
+class HostSample(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CPU_PERCENT_FIELD_NUMBER: _builtins.int
+    MEMORY_USED_BYTES_FIELD_NUMBER: _builtins.int
+    MEMORY_TOTAL_BYTES_FIELD_NUMBER: _builtins.int
+    DISK_USED_BYTES_FIELD_NUMBER: _builtins.int
+    DISK_TOTAL_BYTES_FIELD_NUMBER: _builtins.int
+    NETWORK_RX_BYTES_PER_SECOND_FIELD_NUMBER: _builtins.int
+    NETWORK_TX_BYTES_PER_SECOND_FIELD_NUMBER: _builtins.int
+    STORAGE_READ_BYTES_FIELD_NUMBER: _builtins.int
+    STORAGE_WRITE_BYTES_FIELD_NUMBER: _builtins.int
+    cpu_percent: _builtins.float
+    """Of all its processors together."""
+    memory_used_bytes: _builtins.int
+    memory_total_bytes: _builtins.int
+    disk_used_bytes: _builtins.int
+    """Of the file system where the engine keeps images and containers."""
+    disk_total_bytes: _builtins.int
+    network_rx_bytes_per_second: _builtins.float
+    network_tx_bytes_per_second: _builtins.float
+    storage_read_bytes: _builtins.int
+    """Since the sample before."""
+    storage_write_bytes: _builtins.int
+    def __init__(
+        self,
+        *,
+        cpu_percent: _builtins.float | None = ...,
+        memory_used_bytes: _builtins.int | None = ...,
+        memory_total_bytes: _builtins.int | None = ...,
+        disk_used_bytes: _builtins.int | None = ...,
+        disk_total_bytes: _builtins.int | None = ...,
+        network_rx_bytes_per_second: _builtins.float | None = ...,
+        network_tx_bytes_per_second: _builtins.float | None = ...,
+        storage_read_bytes: _builtins.int | None = ...,
+        storage_write_bytes: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_cpu_percent", b"_cpu_percent", "_disk_total_bytes", b"_disk_total_bytes", "_disk_used_bytes", b"_disk_used_bytes", "_memory_total_bytes", b"_memory_total_bytes", "_memory_used_bytes", b"_memory_used_bytes", "_network_rx_bytes_per_second", b"_network_rx_bytes_per_second", "_network_tx_bytes_per_second", b"_network_tx_bytes_per_second", "_storage_read_bytes", b"_storage_read_bytes", "_storage_write_bytes", b"_storage_write_bytes", "cpu_percent", b"cpu_percent", "disk_total_bytes", b"disk_total_bytes", "disk_used_bytes", b"disk_used_bytes", "memory_total_bytes", b"memory_total_bytes", "memory_used_bytes", b"memory_used_bytes", "network_rx_bytes_per_second", b"network_rx_bytes_per_second", "network_tx_bytes_per_second", b"network_tx_bytes_per_second", "storage_read_bytes", b"storage_read_bytes", "storage_write_bytes", b"storage_write_bytes"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cpu_percent", b"_cpu_percent", "_disk_total_bytes", b"_disk_total_bytes", "_disk_used_bytes", b"_disk_used_bytes", "_memory_total_bytes", b"_memory_total_bytes", "_memory_used_bytes", b"_memory_used_bytes", "_network_rx_bytes_per_second", b"_network_rx_bytes_per_second", "_network_tx_bytes_per_second", b"_network_tx_bytes_per_second", "_storage_read_bytes", b"_storage_read_bytes", "_storage_write_bytes", b"_storage_write_bytes", "cpu_percent", b"cpu_percent", "disk_total_bytes", b"disk_total_bytes", "disk_used_bytes", b"disk_used_bytes", "memory_total_bytes", b"memory_total_bytes", "memory_used_bytes", b"memory_used_bytes", "network_rx_bytes_per_second", b"network_rx_bytes_per_second", "network_tx_bytes_per_second", b"network_tx_bytes_per_second", "storage_read_bytes", b"storage_read_bytes", "storage_write_bytes", b"storage_write_bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__cpu_percent: _TypeAlias = _typing.Literal["cpu_percent"]  # noqa: Y015
+    _WhichOneofArgType__cpu_percent: _TypeAlias = _typing.Literal["_cpu_percent", b"_cpu_percent"]  # noqa: Y015
+    _WhichOneofReturnType__disk_total_bytes: _TypeAlias = _typing.Literal["disk_total_bytes"]  # noqa: Y015
+    _WhichOneofArgType__disk_total_bytes: _TypeAlias = _typing.Literal["_disk_total_bytes", b"_disk_total_bytes"]  # noqa: Y015
+    _WhichOneofReturnType__disk_used_bytes: _TypeAlias = _typing.Literal["disk_used_bytes"]  # noqa: Y015
+    _WhichOneofArgType__disk_used_bytes: _TypeAlias = _typing.Literal["_disk_used_bytes", b"_disk_used_bytes"]  # noqa: Y015
+    _WhichOneofReturnType__memory_total_bytes: _TypeAlias = _typing.Literal["memory_total_bytes"]  # noqa: Y015
+    _WhichOneofArgType__memory_total_bytes: _TypeAlias = _typing.Literal["_memory_total_bytes", b"_memory_total_bytes"]  # noqa: Y015
+    _WhichOneofReturnType__memory_used_bytes: _TypeAlias = _typing.Literal["memory_used_bytes"]  # noqa: Y015
+    _WhichOneofArgType__memory_used_bytes: _TypeAlias = _typing.Literal["_memory_used_bytes", b"_memory_used_bytes"]  # noqa: Y015
+    _WhichOneofReturnType__network_rx_bytes_per_second: _TypeAlias = _typing.Literal["network_rx_bytes_per_second"]  # noqa: Y015
+    _WhichOneofArgType__network_rx_bytes_per_second: _TypeAlias = _typing.Literal["_network_rx_bytes_per_second", b"_network_rx_bytes_per_second"]  # noqa: Y015
+    _WhichOneofReturnType__network_tx_bytes_per_second: _TypeAlias = _typing.Literal["network_tx_bytes_per_second"]  # noqa: Y015
+    _WhichOneofArgType__network_tx_bytes_per_second: _TypeAlias = _typing.Literal["_network_tx_bytes_per_second", b"_network_tx_bytes_per_second"]  # noqa: Y015
+    _WhichOneofReturnType__storage_read_bytes: _TypeAlias = _typing.Literal["storage_read_bytes"]  # noqa: Y015
+    _WhichOneofArgType__storage_read_bytes: _TypeAlias = _typing.Literal["_storage_read_bytes", b"_storage_read_bytes"]  # noqa: Y015
+    _WhichOneofReturnType__storage_write_bytes: _TypeAlias = _typing.Literal["storage_write_bytes"]  # noqa: Y015
+    _WhichOneofArgType__storage_write_bytes: _TypeAlias = _typing.Literal["_storage_write_bytes", b"_storage_write_bytes"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__cpu_percent) -> _WhichOneofReturnType__cpu_percent | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__disk_total_bytes) -> _WhichOneofReturnType__disk_total_bytes | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__disk_used_bytes) -> _WhichOneofReturnType__disk_used_bytes | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__memory_total_bytes) -> _WhichOneofReturnType__memory_total_bytes | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__memory_used_bytes) -> _WhichOneofReturnType__memory_used_bytes | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__network_rx_bytes_per_second) -> _WhichOneofReturnType__network_rx_bytes_per_second | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__network_tx_bytes_per_second) -> _WhichOneofReturnType__network_tx_bytes_per_second | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__storage_read_bytes) -> _WhichOneofReturnType__storage_read_bytes | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__storage_write_bytes) -> _WhichOneofReturnType__storage_write_bytes | None: ...
+
+Global___HostSample: _TypeAlias = HostSample  # noqa: Y015
+
+@_typing.final
+class TaskSample(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TASK_ID_FIELD_NUMBER: _builtins.int
+    CPU_UNITS_FIELD_NUMBER: _builtins.int
+    MEMORY_BYTES_FIELD_NUMBER: _builtins.int
+    NETWORK_RX_BYTES_PER_SECOND_FIELD_NUMBER: _builtins.int
+    NETWORK_TX_BYTES_PER_SECOND_FIELD_NUMBER: _builtins.int
+    STORAGE_READ_BYTES_FIELD_NUMBER: _builtins.int
+    STORAGE_WRITE_BYTES_FIELD_NUMBER: _builtins.int
+    CONTAINERS_FIELD_NUMBER: _builtins.int
+    task_id: _builtins.str
+    cpu_units: _builtins.float
+    """All containers together; 1024 units are one core."""
+    memory_bytes: _builtins.int
+    network_rx_bytes_per_second: _builtins.float
+    network_tx_bytes_per_second: _builtins.float
+    storage_read_bytes: _builtins.int
+    storage_write_bytes: _builtins.int
+    @_builtins.property
+    def containers(self) -> _containers.RepeatedCompositeFieldContainer[Global___ContainerSample]: ...
+    def __init__(
+        self,
+        *,
+        task_id: _builtins.str | None = ...,
+        cpu_units: _builtins.float | None = ...,
+        memory_bytes: _builtins.int | None = ...,
+        network_rx_bytes_per_second: _builtins.float | None = ...,
+        network_tx_bytes_per_second: _builtins.float | None = ...,
+        storage_read_bytes: _builtins.int | None = ...,
+        storage_write_bytes: _builtins.int | None = ...,
+        containers: _abc.Iterable[Global___ContainerSample] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_cpu_units", b"_cpu_units", "_memory_bytes", b"_memory_bytes", "_network_rx_bytes_per_second", b"_network_rx_bytes_per_second", "_network_tx_bytes_per_second", b"_network_tx_bytes_per_second", "_storage_read_bytes", b"_storage_read_bytes", "_storage_write_bytes", b"_storage_write_bytes", "_task_id", b"_task_id", "cpu_units", b"cpu_units", "memory_bytes", b"memory_bytes", "network_rx_bytes_per_second", b"network_rx_bytes_per_second", "network_tx_bytes_per_second", b"network_tx_bytes_per_second", "storage_read_bytes", b"storage_read_bytes", "storage_write_bytes", b"storage_write_bytes", "task_id", b"task_id"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cpu_units", b"_cpu_units", "_memory_bytes", b"_memory_bytes", "_network_rx_bytes_per_second", b"_network_rx_bytes_per_second", "_network_tx_bytes_per_second", b"_network_tx_bytes_per_second", "_storage_read_bytes", b"_storage_read_bytes", "_storage_write_bytes", b"_storage_write_bytes", "_task_id", b"_task_id", "containers", b"containers", "cpu_units", b"cpu_units", "memory_bytes", b"memory_bytes", "network_rx_bytes_per_second", b"network_rx_bytes_per_second", "network_tx_bytes_per_second", b"network_tx_bytes_per_second", "storage_read_bytes", b"storage_read_bytes", "storage_write_bytes", b"storage_write_bytes", "task_id", b"task_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__cpu_units: _TypeAlias = _typing.Literal["cpu_units"]  # noqa: Y015
+    _WhichOneofArgType__cpu_units: _TypeAlias = _typing.Literal["_cpu_units", b"_cpu_units"]  # noqa: Y015
+    _WhichOneofReturnType__memory_bytes: _TypeAlias = _typing.Literal["memory_bytes"]  # noqa: Y015
+    _WhichOneofArgType__memory_bytes: _TypeAlias = _typing.Literal["_memory_bytes", b"_memory_bytes"]  # noqa: Y015
+    _WhichOneofReturnType__network_rx_bytes_per_second: _TypeAlias = _typing.Literal["network_rx_bytes_per_second"]  # noqa: Y015
+    _WhichOneofArgType__network_rx_bytes_per_second: _TypeAlias = _typing.Literal["_network_rx_bytes_per_second", b"_network_rx_bytes_per_second"]  # noqa: Y015
+    _WhichOneofReturnType__network_tx_bytes_per_second: _TypeAlias = _typing.Literal["network_tx_bytes_per_second"]  # noqa: Y015
+    _WhichOneofArgType__network_tx_bytes_per_second: _TypeAlias = _typing.Literal["_network_tx_bytes_per_second", b"_network_tx_bytes_per_second"]  # noqa: Y015
+    _WhichOneofReturnType__storage_read_bytes: _TypeAlias = _typing.Literal["storage_read_bytes"]  # noqa: Y015
+    _WhichOneofArgType__storage_read_bytes: _TypeAlias = _typing.Literal["_storage_read_bytes", b"_storage_read_bytes"]  # noqa: Y015
+    _WhichOneofReturnType__storage_write_bytes: _TypeAlias = _typing.Literal["storage_write_bytes"]  # noqa: Y015
+    _WhichOneofArgType__storage_write_bytes: _TypeAlias = _typing.Literal["_storage_write_bytes", b"_storage_write_bytes"]  # noqa: Y015
+    _WhichOneofReturnType__task_id: _TypeAlias = _typing.Literal["task_id"]  # noqa: Y015
+    _WhichOneofArgType__task_id: _TypeAlias = _typing.Literal["_task_id", b"_task_id"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__cpu_units) -> _WhichOneofReturnType__cpu_units | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__memory_bytes) -> _WhichOneofReturnType__memory_bytes | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__network_rx_bytes_per_second) -> _WhichOneofReturnType__network_rx_bytes_per_second | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__network_tx_bytes_per_second) -> _WhichOneofReturnType__network_tx_bytes_per_second | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__storage_read_bytes) -> _WhichOneofReturnType__storage_read_bytes | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__storage_write_bytes) -> _WhichOneofReturnType__storage_write_bytes | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__task_id) -> _WhichOneofReturnType__task_id | None: ...
+
+Global___TaskSample: _TypeAlias = TaskSample  # noqa: Y015
+
+@_typing.final
+class ContainerSample(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    CPU_UNITS_FIELD_NUMBER: _builtins.int
+    MEMORY_BYTES_FIELD_NUMBER: _builtins.int
+    STORAGE_READ_BYTES_FIELD_NUMBER: _builtins.int
+    STORAGE_WRITE_BYTES_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    cpu_units: _builtins.float
+    memory_bytes: _builtins.int
+    storage_read_bytes: _builtins.int
+    storage_write_bytes: _builtins.int
+    def __init__(
+        self,
+        *,
+        name: _builtins.str | None = ...,
+        cpu_units: _builtins.float | None = ...,
+        memory_bytes: _builtins.int | None = ...,
+        storage_read_bytes: _builtins.int | None = ...,
+        storage_write_bytes: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_cpu_units", b"_cpu_units", "_memory_bytes", b"_memory_bytes", "_name", b"_name", "_storage_read_bytes", b"_storage_read_bytes", "_storage_write_bytes", b"_storage_write_bytes", "cpu_units", b"cpu_units", "memory_bytes", b"memory_bytes", "name", b"name", "storage_read_bytes", b"storage_read_bytes", "storage_write_bytes", b"storage_write_bytes"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cpu_units", b"_cpu_units", "_memory_bytes", b"_memory_bytes", "_name", b"_name", "_storage_read_bytes", b"_storage_read_bytes", "_storage_write_bytes", b"_storage_write_bytes", "cpu_units", b"cpu_units", "memory_bytes", b"memory_bytes", "name", b"name", "storage_read_bytes", b"storage_read_bytes", "storage_write_bytes", b"storage_write_bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__cpu_units: _TypeAlias = _typing.Literal["cpu_units"]  # noqa: Y015
+    _WhichOneofArgType__cpu_units: _TypeAlias = _typing.Literal["_cpu_units", b"_cpu_units"]  # noqa: Y015
+    _WhichOneofReturnType__memory_bytes: _TypeAlias = _typing.Literal["memory_bytes"]  # noqa: Y015
+    _WhichOneofArgType__memory_bytes: _TypeAlias = _typing.Literal["_memory_bytes", b"_memory_bytes"]  # noqa: Y015
+    _WhichOneofReturnType__name: _TypeAlias = _typing.Literal["name"]  # noqa: Y015
+    _WhichOneofArgType__name: _TypeAlias = _typing.Literal["_name", b"_name"]  # noqa: Y015
+    _WhichOneofReturnType__storage_read_bytes: _TypeAlias = _typing.Literal["storage_read_bytes"]  # noqa: Y015
+    _WhichOneofArgType__storage_read_bytes: _TypeAlias = _typing.Literal["_storage_read_bytes", b"_storage_read_bytes"]  # noqa: Y015
+    _WhichOneofReturnType__storage_write_bytes: _TypeAlias = _typing.Literal["storage_write_bytes"]  # noqa: Y015
+    _WhichOneofArgType__storage_write_bytes: _TypeAlias = _typing.Literal["_storage_write_bytes", b"_storage_write_bytes"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__cpu_units) -> _WhichOneofReturnType__cpu_units | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__memory_bytes) -> _WhichOneofReturnType__memory_bytes | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__name) -> _WhichOneofReturnType__name | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__storage_read_bytes) -> _WhichOneofReturnType__storage_read_bytes | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__storage_write_bytes) -> _WhichOneofReturnType__storage_write_bytes | None: ...
+
+Global___ContainerSample: _TypeAlias = ContainerSample  # noqa: Y015
 
 @_typing.final
 class TaskReport(_message.Message):

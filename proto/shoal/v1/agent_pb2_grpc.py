@@ -62,7 +62,8 @@ class AgentSessionServicer:
     def Session(self, request_iterator, context):
         """hello, after the welcome the inventory, then reports and heartbeats; welcome,
         after the inventory the full set of assignments, then increments. A second session of the same instance with a
-        higher incarnation ends the first; with an equal or lower one it is refused.
+        higher incarnation ends the first if that has fallen silent; while both
+        speak, and with an equal or lower one, the second is refused.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

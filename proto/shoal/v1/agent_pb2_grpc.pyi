@@ -39,7 +39,8 @@ class AgentSessionStub:
     Session: _grpc.StreamStreamMultiCallable[_agent_pb2.AgentMessage, _agent_pb2.SchedulerMessage]
     """hello, after the welcome the inventory, then reports and heartbeats; welcome,
     after the inventory the full set of assignments, then increments. A second session of the same instance with a
-    higher incarnation ends the first; with an equal or lower one it is refused.
+    higher incarnation ends the first if that has fallen silent; while both
+    speak, and with an equal or lower one, the second is refused.
     """
     SendLogs: _grpc.StreamUnaryMultiCallable[_agent_pb2.LogChunk, _agent_pb2.SendLogsResponse]
     """Opened by the agent to answer a LogRequest."""
@@ -56,7 +57,8 @@ class AgentSessionAsyncStub(AgentSessionStub):
     Session: _aio.StreamStreamMultiCallable[_agent_pb2.AgentMessage, _agent_pb2.SchedulerMessage]  # type: ignore[assignment]
     """hello, after the welcome the inventory, then reports and heartbeats; welcome,
     after the inventory the full set of assignments, then increments. A second session of the same instance with a
-    higher incarnation ends the first; with an equal or lower one it is refused.
+    higher incarnation ends the first if that has fallen silent; while both
+    speak, and with an equal or lower one, the second is refused.
     """
     SendLogs: _aio.StreamUnaryMultiCallable[_agent_pb2.LogChunk, _agent_pb2.SendLogsResponse]  # type: ignore[assignment]
     """Opened by the agent to answer a LogRequest."""
@@ -76,7 +78,8 @@ class AgentSessionServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_agent_pb2.SchedulerMessage], _abc.AsyncIterator[_agent_pb2.SchedulerMessage]]:
         """hello, after the welcome the inventory, then reports and heartbeats; welcome,
         after the inventory the full set of assignments, then increments. A second session of the same instance with a
-        higher incarnation ends the first; with an equal or lower one it is refused.
+        higher incarnation ends the first if that has fallen silent; while both
+        speak, and with an equal or lower one, the second is refused.
         """
 
     @_abc_1.abstractmethod

@@ -7,6 +7,7 @@ from shoal.v1 import cluster_pb2 as shoal_dot_v1_dot_cluster__pb2
 from shoal.v1 import command_pb2 as shoal_dot_v1_dot_command__pb2
 from shoal.v1 import container_instance_pb2 as shoal_dot_v1_dot_container__instance__pb2
 from shoal.v1 import event_pb2 as shoal_dot_v1_dot_event__pb2
+from shoal.v1 import join_token_pb2 as shoal_dot_v1_dot_join__token__pb2
 from shoal.v1 import log_pb2 as shoal_dot_v1_dot_log__pb2
 from shoal.v1 import placement_pb2 as shoal_dot_v1_dot_placement__pb2
 from shoal.v1 import resource_pb2 as shoal_dot_v1_dot_resource__pb2
@@ -160,6 +161,26 @@ class ClusterStub:
                 '/shoal.v1.Cluster/DeregisterContainerInstance',
                 request_serializer=shoal_dot_v1_dot_container__instance__pb2.DeregisterContainerInstanceRequest.SerializeToString,
                 response_deserializer=shoal_dot_v1_dot_container__instance__pb2.DeregisterContainerInstanceResponse.FromString,
+                _registered_method=True)
+        self.CreateJoinToken = channel.unary_unary(
+                '/shoal.v1.Cluster/CreateJoinToken',
+                request_serializer=shoal_dot_v1_dot_join__token__pb2.CreateJoinTokenRequest.SerializeToString,
+                response_deserializer=shoal_dot_v1_dot_join__token__pb2.CreateJoinTokenResponse.FromString,
+                _registered_method=True)
+        self.ListJoinTokens = channel.unary_unary(
+                '/shoal.v1.Cluster/ListJoinTokens',
+                request_serializer=shoal_dot_v1_dot_join__token__pb2.ListJoinTokensRequest.SerializeToString,
+                response_deserializer=shoal_dot_v1_dot_join__token__pb2.ListJoinTokensResponse.FromString,
+                _registered_method=True)
+        self.RevokeJoinToken = channel.unary_unary(
+                '/shoal.v1.Cluster/RevokeJoinToken',
+                request_serializer=shoal_dot_v1_dot_join__token__pb2.RevokeJoinTokenRequest.SerializeToString,
+                response_deserializer=shoal_dot_v1_dot_join__token__pb2.RevokeJoinTokenResponse.FromString,
+                _registered_method=True)
+        self.RevokeContainerInstance = channel.unary_unary(
+                '/shoal.v1.Cluster/RevokeContainerInstance',
+                request_serializer=shoal_dot_v1_dot_join__token__pb2.RevokeContainerInstanceRequest.SerializeToString,
+                response_deserializer=shoal_dot_v1_dot_join__token__pb2.RevokeContainerInstanceResponse.FromString,
                 _registered_method=True)
         self.PutAttributes = channel.unary_unary(
                 '/shoal.v1.Cluster/PutAttributes',
@@ -370,6 +391,31 @@ class ClusterServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CreateJoinToken(self, request, context):
+        """Hosts join by tokens; the identity of one that joined can be revoked.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListJoinTokens(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RevokeJoinToken(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RevokeContainerInstance(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def PutAttributes(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -563,6 +609,26 @@ def add_ClusterServicer_to_server(servicer, server):
                     servicer.DeregisterContainerInstance,
                     request_deserializer=shoal_dot_v1_dot_container__instance__pb2.DeregisterContainerInstanceRequest.FromString,
                     response_serializer=shoal_dot_v1_dot_container__instance__pb2.DeregisterContainerInstanceResponse.SerializeToString,
+            ),
+            'CreateJoinToken': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateJoinToken,
+                    request_deserializer=shoal_dot_v1_dot_join__token__pb2.CreateJoinTokenRequest.FromString,
+                    response_serializer=shoal_dot_v1_dot_join__token__pb2.CreateJoinTokenResponse.SerializeToString,
+            ),
+            'ListJoinTokens': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListJoinTokens,
+                    request_deserializer=shoal_dot_v1_dot_join__token__pb2.ListJoinTokensRequest.FromString,
+                    response_serializer=shoal_dot_v1_dot_join__token__pb2.ListJoinTokensResponse.SerializeToString,
+            ),
+            'RevokeJoinToken': grpc.unary_unary_rpc_method_handler(
+                    servicer.RevokeJoinToken,
+                    request_deserializer=shoal_dot_v1_dot_join__token__pb2.RevokeJoinTokenRequest.FromString,
+                    response_serializer=shoal_dot_v1_dot_join__token__pb2.RevokeJoinTokenResponse.SerializeToString,
+            ),
+            'RevokeContainerInstance': grpc.unary_unary_rpc_method_handler(
+                    servicer.RevokeContainerInstance,
+                    request_deserializer=shoal_dot_v1_dot_join__token__pb2.RevokeContainerInstanceRequest.FromString,
+                    response_serializer=shoal_dot_v1_dot_join__token__pb2.RevokeContainerInstanceResponse.SerializeToString,
             ),
             'PutAttributes': grpc.unary_unary_rpc_method_handler(
                     servicer.PutAttributes,
@@ -1249,6 +1315,114 @@ class Cluster:
             '/shoal.v1.Cluster/DeregisterContainerInstance',
             shoal_dot_v1_dot_container__instance__pb2.DeregisterContainerInstanceRequest.SerializeToString,
             shoal_dot_v1_dot_container__instance__pb2.DeregisterContainerInstanceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateJoinToken(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shoal.v1.Cluster/CreateJoinToken',
+            shoal_dot_v1_dot_join__token__pb2.CreateJoinTokenRequest.SerializeToString,
+            shoal_dot_v1_dot_join__token__pb2.CreateJoinTokenResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListJoinTokens(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shoal.v1.Cluster/ListJoinTokens',
+            shoal_dot_v1_dot_join__token__pb2.ListJoinTokensRequest.SerializeToString,
+            shoal_dot_v1_dot_join__token__pb2.ListJoinTokensResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RevokeJoinToken(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shoal.v1.Cluster/RevokeJoinToken',
+            shoal_dot_v1_dot_join__token__pb2.RevokeJoinTokenRequest.SerializeToString,
+            shoal_dot_v1_dot_join__token__pb2.RevokeJoinTokenResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RevokeContainerInstance(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shoal.v1.Cluster/RevokeContainerInstance',
+            shoal_dot_v1_dot_join__token__pb2.RevokeContainerInstanceRequest.SerializeToString,
+            shoal_dot_v1_dot_join__token__pb2.RevokeContainerInstanceResponse.FromString,
             options,
             channel_credentials,
             insecure,

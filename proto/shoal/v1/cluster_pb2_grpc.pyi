@@ -9,6 +9,7 @@ from shoal.v1 import cluster_pb2 as _cluster_pb2
 from shoal.v1 import command_pb2 as _command_pb2
 from shoal.v1 import container_instance_pb2 as _container_instance_pb2
 from shoal.v1 import event_pb2 as _event_pb2
+from shoal.v1 import join_token_pb2 as _join_token_pb2
 from shoal.v1 import log_pb2 as _log_pb2
 from shoal.v1 import placement_pb2 as _placement_pb2
 from shoal.v1 import resource_pb2 as _resource_pb2
@@ -71,6 +72,11 @@ class ClusterStub:
     DescribeContainerInstances: _grpc.UnaryUnaryMultiCallable[_container_instance_pb2.DescribeContainerInstancesRequest, _container_instance_pb2.DescribeContainerInstancesResponse]
     UpdateContainerInstancesState: _grpc.UnaryUnaryMultiCallable[_container_instance_pb2.UpdateContainerInstancesStateRequest, _container_instance_pb2.UpdateContainerInstancesStateResponse]
     DeregisterContainerInstance: _grpc.UnaryUnaryMultiCallable[_container_instance_pb2.DeregisterContainerInstanceRequest, _container_instance_pb2.DeregisterContainerInstanceResponse]
+    CreateJoinToken: _grpc.UnaryUnaryMultiCallable[_join_token_pb2.CreateJoinTokenRequest, _join_token_pb2.CreateJoinTokenResponse]
+    """Hosts join by tokens; the identity of one that joined can be revoked."""
+    ListJoinTokens: _grpc.UnaryUnaryMultiCallable[_join_token_pb2.ListJoinTokensRequest, _join_token_pb2.ListJoinTokensResponse]
+    RevokeJoinToken: _grpc.UnaryUnaryMultiCallable[_join_token_pb2.RevokeJoinTokenRequest, _join_token_pb2.RevokeJoinTokenResponse]
+    RevokeContainerInstance: _grpc.UnaryUnaryMultiCallable[_join_token_pb2.RevokeContainerInstanceRequest, _join_token_pb2.RevokeContainerInstanceResponse]
     PutAttributes: _grpc.UnaryUnaryMultiCallable[_container_instance_pb2.PutAttributesRequest, _container_instance_pb2.PutAttributesResponse]
     DeleteAttributes: _grpc.UnaryUnaryMultiCallable[_container_instance_pb2.DeleteAttributesRequest, _container_instance_pb2.DeleteAttributesResponse]
     ListAttributes: _grpc.UnaryUnaryMultiCallable[_container_instance_pb2.ListAttributesRequest, _container_instance_pb2.ListAttributesResponse]
@@ -124,6 +130,11 @@ class ClusterAsyncStub(ClusterStub):
     DescribeContainerInstances: _aio.UnaryUnaryMultiCallable[_container_instance_pb2.DescribeContainerInstancesRequest, _container_instance_pb2.DescribeContainerInstancesResponse]  # type: ignore[assignment]
     UpdateContainerInstancesState: _aio.UnaryUnaryMultiCallable[_container_instance_pb2.UpdateContainerInstancesStateRequest, _container_instance_pb2.UpdateContainerInstancesStateResponse]  # type: ignore[assignment]
     DeregisterContainerInstance: _aio.UnaryUnaryMultiCallable[_container_instance_pb2.DeregisterContainerInstanceRequest, _container_instance_pb2.DeregisterContainerInstanceResponse]  # type: ignore[assignment]
+    CreateJoinToken: _aio.UnaryUnaryMultiCallable[_join_token_pb2.CreateJoinTokenRequest, _join_token_pb2.CreateJoinTokenResponse]  # type: ignore[assignment]
+    """Hosts join by tokens; the identity of one that joined can be revoked."""
+    ListJoinTokens: _aio.UnaryUnaryMultiCallable[_join_token_pb2.ListJoinTokensRequest, _join_token_pb2.ListJoinTokensResponse]  # type: ignore[assignment]
+    RevokeJoinToken: _aio.UnaryUnaryMultiCallable[_join_token_pb2.RevokeJoinTokenRequest, _join_token_pb2.RevokeJoinTokenResponse]  # type: ignore[assignment]
+    RevokeContainerInstance: _aio.UnaryUnaryMultiCallable[_join_token_pb2.RevokeContainerInstanceRequest, _join_token_pb2.RevokeContainerInstanceResponse]  # type: ignore[assignment]
     PutAttributes: _aio.UnaryUnaryMultiCallable[_container_instance_pb2.PutAttributesRequest, _container_instance_pb2.PutAttributesResponse]  # type: ignore[assignment]
     DeleteAttributes: _aio.UnaryUnaryMultiCallable[_container_instance_pb2.DeleteAttributesRequest, _container_instance_pb2.DeleteAttributesResponse]  # type: ignore[assignment]
     ListAttributes: _aio.UnaryUnaryMultiCallable[_container_instance_pb2.ListAttributesRequest, _container_instance_pb2.ListAttributesResponse]  # type: ignore[assignment]
@@ -312,6 +323,35 @@ class ClusterServicer(metaclass=_abc_1.ABCMeta):
         request: _container_instance_pb2.DeregisterContainerInstanceRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_container_instance_pb2.DeregisterContainerInstanceResponse, _abc.Awaitable[_container_instance_pb2.DeregisterContainerInstanceResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def CreateJoinToken(
+        self,
+        request: _join_token_pb2.CreateJoinTokenRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_join_token_pb2.CreateJoinTokenResponse, _abc.Awaitable[_join_token_pb2.CreateJoinTokenResponse]]:
+        """Hosts join by tokens; the identity of one that joined can be revoked."""
+
+    @_abc_1.abstractmethod
+    def ListJoinTokens(
+        self,
+        request: _join_token_pb2.ListJoinTokensRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_join_token_pb2.ListJoinTokensResponse, _abc.Awaitable[_join_token_pb2.ListJoinTokensResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def RevokeJoinToken(
+        self,
+        request: _join_token_pb2.RevokeJoinTokenRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_join_token_pb2.RevokeJoinTokenResponse, _abc.Awaitable[_join_token_pb2.RevokeJoinTokenResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def RevokeContainerInstance(
+        self,
+        request: _join_token_pb2.RevokeContainerInstanceRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_join_token_pb2.RevokeContainerInstanceResponse, _abc.Awaitable[_join_token_pb2.RevokeContainerInstanceResponse]]: ...
 
     @_abc_1.abstractmethod
     def PutAttributes(

@@ -307,6 +307,11 @@ class ContainerInstance(_message.Message):
     TAGS_FIELD_NUMBER: _builtins.int
     HEALTH_STATUS_FIELD_NUMBER: _builtins.int
     GPU_DEVICES_FIELD_NUMBER: _builtins.int
+    IDENTITY_REVOKED_AT_FIELD_NUMBER: _builtins.int
+    IDENTITY_REVOKED_BY_FIELD_NUMBER: _builtins.int
+    IDENTITY_COPY_SEEN_AT_FIELD_NUMBER: _builtins.int
+    IDENTITY_COPY_HOST_FIELD_NUMBER: _builtins.int
+    CERTIFICATE_EXPIRES_AT_FIELD_NUMBER: _builtins.int
     container_instance_arn: _builtins.str
     ec2_instance_id: _builtins.str
     capacity_provider_name: _builtins.str
@@ -318,6 +323,14 @@ class ContainerInstance(_message.Message):
     pending_tasks_count: _builtins.int
     agent_update_status: _builtins.str
     registered_at: _builtins.int
+    identity_revoked_at: _builtins.int
+    """The identity is not trusted any more since then, and who said so."""
+    identity_revoked_by: _builtins.str
+    identity_copy_seen_at: _builtins.int
+    """When another agent with the same key was last seen beside it, and on which host. It was kept out."""
+    identity_copy_host: _builtins.str
+    certificate_expires_at: _builtins.int
+    """Of the agent that is connected: until when its certificate is good."""
     @_builtins.property
     def version_info(self) -> Global___VersionInfo: ...
     @_builtins.property
@@ -356,10 +369,15 @@ class ContainerInstance(_message.Message):
         tags: _abc.Iterable[_resource_pb2.Tag] | None = ...,
         health_status: Global___ContainerInstanceHealthStatus | None = ...,
         gpu_devices: _abc.Iterable[Global___GpuDevice] | None = ...,
+        identity_revoked_at: _builtins.int | None = ...,
+        identity_revoked_by: _builtins.str | None = ...,
+        identity_copy_seen_at: _builtins.int | None = ...,
+        identity_copy_host: _builtins.str | None = ...,
+        certificate_expires_at: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_agent_connected", b"_agent_connected", "_agent_update_status", b"_agent_update_status", "_capacity_provider_name", b"_capacity_provider_name", "_container_instance_arn", b"_container_instance_arn", "_ec2_instance_id", b"_ec2_instance_id", "_pending_tasks_count", b"_pending_tasks_count", "_registered_at", b"_registered_at", "_running_tasks_count", b"_running_tasks_count", "_status", b"_status", "_status_reason", b"_status_reason", "_version", b"_version", "agent_connected", b"agent_connected", "agent_update_status", b"agent_update_status", "capacity_provider_name", b"capacity_provider_name", "container_instance_arn", b"container_instance_arn", "ec2_instance_id", b"ec2_instance_id", "health_status", b"health_status", "pending_tasks_count", b"pending_tasks_count", "registered_at", b"registered_at", "running_tasks_count", b"running_tasks_count", "status", b"status", "status_reason", b"status_reason", "version", b"version", "version_info", b"version_info"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_agent_connected", b"_agent_connected", "_agent_update_status", b"_agent_update_status", "_capacity_provider_name", b"_capacity_provider_name", "_certificate_expires_at", b"_certificate_expires_at", "_container_instance_arn", b"_container_instance_arn", "_ec2_instance_id", b"_ec2_instance_id", "_identity_copy_host", b"_identity_copy_host", "_identity_copy_seen_at", b"_identity_copy_seen_at", "_identity_revoked_at", b"_identity_revoked_at", "_identity_revoked_by", b"_identity_revoked_by", "_pending_tasks_count", b"_pending_tasks_count", "_registered_at", b"_registered_at", "_running_tasks_count", b"_running_tasks_count", "_status", b"_status", "_status_reason", b"_status_reason", "_version", b"_version", "agent_connected", b"agent_connected", "agent_update_status", b"agent_update_status", "capacity_provider_name", b"capacity_provider_name", "certificate_expires_at", b"certificate_expires_at", "container_instance_arn", b"container_instance_arn", "ec2_instance_id", b"ec2_instance_id", "health_status", b"health_status", "identity_copy_host", b"identity_copy_host", "identity_copy_seen_at", b"identity_copy_seen_at", "identity_revoked_at", b"identity_revoked_at", "identity_revoked_by", b"identity_revoked_by", "pending_tasks_count", b"pending_tasks_count", "registered_at", b"registered_at", "running_tasks_count", b"running_tasks_count", "status", b"status", "status_reason", b"status_reason", "version", b"version", "version_info", b"version_info"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_agent_connected", b"_agent_connected", "_agent_update_status", b"_agent_update_status", "_capacity_provider_name", b"_capacity_provider_name", "_container_instance_arn", b"_container_instance_arn", "_ec2_instance_id", b"_ec2_instance_id", "_pending_tasks_count", b"_pending_tasks_count", "_registered_at", b"_registered_at", "_running_tasks_count", b"_running_tasks_count", "_status", b"_status", "_status_reason", b"_status_reason", "_version", b"_version", "agent_connected", b"agent_connected", "agent_update_status", b"agent_update_status", "attachments", b"attachments", "attributes", b"attributes", "capacity_provider_name", b"capacity_provider_name", "container_instance_arn", b"container_instance_arn", "ec2_instance_id", b"ec2_instance_id", "gpu_devices", b"gpu_devices", "health_status", b"health_status", "pending_tasks_count", b"pending_tasks_count", "registered_at", b"registered_at", "registered_resources", b"registered_resources", "remaining_resources", b"remaining_resources", "running_tasks_count", b"running_tasks_count", "status", b"status", "status_reason", b"status_reason", "tags", b"tags", "version", b"version", "version_info", b"version_info"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_agent_connected", b"_agent_connected", "_agent_update_status", b"_agent_update_status", "_capacity_provider_name", b"_capacity_provider_name", "_certificate_expires_at", b"_certificate_expires_at", "_container_instance_arn", b"_container_instance_arn", "_ec2_instance_id", b"_ec2_instance_id", "_identity_copy_host", b"_identity_copy_host", "_identity_copy_seen_at", b"_identity_copy_seen_at", "_identity_revoked_at", b"_identity_revoked_at", "_identity_revoked_by", b"_identity_revoked_by", "_pending_tasks_count", b"_pending_tasks_count", "_registered_at", b"_registered_at", "_running_tasks_count", b"_running_tasks_count", "_status", b"_status", "_status_reason", b"_status_reason", "_version", b"_version", "agent_connected", b"agent_connected", "agent_update_status", b"agent_update_status", "attachments", b"attachments", "attributes", b"attributes", "capacity_provider_name", b"capacity_provider_name", "certificate_expires_at", b"certificate_expires_at", "container_instance_arn", b"container_instance_arn", "ec2_instance_id", b"ec2_instance_id", "gpu_devices", b"gpu_devices", "health_status", b"health_status", "identity_copy_host", b"identity_copy_host", "identity_copy_seen_at", b"identity_copy_seen_at", "identity_revoked_at", b"identity_revoked_at", "identity_revoked_by", b"identity_revoked_by", "pending_tasks_count", b"pending_tasks_count", "registered_at", b"registered_at", "registered_resources", b"registered_resources", "remaining_resources", b"remaining_resources", "running_tasks_count", b"running_tasks_count", "status", b"status", "status_reason", b"status_reason", "tags", b"tags", "version", b"version", "version_info", b"version_info"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__agent_connected: _TypeAlias = _typing.Literal["agent_connected"]  # noqa: Y015
     _WhichOneofArgType__agent_connected: _TypeAlias = _typing.Literal["_agent_connected", b"_agent_connected"]  # noqa: Y015
@@ -367,10 +385,20 @@ class ContainerInstance(_message.Message):
     _WhichOneofArgType__agent_update_status: _TypeAlias = _typing.Literal["_agent_update_status", b"_agent_update_status"]  # noqa: Y015
     _WhichOneofReturnType__capacity_provider_name: _TypeAlias = _typing.Literal["capacity_provider_name"]  # noqa: Y015
     _WhichOneofArgType__capacity_provider_name: _TypeAlias = _typing.Literal["_capacity_provider_name", b"_capacity_provider_name"]  # noqa: Y015
+    _WhichOneofReturnType__certificate_expires_at: _TypeAlias = _typing.Literal["certificate_expires_at"]  # noqa: Y015
+    _WhichOneofArgType__certificate_expires_at: _TypeAlias = _typing.Literal["_certificate_expires_at", b"_certificate_expires_at"]  # noqa: Y015
     _WhichOneofReturnType__container_instance_arn: _TypeAlias = _typing.Literal["container_instance_arn"]  # noqa: Y015
     _WhichOneofArgType__container_instance_arn: _TypeAlias = _typing.Literal["_container_instance_arn", b"_container_instance_arn"]  # noqa: Y015
     _WhichOneofReturnType__ec2_instance_id: _TypeAlias = _typing.Literal["ec2_instance_id"]  # noqa: Y015
     _WhichOneofArgType__ec2_instance_id: _TypeAlias = _typing.Literal["_ec2_instance_id", b"_ec2_instance_id"]  # noqa: Y015
+    _WhichOneofReturnType__identity_copy_host: _TypeAlias = _typing.Literal["identity_copy_host"]  # noqa: Y015
+    _WhichOneofArgType__identity_copy_host: _TypeAlias = _typing.Literal["_identity_copy_host", b"_identity_copy_host"]  # noqa: Y015
+    _WhichOneofReturnType__identity_copy_seen_at: _TypeAlias = _typing.Literal["identity_copy_seen_at"]  # noqa: Y015
+    _WhichOneofArgType__identity_copy_seen_at: _TypeAlias = _typing.Literal["_identity_copy_seen_at", b"_identity_copy_seen_at"]  # noqa: Y015
+    _WhichOneofReturnType__identity_revoked_at: _TypeAlias = _typing.Literal["identity_revoked_at"]  # noqa: Y015
+    _WhichOneofArgType__identity_revoked_at: _TypeAlias = _typing.Literal["_identity_revoked_at", b"_identity_revoked_at"]  # noqa: Y015
+    _WhichOneofReturnType__identity_revoked_by: _TypeAlias = _typing.Literal["identity_revoked_by"]  # noqa: Y015
+    _WhichOneofArgType__identity_revoked_by: _TypeAlias = _typing.Literal["_identity_revoked_by", b"_identity_revoked_by"]  # noqa: Y015
     _WhichOneofReturnType__pending_tasks_count: _TypeAlias = _typing.Literal["pending_tasks_count"]  # noqa: Y015
     _WhichOneofArgType__pending_tasks_count: _TypeAlias = _typing.Literal["_pending_tasks_count", b"_pending_tasks_count"]  # noqa: Y015
     _WhichOneofReturnType__registered_at: _TypeAlias = _typing.Literal["registered_at"]  # noqa: Y015
@@ -390,9 +418,19 @@ class ContainerInstance(_message.Message):
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__capacity_provider_name) -> _WhichOneofReturnType__capacity_provider_name | None: ...
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__certificate_expires_at) -> _WhichOneofReturnType__certificate_expires_at | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__container_instance_arn) -> _WhichOneofReturnType__container_instance_arn | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__ec2_instance_id) -> _WhichOneofReturnType__ec2_instance_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__identity_copy_host) -> _WhichOneofReturnType__identity_copy_host | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__identity_copy_seen_at) -> _WhichOneofReturnType__identity_copy_seen_at | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__identity_revoked_at) -> _WhichOneofReturnType__identity_revoked_at | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__identity_revoked_by) -> _WhichOneofReturnType__identity_revoked_by | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__pending_tasks_count) -> _WhichOneofReturnType__pending_tasks_count | None: ...
     @_typing.overload

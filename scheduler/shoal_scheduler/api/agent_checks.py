@@ -39,6 +39,7 @@ ENGINE_STATUSES = frozenset(("", "OK", "IMPAIRED"))
 _HEALTH_STATUSES = frozenset(("", "HEALTHY", "UNHEALTHY", "UNKNOWN"))
 _STOP_CODE = re.compile(r"[A-Za-z]{0,64}")
 _PORT = re.compile(r"[0-9]{1,5}")
+_RUN = re.compile(r"[0-9a-f]{0,64}")
 _ID = re.compile(r"[!-~]{0,512}")
 
 
@@ -52,6 +53,8 @@ def check_hello(hello: pb.Hello) -> None:
     """Raises Refused."""
     if hello.incarnation <= 0:
         raise invalid_field("hello.incarnation", "must be above 0.")
+    if not _RUN.fullmatch(hello.run_id):
+        raise invalid_field("hello.runId", "has at most 64 hexadecimal digits.")
     _at_most("hello.resources", hello.resources, RESOURCES_MAX)
     for index, resource in enumerate(hello.resources):
         _check_resource(f"hello.resources[{index}]", resource)

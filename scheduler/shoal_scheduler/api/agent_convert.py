@@ -59,6 +59,7 @@ def hello_input(hello: pb.Hello, instance: str) -> i.AgentHello:
         watchdog=hello.watchdog,
         health_status=hello.engine.engine_status or "OK",
         health_reason=text(hello.engine.engine_status_reason, REASON_CHARACTERS_MAX),
+        run=hello.run_id,
     )
 
 

@@ -7,6 +7,7 @@ the slower the heartbeat. A session never waits for another.
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -16,6 +17,7 @@ from shoal.rpc import Identity
 from shoal.v1 import agent_pb2 as pb
 
 from shoal_scheduler.api import agent_convert as convert
+from shoal_scheduler.api import copies, samples
 from shoal_scheduler.api.agent_checks import check_engine_status, check_hello, check_report, text
 from shoal_scheduler.api.validate_names import name_problems
 from shoal_scheduler.control import inputs as i
@@ -64,9 +66,10 @@ async def session(plane: ControlPlane, messages: Messages, caller: Identity) -> 
     if hello.cluster != caller.cluster:
         raise invalid_field("hello.cluster", f"must be the certificate's, {caller.cluster!r}.")
     await asyncio.sleep(plane.admission.wait_seconds(caller.name, asyncio.get_running_loop().time()))
-    await _open(plane, hello, caller.name)
+    await _open(plane, hello, caller.name, heartbeat_seconds(len(plane.tables.sessions)))
     plane.engine.hear(caller.name)
     outbox = plane.dispatch.attach(caller.name)
+    outbox.run = hello.run_id
     log.info("agent connected instance=%s host=%s", caller.name, text(hello.hostname, convert.NAME_CHARACTERS_MAX))
     try:
         instances = len(plane.tables.sessions)
@@ -84,9 +87,11 @@ async def session(plane: ControlPlane, messages: Messages, caller: Identity) -> 
         log.info("agent disconnected instance=%s", caller.name)
 
 
-async def _open(plane: ControlPlane, hello: pb.Hello, instance: str) -> None:
+async def _open(plane: ControlPlane, hello: pb.Hello, instance: str, period_seconds: float) -> None:
     """If the agent goes while its session is being opened, the session is closed again."""
-    opening = asyncio.create_task(plane.engine.submit(convert.hello_input(hello, instance)))
+    said = convert.hello_input(hello, instance)
+    await copies.keep_out(plane, said, period_seconds)
+    opening = asyncio.create_task(plane.engine.submit(said))
     try:
         await asyncio.shield(opening)
     except asyncio.CancelledError:
@@ -203,9 +208,11 @@ async def _read(open_session: _Session, messages: Messages) -> None:
         open_session.reading_since = now()
         message = await anext(messages, None)
         open_session.reading_since = None
-        engine.hear(open_session.instance)
         if message is None:
+            # The end of a stream is no word of the agent's: it may be the transport that has given up on it.
             return
+        open_session.outbox.heard_at = now()
+        engine.hear(open_session.instance)
         await _take(open_session, message, first=first)
         first = False
 
@@ -228,6 +235,8 @@ async def _take(open_session: _Session, message: pb.AgentMessage, *, first: bool
         await outbox.room(OUTGOING_MAX)
     elif kind == "heartbeat":
         await _hear(open_session, message.heartbeat)
+    elif kind == "samples":
+        samples.take(open_session.plane, open_session.instance, message.samples, time.time())
 
 
 async def _hear(open_session: _Session, heartbeat: pb.Heartbeat) -> None:

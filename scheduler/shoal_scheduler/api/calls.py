@@ -5,10 +5,12 @@ who calls, and nothing is sent that is too large to be received.
 """
 
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from typing import Any
 
 import grpc
+from cryptography import x509
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
@@ -16,6 +18,7 @@ from shoal.rpc import Identity, peer_identity
 
 from shoal_scheduler.api.sizes import encoded
 from shoal_scheduler.api.status import abort
+from shoal_scheduler.control.joining import check_not_revoked
 from shoal_scheduler.model.refusal import Refused
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -66,7 +69,9 @@ def _unary(subject: Subject, role: str, handler: Unary, parse: Parse) -> Callabl
     async def call(request: Any, context: Context) -> bytes:
         try:
             caller = authorised(context, role)
-            return encoded(await handler(await subject(), parse(request), caller))
+            answering = await subject()
+            with trusted(answering, caller, context):
+                return encoded(await handler(answering, parse(request), caller))
         except Exception as error:
             await abort(context, error)
 
@@ -81,9 +86,11 @@ def _stream(
     async def call(request: Any, context: Context) -> None:
         try:
             caller = authorised(context, role)
-            async with contextlib.aclosing(handler(await subject(), parse(request), caller)) as answers:
-                async for answer in answers:
-                    await _write(context, encoded(answer))
+            answering = await subject()
+            with trusted(answering, caller, context):
+                async with contextlib.aclosing(handler(answering, parse(request), caller)) as answers:
+                    async for answer in answers:
+                        await _write(context, encoded(answer))
         except _CallerGoneError:
             return
         except Exception as error:
@@ -110,6 +117,20 @@ def authorised(context: Context, role: str) -> Identity:
             reason="AccessDeniedException",
         )
     return identity
+
+
+@contextlib.contextmanager
+def trusted(plane: Any, caller: Identity, context: Context) -> Iterator[None]:
+    """While an agent is answered (by a ControlPlane), which is as long as its certificate is good and its identity not
+    revoked. Raises Refused."""
+    if caller.role != "agent":
+        yield
+        return
+    check_not_revoked(plane.tables.instances.get(caller.name))
+    (shown,) = context.auth_context()["x509_pem_cert"]
+    end = x509.load_pem_x509_certificate(shown).not_valid_after_utc.timestamp()
+    with plane.dispatch.call_of(caller.name, end, time.time()):
+        yield
 
 
 def _parser(request_type: type[Message], check: Check) -> Callable[[bytes], Message]:

@@ -238,6 +238,12 @@ def instance_message(candidate: Candidate, *, with_tags: bool = False) -> contai
             agent_version=instance.agent_version, docker_version=instance.docker_version
         ),
     )
+    if instance.revoked_at:
+        message.identity_revoked_at = instance.revoked_at
+        message.identity_revoked_by = instance.revoked_by
+    if instance.copy_seen_at:
+        message.identity_copy_seen_at = instance.copy_seen_at
+        message.identity_copy_host = instance.copy_host
     message.attributes.extend(
         resource_pb2.Attribute(name=name, value=value) for name, value in sorted(instance.attributes.items())
     )

@@ -54,6 +54,8 @@ async def describe(
         else:
             candidate = plane.tables.candidate(instance)
             message = convert.instance_message(candidate, with_tags=with_tags)
+            if (end := plane.dispatch.certificate_ends.get(instance.id)) is not None:
+                message.certificate_expires_at = int(end * 1000)
             if with_health:
                 message.health_status.CopyFrom(convert.health_message(candidate.health))
             response.container_instances.append(message)

@@ -24,6 +24,9 @@ class Limits:
     # A client token is remembered at least so long, even when its tasks are gone by count.
     client_tokens_keep_seconds: int = 24 * 3600
 
+    # How long a token lets hosts join, at most.
+    join_token_seconds_max: int = 3600
+
 
 @dataclass(frozen=True, slots=True)
 class Context:

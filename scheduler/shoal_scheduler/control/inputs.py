@@ -8,6 +8,7 @@ from shoal_scheduler.model.ask import Strategy
 from shoal_scheduler.model.cluster import Cluster
 from shoal_scheduler.model.definition import Definition
 from shoal_scheduler.model.instance import Instance
+from shoal_scheduler.model.join_token import JoinToken
 from shoal_scheduler.model.task import ContainerState, Failure, Launch, Task
 
 
@@ -170,6 +171,9 @@ class AgentHello:
     health_status: str = "OK"
     health_reason: str = ""
 
+    # Which run of the agent's program; "" if it does not say.
+    run: str = ""
+
     # A process beside the agent ends what is exclusive when the agent cannot.
     watchdog: bool = False
 
@@ -190,6 +194,61 @@ class EngineHealth:
     incarnation: int
     status: str
     reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CopySeen:
+    """While the instance's session was alive, another agent came with its key: which run of it, and from where.
+    Answered with the Instance, or None if there is none."""
+
+    instance: str
+    run: str
+    host: str
+
+
+@dataclass(frozen=True, slots=True)
+class CreateJoinToken:
+    """Answered with a JoinToken. `hash`: SHA-256 of the secret, in hexadecimal digits."""
+
+    cluster: str
+    hash: str
+    role: str
+    ttl_seconds: int
+    uses: int
+    created_by: str
+
+
+@dataclass(frozen=True, slots=True)
+class UseJoinToken:
+    """A host asks to become `instance` with a key of this fingerprint. Answered with Joined."""
+
+    hash: str
+    role: str
+    key: str
+    instance: str
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    cluster: str
+    instance: str
+
+
+@dataclass(frozen=True, slots=True)
+class RevokeJoinToken:
+    """By the beginning of its hash. Answered with the JoinToken that was."""
+
+    cluster: str
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class RevokeInstance:
+    """Answered with an Instance."""
+
+    cluster: str
+    instance: str
+    revoked_by: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,6 +290,11 @@ Input = (
     | AgentHello
     | SessionClosed
     | EngineHealth
+    | CopySeen
+    | CreateJoinToken
+    | UseJoinToken
+    | RevokeJoinToken
+    | RevokeInstance
     | TaskReport
 )
 Reply = (
@@ -243,6 +307,8 @@ Reply = (
     | Instance
     | tuple[tuple[str, str, str], ...]
     | dict[str, str]
+    | JoinToken
+    | Joined
     | Verdict
     | None
 )

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import msgspec
 from shoal import arn
 
-from shoal_scheduler.control import clusters, host_loss, tasks
+from shoal_scheduler.control import clusters, host_loss, joining, tasks
 from shoal_scheduler.control import inputs as i
 from shoal_scheduler.control.context import Context, Outcome
 from shoal_scheduler.model.instance import Health, Instance
@@ -26,6 +26,8 @@ def hello(view: Overlay, request: i.AgentHello, context: Context) -> Outcome:
     copy of the agent's key or a ghost, and nothing is taken from the tasks that run."""
     clusters.find(view, request.cluster)
     known = view.instance(request.instance)
+    joining.check_not_revoked(known)
+    joining.check_no_copy(known, request.run)
     open_incarnation = view.session(request.instance)
     if open_incarnation and request.incarnation <= open_incarnation:
         raise Refused(

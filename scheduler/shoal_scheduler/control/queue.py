@@ -30,9 +30,26 @@ FEW_ROWS_MAX = 8
 
 def wake(view: Overlay, cluster: str, context: Context, keys_max: int) -> None:
     """Proposes all that can be placed now, until the step has touched `keys_max` keys; the next step goes on."""
-    room, hopeless = view.room(cluster), set[Ask]()
-    was_unsettled = cluster in view.unsettled
+    room, was_unsettled = view.room(cluster), cluster in view.unsettled
     stirred = None if was_unsettled else [room.rows[each] for each in view.stirred[cluster] if each in room.rows]
+    while True:
+        if not _place_all(view, cluster, context, keys_max, stirred):
+            view.propose([c.SetUnsettled(cluster, True)])
+            return
+        held = view.held(cluster)
+        _hold(view, cluster)
+        if held is None or view.held(cluster) == held:
+            break
+        # What was kept from the others until now is open to them: they have not been looked at there.
+        if stirred is not None:
+            stirred = [room.rows[held.instance]] if held.instance in room.rows else []
+    if was_unsettled:
+        view.propose([c.SetUnsettled(cluster, False)])
+
+
+def _place_all(view: Overlay, cluster: str, context: Context, keys_max: int, stirred: list[int] | None) -> bool:
+    """False if it ended because the step has touched enough."""
+    room, hopeless = view.room(cluster), set[Ask]()
     for launch in view.waiting(cluster):
         ask = view.ask(launch)
         if ask in hopeless:
@@ -41,13 +58,10 @@ def wake(view: Overlay, cluster: str, context: Context, keys_max: int) -> None:
         if not _may_fit(ask, room, held, stirred):
             hopeless.add(ask)
         elif len(view.touched) >= keys_max:
-            view.propose([c.SetUnsettled(cluster, True)])
-            return
+            return False
         elif not _place_waiting(view, launch, ask, context, held) and held == NO_ROW:
             hopeless.add(ask)
-    _hold(view, cluster)
-    if was_unsettled:
-        view.propose([c.SetUnsettled(cluster, False)])
+    return True
 
 
 def _may_fit(ask: Ask, room: InstanceTable, held: int, stirred: list[int] | None) -> bool:

@@ -1,5 +1,6 @@
-"""Finished work is kept by time and by count, then dropped, submission by submission."""
+"""Finished work is kept by time and by count, then dropped, submission by submission; tokens are when they are over."""
 
+from shoal_scheduler.control import joining
 from shoal_scheduler.control.context import Context
 from shoal_scheduler.state import changes as c
 from shoal_scheduler.state.tables import LaunchEntry, Tables
@@ -9,7 +10,7 @@ LAUNCHES_PER_STEP = 20
 
 
 def expired(tables: Tables, context: Context) -> list[c.Change]:
-    """Launches to drop now: all tasks STOPPED, those first that ended first."""
+    """Launches to drop now, all tasks STOPPED, those first that ended first; and tokens by which hosts joined."""
     excess = tables.finished_tasks - context.limits.stopped_tasks_max
     oldest_kept = context.now - context.limits.stopped_tasks_keep_seconds * 1000
     dropped: list[c.Change] = []
@@ -21,7 +22,7 @@ def expired(tables: Tables, context: Context) -> list[c.Change]:
         if is_old or not _token_is_fresh(entry, context):
             excess -= len(entry.tasks)
             dropped.append(c.DeleteLaunch(launch_id))
-    return dropped
+    return [*dropped, *joining.expired(tables, context.now, LAUNCHES_PER_STEP - len(dropped))]
 
 
 def _token_is_fresh(entry: LaunchEntry, context: Context) -> bool:

@@ -7,7 +7,18 @@ answered on its own: a refused one changes nothing and disturbs no other.
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from shoal_scheduler.control import clusters, definitions, host_loss, instances, queue, run_task, tags, tasks, usage
+from shoal_scheduler.control import (
+    clusters,
+    definitions,
+    host_loss,
+    instances,
+    joining,
+    queue,
+    run_task,
+    tags,
+    tasks,
+    usage,
+)
 from shoal_scheduler.control import inputs as i
 from shoal_scheduler.control.context import Context, Outcome
 from shoal_scheduler.model.refusal import Refused
@@ -62,6 +73,11 @@ RULES: dict[type, Rule] = {
     i.AgentHello: instances.hello,
     i.SessionClosed: instances.session_closed,
     i.EngineHealth: instances.engine_health,
+    i.CopySeen: joining.copy_seen,
+    i.CreateJoinToken: joining.create_token,
+    i.UseJoinToken: joining.use_token,
+    i.RevokeJoinToken: joining.revoke_token,
+    i.RevokeInstance: joining.revoke_instance,
     i.TaskReport: tasks.report,
 }
 
@@ -120,7 +136,7 @@ def _has_room(overlay: Overlay, request: i.Input) -> bool:
             keys = 3 + USAGE_KEYS  # and what takes its place
         case i.TaskReport():
             keys = 1 + USAGE_KEYS
-        case i.AgentHello() | i.SessionClosed() | i.EngineHealth() | i.StopTask():
+        case i.AgentHello() | i.SessionClosed() | i.EngineHealth() | i.StopTask() | i.UseJoinToken():
             keys = 1
         case _:
             keys = KEYS_PER_INPUT

@@ -48,6 +48,15 @@ class Instance(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     custom_attributes: dict[str, str] = {}
     tags: dict[str, str] = {}
 
+    # The agent's identity is no longer trusted since then, in milliseconds; 0 is never.
+    revoked_at: int = 0
+    revoked_by: str = ""
+
+    # Agents with a copy of its key that were seen beside it: which runs of the program, when and where the last one.
+    copies: tuple[str, ...] = ()
+    copy_seen_at: int = 0
+    copy_host: str = ""
+
     @property
     def attributes(self) -> dict[str, str]:
         return self.agent_attributes | self.custom_attributes

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from shoal_scheduler.model.cluster import Cluster
 from shoal_scheduler.model.definition import Definition
 from shoal_scheduler.model.instance import Health, Instance
+from shoal_scheduler.model.join_token import JoinToken
 from shoal_scheduler.model.task import Launch, Task
 from shoal_scheduler.model.usage import UsageMonth
 
@@ -63,6 +64,16 @@ class DeleteUsage:
 
 
 @dataclass(frozen=True, slots=True)
+class PutJoinToken:
+    token: JoinToken
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteJoinToken:
+    hash: str
+
+
+@dataclass(frozen=True, slots=True)
 class SetSession:
     """An agent's stream opened (`incarnation` > 0) or closed (0). Volatile."""
 
@@ -105,6 +116,8 @@ Change = (
     | PutTask
     | PutUsage
     | DeleteUsage
+    | PutJoinToken
+    | DeleteJoinToken
     | SetSession
     | SetHealth
     | SetHeld

@@ -6,6 +6,7 @@
 /shoal/-/<owner>/definitions/<family>/<revision>          an account's, not a cluster's
 /shoal/-/<owner>/clusters/<name>
 /shoal/<cluster>/<owner>/instances/<instance>
+/shoal/<cluster>/<owner>/tokens/<hash>                    by which hosts join
 /shoal/<cluster>/<owner>/launches/<launch>                what the tasks of a submission share
 /shoal/<cluster>/<owner>/tasks/<launch>/<chunk>           up to 256 tasks of it
 /shoal/<cluster>/<owner>/usage/<month>/<group>            what its tasks used, once they ended
@@ -34,6 +35,10 @@ def instance(cluster_name: str, instance_id: str) -> bytes:
     return f"{ROOT}{cluster_name}/{OWNER}/instances/{instance_id}".encode()
 
 
+def join_token(cluster_name: str, token_hash: str) -> bytes:
+    return f"{ROOT}{cluster_name}/{OWNER}/tokens/{token_hash}".encode()
+
+
 def launch(cluster_name: str, launch_id: str) -> bytes:
     return f"{ROOT}{cluster_name}/{OWNER}/launches/{launch_id}".encode()
 
@@ -47,7 +52,7 @@ def usage(cluster_name: str, month: str, group: str) -> bytes:
 
 
 def kind(key: bytes) -> str:
-    """definitions, clusters, instances, launches, tasks or usage; "" for the two keys of leadership."""
+    """definitions, clusters, instances, tokens, launches, tasks or usage; "" for the two keys of leadership."""
     parts = key.decode().split("/")
     return parts[4] if len(parts) > 5 else ""
 

@@ -6,6 +6,7 @@ from shoal_scheduler.model.ask import Ask
 from shoal_scheduler.model.cluster import Cluster
 from shoal_scheduler.model.definition import Definition
 from shoal_scheduler.model.instance import Health, Instance
+from shoal_scheduler.model.join_token import JoinToken
 from shoal_scheduler.model.task import Launch, Task, TaskKey, ask_of
 from shoal_scheduler.model.usage import UsageMonth
 from shoal_scheduler.state import changes as c
@@ -26,6 +27,7 @@ class Overlay:
         self._definitions: dict[tuple[str, int], Definition | None] = {}
         self._clusters: dict[str, Cluster] = {}
         self._instances: dict[str, Instance] = {}
+        self._join_tokens: dict[str, JoinToken | None] = {}
         self._sessions: dict[str, int] = {}
         self._usage: dict[tuple[str, str, str], UsageMonth] = {}
         self._held: dict[str, Held | None] = {}
@@ -88,6 +90,15 @@ class Overlay:
     def usage(self, cluster: str, group: str, month: str) -> UsageMonth | None:
         key = (cluster, group, month)
         return self._usage.get(key) or self._tables.usage.get(key)
+
+    def join_token(self, token_hash: str) -> JoinToken | None:
+        if token_hash in self._join_tokens:
+            return self._join_tokens[token_hash]
+        return self._tables.join_tokens.get(token_hash)
+
+    def join_tokens(self, cluster: str) -> list[JoinToken]:
+        found = map(self.join_token, {**self._tables.join_tokens, **self._join_tokens})
+        return [token for token in found if token is not None and token.cluster == cluster]
 
     def session(self, instance_id: str) -> int:
         """Incarnation of the instance's open session, 0 if it has none."""
@@ -166,6 +177,10 @@ class Overlay:
             case c.PutCluster(cluster):
                 self._clusters[cluster.name] = cluster
                 self.touched.add(f"cluster {cluster.name}")
+            case c.PutJoinToken(token):
+                self._set_join_token(token.hash, token)
+            case c.DeleteJoinToken(token_hash):
+                self._set_join_token(token_hash, None)
             case c.PutUsage(usage):
                 key = (usage.cluster, usage.group, usage.month)
                 self._usage[key] = usage
@@ -181,10 +196,14 @@ class Overlay:
                 self._set_session(instance_id, incarnation)
             case c.SetHealth(instance_id, health):
                 self._set_health(instance_id, health)
-            case c.SetHeld(cluster_name, instance_id, launch_id):
-                self._held[cluster_name] = Held(instance_id, launch_id) if instance_id else None
-            case c.SetUnsettled(cluster_name, unsettled):
-                self._unsettled[cluster_name] = unsettled
+            case c.SetHeld(cluster, instance_id, launch_id):
+                self._held[cluster] = Held(instance_id, launch_id) if instance_id else None
+            case c.SetUnsettled(cluster, unsettled):
+                self._unsettled[cluster] = unsettled
+
+    def _set_join_token(self, token_hash: str, token: JoinToken | None) -> None:
+        self._join_tokens[token_hash] = token
+        self.touched.add(f"token {token_hash}")
 
     def _put_launch(self, launch: Launch) -> None:
         self._launches[launch.id] = launch

@@ -16,6 +16,7 @@ from shoal_scheduler.model.candidate import Candidate
 from shoal_scheduler.model.cluster import Cluster
 from shoal_scheduler.model.definition import Definition
 from shoal_scheduler.model.instance import Health, Instance
+from shoal_scheduler.model.join_token import JoinToken
 from shoal_scheduler.model.task import Launch, Task, TaskKey, ask_of
 from shoal_scheduler.model.usage import UsageMonth
 from shoal_scheduler.state import changes as c
@@ -46,6 +47,10 @@ class Tables:
     clusters: dict[str, Cluster] = field(default_factory=dict)
     definitions: dict[str, dict[int, Definition]] = field(default_factory=dict)
     instances: dict[str, Instance] = field(default_factory=dict)
+
+    # By hash.
+    join_tokens: dict[str, JoinToken] = field(default_factory=dict)
+
     # In the order of their times; `newest` is the time of the last.
     launches: dict[str, LaunchEntry] = field(default_factory=dict)
     newest: int = 0
@@ -150,6 +155,10 @@ class Tables:
                 self.definitions.get(family, {}).pop(number, None)
             case c.PutCluster(cluster):
                 self.clusters[cluster.name] = cluster
+            case c.PutJoinToken(token):
+                self.join_tokens[token.hash] = token
+            case c.DeleteJoinToken(token_hash):
+                self.join_tokens.pop(token_hash, None)
             case c.PutUsage(usage):
                 self.usage[usage.cluster, usage.group, usage.month] = usage
             case c.DeleteUsage(cluster_name, group, month):

@@ -8,6 +8,7 @@ import msgspec
 from shoal_scheduler.model.cluster import Cluster
 from shoal_scheduler.model.definition import Definition
 from shoal_scheduler.model.instance import Instance
+from shoal_scheduler.model.join_token import JoinToken
 from shoal_scheduler.model.task import Launch, Task
 from shoal_scheduler.model.usage import UsageMonth
 from shoal_scheduler.state import changes as c
@@ -30,6 +31,8 @@ def write_of(tables: Tables, changes: Sequence[c.Change], step: str) -> Write | 
                 puts[keys.launch(launch.cluster, launch.id)] = codec.encode(launch)
             case c.PutInstance(instance):
                 puts[keys.instance(instance.cluster, instance.id)] = codec.encode(instance)
+            case c.PutJoinToken(token):
+                puts[keys.join_token(token.cluster, token.hash)] = codec.encode(token)
             case c.PutDefinition(definition):
                 puts[keys.definition(definition.family, definition.revision)] = codec.encode(definition)
             case c.PutCluster(cluster):
@@ -60,6 +63,8 @@ def _deletes(tables: Tables, change: c.Change) -> Iterable[bytes | KeyRange]:
             launch = tables.launches[launch_id].launch
             yield keys.launch(launch.cluster, launch_id)
             yield prefix_range(keys.chunk(launch.cluster, launch_id, 0)[:-4])
+        case c.DeleteJoinToken(token_hash):
+            yield keys.join_token(tables.join_tokens[token_hash].cluster, token_hash)
         case c.DeleteDefinition(family, revision):
             yield keys.definition(family, revision)
         case c.DeleteUsage(cluster, group, month):
@@ -82,6 +87,8 @@ def changes_of(records: Iterable[Stored], known: Tables | None = None) -> Iterab
         yield c.PutInstance(codec.decode(Instance, record.value)), record.mod_revision
     for record in by_kind.get("usage", ()):
         yield c.PutUsage(codec.decode(UsageMonth, record.value)), record.mod_revision
+    for record in by_kind.get("tokens", ()):
+        yield c.PutJoinToken(codec.decode(JoinToken, record.value)), record.mod_revision
     launches = {}
     stored_launches = [(codec.decode(Launch, r.value), r.mod_revision) for r in by_kind.get("launches", ())]
     for launch, revision in sorted(stored_launches, key=lambda item: (item[0].created_at, item[0].id)):

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from shoal_agent.configuration import Configuration
 from shoal_agent.lease import Lease
+from shoal_agent.lease_file import BOOT_ID
 from shoal_agent.life import machine
 from shoal_agent.life.machine import Action, Create, End, Finish, Inspect, Start, Stop, next_actions
 from shoal_agent.life.verdict import HOST_LOST, NO_SCHEDULER
-from shoal_agent.renewal import BOOT_ID
 from shoal_agent.task import CREATED, EXITED, RUNNING, ContainerPlan, Ending, Report, Seen, Task, View
 
 from tests.fakes.memory_engine import MemoryEngine

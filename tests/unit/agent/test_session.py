@@ -14,6 +14,7 @@ from shoal_agent.configuration import Configuration
 from shoal_agent.fingerprint import Host, fingerprint
 from shoal_agent.logs.answer import CHUNK_BYTES_MAX
 from shoal_agent.memory import record
+from shoal_agent.metrics.sampler import Sampler
 from shoal_agent.session import Caller, Session
 
 from tests.fakes.memory_engine import MemoryEngine
@@ -62,8 +63,9 @@ async def connect(rig: Rig, scheduler: FakeScheduler, authority: Authority, tmp_
 
     async def begin(*endpoints: str) -> asyncio.Task[None]:
         mine = credentials(authority, tmp_path, "agent", INSTANCE)
-        caller = Caller(mine, 77, fingerprint(HOST, Configuration()))
-        made = Session(endpoints or (scheduler.endpoint,), caller, rig.around, rig.worker, rig.watch)
+        caller = Caller(mine, 77, fingerprint(HOST, Configuration()), "2e")
+        sampler = Sampler(rig.around, rig.worker)
+        made = Session(endpoints or (scheduler.endpoint,), caller, rig.around, rig.worker, rig.watch, sampler)
         running.append(asyncio.create_task(made.run()))
         return running[-1]
 

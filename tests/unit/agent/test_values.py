@@ -341,7 +341,7 @@ def test_a_host_is_not_what_it_does_not_run(system: str, said: str) -> None:
 def test_resources_of_its_own_are_told_as_integers() -> None:
     rules = Configuration(resources={"licence": 10}, gpus=("GPU-1",))
     host = fingerprint.fingerprint(Host(4, 1000, 5000, (), "Linux", "x86_64", "h"), rules)
-    resources = {each.name: each for each in convert.hello("blue", 7, host, "", Health()).hello.resources}
+    resources = {each.name: each for each in convert.hello("blue", 7, "2e", host, "", Health()).hello.resources}
     assert (resources["licence"].type, resources["licence"].integer_value) == ("INTEGER", 10)
     assert list(resources["GPU"].string_set_value) == ["GPU-1"]
 

@@ -210,3 +210,13 @@ def test_a_list_that_is_empty_by_its_filter_says_so(shoal: Shoal, cluster: Clust
     assert shoal("instances", "--where", "attribute:rack == r9").err == "No such instances.\n"
     cluster.state.instances.clear()
     assert "shoal up" in shoal("instances").err
+
+
+def test_a_host_is_named_as_it_calls_itself(shoal: Shoal, three: ClusterService) -> None:
+    for instance_id, host in ((INSTANCE_ID, "web-1"), (SECOND, "web-2"), (THIRD, "web-2")):
+        three.state.instances[instance_id].ec2_instance_id = host
+    assert shoal("drain", "web-1", "-o", "name").out == f"{INSTANCE_ID}\n"
+    assert statuses(three) == ["DRAINING", "ACTIVE", "ACTIVE"]
+    refused = shoal("drain", "web-2")
+    assert refused.code == 3, "a name that two hosts have is none"
+    assert "There is no instance 'web-2'" in refused.err

@@ -105,6 +105,26 @@ async def test_one_that_waits_can_be_stopped_and_what_it_held_is_free_again() ->
     assert (await plane.one(run("small", queue=False))).tasks
 
 
+async def test_what_was_held_is_open_at_once_to_those_behind_when_its_launch_is_stopped() -> None:
+    plane = await plane_with(instance("x", cpu=1000))
+    await plane.one(run("small", 5))
+    (big,) = (await plane.one(run("big"))).tasks
+    (behind,) = (await plane.one(run("small"))).tasks
+    assert not behind.instance
+    await plane.one(i.StopTask("default", big.id, "not needed"))
+    assert now(plane, behind).instance == "x"
+
+
+async def test_what_was_held_is_open_at_once_to_those_behind_when_its_launch_is_placed() -> None:
+    plane = await plane_with(instance("x", cpu=1250))
+    small = (await plane.one(run("small", 5))).tasks
+    (big,) = (await plane.one(run("big"))).tasks
+    (behind,) = (await plane.one(run("small"))).tasks
+    await plane.run([report(now(plane, task), "STOPPED") for task in small[:3]])
+    assert now(plane, big).instance == now(plane, behind).instance == "x"
+    assert not plane.tables.held
+
+
 async def test_an_agent_that_returns_and_an_instance_that_is_activated_wake_the_queue() -> None:
     plane = await plane_with(instance("x", cpu=100))
     await plane.one(i.UpdateInstances("default", ("x",), "DRAINING"))

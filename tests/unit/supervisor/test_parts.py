@@ -53,6 +53,7 @@ def test_a_free_port_is_chosen_once(tmp_path: Path) -> None:
     third, _ = prepare(layout, Asked(), owns_engine=False)
     assert first.listen == second.listen == third.listen == context.endpoints[0]
     assert not first.listen.endswith(":0")
+    assert first.http_port == second.http_port == third.http_port != 0
     assert settings.load(layout.settings) == third
     moved, _ = prepare(layout, Asked(listen="127.0.0.1:7601"), owns_engine=False)
     assert (moved.listen, moved.instance_id) == ("127.0.0.1:7601", first.instance_id)

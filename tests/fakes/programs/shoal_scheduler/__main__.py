@@ -18,7 +18,16 @@ from tests.fakes.cluster_service import ClusterService
 from tests.fakes.serving import CLUSTER
 
 parser = argparse.ArgumentParser()
-for name in ("--listen", "--etcd", "--authority", "--certificate", "--key", "--cluster"):
+for name in (
+    "--listen",
+    "--etcd",
+    "--authority",
+    "--certificate",
+    "--key",
+    "--cluster",
+    "--http-listen",
+    "--authority-key",
+):
     parser.add_argument(name, required=True)
 arguments = parser.parse_args()
 signal.signal(signal.SIGTERM, lambda *_: os._exit(0))

@@ -1,0 +1,1 @@
+"""What tasks and the host use, read from the kernel's own files."""

@@ -1,0 +1,99 @@
+"""Runs whole clusters on a virtual clock, a seed each.
+
+python -m tests.simulation --seeds 1..1000 --jobs 2     many; failing ones are printed with how to replay them
+python -m tests.simulation --seed 17 --trace            one, with all that happened in it
+python -m tests.simulation --mutants                    each planted bug, until a seed catches it
+"""
+
+import argparse
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+
+from tests.simulation.mutants import MUTANTS
+from tests.simulation.plan import KINDS
+from tests.simulation.run import Result, run_seed
+
+
+def main() -> int:
+    arguments = _parser().parse_args()
+    if arguments.mutants:
+        return _hunt(arguments)
+    if arguments.seed is not None:
+        return _one(arguments)
+    began, failed, count, events = time.monotonic(), 0, 0, 0
+    for result in _results(arguments, _range(arguments.seeds)):
+        count, events = count + 1, events + result.events
+        if result.violation:
+            failed += 1
+            print(
+                f"seed {result.plan.seed}: {result.violation}\n  {result.plan}\n  replay: {_replay(arguments, result)}"
+            )
+            sys.stdout.flush()
+    seconds = time.monotonic() - began
+    print(f"{count} seeds, {events} events, {seconds:.1f} s ({seconds / count:.3f} s a seed), {failed} failed")
+    return 1 if failed else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("python -m tests.simulation", description="Whole clusters on a virtual clock.")
+    parser.add_argument("--seeds", type=str, default="1..100", metavar="A..B", help="run these (default: 1..100)")
+    parser.add_argument("--seed", type=int, help="replay this one")
+    parser.add_argument("--trace", action="store_true", help="print all that happened, not only the end")
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="processes")
+    parser.add_argument("--mutant", default="", choices=("", *MUTANTS), help="with this bug planted", metavar="NAME")
+    parser.add_argument("--mutants", action="store_true", help="each planted bug, until a seed of --seeds catches it")
+    parser.add_argument("--only", type=str, metavar="KIND,...", help=f"these faults only: {', '.join(KINDS)}")
+    return parser
+
+
+def _range(text: str) -> range:
+    first, _, last = text.partition("..")
+    return range(int(first), int(last or first) + 1)
+
+
+def _kinds(arguments: argparse.Namespace) -> tuple[str, ...] | None:
+    return None if arguments.only is None else tuple(kind for kind in arguments.only.split(",") if kind)
+
+
+def _results(arguments: argparse.Namespace, seeds: range) -> Iterator[Result]:
+    run = partial(run_seed, mutant=arguments.mutant, only=_kinds(arguments))
+    if arguments.jobs == 1:
+        yield from map(run, seeds)
+        return
+    with ProcessPoolExecutor(arguments.jobs) as pool:
+        yield from pool.map(run, seeds, chunksize=10)
+
+
+def _replay(arguments: argparse.Namespace, result: Result) -> str:
+    mutant = f" --mutant {arguments.mutant}" if arguments.mutant else ""
+    only = f" --only '{arguments.only}'" if arguments.only is not None else ""
+    return f"python -m tests.simulation --seed {result.plan.seed}{mutant}{only} --trace"
+
+
+def _one(arguments: argparse.Namespace) -> int:
+    result = run_seed(arguments.seed, arguments.mutant, keep_trace=arguments.trace, only=_kinds(arguments))
+    print(f"seed {arguments.seed}: {result.plan}")
+    print("\n".join(result.lines))
+    print(f"{result.tasks} tasks, {result.runs} containers, {result.events} events, trace {result.digest}")
+    print(f"violated: {result.violation}" if result.violation else "all held")
+    return 1 if result.violation else 0
+
+
+def _hunt(arguments: argparse.Namespace) -> int:
+    escaped = 0
+    for name in MUTANTS:
+        arguments.mutant = name
+        violated = (it for it in _results(arguments, _range(arguments.seeds)) if it.violation)
+        caught = next((it for it in violated if not run_seed(it.plan.seed).violation), None)
+        escaped += caught is None
+        print(
+            f"{name}: {caught.plan.seed if caught else 'NOT CAUGHT'}  {caught.violation if caught else ''}", flush=True
+        )
+    return 1 if escaped else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,197 @@
+"""A whole cluster from one seed: built, put to work, troubled, healed, and at the end looked at."""
+
+from collections.abc import Callable
+from random import Random
+from typing import Any
+
+from shoal_scheduler.control import inputs as i
+
+from tests.simulation import faults, workload
+from tests.simulation.agent import Host
+from tests.simulation.clock import Clock
+from tests.simulation.convergence import unsettled
+from tests.simulation.lives import Crashed, Life, Violated
+from tests.simulation.network import End, Network
+from tests.simulation.plan import Plan
+from tests.simulation.scheduler import CountedIds, Scheduler
+from tests.simulation.shell import EPOCH_SECONDS
+from tests.simulation.store import Members
+from tests.simulation.trace import Trace
+from tests.simulation.users import Users
+from tests.simulation.witness import Witness
+
+CONVERGENCE_SECONDS = 60
+RESTART_SECONDS = 2.0
+
+
+class Cluster:
+    def __init__(self, plan: Plan, clock: Clock, *, keep_trace: bool = False) -> None:
+        self.plan, self.clock = plan, clock
+        self.trace = Trace(clock, keep_trace)
+        self.skews: dict[str, float] = {}
+        self.crash_chance = 0.0
+        self.stop_soon = 0.2
+        self.healing = False
+        self._chance = self._rng("chance")
+        self._ids = CountedIds()
+        self.network = Network(clock, self._rng("network"))
+        self.members = Members(clock, self.network, self._rng("etcd"))
+        self.schedulers = [self._scheduler(f"scheduler-{number}") for number in range(plan.schedulers)]
+        self.witness = Witness(self.trace, self.members, self.schedulers, plan.hosts)
+        self.hosts = [self._host(f"host-{number}") for number in range(plan.hosts)]
+        self.users = Users(clock, self.network, self.schedulers, self._rng("users"))
+        self.users.on_answer = self._answered
+        self._work = self._rng("work")
+
+    def _rng(self, name: str) -> Random:
+        return Random(f"{self.plan.seed} {name}")
+
+    def ids_given(self) -> int:
+        return self._ids.given
+
+    def _scheduler(self, name: str) -> Scheduler:
+        self.skews[name] = 0.0
+        scheduler = Scheduler(name, self.clock, self.network, self.members, self._rng(name), self._ids)
+        scheduler.on_exit = lambda it: self.crash_scheduler(it, RESTART_SECONDS)
+        scheduler.crash_point = lambda it: self._maybe_crash(it.life, lambda: self.crash_scheduler(it, 1.0))
+        scheduler.on_lead = lambda it: self.witness.leads(it)
+        scheduler.on_commit = lambda it, tables, changes, revision: self.witness.committed(
+            it, tables, changes, revision
+        )
+        return scheduler
+
+    def _host(self, name: str) -> Host:
+        self.skews[name] = 0.0
+        rng = self._rng(name)
+        resources = (rng.choice((1024, 2048, 4096)), rng.choice((2048, 4096)), ("gpu-a", "gpu-b")[: rng.randint(0, 2)])
+        host = Host(name, self.clock, self.network, rng, lambda: self.wall(name), resources)
+        host.schedulers = tuple(each.name for each in self.schedulers)
+        host.dial = self._dial
+        host.on_obey, host.on_told = self.witness.obeyed, self.witness.told
+        host.on_dial = self.witness.dialled
+        host.on_exit = lambda it: self.crash_agent(it, RESTART_SECONDS)
+        host.crash_point = lambda it: self._maybe_crash(it.life, lambda: self.crash_agent(it, 1.0))
+        host.engine.on_start = lambda box: self.witness.started(host, box)
+        host.engine.on_end = lambda box: self.witness.ended(host, box)
+        host.engine.on_touch = lambda box: self.witness.touched(host, box)
+        return host
+
+    def wall(self, name: str) -> int:
+        return int((EPOCH_SECONDS + self.clock.now + self.skews[name]) * 1000)
+
+    def _dial(self, host: Host, name: str) -> End:
+        scheduler = next(each for each in self.schedulers if each.name == name)
+        return self.network.connect(host.name, name, scheduler.accept if scheduler.is_up else None)
+
+    # What faults do.
+
+    def later(self, seconds: float, act: Callable[[], Any]) -> None:
+        """What is mended at the latest when everything is."""
+        self.clock.after(seconds, lambda: None if self.healing else act())
+
+    def crash_scheduler(self, scheduler: Scheduler, seconds: float, *, silently: bool = False) -> None:
+        if scheduler.is_up:
+            self.trace.say(scheduler.name, "crashes")
+            scheduler.crash(silently=silently)
+            self.clock.after(seconds, self.start_scheduler, scheduler)
+
+    def start_scheduler(self, scheduler: Scheduler) -> None:
+        scheduler.start(lambda: self.skews[scheduler.name])
+
+    def crash_agent(self, host: Host, seconds: float, *, silently: bool = False) -> None:
+        if host.is_up:
+            self.trace.say(host.name, "agent crashes")
+            host.crash(silently=silently)
+            self.clock.after(seconds, self.start_agent, host)
+
+    def start_agent(self, host: Host) -> None:
+        host.start(lambda: self.skews[host.name])
+
+    def pause(self, life: Life | None, seconds: float) -> None:
+        if life is not None and life.alive and not life.paused:
+            self.trace.say(life.name, f"pauses for {seconds:.1f} s")
+            life.pause()
+            self.later(seconds, life.resume)
+
+    def _maybe_crash(self, life: Life | None, crash: Callable[[], None]) -> None:
+        if self.crash_chance and self._chance.random() < self.crash_chance:
+            at_work = Life.current is life
+            crash()
+            if at_work:
+                raise Crashed
+
+    # Users' work.
+
+    def submit(self, count: int) -> None:
+        rng = self._work
+        self.users.run(rng.choice(workload.FAMILIES), count, queue=rng.random() < 0.6)
+
+    def _answered(self, request: i.Input, reply: Any) -> None:
+        self.witness.answered(request, reply)
+        if isinstance(request, i.RunTask) and not self.healing:
+            for task in reply.tasks:
+                if self._work.random() < self.stop_soon:
+                    moment = self._work.choice((0.0, 0.5, 5.0)) * self._work.random()
+                    stop = i.StopTask("default", task.id, "enough")
+                    self.later(moment, lambda stop=stop: self.users.ask(stop))  # type: ignore[misc]
+
+    # A run.
+
+    def run(self) -> None:
+        """Raises Violated."""
+        for scheduler in self.schedulers:
+            self.start_scheduler(scheduler)
+        faults.standing(self, self._rng("standing"))
+        for host in self.hosts:
+            self.start_agent(host)
+        workload.schedule(self, self._work)
+        faults.schedule(self, self._rng("faults"))
+        self.clock.run(self.plan.seconds, self._look)
+        self.heal()
+        self._converge()
+
+    def heal(self) -> None:
+        self.trace.say("fault", "all is mended")
+        self.healing = True
+        self.network.mend_all()
+        self.crash_chance = self.users.repeats = self.members.unknown = 0.0
+        self.members.available, self.members.full = True, False
+        self.members.model.extend_all()
+        for scheduler in self.schedulers:
+            self._resume(scheduler.life)
+            self.start_scheduler(scheduler)
+        for host in self.hosts:
+            self._resume(host.life)
+            host.disk.full, host.disk.slow = False, 0.0
+            host.engine.troubles = type(host.engine.troubles)()
+            if not host.engine.up:
+                host.engine.come_back(host_was_down=not host.is_up)
+            self.start_agent(host)
+            self.users.ask(i.UpdateInstances("default", (host.name,), "ACTIVE"))
+
+    def _resume(self, life: Life | None) -> None:
+        if life is not None and life.paused:
+            life.resume()
+
+    def _converge(self) -> None:
+        reasons: list[str] = []
+        for second in range(1, CONVERGENCE_SECONDS + 1):
+            if second == 20:
+                self._start_the_deregistered_again()
+            self.clock.run(self.plan.seconds + second, self._look)
+            reasons = unsettled(self)
+            if not reasons:
+                return
+        raise Violated(f"{CONVERGENCE_SECONDS} s after the last fault: {'; '.join(reasons[:5])}")
+
+    def _start_the_deregistered_again(self) -> None:
+        """As the operator is told to, to have the instance back."""
+        leader = next((each for each in self.schedulers if each.leads), None)
+        for host in self.hosts:
+            instance = leader.plane.tables.instances.get(host.name) if leader and leader.plane else None
+            if instance is not None and instance.status == "INACTIVE":
+                host.crash()
+                self.start_agent(host)
+
+    def _look(self) -> None:
+        self.witness.leadership()

@@ -1,0 +1,77 @@
+"""What is still to be done: nothing, some time after the last fault. Desired is actual, queues are drained, nothing is
+left over."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from shoal_scheduler.model.task import Task
+from shoal_scheduler.placement.filters import NO_ROW, fitting
+from shoal_scheduler.state.tables import Tables
+
+from tests.simulation import checkers
+from tests.simulation.agent import CLUSTER, Host
+from tests.simulation.witness import is_of
+
+if TYPE_CHECKING:
+    from tests.simulation.cluster import Cluster
+
+
+def unsettled(cluster: "Cluster") -> list[str]:
+    leaders = [scheduler for scheduler in cluster.schedulers if scheduler.leads]
+    if len(leaders) != 1 or leaders[0].plane is None:
+        return [f"{len(leaders)} schedulers lead"]
+    plane = leaders[0].plane
+    found = [f"{cluster.users.ledger.under_way} requests are not answered"] if cluster.users.ledger.under_way else []
+    found += _of_tasks(plane.tables, {host.name: host for host in cluster.hosts})
+    for host in cluster.hosts:
+        found += _of_host(plane.tables, host)
+    if not found:
+        cluster.witness.compare(plane.tables)
+        cluster.witness.demand(checkers.first(_acknowledged(cluster, plane.tables)))
+    return found
+
+
+def _of_tasks(tables: Tables, hosts: dict[str, Host]) -> Iterator[str]:
+    for task in tables.tasks():
+        if task.is_stopped:
+            continue
+        if task.desired_status == "STOPPED":
+            yield f"task {task.id} on {task.instance} is to stop and is {task.last_status}"
+        elif task.last_status == "PROVISIONING":
+            yield from _waits_in_vain(tables, task)
+        elif task.last_status != "RUNNING":
+            yield f"task {task.id} on {task.instance} is {task.last_status}"
+        elif not any(
+            box.task == task.id and box.state == "running" for box in hosts[task.instance].engine.boxes.values()
+        ):
+            yield f"task {task.id} is RUNNING and nothing of it runs on {task.instance}"
+
+
+def _waits_in_vain(tables: Tables, task: Task) -> Iterator[str]:
+    room, held = tables.room(CLUSTER), tables.held.get(CLUSTER)
+    kept = NO_ROW if held is None or held.launch == task.launch.id else room.rows[held.instance]
+    if (fitting(tables.launches[task.launch.id].ask, room, kept) == 0).any():
+        yield f"task {task.id} waits, though there is room"
+
+
+def _of_host(tables: Tables, host: Host) -> Iterator[str]:
+    if host.name not in tables.sessions:
+        yield f"{host.name} is not connected"
+    wanted = {task.id for task in tables.tasks_on(host.name)}
+    # A clock that was set back makes what is dead stay longer.
+    wanted |= {box.task for box in host.engine.boxes.values() if (box.finished_at or 0) > host.wall()}
+    for box in host.engine.boxes.values():
+        if is_of(host, box) and box.task not in wanted:
+            yield f"{host.name} has {box.state} {box.id} of task {box.task}, which is not assigned to it"
+    known = host.worker.task_ids if host.worker is not None else frozenset()
+    if known != wanted:
+        yield f"the agent of {host.name} knows {sorted(known ^ wanted)[0]} more or less than it should"
+
+
+def _acknowledged(cluster: "Cluster", tables: Tables) -> Iterator[checkers.Fault]:
+    ids = {task.id: task for task in tables.tasks()}
+    for submission, tasks in cluster.users.ledger.launches.items():
+        for task in tasks:
+            yield checkers.acknowledged_is_stored(f"task {task} of {submission}", task in ids)
+    for task in cluster.users.ledger.stopped:
+        yield checkers.acknowledged_is_stored(f"the stop of {task}", ids[task].desired_status == "STOPPED")

@@ -1,0 +1,73 @@
+"""What a seed draws: how big the cluster is, how long faults last, which kinds of them strike and how hard.
+
+Swarm testing: most seeds have one or two kinds only, so that each is met alone and long, and some have many.
+"""
+
+import math
+from dataclasses import dataclass
+from random import Random
+
+NETWORK = ("loss", "delay", "reset", "cut", "cut one way", "repeated requests")
+PROCESS = ("scheduler crash", "agent crash", "crash at persist", "scheduler pause", "agent pause", "double start")
+ETCD = ("etcd away", "unknown outcome", "lease revoked", "lease kept", "etcd full", "compaction")
+CLOCK = ("clock skew", "clock jump")
+DISK = ("disk full", "disk slow", "journal lost", "host dies")
+ENGINE = (
+    "reply lost",
+    "start fails",
+    "stop hangs",
+    "engine restart",
+    "engine hangs",
+    "removed by hand",
+    "foreign container",
+    "silent events",
+    "image missing",
+)
+LOAD = ("burst", "cancel race", "drain", "deregister")
+KINDS = (*NETWORK, *PROCESS, *ETCD, *CLOCK, *DISK, *ENGINE, *LOAD)
+
+# A journal that is lost is made good by labels; what removes the labelled container as well leaves nobody who knows.
+NEVER_TOGETHER = (("journal lost", "removed by hand"), ("host dies", "removed by hand"))
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """`strength` between 0 and 1: how often faults strike. `seconds`: how long they do."""
+
+    seed: int
+    schedulers: int
+    hosts: int
+    tasks: int
+    seconds: float
+    kinds: tuple[str, ...]
+    strength: float
+    one_way_hosts: bool = False
+
+    def has(self, kind: str) -> bool:
+        return kind in self.kinds
+
+    def __str__(self) -> str:
+        size = f"{self.schedulers} schedulers, {self.hosts} hosts, {self.tasks} tasks, {self.seconds:.0f} s"
+        return f"{size}, strength {self.strength:.2f}, faults: {', '.join(self.kinds) or 'none'}"
+
+
+def drawn(seed: int, only: tuple[str, ...] | None = None) -> Plan:
+    """`only`: these kinds instead of those the seed would draw."""
+    rng = Random(f"plan {seed}")
+    schedulers = rng.choice((1, 1, 2, 3))
+    hosts = rng.choice((1, 1, 2, 2, 3, 3, 4, 5, rng.randint(6, 20)))
+    tasks = round(math.exp(rng.uniform(0.0, math.log(300))))
+    count = rng.choice((1, 1, 1, 2, 2, 2, 3, 4, rng.randint(5, 12)))
+    kinds = tuple(rng.sample(KINDS, count))
+    for one, other in NEVER_TOGETHER:
+        if one in kinds and other in kinds:
+            kinds = tuple(kind for kind in kinds if kind != other)
+    return Plan(
+        seed=seed,
+        schedulers=schedulers,
+        hosts=hosts,
+        tasks=tasks,
+        seconds=rng.choice((10.0, 20.0, 30.0, 60.0)) * rng.uniform(0.5, 1.0),
+        kinds=kinds if only is None else only,
+        strength=rng.uniform(0.1, 1.0),
+    )

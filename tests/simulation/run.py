@@ -1,0 +1,53 @@
+"""One seed, from the plan to the verdict."""
+
+import gc
+from dataclasses import dataclass
+
+from tests.simulation.clock import Clock
+from tests.simulation.cluster import Cluster
+from tests.simulation.lives import Violated, bury
+from tests.simulation.mutants import planted
+from tests.simulation.plan import Plan, drawn
+from tests.simulation.shell import installed
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """`violation` is empty if all held. `digest` is the trace's: the same for the same seed, always."""
+
+    plan: Plan
+    violation: str
+    digest: str
+    lines: tuple[str, ...]
+    events: int
+    seconds: float
+    tasks: int
+    runs: int
+
+
+def run_seed(seed: int, mutant: str = "", *, keep_trace: bool = False, only: tuple[str, ...] | None = None) -> Result:
+    plan, clock, violation = drawn(seed, only), Clock(), ""
+    with installed(clock), planted(mutant):
+        cluster = Cluster(plan, clock, keep_trace=keep_trace)
+        try:
+            cluster.run()
+        except Violated as violated:
+            violation = str(violated)
+            cluster.trace.say("violated", violation)
+        finally:
+            digest, lines, events = cluster.trace.digest, tuple(cluster.trace.lines), clock.events
+            bury(clock)
+    result = Result(
+        plan=plan,
+        violation=violation,
+        digest=digest,
+        lines=lines,
+        events=events,
+        seconds=clock.now,
+        tasks=len(cluster.witness.recorded),
+        runs=sum(cluster.witness.runs.values()),
+    )
+    del cluster
+    if gc.get_count()[0] > 50_000:
+        gc.collect()
+    return result

@@ -1,0 +1,218 @@
+"""Sees everything at the moment it happens, remembers the truth, and asks the checkers. Belongs to nobody's program."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from shoal.v1 import agent_pb2
+from shoal_agent.definition.labels import Owner
+from shoal_scheduler.control import inputs as i
+from shoal_scheduler.model.task import Task, TaskKey
+from shoal_scheduler.state import changes as c
+from shoal_scheduler.state import etcd_v3_pb2 as pb
+from shoal_scheduler.state import keys
+from shoal_scheduler.state.store import Stored
+from shoal_scheduler.state.tables import Tables
+from shoal_scheduler.state.writes import loaded
+
+from tests.simulation import checkers
+from tests.simulation.agent import CLUSTER, Host
+from tests.simulation.containers import Box
+from tests.simulation.lives import Violated
+from tests.simulation.scheduler import Scheduler
+from tests.simulation.store import Members
+from tests.simulation.trace import Trace
+
+COMMITS_PER_COMPARISON = 25
+
+LONG_OUTAGE_SECONDS = 8.0
+MOMENT_SECONDS = 0.02
+
+# So soon after a pause a leader has looked at its lease.
+WAKING_SECONDS = 1.0
+
+
+def is_of(host: Host, box: Box) -> bool:
+    """By its labels."""
+    return bool(box.task) and not checkers.a_stranger_is_left_alone(box, host.name, Owner(CLUSTER, host.name).labels)
+
+
+class Witness:
+    def __init__(self, trace: Trace, members: Members, schedulers: Sequence[Scheduler], hosts: int) -> None:
+        self.trace, self.members, self.schedulers = trace, members, schedulers
+        self.runs: dict[tuple[str, str], int] = {}
+        self.boxes: dict[str, dict[str, Box]] = {}
+        self.recorded: dict[str, Task] = {}
+        self.held: dict[str, dict[str, Task]] = {}
+        self.given_up: dict[str, None] = {}
+        self.highest: dict[str, int] = {}
+        self.lease_meddled_until = 0.0
+        self.commits = 0
+        self.dials: list[tuple[float, str]] = []
+        self.hosts = hosts
+        members.on_write = self.wrote
+
+    def demand(self, fault: checkers.Fault) -> None:
+        if fault:
+            raise Violated(fault)
+
+    # Engines.
+
+    def started(self, host: Host, box: Box) -> None:
+        if not is_of(host, box):
+            return
+        runs = self.runs.get((box.task, box.container), 0)
+        self.trace.say(host.name, f"started {box.task} {box.container} in {box.id}")
+        self.demand(checkers.a_container_of_a_task_runs_once(box, runs))
+        recorded = self.recorded.get(box.task)
+        if recorded is not None and box.task not in self.given_up:
+            self.demand(checkers.what_is_over_is_not_started(box, recorded.last_status))
+        self.runs[box.task, box.container] = runs + 1
+        self.boxes.setdefault(box.task, {})[box.container] = box
+
+    def ended(self, host: Host, box: Box) -> None:
+        self.trace.say(host.name, f"ended {box.task} {box.container} by {box.ended_by}: {box.exit_code}")
+
+    def touched(self, host: Host, box: Box) -> None:
+        self.demand(checkers.a_stranger_is_left_alone(box, host.name, Owner(CLUSTER, host.name).labels))
+
+    # Agents.
+
+    def obeyed(self, host: Host, epoch: int) -> None:
+        self.trace.say(host.name, f"obeys epoch {epoch}")
+        highest = self.highest.get(host.name, 0)
+        self.demand(checkers.no_older_epoch_is_obeyed(host.name, epoch, highest))
+        self.highest[host.name] = max(highest, epoch)
+
+    def dialled(self, host: Host, outage_seconds: float) -> None:
+        """Of those who have been without a scheduler for so long that they wait for some seconds between two tries."""
+        now = self.members.clock.now
+        if outage_seconds >= LONG_OUTAGE_SECONDS:
+            self.dials = [(at, name) for at, name in self.dials if at > now - MOMENT_SECONDS] + [(now, host.name)]
+            self.demand(checkers.few_come_at_once(sorted({name for _, name in self.dials}), self.hosts))
+
+    def told(self, host: Host, message: agent_pb2.SchedulerMessage) -> None:
+        self.demand(
+            checkers.no_older_epoch_is_obeyed(host.name, host.session_epoch, self.highest.get(host.name, 0))
+            if host.session_epoch
+            else None
+        )
+        for wanted in message.assignments.assignments:
+            if not wanted.forget:
+                self.demand(
+                    checkers.agents_are_told_only_what_is_stored(wanted.task_id, self._holds_task(wanted.task_id))
+                )
+
+    def _holds_task(self, task_id: str) -> bool:
+        key = TaskKey.parse(task_id)
+        return key is not None and self._holds(keys.chunk(CLUSTER, key.launch, key.ordinal // keys.TASKS_PER_CHUNK))
+
+    def _holds(self, key: bytes) -> bool:
+        return bool(self.members.model.range(pb.RangeRequest(key=key)).kvs)
+
+    # Schedulers.
+
+    def wrote(self, epoch: int, _request: pb.TxnRequest) -> None:
+        self.demand(checkers.only_the_leader_writes(epoch, self.members.leader()[0]))
+
+    def leads(self, scheduler: Scheduler) -> None:
+        """What it has loaded follows on what was seen."""
+        assert scheduler.plane is not None
+        tables = scheduler.plane.tables
+        self.trace.say(scheduler.name, f"leads, epoch {scheduler.plane.epoch}, revision {tables.revision}")
+        for task in tables.tasks():
+            self._saw(scheduler, tables, task)
+        for entry in tables.launches.values():
+            self.demand(checkers.all_or_nothing(entry.launch, entry.tasks))
+        self.demand(checkers.one_launch_per_submission(entry.launch for entry in tables.launches.values()))
+        for instance in tables.instances:
+            self._check_capacity(tables, instance)
+
+    def committed(self, scheduler: Scheduler, tables: Tables, changes: Sequence[c.Change], revision: int) -> None:
+        self.commits += 1
+        instances: dict[str, None] = {}
+        for change in changes:
+            match change:
+                case c.PutTask(task):
+                    self._saw(scheduler, tables, task)
+                    if task.instance:
+                        instances[task.instance] = None
+                case c.PutLaunch(launch):
+                    self.trace.say(scheduler.name, f"launch {launch.id}: {launch.count} for {launch.started_by}")
+                    self.demand(checkers.all_or_nothing(launch, tables.launches[launch.id].tasks))
+                    launches = [entry.launch for entry in tables.launches.values()]
+                    self.demand(checkers.one_launch_per_submission(launches))
+                case c.PutInstance(instance):
+                    self.trace.say(scheduler.name, f"instance {instance.id} {instance.status} {instance.incarnation}")
+                    instances[instance.id] = None
+                case c.SetSession(instance_id, incarnation):
+                    self.trace.say(scheduler.name, f"session {instance_id} {incarnation}")
+                case _:
+                    pass
+        for instance_id in instances:
+            self._check_capacity(tables, instance_id)
+        if self.commits % COMMITS_PER_COMPARISON == 0 and revision == self.members.model.revision:
+            self.compare(tables)
+
+    def _saw(self, scheduler: Scheduler, tables: Tables, task: Task) -> None:
+        before = self.recorded.get(task.id)
+        if before is not None and before.version == task.version and before.last_status == task.last_status:
+            return
+        boxes = self.boxes.get(task.id, {})
+        if before is None or before.last_status != task.last_status or before.desired_status != task.desired_status:
+            words = f"{task.id} {task.last_status} {task.desired_status} {task.instance} {task.stopped_reason}"
+            self.trace.say(scheduler.name, words)
+        if before is not None:
+            self.demand(checkers.statuses_only_move_forward(task, before.last_status))
+            self.demand(checkers.a_wish_to_stop_is_kept(task, before.desired_status))
+        self.demand(checkers.exit_codes_are_never_guessed(task, boxes))
+        if task.is_stopped and task.instance and tables.instances[task.instance].status == "INACTIVE":
+            self.given_up[task.id] = None
+        self.demand(checkers.stopped_means_ended(task, boxes, given_up=task.id in self.given_up))
+        self.demand(checkers.running_means_started(task, [], boxes))
+        self.recorded[task.id] = task
+        held = self.held.setdefault(task.instance, {})
+        if task.is_stopped:
+            held.pop(task.id, None)
+        elif task.instance:
+            held[task.id] = task
+
+    def _check_capacity(self, tables: Tables, instance_id: str) -> None:
+        instance = tables.instances.get(instance_id)
+        if instance is not None:
+            held = ((task, tables.resources(task.launch.id)) for task in self.held.get(instance_id, {}).values())
+            self.demand(checkers.capacity_holds(instance, held))
+
+    def compare(self, tables: Tables) -> None:
+        """The leader's tables with what a new leader would load."""
+        answer = self.members.model.range(pb.RangeRequest(key=keys.ROOT.encode(), range_end=b"/shoal0"))
+        special = (keys.LEADER, keys.STEP)
+        records = [Stored(kv.key, kv.value, kv.mod_revision) for kv in answer.kvs if kv.key not in special]
+        self.demand(checkers.tables_are_what_the_store_holds(tables, loaded(records, self.members.model.revision)))
+
+    def leadership(self) -> None:
+        """After every event. Who was paused has a moment to see it; who lost the lease to meddling cannot know it."""
+        now = self.members.clock.now
+        believers = [
+            each.name
+            for each in self.schedulers
+            if each.leads
+            and each.life is not None
+            and not each.life.paused
+            and now > each.life.resumed_at + WAKING_SECONDS
+        ]
+        if len(believers) > 1 and now > self.lease_meddled_until:
+            self.demand(checkers.one_leads_at_a_time(believers))
+
+    # Users.
+
+    def answered(self, request: i.Input, reply: Any) -> None:
+        match request:
+            case i.RunTask():
+                self.trace.say("user", f"{request.started_by} answered: {len(reply.tasks)} tasks")
+                for task in reply.tasks:
+                    stored = self._holds_task(task.id)
+                    self.demand(checkers.acknowledged_is_stored(f"task {task.id}", stored))
+            case i.StopTask():
+                self.trace.say("user", f"stop of {request.task} answered")
+            case _:
+                self.trace.say("user", f"{type(request).__name__} answered")
