@@ -39,14 +39,12 @@ def docker_host(layout: Layout, host: Host) -> str:
     return f"unix://{layout.work(engine(host))}/docker.sock"
 
 
-def with_hosts(wanted: list[Program], layout: Layout) -> list[Program]:
+def with_hosts(wanted: list[Program], layout: Layout, schedulers: str) -> list[Program]:
     """`wanted` of a cluster whose only host is this machine; of several hosts, theirs instead of its agent."""
     fleet = plan.load(layout.hosts)
     if fleet is None:
         return wanted
-    (replaced,) = (each for each in wanted if each.name == "agent")
-    schedulers = replaced.arguments[replaced.arguments.index("--scheduler") + 1]
-    return [*(each for each in wanted if each is not replaced), *programs(fleet, layout, schedulers)]
+    return [*(each for each in wanted if each.name != "agent"), *programs(fleet, layout, schedulers)]
 
 
 def survives(name: str) -> bool:

@@ -15,6 +15,8 @@ FLEET = plan.choose(3, [], [], random.Random(1))
 MACHINE = programs.Machine(cpu=2048, memory_mib=3000)
 LAYOUT = Layout(Path("/var/lib/shoal"))
 
+SCHEDULERS = "10.0.0.1:7600,10.0.0.1:7601"
+
 
 def test_each_hosts_programs_start_in_its_network_and_only_while_it_is_there() -> None:
     made = programs.programs(FLEET, LAYOUT, "10.0.0.1:7600")
@@ -25,17 +27,17 @@ def test_each_hosts_programs_start_in_its_network_and_only_while_it_is_there() -
         assert {each.needs for each in own} == {Path("/run/netns") / host.namespace}
 
 
-def test_they_take_the_place_of_the_machines_agent_and_find_the_schedulers_it_would(tmp_path: Path) -> None:
+def test_they_take_the_place_of_the_machines_agent(tmp_path: Path) -> None:
     layout = Layout(tmp_path)
-    local = Program("agent", ["python", "--scheduler", "10.0.0.1:7600,10.0.0.1:7601", "--state", "x"])
+    local = Program("agent", ["a"])
     wanted = [Program("scheduler", ["s"]), local]
-    assert programs.with_hosts(wanted, layout) == wanted
+    assert programs.with_hosts(wanted, layout, SCHEDULERS) == wanted
     plan.save(layout.hosts, FLEET)
-    made = programs.with_hosts(wanted, layout)
+    made = programs.with_hosts(wanted, layout, SCHEDULERS)
     assert made[0] == wanted[0]
     assert local not in made
     told = {each.arguments[each.arguments.index("--scheduler") + 1] for each in made if "--scheduler" in each.arguments}
-    assert told == {"10.0.0.1:7600,10.0.0.1:7601"}
+    assert told == {SCHEDULERS}
 
 
 def test_what_containers_need_survives() -> None:
