@@ -41,6 +41,12 @@ PURE = (
     "agent/shoal_agent/images/credentials.py",
     "agent/shoal_agent/definition/sandbox.py",
     "agent/shoal_agent/definition/specification.py",
+    "registry/shoal_registry/errors.py",
+    "registry/shoal_registry/manifest.py",
+    "registry/shoal_registry/names.py",
+    "registry/shoal_registry/pages.py",
+    "registry/shoal_registry/ranges.py",
+    "registry/shoal_registry/storage/paths.py",
 )
 IMPURE_MODULES = frozenset({"asyncio", "logging", "os", "secrets", "socket", "subprocess", "threading", "time", "uuid"})
 # Of these a decision may use types and constructors, but not what asks the machine.

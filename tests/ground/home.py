@@ -25,7 +25,7 @@ class Home:
             "PATH": path,
             "DOCKER_HOST": self.docker_host,
             # As if the package were installed, which under ./deploy/test it is.
-            "PYTHONPATH": ":".join(str(ROOT / part) for part in ("proto", "scheduler", "agent")),
+            "PYTHONPATH": ":".join(str(ROOT / part) for part in ("proto", "scheduler", "agent", "registry")),
         }
 
     def settle(self, *options: str) -> None:

@@ -1,0 +1,171 @@
+"""A folder as the store: files appear by an atomic rename, after their bytes are on the disk.
+
+    lock          held while a registry runs on the folder: two would not know of one another's writes
+    temporary/    what is being written; emptied at the start
+    …             the rest is in `paths`
+
+All of it happens in threads: no disk makes the loop wait.
+"""
+
+import asyncio
+import contextlib
+import fcntl
+import itertools
+import os
+import shutil
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path, PurePosixPath
+
+from shoal_registry.ranges import Span
+
+PIECE_BYTES = 512 * 1024
+
+
+class FolderStore:
+    """Raises BlockingIOError if another registry runs on the folder."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._numbers = itertools.count()
+        _make_folder(root)
+        self._lock = os.open(root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(self._lock)
+            raise
+        shutil.rmtree(self._temporary, ignore_errors=True)
+        _make_folder(self._temporary)
+
+    def close(self) -> None:
+        os.close(self._lock)
+
+    async def size(self, path: PurePosixPath) -> int | None:
+        return await asyncio.to_thread(_size, self._root / path)
+
+    async def read(self, path: PurePosixPath) -> bytes | None:
+        return await asyncio.to_thread(_read, self._root / path)
+
+    async def stream(self, path: PurePosixPath, span: Span) -> AsyncIterator[bytes]:
+        file = await asyncio.to_thread(os.open, self._root / path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            position, end = span.start, span.start + span.length
+            while position < end:
+                piece = await asyncio.to_thread(os.pread, file, min(PIECE_BYTES, end - position), position)
+                if not piece:
+                    raise EOFError(f"{path} ends at {position}, before {end}")
+                position += len(piece)
+                yield piece
+        finally:
+            os.close(file)
+
+    async def put(self, path: PurePosixPath, content: bytes) -> None:
+        await asyncio.to_thread(self._put, self._root / path, content)
+
+    async def delete(self, path: PurePosixPath) -> bool:
+        return await asyncio.to_thread(_delete, self._root / path)
+
+    async def names(self, path: PurePosixPath) -> Sequence[str]:
+        return await asyncio.to_thread(_names, self._root / path)
+
+    async def append(self, path: PurePosixPath, offset: int, piece: bytes) -> None:
+        await asyncio.to_thread(_append, self._root / path, offset, piece)
+
+    async def truncate(self, path: PurePosixPath, size: int) -> None:
+        await asyncio.to_thread(os.truncate, self._root / path, size)
+
+    async def adopt(self, source: PurePosixPath, target: PurePosixPath) -> None:
+        await asyncio.to_thread(_adopt, self._root / source, self._root / target)
+
+    async def remove(self, path: PurePosixPath) -> None:
+        await asyncio.to_thread(shutil.rmtree, self._root / path, ignore_errors=True)
+
+    async def changed(self, path: PurePosixPath) -> float:
+        return await asyncio.to_thread(_changed, self._root / path)
+
+    @property
+    def _temporary(self) -> Path:
+        return self._root / "temporary"
+
+    def _put(self, path: Path, content: bytes) -> None:
+        beside = self._temporary / str(next(self._numbers))
+        try:
+            beside.write_bytes(content)
+            _adopt(beside, path)
+        except OSError:
+            beside.unlink(missing_ok=True)
+            raise
+
+
+def _size(path: Path) -> int | None:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return None
+
+
+def _read(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+
+
+def _delete(path: Path) -> bool:
+    try:
+        path.unlink()
+    except FileNotFoundError:
+        return False
+    _sync(path.parent)
+    return True
+
+
+def _names(path: Path) -> Sequence[str]:
+    try:
+        return sorted(os.listdir(path))  # noqa: PTH208  names, not paths: a repository may have 100,000 tags
+    except FileNotFoundError:
+        return []
+
+
+def _append(path: Path, offset: int, piece: bytes) -> None:
+    _make_folder(path.parent)
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        written = 0
+        while written < len(piece):
+            written += os.pwrite(file, memoryview(piece)[written:], offset + written)
+    finally:
+        os.close(file)
+
+
+def _adopt(source: Path, target: Path) -> None:
+    _sync(source)
+    _make_folder(target.parent)
+    source.replace(target)
+    _sync(target.parent)
+
+
+def _changed(path: Path) -> float:
+    times = [path.stat().st_mtime]
+    for each in path.iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            times.append(each.stat().st_mtime)
+    return max(times)
+
+
+def _make_folder(path: Path) -> None:
+    """With those above it, each of them there after a power cut as well."""
+    if path.is_dir():
+        return
+    _make_folder(path.parent)
+    path.mkdir(mode=0o700, exist_ok=True)
+    _sync(path.parent)
+
+
+def _sync(path: Path) -> None:
+    """A file's bytes, or a folder's names, are on the disk."""
+    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)

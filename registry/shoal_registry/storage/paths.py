@@ -1,0 +1,100 @@
+"""Every path of the store, made of parsed parts only.
+
+    contents/<algorithm>/<first two>/<hex>            bytes of blobs and manifests, once for all repositories
+    uploads/<id>/repository                           whose upload it is
+                 data                                 what came so far; becomes a content by being renamed
+    repositories/<name>/_repository                   made with the first content
+                        _blobs/<algorithm>/<hex>      empty: this blob is in the repository
+                        _manifests/<algorithm>/<hex>  its media type
+                        _tags/<tag>                   the digest it means
+                        _tagged/<algorithm>/<hex>/<tag>
+                                                      empty: the tag means, or was about to mean, this manifest
+                        _users/<algorithm>/<hex>/<algorithm>-<hex>
+                                                      empty: the second is a manifest that needs the first
+                        _referrers/<algorithm>/<hex>/<algorithm>-<hex>
+                                                      descriptor of the second, whose subject is the first
+
+The last three answer backwards. They are written before what they tell of and removed after it, so that they may tell
+of what is not there, but never miss what is. No component of a repository's name begins with `_`, so that these are
+never a repository of their own. A content that no link leads to is garbage; a link whose content is missing never
+exists, because it is written after it.
+"""
+
+from pathlib import PurePosixPath
+
+from shoal_registry.names import Digest, Repository, Tag, UploadId
+
+UPLOADS = PurePosixPath("uploads")
+
+
+def content(digest: Digest) -> PurePosixPath:
+    return PurePosixPath("contents", digest.algorithm, digest.hex[:2], digest.hex)
+
+
+def upload(upload_id: UploadId) -> PurePosixPath:
+    return UPLOADS / upload_id.text
+
+
+def upload_repository(upload_id: UploadId) -> PurePosixPath:
+    return upload(upload_id) / "repository"
+
+
+def upload_data(upload_id: UploadId) -> PurePosixPath:
+    return upload(upload_id) / "data"
+
+
+def mark(repository: Repository) -> PurePosixPath:
+    return _of(repository, "_repository")
+
+
+def blob(repository: Repository, digest: Digest) -> PurePosixPath:
+    return _of(repository, "_blobs", digest.algorithm, digest.hex)
+
+
+def manifest(repository: Repository, digest: Digest) -> PurePosixPath:
+    return _of(repository, "_manifests", digest.algorithm, digest.hex)
+
+
+def tags(repository: Repository) -> PurePosixPath:
+    return _of(repository, "_tags")
+
+
+def tag(repository: Repository, name: Tag) -> PurePosixPath:
+    return tags(repository) / name.name
+
+
+def tags_of(repository: Repository, digest: Digest) -> PurePosixPath:
+    return _of(repository, "_tagged", digest.algorithm, digest.hex)
+
+
+def tag_of(repository: Repository, digest: Digest, name: Tag) -> PurePosixPath:
+    return tags_of(repository, digest) / name.name
+
+
+def users(repository: Repository, needed: Digest) -> PurePosixPath:
+    return _of(repository, "_users", needed.algorithm, needed.hex)
+
+
+def user(repository: Repository, needed: Digest, manifest_digest: Digest) -> PurePosixPath:
+    return users(repository, needed) / _one_part(manifest_digest)
+
+
+def referrers(repository: Repository, subject: Digest) -> PurePosixPath:
+    return _of(repository, "_referrers", subject.algorithm, subject.hex)
+
+
+def referrer(repository: Repository, subject: Digest, manifest_digest: Digest) -> PurePosixPath:
+    return referrers(repository, subject) / _one_part(manifest_digest)
+
+
+def digest_named(part: str) -> Digest:
+    """Of a user or referrer, by its file's name."""
+    return Digest.parse(part.replace("-", ":", 1))
+
+
+def _one_part(digest: Digest) -> str:
+    return f"{digest.algorithm}-{digest.hex}"
+
+
+def _of(repository: Repository, *parts: str) -> PurePosixPath:
+    return PurePosixPath("repositories", *repository.name.split("/"), *parts)

@@ -1,0 +1,44 @@
+"""What the registry asks of a place to keep things: a folder now, and whatever else can do this."""
+
+from collections.abc import AsyncIterator, Sequence
+from pathlib import PurePosixPath
+from typing import Protocol
+
+from shoal_registry.ranges import Span
+
+
+class Store(Protocol):
+    """Paths are those of `paths`. What `put` and `adopt` return from is durable and was never visible in part."""
+
+    async def size(self, path: PurePosixPath) -> int | None:
+        """In bytes; None if there is no such file."""
+
+    async def read(self, path: PurePosixPath) -> bytes | None:
+        """Of something small; None if there is no such file."""
+
+    def stream(self, path: PurePosixPath, span: Span) -> AsyncIterator[bytes]:
+        """Of something large, piece by piece. Raises FileNotFoundError, EOFError if it is shorter."""
+
+    async def put(self, path: PurePosixPath, content: bytes) -> None:
+        """Something small, instead of what was there."""
+
+    async def delete(self, path: PurePosixPath) -> bool:
+        """Whether it was there."""
+
+    async def names(self, path: PurePosixPath) -> Sequence[str]:
+        """Of what lies in that folder, sorted by their bytes; none if there is no such folder."""
+
+    async def append(self, path: PurePosixPath, offset: int, piece: bytes) -> None:
+        """Writes at `offset`, which is where the file ends (0 makes it). Need not be durable."""
+
+    async def truncate(self, path: PurePosixPath, size: int) -> None:
+        """Cuts off what was appended after that many bytes."""
+
+    async def adopt(self, source: PurePosixPath, target: PurePosixPath) -> None:
+        """What was appended to `source` is at `target` from now on, and no longer at `source`."""
+
+    async def remove(self, path: PurePosixPath) -> None:
+        """A folder with all that is in it, if it is there."""
+
+    async def changed(self, path: PurePosixPath) -> float:
+        """When something in that folder was last written, in seconds since 1970. Raises FileNotFoundError."""

@@ -1,0 +1,163 @@
+"""Uploads: bytes that come in order, over as many requests and restarts as it takes, until their digest is proven."""
+
+import asyncio
+import hashlib
+import logging
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from shoal_registry.errors import Refused
+from shoal_registry.names import Digest, Repository, UploadId
+from shoal_registry.ranges import Span
+from shoal_registry.repositories import Repositories
+from shoal_registry.storage import paths
+from shoal_registry.storage.store import Store
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Hashing:
+    """The hash of an upload's first `size` bytes. Lost with the process: then they are read once more at the end."""
+
+    algorithm: str
+    size: int = 0
+    state: Any = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.state = hashlib.new(self.algorithm)
+
+
+class Uploads:
+    def __init__(self, store: Store, repositories: Repositories, new_id: Callable[[], UploadId]) -> None:
+        self._store = store
+        self._repositories = repositories
+        self._new_id = new_id
+        self._hashing: dict[UploadId, Hashing] = {}
+        self._busy: set[UploadId] = set()
+
+    async def begin(self, repository: Repository) -> UploadId:
+        upload = self._new_id()
+        await self._store.append(paths.upload_repository(upload), 0, repository.name.encode())
+        return upload
+
+    async def size(self, repository: Repository, upload: UploadId) -> int:
+        """How many bytes have come. Raises Refused; an upload of another repository is as unknown as any."""
+        owner = await self._store.read(paths.upload_repository(upload))
+        if owner != repository.name.encode():
+            raise Refused("BLOB_UPLOAD_UNKNOWN", "There is no such upload: begin one with POST …/blobs/uploads/.")
+        return await self._store.size(paths.upload_data(upload)) or 0
+
+    async def append(
+        self,
+        repository: Repository,
+        upload: UploadId,
+        body: AsyncIterator[bytes],
+        claimed: Span | None = None,
+        algorithm: str = "sha256",
+    ) -> int:
+        """How many bytes there are then. `claimed`: which part the caller says it is.
+
+        What came before a connection broke is kept, for the caller to resume. Raises Refused.
+        """
+        with self._alone(upload):
+            start = size = await self.size(repository, upload)
+            if claimed and claimed.start != start:
+                raise Refused("RANGE_INVALID", f"The next byte of this upload is {start}, not {claimed.start}.")
+            end = start + claimed.length if claimed else None
+            async for piece in body:
+                if end is not None and size + len(piece) > end:
+                    size = -1
+                    break
+                await self._write(upload, size, piece, algorithm)
+                size += len(piece)
+            if end is not None and size != end:
+                await self._undo(upload, start)
+                raise Refused("SIZE_INVALID", "The chunk is not as long as its Content-Range says.")
+            return size
+
+    async def commit(self, repository: Repository, upload: UploadId, digest: Digest) -> None:
+        """The upload is a blob of the repository from now on. Raises Refused, and drops what has another digest."""
+        with self._alone(upload):
+            size = await self.size(repository, upload)
+            actual = await self._digest(upload, size, digest.algorithm)
+            if actual != digest:
+                await self._drop(upload)
+                raise Refused("DIGEST_INVALID", f"The {size} bytes that came have the digest {actual}, not {digest}.")
+            if size == 0:
+                await self._store.append(paths.upload_data(upload), 0, b"")
+            await self._store.adopt(paths.upload_data(upload), paths.content(digest))
+            await self._repositories.link_blob(repository, digest)
+            await self._drop(upload)
+
+    async def cancel(self, repository: Repository, upload: UploadId) -> None:
+        """Raises Refused."""
+        with self._alone(upload):
+            await self.size(repository, upload)
+            await self._drop(upload)
+
+    async def discard(self, upload: UploadId) -> None:
+        """Of whoever began it and told nobody."""
+        await self._drop(upload)
+
+    async def clean(self, before: float) -> int:
+        """Drops those of which nothing was heard since `before` (seconds since 1970); how many."""
+        dropped = 0
+        for name in await self._store.names(paths.UPLOADS):
+            upload = UploadId.parse(name)
+            try:
+                with self._alone(upload):
+                    if await self._store.changed(paths.upload(upload)) < before:
+                        await self._drop(upload)
+                        dropped += 1
+            except (Refused, FileNotFoundError):
+                continue
+        return dropped
+
+    @contextmanager
+    def _alone(self, upload: UploadId) -> Iterator[None]:
+        if upload in self._busy:
+            raise Refused(
+                "BLOB_UPLOAD_INVALID",
+                "Another call writes to this upload.",
+                status=409,
+                headers={"Retry-After": "1"},
+            )
+        self._busy.add(upload)
+        try:
+            yield
+        finally:
+            self._busy.discard(upload)
+
+    async def _write(self, upload: UploadId, offset: int, piece: bytes, algorithm: str) -> None:
+        writing = self._store.append(paths.upload_data(upload), offset, piece)
+        if offset == 0:
+            self._hashing[upload] = Hashing(algorithm)
+        hashing = self._hashing.get(upload)
+        if hashing is None or hashing.size != offset:
+            # Of a process before this one, or after a write that failed.
+            self._hashing.pop(upload, None)
+            await writing
+            return
+        await asyncio.gather(writing, asyncio.to_thread(hashing.state.update, piece))
+        hashing.size += len(piece)
+
+    async def _digest(self, upload: UploadId, size: int, algorithm: str) -> Digest:
+        hashing = self._hashing.get(upload)
+        if hashing is None or (hashing.algorithm, hashing.size) != (algorithm, size):
+            hashing = Hashing(algorithm)
+            if size:
+                async for piece in self._store.stream(paths.upload_data(upload), Span(0, size)):
+                    await asyncio.to_thread(hashing.state.update, piece)
+        return Digest(algorithm, hashing.state.hexdigest())
+
+    async def _undo(self, upload: UploadId, size: int) -> None:
+        self._hashing.pop(upload, None)
+        if await self._store.size(paths.upload_data(upload)) is not None:
+            await self._store.truncate(paths.upload_data(upload), size)
+
+    async def _drop(self, upload: UploadId) -> None:
+        self._hashing.pop(upload, None)
+        await self._store.remove(paths.upload(upload))

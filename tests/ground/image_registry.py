@@ -1,0 +1,87 @@
+"""The project's own registry, in a process of its own: killed and started again on the same store and port."""
+
+import os
+import re
+import ssl
+import sys
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from shoal.certificates import ensure_authority, ensure_certificate
+from shoal.rpc import Identity
+
+from tests.ground import daemon
+from tests.ground.certificates import Certificates
+from tests.ground.daemon import Daemon
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+@dataclass(slots=True)
+class ImageRegistry:
+    """`options` are added to its command line."""
+
+    folder: Path
+    certificates: Certificates
+    options: tuple[str, ...] = ()
+    port: int = 0
+    _daemon: Daemon | None = field(default=None, repr=False)
+
+    @property
+    def store(self) -> Path:
+        return self.folder / "store"
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    @property
+    def url(self) -> str:
+        return f"https://{self.address}"
+
+    @property
+    def authority(self) -> Path:
+        return self.certificates.authority
+
+    @property
+    def pid(self) -> int:
+        assert self._daemon is not None, "the registry does not run"
+        return self._daemon.pid
+
+    def tls(self) -> ssl.SSLContext:
+        """By which a client knows it."""
+        return ssl.create_default_context(cafile=str(self.authority))
+
+    def start(self) -> None:
+        """Returns when it listens."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        now = datetime.now(UTC)
+        authority = ensure_authority(self.certificates.folder, "default", now)
+        identity = Identity("default", "registry", "registry")
+        issued = ensure_certificate(
+            authority, self.folder / "tls", "registry", identity, now, ["127.0.0.1", "localhost"]
+        )
+        log = self.folder / "log"
+        log.unlink(missing_ok=True)
+        self._daemon = daemon.start(
+            [
+                *(sys.executable, "-m", "shoal_registry", "--listen", self.address, "--store", str(self.store)),
+                *("--certificate", str(issued.certificate), "--key", str(issued.key), *self.options),
+            ],
+            log,
+            {"PYTHONPATH": os.pathsep.join(str(ROOT / part) for part in ("proto", "registry"))},
+        )
+        daemon.await_ready(self._daemon, lambda: b"port=" in log.read_bytes())
+        found = re.search(r"port=(\d+)", log.read_text())
+        assert found, "it listens on some port"
+        self.port = int(found[1])
+
+    def kill(self) -> None:
+        """kill -9."""
+        assert self._daemon is not None, "the registry does not run"
+        self._daemon.kill()
+
+    def end(self) -> None:
+        if self._daemon is not None:
+            self._daemon.stop()
