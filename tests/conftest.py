@@ -23,7 +23,7 @@ ClusterFactory = Callable[..., Cluster]
 ControlPlaneFactory = Callable[..., ControlPlane]
 
 
-def _demand(lacking: str) -> None:
+def demand(lacking: str) -> None:
     """Skips, saying why, on a machine that cannot; a machine that calls itself CI has to be able to."""
     if not lacking:
         return
@@ -61,7 +61,7 @@ def short_folder(ground: Path) -> Path:
 @pytest.fixture(scope="session")
 def engine_factory(ground: Path) -> Iterator[EngineFactory]:
     """Makes engines that do not run yet: start them with or without live-restore, kill them, start them again."""
-    _demand(engines.missing())
+    demand(engines.missing())
     made: list[Engine] = []
 
     def make() -> Engine:
@@ -90,7 +90,7 @@ def docker_host(engine: Engine) -> str:
 @pytest.fixture(scope="session")
 def busybox_image(engine: Engine) -> str:
     """The tag of an image on the shared engine with every applet of busybox in /bin, httpd among them."""
-    _demand("" if shutil.which("busybox") else "not installed: busybox-static")
+    demand("" if shutil.which("busybox") else "not installed: busybox-static")
     images.import_busybox(engine)
     return images.BUSYBOX
 
@@ -98,7 +98,7 @@ def busybox_image(engine: Engine) -> str:
 @pytest.fixture(scope="session")
 def web_images(engine: Engine) -> dict[str, images.WebImage]:
     """nginx, tomcat and gunicorn on the shared engine, under the tags that published task definitions name."""
-    _demand(images.missing(images.WEB))
+    demand(images.missing(images.WEB))
     images.import_web_images(engine)
     return images.WEB_IMAGES
 
@@ -106,7 +106,7 @@ def web_images(engine: Engine) -> dict[str, images.WebImage]:
 @pytest.fixture(scope="session")
 def data_images(engine: Engine) -> dict[str, images.DataImage]:
     """redis and postgresql on the shared engine; both keep their data in /data."""
-    _demand(images.missing(images.DATA))
+    demand(images.missing(images.DATA))
     images.import_data_images(engine)
     return images.DATA_IMAGES
 
@@ -119,7 +119,7 @@ def certificates(ground: Path) -> Certificates:
 @pytest.fixture
 def etcd_factory(tmp_path: Path, certificates: Certificates) -> Iterator[EtcdFactory]:
     """Starts etcd servers, each empty; kill one and start it again on the same data."""
-    _demand(etcd.missing())
+    demand(etcd.missing())
     made: list[EtcdServer] = []
 
     def make() -> EtcdServer:
@@ -142,7 +142,7 @@ def etcd_server(etcd_factory: EtcdFactory) -> EtcdServer:
 @pytest.fixture(scope="module")
 def shared_etcd(tmp_path_factory: pytest.TempPathFactory, certificates: Certificates) -> Iterator[EtcdServer]:
     """A running etcd that the tests of a module share: whoever wants it empty empties it."""
-    _demand(etcd.missing())
+    demand(etcd.missing())
     server = EtcdServer(tmp_path_factory.mktemp("etcd"), certificates)
     server.start()
     yield server
@@ -152,7 +152,7 @@ def shared_etcd(tmp_path_factory: pytest.TempPathFactory, certificates: Certific
 @pytest.fixture
 def control_plane_factory(tmp_path: Path, certificates: Certificates) -> Iterator[ControlPlaneFactory]:
     """Starts control planes: `control_plane_factory(schedulers=2, members=3)`, and what else ControlPlane takes."""
-    _demand(etcd.missing())
+    demand(etcd.missing())
     made: list[ControlPlane] = []
 
     def make(**wanted: Any) -> ControlPlane:
@@ -172,7 +172,7 @@ def cluster_factory(ground: Path, engine: Engine) -> Iterator[ClusterFactory]:
 
     With `engine=…, owned=True` it is `shoal up` that starts that engine and keeps it, with live-restore.
     """
-    _demand(etcd.missing())
+    demand(etcd.missing())
     made: list[Cluster] = []
 
     def make(engine: Engine = engine, owned: bool = False, name: str = "default") -> Cluster:

@@ -36,7 +36,7 @@ class Server:
         self._registry = registry
         self._silent: dict[asyncio.BaseProtocol, asyncio.TimerHandle] = {}
         application = web.Application()
-        application.router.add_route("*", "/{path:.*}", self._answer)
+        application.router.add_route("*", r"/{path:[\s\S]*}", self._answer)
         application.on_response_prepare.append(_say_version)
         self._runner = web.AppRunner(
             application,
