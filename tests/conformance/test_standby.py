@@ -352,14 +352,14 @@ def test_nothing_else_is_deleted() -> None:
 
 
 COMPARED = {
+    "PutAlarm",
     "PutCluster",
     "PutDefinition",
     "PutInstance",
+    "PutJoinToken",
     "PutLaunch",
     "PutTask",
     "PutUsage",
-    "PutJoinToken",
-    "PutAlarm",
 }
 
 

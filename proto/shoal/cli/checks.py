@@ -17,6 +17,8 @@ SPACE_WARN_BYTES, SPACE_FAIL_BYTES = 5 * 1024**3, 512 * 1024**2
 LIFE_WARN = 1 / 3
 # An agent renews its certificate when twelve hours are left.
 RENEWED_WITHIN_SECONDS = 6 * 3600.0
+# A copy of an agent's key asks again every few seconds while it runs.
+COPY_TOLD_SECONDS = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +130,8 @@ def identities(instances: "Iterable[ContainerInstance]", now_millis: int) -> Che
     def names(chosen: "Iterable[ContainerInstance]") -> str:
         return ", ".join(each.ec2_instance_id or each.container_instance_arn for each in chosen)
 
-    copied = [each for each in found if each.identity_copy_seen_at and not each.identity_revoked_at]
+    since_millis = now_millis - int(COPY_TOLD_SECONDS * 1000)
+    copied = [each for each in found if each.identity_copy_seen_at > since_millis and not each.identity_revoked_at]
     if copied:
         where = names(copied)
         mend = "end the other agent and have its host join anew; docs/joining.md says how"

@@ -29,6 +29,9 @@ COPIES_MAX = 8
 # A copy that comes again and again is not written down each time.
 ALARM_PERIOD_MILLIS = 60_000
 
+# One that has not come for so long is told of no more, once the instance's own agent begins a session. It stays out.
+ALARM_OVER_MILLIS = 3600 * 1000
+
 
 def create_token(view: Overlay, request: i.CreateJoinToken, context: Context) -> Outcome:
     clusters.find(view, request.cluster)
@@ -117,6 +120,10 @@ def copy_seen(view: Overlay, request: i.CopySeen, context: Context) -> Outcome:
         known, copies=copies, copy_seen_at=context.now, copy_host=request.host, version=known.version + 1
     )
     return Outcome(seen, [c.PutInstance(seen)])
+
+
+def alarm_is_over(instance: Instance, now: int) -> bool:
+    return bool(instance.copy_seen_at) and now - instance.copy_seen_at > ALARM_OVER_MILLIS
 
 
 def check_not_revoked(instance: Instance | None) -> None:

@@ -1,13 +1,12 @@
-"""A real session of an agent with a scheduler of the test's own, over real gRPC with TLS both ways."""
+"""An agent's session with a scheduler of the test's own."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from shoal.certificates import Authority, ensure_authority, ensure_certificate
-from shoal.rpc import Credentials, Identity
+from shoal.certificates import Authority, ensure_authority
 from shoal_agent.configuration import Configuration
 from shoal_agent.fingerprint import Host, fingerprint
 from shoal_agent.metrics.sampler import Sampler
@@ -15,7 +14,7 @@ from shoal_agent.session import Caller, Session
 
 from tests.fakes.memory_engine import MemoryEngine
 from tests.unit.agent.rig import CLUSTER, INSTANCE, Rig, quick
-from tests.unit.agent.scheduler import FakeScheduler
+from tests.unit.agent.scheduler import Connect, FakeScheduler, credentials
 
 HOST = Host(4, 8192, 100_000, ("GPU-1",), "Linux", "aarch64", "somewhere")
 
@@ -23,11 +22,6 @@ HOST = Host(4, 8192, 100_000, ("GPU-1",), "Linux", "aarch64", "somewhere")
 @pytest.fixture
 def authority(tmp_path: Path) -> Authority:
     return ensure_authority(tmp_path / "authority", CLUSTER, datetime.now(UTC))
-
-
-def credentials(authority: Authority, folder: Path, role: str, name: str) -> Credentials:
-    issued = ensure_certificate(authority, folder, role, Identity(CLUSTER, role, name), datetime.now(UTC))
-    return Credentials.load(authority.path, issued.certificate, issued.key)
 
 
 @pytest.fixture
@@ -48,7 +42,9 @@ async def rig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[
     await made.crash()
 
 
-Connect = Callable[..., Awaitable[asyncio.Task[None]]]
+@pytest.fixture
+def sampler(rig: Rig) -> Sampler:
+    return Sampler(rig.around, rig.worker)
 
 
 @pytest.fixture
@@ -58,13 +54,13 @@ def made() -> list[Session]:
 
 
 @pytest.fixture
-def sampler(rig: Rig) -> Sampler:
-    return Sampler(rig.around, rig.worker)
-
-
-@pytest.fixture
 async def connect(
-    rig: Rig, scheduler: FakeScheduler, authority: Authority, tmp_path: Path, made: list[Session], sampler: Sampler
+    rig: Rig,
+    scheduler: FakeScheduler,
+    authority: Authority,
+    tmp_path: Path,
+    sampler: Sampler,
+    made: list[Session],
 ) -> AsyncIterator[Connect]:
     running: list[asyncio.Task[None]] = []
 

@@ -86,3 +86,5 @@ def test_doctor_tells_of_keys_that_were_copied_and_certificates_that_run_out() -
     found = checks.identities([late, copied], now_millis)
     assert found is not None
     assert "has the key of d" in found.found
+    copied.identity_copy_seen_at -= 3600 * 1000
+    assert checks.identities([well, copied], now_millis) is None

@@ -6,7 +6,7 @@ import pytest
 from shoal_scheduler.control import inputs as i
 from shoal_scheduler.control import retention
 from shoal_scheduler.control.context import Limits
-from shoal_scheduler.control.joining import ALARM_PERIOD_MILLIS, COPIES_MAX, KEPT_MILLIS, USES_MAX
+from shoal_scheduler.control.joining import ALARM_OVER_MILLIS, ALARM_PERIOD_MILLIS, COPIES_MAX, KEPT_MILLIS, USES_MAX
 from shoal_scheduler.model.refusal import Refused
 
 from tests.unit.scheduler.plane import Plane, instance
@@ -197,6 +197,18 @@ async def test_a_copy_that_comes_again_and_again_is_written_once_a_minute(plane:
     assert await plane.one(i.CopySeen("x", "0b", "elsewhere")) == first
     plane.now += ALARM_PERIOD_MILLIS
     assert (await plane.one(i.CopySeen("x", "0b", "elsewhere"))).copy_seen_at == plane.now
+
+
+async def test_a_copy_that_has_not_come_for_an_hour_is_told_of_no_more_and_stays_out(plane: Plane) -> None:
+    await plane.prepare(instance("x", incarnation=5, run="0a"))
+    await plane.one(i.CopySeen("x", "0b", "elsewhere"))
+    for later_millis, told in ((0, True), (ALARM_OVER_MILLIS, True), (1, False)):
+        plane.now += later_millis
+        await plane.one(i.SessionClosed("x", 5))
+        back = await plane.one(instance("x", incarnation=5, run="0a"))
+        assert (bool(back.copy_seen_at), bool(back.copy_host)) == (told, told)
+    with pytest.raises(Refused, match="seen at the same time"):
+        await plane.one(instance("x", incarnation=9, run="0b"))
 
 
 async def test_only_so_many_copies_are_remembered(plane: Plane) -> None:
