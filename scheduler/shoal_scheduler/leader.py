@@ -87,9 +87,8 @@ class Seen(NamedTuple):
 
 @dataclass(slots=True)
 class Leadership:
-    """`epoch` is the create_revision of the leader's key: it grows with every leader, also over a restore. `step` was
-    the last one of the leaders before. Whatever works only while this process leads is started here, and ends before
-    its end."""
+    """`epoch` is the create_revision of the leader's key: it grows with every leader. `step` was the last one of the
+    leaders before. Whatever works only while this process leads is started here, and ends before its end."""
 
     epoch: int
     lease: int
