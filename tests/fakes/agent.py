@@ -196,8 +196,9 @@ class SimulatedAgent:
 
     def _keep_only_named(self) -> None:
         self.complete = True
-        self.forgotten |= self.tasks.keys() - self._named
-        for task_id in self.tasks.keys() - self._named:  # in place: they may be others' too
+        beyond = self.tasks.keys() - self._named
+        self.forgotten |= beyond
+        for task_id in beyond:  # in place: who follows the leader hands them on to its next session
             del self.tasks[task_id]
 
     def _assign(self, assignment: pb.Assignment) -> None:

@@ -2,13 +2,16 @@
 
 import json
 import os
+import re
 import signal
 import ssl
+from collections import Counter
 from typing import Any
 
 import aiohttp
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from shoal.certificates import AGENT_NAME
 from shoal.client import Client
 from shoal.rpc import SERVER_NAME
 from shoal.supervisor import settings
@@ -51,21 +54,21 @@ def points(cluster: Cluster, *arguments: str) -> list[dict[str, Any]]:
     return found
 
 
-async def scraped(cluster: Cluster) -> dict[str, float]:
-    """Of the scheduler, what has no labels."""
+async def scraped(cluster: Cluster, address: str, name: str) -> dict[str, float]:
+    """By the operator: the sum over all labels. `name` is the server's in its certificate."""
     context = cluster.context
     tls = ssl.create_default_context(cafile=str(context.authority))
     tls.load_cert_chain(context.certificate, context.key)
-    chosen = settings.load(cluster.layout.settings)
-    assert chosen is not None
-    url = f"https://{chosen.http_listen}/metrics"
     async with (
         aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=tls)) as session,
-        session.get(url, server_hostname=SERVER_NAME) as answer,
+        session.get(f"https://{address}/metrics", server_hostname=name) as answer,
     ):
         assert answer.status == 200
-        families = text_string_to_metric_families(await answer.text())
-    return {sample.name: sample.value for family in families for sample in family.samples if not sample.labels}
+        families = list(text_string_to_metric_families(await answer.text()))
+    sums: Counter[str] = Counter()
+    for sample in (sample for family in families for sample in family.samples):
+        sums[sample.name] += sample.value  # type: ignore[assignment]
+    return dict(sums)
 
 
 async def test_what_a_task_uses_is_shown(cluster: Cluster) -> None:
@@ -84,7 +87,9 @@ async def test_what_a_task_uses_is_shown(cluster: Cluster) -> None:
         await wait_until(lambda: "CPUUtilization" in cluster.shoal("metrics", "family:burn").stdout)
         (share, *_) = points(cluster, "family:burn", "--metric", "CPUUtilization")
         assert 10 < share["Average"] < 130
-        found = await scraped(cluster)
+        chosen = settings.load(cluster.layout.settings)
+        assert chosen is not None
+        found = await scraped(cluster, chosen.http_listen, SERVER_NAME)
         assert (found["shoal_leader"], found["shoal_sessions"]) == (1, 1)
         assert found["shoal_placements_total"] >= 1 and found["shoal_samples_taken_total"] >= 2
         revision = (await client.cluster.DescribeControlPlane(DescribeControlPlaneRequest())).store_revision
@@ -109,3 +114,34 @@ async def test_an_agent_that_is_killed_leaves_a_gap_and_no_spike(cluster: Cluste
         assert len(values) >= 4
         assert all(0 < value < 1.3 * QUOTA_UNITS for value in values)
         await work.stop(client, [task_id])
+
+
+@pytest.mark.slow
+async def test_an_agents_counters_go_on_while_it_is_away(cluster: Cluster) -> None:
+    """The agent listens because its configuration says so, with the certificate it has."""
+    cluster.shoal("down")
+    cluster.layout.agent_config.write_text('metrics_listen = "127.0.0.1:0"\n')
+    try:
+        cluster.up()
+        async with cluster.client() as client:
+            task_id = await run(client)
+            sampled_at = await until_measured(client, task_id)
+            before = await scraped(cluster, listening(cluster), AGENT_NAME)
+            assert 0 < before["shoal_container_cpu_seconds_total"] < 60
+            assert before["shoal_container_memory_bytes"] > 20 * MIB
+            killed = cluster.kill("agent")
+            await wait_until(lambda: cluster.has_restarted("agent", killed), timeout_seconds=30)
+            await until_measured(client, task_id, sampled_at)
+            after = await scraped(cluster, listening(cluster), AGENT_NAME)
+            grown = after["shoal_container_cpu_seconds_total"] - before["shoal_container_cpu_seconds_total"]
+            assert 0 < grown < 60
+            await work.stop(client, [task_id])
+    finally:
+        cluster.layout.agent_config.unlink()
+        cluster.shoal("down")  # the next test brings it up again, without the file
+
+
+def listening(cluster: Cluster) -> str:
+    """Where the agent listened last, by its log."""
+    ports = re.findall(r"metrics for scrapers address=127.0.0.1 port=(\d+)", cluster.log("agent"))
+    return f"127.0.0.1:{ports[-1]}"

@@ -152,7 +152,7 @@ def a_stranger_is_left_alone(box: Box, instance: str, own: Mapping[str, str]) ->
 
 def few_come_at_once(crowd: Sequence[str], hosts: int) -> Fault:
     """After a long outage agents come back spread over time: `crowd` are those that dial within a moment."""
-    if len(crowd) > max(4, hosts * 2 // 3):
+    if len(crowd) > max(6, hosts * 2 // 3):
         return f"{len(crowd)} of {hosts} agents dial at once"
     return None
 

@@ -27,7 +27,7 @@ def _pair(cluster: "Cluster", rng: Random) -> tuple[str, str]:
 
 
 def _span(rng: Random) -> float:
-    return rng.choice((0.5, 3.0, 8.0, 20.0, 40.0)) * rng.uniform(0.3, 1.0)
+    return rng.choice((0.5, 3.0, 8.0, 20.0, 60.0)) * rng.uniform(0.3, 1.0)
 
 
 def cut(cluster: "Cluster", rng: Random) -> None:

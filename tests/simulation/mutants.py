@@ -13,7 +13,7 @@ from unittest.mock import patch
 import msgspec
 from shoal.lifecycle import RANK
 from shoal_agent import lease as agent_lease
-from shoal_agent import pause, reporter, schedulers, session, worker
+from shoal_agent import pause, schedulers, session, worker
 from shoal_agent.definition.labels import Owner
 from shoal_agent.life import dependencies, machine, steps
 from shoal_agent.memory import record
@@ -188,7 +188,7 @@ def terminal_may_revert() -> Iterator[tuple[Any, str, Any]]:
     yield step.RULES, i.TaskReport, report  # type: ignore[misc]
 
 
-@mutant("cut", "cut one way")
+@mutant("reset")
 def session_of_an_equal_incarnation_taken_over() -> Iterator[tuple[Any, str, Any]]:
     hello = step.RULES[i.AgentHello]
 
@@ -233,7 +233,7 @@ def start_noted_after_it_was_made() -> Iterator[tuple[Any, str, Any]]:
     yield steps, "start", start
 
 
-@mutant("removed by hand", "crash at persist")
+@mutant("removed by hand", "agent crash")
 def journal_not_synced() -> Iterator[tuple[Any, str, Any]]:
     async def append(self: Any, *entries: record.Entry) -> None:
         self._disk.unsynced += b"".join(map(record.line, entries))
@@ -271,11 +271,6 @@ def containers_of_strangers_adopted() -> Iterator[tuple[Any, str, Any]]:
 @mutant("deregister", "agent crash")
 def complete_set_not_obeyed() -> Iterator[tuple[Any, str, Any]]:
     yield worker.Worker, "keep_only", lambda _self, _named: None
-
-
-@mutant("reset")
-def reports_not_sent_again() -> Iterator[tuple[Any, str, Any]]:
-    yield reporter.Reporter, "rewind", lambda self: self._under_way.clear()
 
 
 @mutant("agent crash", "scheduler crash")

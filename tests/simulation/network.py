@@ -180,11 +180,19 @@ class Stream:
     def send(self, sender: End, message: Any) -> None:
         network, receiver = self.network, self.other(sender)
         if network.reset and network.rng.random() < network.reset:
-            arrives_first = network.rng.random() < 0.5
-            network.clock.after(0.002 if arrives_first else 0.0, self.break_off, "connection reset")
+            self._break_at_once(sender, network.rng)
         receiver.arrives = max(receiver.arrives, network.clock.now + network.delay())
         receiver.under_way.append(message)
         network.clock.at(receiver.arrives, self._deliver, sender, receiver)
+
+    def _break_at_once(self, sender: End, rng: Random) -> None:
+        """Before or after the message; and sometimes for one side only, until the other finds it silent."""
+        clock, arrives_first = self.network.clock, rng.random() < 0.5
+        if rng.random() < 0.6:
+            clock.after(0.002 if arrives_first else 0.0, self.break_off, "connection reset")
+        else:
+            clock.after(0.002 if arrives_first else 0.0, sender.end, "connection reset")
+            clock.after(rng.uniform(*KEEPALIVE_SECONDS), self.break_off, "keepalive")
 
     def _deliver(self, sender: End, receiver: End) -> None:
         """One message, the first that is under way. On a link that is cut it is sent again and again."""

@@ -57,14 +57,6 @@ COPIES_MAX = 3
     help="The engine's socket.  [default: $DOCKER_HOST or unix:///var/run/docker.sock]",
 )
 @click.option(
-    "--hosts",
-    "count",
-    type=click.IntRange(1),
-    metavar="N",
-    help="Run N hosts on this machine, to try a cluster of several: each with an address, an engine and an agent "
-    "of its own. Needs root.",
-)
-@click.option(
     "--schedulers",
     type=click.IntRange(1, COPIES_MAX),
     metavar="N",
@@ -75,6 +67,14 @@ COPIES_MAX = 3
     type=click.IntRange(1, COPIES_MAX),
     metavar="N",
     help="Run N members of etcd, of which the smaller half may fail. Chosen once.  [default: as before, or 1]",
+)
+@click.option(
+    "--hosts",
+    "count",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Run N hosts on this machine, to try a cluster of several: each with an address, an engine and an agent "
+    "of its own. Needs root.",
 )
 @click.option("--name", metavar="CLUSTER", help="The cluster's name.  [default: default]")
 @click.option(
@@ -93,9 +93,9 @@ def up(
     state: Path | None,
     listen: str | None,
     docker_host: str | None,
-    count: int | None,
     schedulers: int | None,
     etcd_members: int | None,
+    count: int | None,
     name: str | None,
     dockerd_options: tuple[str, ...],
     foreground: bool,

@@ -289,10 +289,11 @@ def _keep_trace(open_session: _Session, report: pb.TaskReport) -> None:
 
 
 async def _say_closed(plane: ControlPlane, instance: str, incarnation: int) -> None:
-    """Even while this call is being cancelled; without a leader there is nobody to tell."""
+    """Even while this call is being cancelled; without a leader there is nobody to tell. Until it is heard: its step
+    may carry what a full store does not take, and who counts as connected cannot come back."""
 
     async def say() -> None:
         with contextlib.suppress(Unavailable):
-            await plane.engine.submit(i.SessionClosed(instance, incarnation))
+            await _stored(plane, [i.SessionClosed(instance, incarnation)])
 
     await asyncio.shield(say())

@@ -1,12 +1,13 @@
-"""An agent's session with a scheduler of the test's own."""
+"""A real session of an agent with a scheduler of the test's own, over real gRPC with TLS both ways."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from shoal.certificates import Authority, ensure_authority
+from shoal.certificates import Authority, ensure_authority, ensure_certificate
+from shoal.rpc import Credentials, Identity
 from shoal_agent.configuration import Configuration
 from shoal_agent.fingerprint import Host, fingerprint
 from shoal_agent.metrics.sampler import Sampler
@@ -14,7 +15,7 @@ from shoal_agent.session import Caller, Session
 
 from tests.fakes.memory_engine import MemoryEngine
 from tests.unit.agent.rig import CLUSTER, INSTANCE, Rig, quick
-from tests.unit.agent.scheduler import Connect, FakeScheduler, credentials
+from tests.unit.agent.scheduler import FakeScheduler
 
 HOST = Host(4, 8192, 100_000, ("GPU-1",), "Linux", "aarch64", "somewhere")
 
@@ -22,6 +23,11 @@ HOST = Host(4, 8192, 100_000, ("GPU-1",), "Linux", "aarch64", "somewhere")
 @pytest.fixture
 def authority(tmp_path: Path) -> Authority:
     return ensure_authority(tmp_path / "authority", CLUSTER, datetime.now(UTC))
+
+
+def credentials(authority: Authority, folder: Path, role: str, name: str) -> Credentials:
+    issued = ensure_certificate(authority, folder, role, Identity(CLUSTER, role, name), datetime.now(UTC))
+    return Credentials.load(authority.path, issued.certificate, issued.key)
 
 
 @pytest.fixture
@@ -42,9 +48,7 @@ async def rig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[
     await made.crash()
 
 
-@pytest.fixture
-def sampler(rig: Rig) -> Sampler:
-    return Sampler(rig.around, rig.worker)
+Connect = Callable[..., Awaitable[asyncio.Task[None]]]
 
 
 @pytest.fixture
@@ -54,13 +58,13 @@ def made() -> list[Session]:
 
 
 @pytest.fixture
+def sampler(rig: Rig) -> Sampler:
+    return Sampler(rig.around, rig.worker)
+
+
+@pytest.fixture
 async def connect(
-    rig: Rig,
-    scheduler: FakeScheduler,
-    authority: Authority,
-    tmp_path: Path,
-    sampler: Sampler,
-    made: list[Session],
+    rig: Rig, scheduler: FakeScheduler, authority: Authority, tmp_path: Path, made: list[Session], sampler: Sampler
 ) -> AsyncIterator[Connect]:
     running: list[asyncio.Task[None]] = []
 

@@ -1,26 +1,16 @@
 """A scheduler that says only what a test tells it to: the server's end of the agent's session, over real TLS."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import grpc
 from shoal.awsjson import to_message
-from shoal.certificates import Authority, ensure_certificate
 from shoal.rpc import Credentials, Identity, peer_identity, server_credentials, server_options
 from shoal.v1 import agent_pb2, agent_pb2_grpc, command_pb2, log_pb2, task_definition_pb2
 
-from tests.unit.agent.rig import CLUSTER, SLEEP
-from tests.unit.agent.rig import definition as document
-
 PATIENCE_SECONDS = 30.0
-ARN = "arn:shoal:ecs:local:000000000000:task-definition/t:1"
-
-# Begins a session of an agent, by default with the test's own scheduler.
-Connect = Callable[..., Awaitable[asyncio.Task[None]]]
 
 
 @dataclass(slots=True)
@@ -210,18 +200,3 @@ def definition(document: Any, arn: str) -> task_definition_pb2.TaskDefinition:
     assert not problems
     message.task_definition_arn = arn
     return message
-
-
-def credentials(authority: Authority, folder: Path, role: str, name: str) -> Credentials:
-    issued = ensure_certificate(authority, folder, role, Identity(CLUSTER, role, name), datetime.now(UTC))
-    return Credentials.load(authority.path, issued.certificate, issued.key)
-
-
-def wanted(task_id: str, **more: str) -> agent_pb2.Assignment:
-    entry = agent_pb2.Assignment(task_id=task_id, task_definition_arn=ARN, desired_status="RUNNING", fence=7)
-    entry.last_status = more.get("last_status", "PENDING")
-    return entry
-
-
-async def run(scheduler: FakeScheduler, task_id: str, command: list[str] | None = None) -> None:
-    await scheduler.say(wanted(task_id), definitions=[definition(document(command or SLEEP), ARN)])
