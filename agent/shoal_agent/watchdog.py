@@ -1,9 +1,9 @@
 """`python -m shoal_agent.watchdog`: ends exclusive containers when the agent beside it does not.
 
 The agent ends them itself when no scheduler hears it. But an agent may hang, be stopped or be killed, and then nobody
-would, while the scheduler counts on it. So this process reads the agent's lease every second, in a session of its own;
-when it is over, and the time that a container has to stop is over as well, it kills the container. It outlives its
-agent for as long as there is anything to guard. Small: no event loop, nothing of the contract.
+would, while the scheduler counts on it. So this process reads the agent's lease twice a second, in a session of its
+own; when it is over, and the time that a container has to stop is over as well, it kills the container. It outlives
+its agent for as long as there is anything to guard. Small: no event loop, nothing of the contract.
 """
 
 import argparse
@@ -23,10 +23,10 @@ from shoal_agent import lease_file
 log = logging.getLogger("shoal_agent.watchdog")
 
 LOCK = "watchdog.lock"
-LOOK_SECONDS = 1.0
+LOOK_SECONDS = 0.5
 
 # After the agent's own try: it asks containers to end when the lease is over, and then they have their time to stop.
-GRACE_SECONDS = 1.0
+GRACE_SECONDS = 0.5
 STOP_SECONDS = "shoal.stop-seconds"
 OOM_SCORE = -900
 

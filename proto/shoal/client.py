@@ -3,10 +3,10 @@
     async with Client.connect() as client:                      # the current context
         answer = await client.cluster.ListTasks(task_pb2.ListTasksRequest())
 
-`client.cluster` and `client.metrics` have every method of the generated stubs. A unary call goes to the leader, is
-retried with jittered back-off until its deadline while that is safe, and raises the errors of `shoal.errors`. A call
-that changes something gets a client token if its message has room for one, so that sending it twice does it once.
-"""
+`client.cluster`, `client.metrics` and `client.alarms` have every method of the generated stubs. A unary call goes to
+the leader, is retried with jittered back-off until its deadline while that is safe, and raises the errors of
+`shoal.errors`. A call that changes something gets a client token if its message has room for one, so that sending it
+twice does it once."""
 
 import asyncio
 import contextlib
@@ -25,7 +25,7 @@ import grpc.aio
 from shoal import errors
 from shoal.context import Context, load
 from shoal.rpc import LEADER_KEY, Credentials, open_channel, trailer, until_tried
-from shoal.v1 import cluster_pb2_grpc, event_pb2, metrics_pb2_grpc, scheduler_pb2_grpc
+from shoal.v1 import alarms_pb2_grpc, cluster_pb2_grpc, event_pb2, metrics_pb2_grpc, scheduler_pb2_grpc
 from shoal.v1.scheduler_pb2 import (
     DescribeSchedulerRequest,
     DescribeSchedulerResponse,
@@ -34,6 +34,7 @@ from shoal.v1.scheduler_pb2 import (
 )
 
 if TYPE_CHECKING:
+    from shoal.v1.alarms_pb2_grpc import AlarmsAsyncStub
     from shoal.v1.cluster_pb2_grpc import ClusterAsyncStub
     from shoal.v1.metrics_pb2_grpc import MetricsAsyncStub
 
@@ -58,6 +59,7 @@ class Client:
 
     cluster: "ClusterAsyncStub"
     metrics: "MetricsAsyncStub"
+    alarms: "AlarmsAsyncStub"
 
     def __init__(self, context: Context, timeout_seconds: float = CALL_TIMEOUT_SECONDS) -> None:
         """timeout_seconds: the deadline of a unary call that names none with `timeout=`, retries included.
@@ -68,6 +70,7 @@ class Client:
         self._leader = _Leader(context.endpoints, _credentials(context))
         self.cluster = cast("ClusterAsyncStub", _Stub(self._leader, timeout_seconds))
         self.metrics = cast("MetricsAsyncStub", _Stub(self._leader, timeout_seconds))
+        self.alarms = cast("AlarmsAsyncStub", _Stub(self._leader, timeout_seconds))
 
     @classmethod
     def connect(
@@ -200,7 +203,11 @@ class _Methods:
     """Those of all services together: no two have the same name."""
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
-        self._stubs = cluster_pb2_grpc.ClusterStub(channel), metrics_pb2_grpc.MetricsStub(channel)
+        self._stubs = (
+            cluster_pb2_grpc.ClusterStub(channel),
+            metrics_pb2_grpc.MetricsStub(channel),
+            alarms_pb2_grpc.AlarmsStub(channel),
+        )
 
     def __getattr__(self, method: str) -> Any:
         return next(getattr(stub, method) for stub in self._stubs if hasattr(stub, method))
@@ -214,7 +221,7 @@ class _Stub:
         self._timeout_seconds = timeout_seconds
 
     def __getattr__(self, method: str) -> Any:
-        servicers = cluster_pb2_grpc.ClusterServicer, metrics_pb2_grpc.MetricsServicer
+        servicers = cluster_pb2_grpc.ClusterServicer, metrics_pb2_grpc.MetricsServicer, alarms_pb2_grpc.AlarmsServicer
         if method.startswith("_") or not any(hasattr(servicer, method) for servicer in servicers):
             raise AttributeError(method)
         if method in _STREAMING:

@@ -18,14 +18,15 @@ import grpc
 from shoal import rpc
 from shoal.v1 import agent_pb2 as pb
 from shoal_agent.schedulers import Schedulers, Told, told_by
+from shoal_agent.session import SETTLED_SECONDS, SILENCE_SECONDS_MIN
 
 from tests.fakes.agent import Life, SimulatedAgent, runs
 
 WELCOME_SECONDS = 5.0
+LOOK_SECONDS = 0.5
 
 # A field that nobody here knows, as an agent of a newer version may say one: number 1007, three bytes.
 UNKNOWN = b"\xfa\x3e\x03new"
-SETTLED_SECONDS = 5.0
 
 
 @dataclass
@@ -120,9 +121,13 @@ class FollowingAgent:
             if self._is_newer:
                 await agent._write(pb.AgentMessage.FromString(UNKNOWN))
             self.connected = True
-            done, _ = await asyncio.wait(agent._running, return_when=asyncio.FIRST_COMPLETED)
-            for ended in done:
-                ended.result()
+            while not any(task.done() for task in agent._running):
+                await asyncio.wait(agent._running, timeout=LOOK_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+                if agent.unheard_since and time.monotonic() - agent.unheard_since > SILENCE_SECONDS_MIN:
+                    return
+            for task in agent._running:
+                if task.done():
+                    task.result()
         finally:
             await agent.__aexit__(None, None, None)
             self._pending = [*agent._pending, *self._unsaid(agent)]

@@ -12,7 +12,7 @@ from google.rpc import code_pb2, error_details_pb2, status_pb2
 from shoal import certificates
 from shoal.context import Context
 from shoal.rpc import LEADER_KEY, Credentials, Identity, server_credentials, server_options
-from shoal.v1 import cluster_pb2_grpc
+from shoal.v1 import cluster_pb2_grpc, metrics_pb2_grpc
 
 CLUSTER = "default"
 
@@ -44,7 +44,9 @@ class Running:
     context: Context
 
 
-def serve(service: cluster_pb2_grpc.ClusterServicer, folder: Path) -> Running:
+def serve(
+    service: cluster_pb2_grpc.ClusterServicer, folder: Path, metrics: metrics_pb2_grpc.MetricsServicer | None = None
+) -> Running:
     """Starts it on a free port, with an authority and certificates of its own in `folder`."""
     now = datetime.now(UTC)
     authority = certificates.ensure_authority(folder, CLUSTER, now)
@@ -54,6 +56,8 @@ def serve(service: cluster_pb2_grpc.ClusterServicer, folder: Path) -> Running:
     ]
     server = grpc.server(futures.ThreadPoolExecutor(16), options=server_options())
     cluster_pb2_grpc.add_ClusterServicer_to_server(service, server)
+    if metrics is not None:
+        metrics_pb2_grpc.add_MetricsServicer_to_server(metrics, server)
     credentials = Credentials.load(authority.path, issued[0].certificate, issued[0].key)
     port = server.add_secure_port("127.0.0.1:0", server_credentials(credentials))
     server.start()

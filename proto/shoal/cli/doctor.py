@@ -187,4 +187,5 @@ async def _agent(session: "Session", chosen: "Settings | None") -> Check:
         names = ", ".join(each.ec2_instance_id or arn.short(each.container_instance_arn) for each in impaired)
         mend = "restart the engine of those hosts; shoal instances describe INSTANCE says what is wrong"
         return Check("agents", WARN, f"{count}; no new tasks where the engine is impaired: {names}", mend)
-    return Check("agents", OK, count)
+    now_millis = int(time.time() * 1000)
+    return checks.identities(answer.container_instances, now_millis) or Check("agents", OK, count)

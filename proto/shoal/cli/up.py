@@ -207,9 +207,9 @@ def _begin(layout: Layout, asked: "Asked", fleet: "Fleet | None") -> tuple["Sett
     owns_engine = fleet is None and _must_own_engine(layout, docker_host)
     with bridge_of(layout, fleet):
         chosen, context = _remember(layout, asked, owns_engine)
+    _demand_sound_etcd(chosen)
     if fleet is not None:
         arrange(layout, fleet, chosen.cluster)
-    _demand_sound_etcd(chosen)
     host, port = settings.split_address(chosen.listen)
     if not settings.is_free(host, port):
         raise Failed(f"Another program listens on {chosen.listen}.", "shoal up --listen 127.0.0.1:0")

@@ -87,6 +87,7 @@ def _scheduler(settings: Settings, layout: Layout, name: str) -> Program:
     arguments = [*PYTHON, "shoal_scheduler.guardian", "--listen", settings.schedulers[name]]
     arguments += ["--cluster", settings.cluster, "--etcd", ",".join(settings.etcd_endpoints)]
     arguments += ["--http-listen", settings.https[name], "--authority-key", str(layout.authority / "authority.key")]
+    arguments += ["--state", str(layout.work(name))]
     return Program(name, [*arguments, *identity_options(layout, name)])
 
 

@@ -27,16 +27,20 @@ class Settings:
     instance_id: str
     owns_engine: bool = False
     dockerd_options: tuple[str, ...] = ()
+    http_port: int = 0
     more_schedulers: tuple[tuple[int, int], ...] = ()
     more_members: tuple[tuple[int, int], ...] = ()
-    http_port: int = 0
+
+    @property
+    def http_listen(self) -> str:
+        return f"{split_address(self.listen)[0]}:{self.http_port}"
 
     @property
     def https(self) -> dict[str, str]:
-        """Where each scheduler has its HTTPS, by the name of its program."""
+        """Where each scheduler listens for HTTPS, by the name of its program."""
         host, _ = split_address(self.listen)
         more = {f"scheduler-{number}": f"{host}:{port}" for number, (_, port) in enumerate(self.more_schedulers, 2)}
-        return {"scheduler": f"{host}:{self.http_port}", **more}
+        return {"scheduler": self.http_listen, **more}
 
     @property
     def endpoint(self) -> str:

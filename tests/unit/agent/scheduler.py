@@ -22,6 +22,7 @@ class Heard:
     reports: dict[str, agent_pb2.TaskReport] = field(default_factory=dict)
     history: list[tuple[int, str, str]] = field(default_factory=list)  # sequence, task, status
     heartbeats: list[str] = field(default_factory=list)
+    samples: list[agent_pb2.Samples] = field(default_factory=list)
     outbox: "asyncio.Queue[agent_pb2.SchedulerMessage | None]" = field(default_factory=asyncio.Queue)
 
     @property
@@ -144,6 +145,8 @@ class FakeScheduler(agent_pb2_grpc.AgentSessionServicer):
                 case "heartbeat":
                     heard.heartbeats.append(message.heartbeat.engine_status)
                     await self._answer(message.heartbeat.sequence, heard)
+                case "samples":
+                    heard.samples.append(message.samples)
             await self._note()
         await heard.outbox.put(None)
 
