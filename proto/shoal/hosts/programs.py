@@ -39,12 +39,12 @@ def docker_host(layout: Layout, host: Host) -> str:
     return f"unix://{layout.work(engine(host))}/docker.sock"
 
 
-def with_hosts(wanted: list[Program], layout: Layout, endpoint: str) -> list[Program]:
+def with_hosts(wanted: list[Program], layout: Layout, schedulers: str) -> list[Program]:
     """`wanted` of a cluster whose only host is this machine; of several hosts, theirs instead of its agent."""
     fleet = plan.load(layout.hosts)
     if fleet is None:
         return wanted
-    return [*(each for each in wanted if each.name != "agent"), *programs(fleet, layout, endpoint)]
+    return [*(each for each in wanted if each.name != "agent"), *programs(fleet, layout, schedulers)]
 
 
 def survives(name: str) -> bool:
@@ -52,11 +52,11 @@ def survives(name: str) -> bool:
     return name == "dockerd" or name.endswith(("-engine", "-containerd"))
 
 
-def programs(fleet: Fleet, layout: Layout, endpoint: str) -> list[Program]:
-    """In the order in which they start. endpoint: the scheduler's, as the hosts reach it."""
+def programs(fleet: Fleet, layout: Layout, schedulers: str) -> list[Program]:
+    """In the order in which they start. schedulers: as agents are told of them."""
     makers = (_containerd, _engine)
     engines = [make(host, layout) for host in fleet.hosts for make in makers]
-    return [*engines, *(_agent(host, layout, endpoint) for host in fleet.hosts)]
+    return [*engines, *(_agent(host, layout, schedulers) for host in fleet.hosts)]
 
 
 def inside(host: Host) -> list[str]:
@@ -106,7 +106,7 @@ def _engine(host: Host, layout: Layout) -> Program:
     return _program(host, engine(host), arguments, survives=True, grace_seconds=30.0)
 
 
-def _agent(host: Host, layout: Layout, endpoint: str) -> Program:
+def _agent(host: Host, layout: Layout, schedulers: str) -> Program:
     folder = layout.work(agent(host))
     files = {
         "authority": layout.authority / "authority.crt",
@@ -115,7 +115,7 @@ def _agent(host: Host, layout: Layout, endpoint: str) -> Program:
         "state": folder,
         "config": folder / "agent.toml",
     }
-    arguments = [*PYTHON, "shoal_agent", "--scheduler", endpoint, "--docker-host", docker_host(layout, host)]
+    arguments = [*PYTHON, "shoal_agent", "--scheduler", schedulers, "--docker-host", docker_host(layout, host)]
     for name, path in files.items():
         arguments += [f"--{name}", str(path)]
     return _program(host, agent(host), arguments, survives=False, grace_seconds=10.0)

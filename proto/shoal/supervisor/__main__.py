@@ -36,7 +36,7 @@ def main() -> int:
     except lock.Busy:
         log.info("another supervisor is at work state=%s", layout.root)
         return 0
-    wanted = with_hosts(programs(chosen, layout, etcd, dockerd or "dockerd"), layout, chosen.endpoint)
+    wanted = with_hosts(programs(chosen, layout, etcd, dockerd or "dockerd"), layout, ",".join(chosen.endpoints))
     asyncio.run(_supervise(wanted, layout))
     return 0
 

@@ -22,6 +22,7 @@ class Heard:
     reports: dict[str, agent_pb2.TaskReport] = field(default_factory=dict)
     history: list[tuple[int, str, str]] = field(default_factory=list)  # sequence, task, status
     heartbeats: list[str] = field(default_factory=list)
+    samples: list[agent_pb2.Samples] = field(default_factory=list)
     outbox: "asyncio.Queue[agent_pb2.SchedulerMessage | None]" = field(default_factory=asyncio.Queue)
 
     @property
@@ -38,6 +39,7 @@ class FakeScheduler(agent_pb2_grpc.AgentSessionServicer):
         self.epoch = 10
         self.full: agent_pb2.Assignments | None = agent_pb2.Assignments(full=True)
         self.welcomes = True
+        self.sends_away: dict[str, str] = {}  # by trailing metadata: who leads, when to come again
         self.acknowledges = True
         self.hears = True  # and says so, of every heartbeat
         self.heartbeat_millis = 200
@@ -111,6 +113,8 @@ class FakeScheduler(agent_pb2_grpc.AgentSessionServicer):
         self.identities.append(peer_identity(context))
         self.sessions.append(heard)
         await self._note()
+        if self.sends_away:
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "not here", tuple(self.sends_away.items()))
         if not self.welcomes:
             await asyncio.Event().wait()
         yield self._welcome()
@@ -141,6 +145,8 @@ class FakeScheduler(agent_pb2_grpc.AgentSessionServicer):
                 case "heartbeat":
                     heard.heartbeats.append(message.heartbeat.engine_status)
                     await self._answer(message.heartbeat.sequence, heard)
+                case "samples":
+                    heard.samples.append(message.samples)
             await self._note()
         await heard.outbox.put(None)
 

@@ -1,84 +1,51 @@
 """The session against a scheduler of the test's own, over real gRPC with TLS both ways."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
-from shoal.certificates import Authority, ensure_authority, ensure_certificate
-from shoal.rpc import Credentials, Identity
+from shoal.certificates import Authority, ensure_authority
+from shoal.rpc import Identity
 from shoal.v1 import agent_pb2, log_pb2
 from shoal_agent import session
-from shoal_agent.configuration import Configuration
-from shoal_agent.fingerprint import Host, fingerprint
 from shoal_agent.logs.answer import CHUNK_BYTES_MAX
 from shoal_agent.memory import record
 from shoal_agent.metrics.sampler import Sampler
-from shoal_agent.session import Caller, Session
+from shoal_agent.session import Session
 
-from tests.fakes.memory_engine import MemoryEngine
-from tests.unit.agent.rig import CLUSTER, INSTANCE, SLEEP, Rig, quick
+from tests.ground.waiting import wait_until
+from tests.unit.agent.conftest import Connect, credentials
+from tests.unit.agent.rig import CLUSTER, INSTANCE, SLEEP, Rig
 from tests.unit.agent.rig import definition as document
 from tests.unit.agent.scheduler import FakeScheduler, definition
 
-HOST = Host(4, 8192, 100_000, ("GPU-1",), "Linux", "aarch64", "somewhere")
 ARN = "arn:shoal:ecs:local:000000000000:task-definition/t:1"
-
-
-@pytest.fixture
-def authority(tmp_path: Path) -> Authority:
-    return ensure_authority(tmp_path / "authority", CLUSTER, datetime.now(UTC))
-
-
-def credentials(authority: Authority, folder: Path, role: str, name: str) -> Credentials:
-    issued = ensure_certificate(authority, folder, role, Identity(CLUSTER, role, name), datetime.now(UTC))
-    return Credentials.load(authority.path, issued.certificate, issued.key)
-
-
-@pytest.fixture
-async def scheduler(authority: Authority, tmp_path: Path) -> AsyncIterator[FakeScheduler]:
-    made = FakeScheduler(credentials(authority, tmp_path, "scheduler", "one"))
-    await made.start()
-    yield made
-    await made.stop()
-
-
-@pytest.fixture
-async def rig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Rig]:
-    quick(monkeypatch)
-    made = Rig(tmp_path / "state", MemoryEngine(), Configuration())
-    made.collects = False
-    await made.start()
-    yield made
-    await made.crash()
-
-
-Connect = Callable[..., Awaitable[asyncio.Task[None]]]
-
-
-@pytest.fixture
-async def connect(rig: Rig, scheduler: FakeScheduler, authority: Authority, tmp_path: Path) -> AsyncIterator[Connect]:
-    running: list[asyncio.Task[None]] = []
-
-    async def begin(*endpoints: str) -> asyncio.Task[None]:
-        mine = credentials(authority, tmp_path, "agent", INSTANCE)
-        caller = Caller(mine, 77, fingerprint(HOST, Configuration()), "2e")
-        sampler = Sampler(rig.around, rig.worker)
-        made = Session(endpoints or (scheduler.endpoint,), caller, rig.around, rig.worker, rig.watch, sampler)
-        running.append(asyncio.create_task(made.run()))
-        return running[-1]
-
-    yield begin
-    for task in running:
-        task.cancel()
-    await asyncio.gather(*running, return_exceptions=True)
 
 
 def wanted(task_id: str, **more: str) -> agent_pb2.Assignment:
     entry = agent_pb2.Assignment(task_id=task_id, task_definition_arn=ARN, desired_status="RUNNING", fence=7)
     entry.last_status = more.get("last_status", "PENDING")
     return entry
+
+
+async def test_with_a_renewed_certificate_a_new_session_begins_when_nobody_is_served(
+    connect: Connect, scheduler: FakeScheduler, rig: Rig, authority: Authority, tmp_path: Path, made: list[Session]
+) -> None:
+    await connect()
+    await scheduler.until(lambda: scheduler.sessions)
+    await run(scheduler, "t1")
+    await scheduler.report("t1", "RUNNING")
+    await scheduler.ask_for_logs("a", log_pb2.ReadLogsRequest(task="t1", follow=True))
+    await rig.until(lambda: made[0]._served)
+    made[0].renewed(credentials(authority, tmp_path / "renewed", "agent", INSTANCE))
+    await asyncio.sleep(5 * scheduler.heartbeat_millis / 1000)
+    assert len(scheduler.sessions) == 1
+    rig.engine.end(rig.name("t1"), 0)  # whoever reads its logs has them all then
+    await scheduler.until(lambda: len(scheduler.sessions) == 2)
+    assert scheduler.sessions[1].hello.run_id == scheduler.sessions[0].hello.run_id
+    assert scheduler.identities == [Identity(CLUSTER, "agent", INSTANCE)] * 2
 
 
 async def run(scheduler: FakeScheduler, task_id: str, command: list[str] | None = None) -> None:
@@ -273,6 +240,60 @@ async def test_a_complete_set_may_come_in_several_messages(
     assert all(rig.box(task_id).state == "running" for task_id in ("t1", "t2", "t4"))
 
 
+async def test_samples_are_told(connect: Connect, scheduler: FakeScheduler, sampler: Sampler) -> None:
+    await connect()
+    await scheduler.until(lambda: scheduler.sessions and scheduler.sessions[0].heartbeats)
+    await sampler.take()
+    await scheduler.until(lambda: len(scheduler.sessions[0].samples) == 1)
+    first = scheduler.sessions[0].samples[0]
+    assert first.host.memory_total_bytes > 0 and not first.host.HasField("cpu_percent") and first.dropped == 0
+    await sampler.take()
+    await scheduler.until(lambda: len(scheduler.sessions[0].samples) == 2)
+    assert scheduler.sessions[0].samples[1].host.HasField("storage_read_bytes")
+
+
+async def test_samples_that_nobody_can_take_are_dropped_and_counted(
+    connect: Connect, scheduler: FakeScheduler, sampler: Sampler
+) -> None:
+    """Of the time without a session only the newest is told later, and only with the next one."""
+    for _ in range(3):
+        await sampler.take()
+    assert sampler.dropped == 2
+    await connect()
+    await scheduler.until(lambda: scheduler.sessions and scheduler.sessions[0].heartbeats)
+    assert not scheduler.sessions[0].samples
+    await sampler.take()
+    await scheduler.until(lambda: scheduler.sessions[0].samples)
+    assert scheduler.sessions[0].samples[0].dropped == sampler.dropped == 3
+
+
+async def test_a_sample_waits_for_no_report_and_no_report_for_a_sample(
+    connect: Connect, scheduler: FakeScheduler, sampler: Sampler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While the stream has no room, a sample is dropped at once; what waits is sent as if there had been none."""
+    write, held, room = Session._write, asyncio.Event(), asyncio.Event()
+
+    async def slowly(self: Session, call: Any, message: agent_pb2.AgentMessage) -> None:
+        if message.HasField("reports"):
+            async with self._writing:
+                held.set()
+                await room.wait()
+        await write(self, call, message)
+
+    monkeypatch.setattr(Session, "_write", slowly)
+    await connect()
+    await scheduler.until(lambda: scheduler.sessions and scheduler.sessions[0].heartbeats)
+    await run(scheduler, "t1")
+    await held.wait()
+    for _ in range(3):
+        await sampler.take()
+        await wait_until(lambda: not sampler.changed.is_set())
+    assert sampler.told is None and sampler.dropped == 2
+    room.set()
+    await scheduler.report("t1", "RUNNING")
+    assert not scheduler.sessions[0].samples
+
+
 async def test_each_heartbeat_that_is_heard_renews_the_lease(
     connect: Connect, scheduler: FakeScheduler, rig: Rig
 ) -> None:
@@ -289,3 +310,17 @@ async def test_each_heartbeat_that_is_heard_renews_the_lease(
     expires_at = lease.now + lease.seconds_left
     await scheduler.until(lambda: len(scheduler.sessions[0].heartbeats) > heard + 4)
     assert lease.now + lease.seconds_left == pytest.approx(expires_at, abs=0.01)
+
+
+async def test_a_watchdog_that_comes_or_goes_is_told_of_in_a_new_session(
+    connect: Connect, scheduler: FakeScheduler, rig: Rig
+) -> None:
+    scheduler.heartbeat_millis = 100
+    rig.around.guarded = lambda: True
+    await connect()
+    await scheduler.until(lambda: scheduler.sessions)
+    rig.around.guarded = lambda: False
+    await scheduler.until(lambda: len(scheduler.sessions) == 2)
+    assert [heard.hello.watchdog for heard in scheduler.sessions] == [True, False]
+    attributes = [{it.name for it in heard.hello.attributes} for heard in scheduler.sessions]
+    assert ["shoal.watchdog" in names for names in attributes] == [True, False]

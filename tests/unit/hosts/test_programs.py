@@ -8,11 +8,14 @@ import pytest
 from shoal.hosts import plan, processes, programs
 from shoal.hosts.processes import Seen
 from shoal.supervisor.layout import Layout
+from shoal.supervisor.programs import Program
 from shoal_agent.configuration import parse
 
 FLEET = plan.choose(3, [], [], random.Random(1))
 MACHINE = programs.Machine(cpu=2048, memory_mib=3000)
 LAYOUT = Layout(Path("/var/lib/shoal"))
+
+SCHEDULERS = "10.0.0.1:7600,10.0.0.1:7601"
 
 
 def test_each_hosts_programs_start_in_its_network_and_only_while_it_is_there() -> None:
@@ -22,6 +25,19 @@ def test_each_hosts_programs_start_in_its_network_and_only_while_it_is_there() -
         own = [each for each in made if each.name.startswith(f"{host.name}-")]
         assert {each.arguments[1] for each in own} == {f"--net=/run/netns/{host.namespace}"}
         assert {each.needs for each in own} == {Path("/run/netns") / host.namespace}
+
+
+def test_they_take_the_place_of_the_machines_agent(tmp_path: Path) -> None:
+    layout = Layout(tmp_path)
+    local = Program("agent", ["a"])
+    wanted = [Program("scheduler", ["s"]), local]
+    assert programs.with_hosts(wanted, layout, SCHEDULERS) == wanted
+    plan.save(layout.hosts, FLEET)
+    made = programs.with_hosts(wanted, layout, SCHEDULERS)
+    assert made[0] == wanted[0]
+    assert local not in made
+    told = {each.arguments[each.arguments.index("--scheduler") + 1] for each in made if "--scheduler" in each.arguments}
+    assert told == {SCHEDULERS}
 
 
 def test_what_containers_need_survives() -> None:
