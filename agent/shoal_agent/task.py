@@ -5,10 +5,9 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-from shoal_agent.engine.port import Port
+from shoal.stopping import STOP_TIMEOUT_SECONDS
 
-# ECS's, for a container whose definition names none.
-STOP_TIMEOUT_SECONDS = 30
+from shoal_agent.engine.port import Port
 
 ABSENT, CREATED, RUNNING, EXITED = "ABSENT", "CREATED", "RUNNING", "EXITED"
 

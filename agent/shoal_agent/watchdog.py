@@ -1,9 +1,9 @@
 """`python -m shoal_agent.watchdog`: ends exclusive containers when the agent beside it does not.
 
 The agent ends them itself when no scheduler hears it. But an agent may hang, be stopped or be killed, and then nobody
-would, while the scheduler counts on it. So this process reads the agent's lease every second, in a session of its own;
-when it is over, and the time that a container has to stop is over as well, it kills the container. It outlives its
-agent for as long as there is anything to guard. Small: no event loop, nothing of the contract.
+would, while the scheduler counts on it. So this process reads the agent's lease twice a second, in a session of its
+own; when it is over, and the time that a container has to stop is over as well, it kills the container. It outlives
+its agent for as long as there is anything to guard. Small: no event loop, nothing of the contract.
 """
 
 import argparse
@@ -12,26 +12,33 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Mapping
 from pathlib import Path
 
 from shoal.cli import engine_http
+from shoal.stopping import STOP_TIMEOUT_SECONDS
 
 from shoal_agent import lease_file
 
 log = logging.getLogger("shoal_agent.watchdog")
 
 LOCK = "watchdog.lock"
-LOOK_SECONDS = 1.0
+LOOK_SECONDS = 0.5
 
-# After the agent's own try: it asks containers to end when the lease is over, and they have their stop timeout.
-GRACE_SECONDS = 1.0
+# After the agent's own try: it asks containers to end when the lease is over, and then they have their time to stop.
+GRACE_SECONDS = 0.5
+STOP_SECONDS = "shoal.stop-seconds"
 OOM_SCORE = -900
 
 
-def overdue(stop_timeouts: Iterable[tuple[str, int]], expired_at: float, now: float) -> list[str]:
-    """Of these containers those that must have ended by now. Pure."""
-    return [name for name, seconds in stop_timeouts if now >= expired_at + seconds + GRACE_SECONDS]
+def overdue(running: Mapping[str, Mapping[str, str]], expired_at: float, now: float) -> list[str]:
+    """Of these containers, with their labels, those that must have ended by now. Pure."""
+    return [name for name, labels in running.items() if now >= expired_at + _stop_seconds(labels) + GRACE_SECONDS]
+
+
+def _stop_seconds(labels: Mapping[str, str]) -> int:
+    said = labels.get(STOP_SECONDS, "")
+    return int(said) if said.isascii() and said.isdigit() else STOP_TIMEOUT_SECONDS
 
 
 def hold(state: Path) -> int | None:
@@ -83,8 +90,7 @@ def guard(state: Path, docker_host: str, labels: dict[str, str], agent: int) -> 
 def _end_overdue(docker_host: str, labels: dict[str, str], expired_at: float) -> bool:
     """True if there is anything to guard."""
     running = engine_http.running_containers(docker_host, labels)
-    timeouts = [(each, engine_http.stop_timeout_seconds(docker_host, each)) for each in running]
-    for container_id in overdue(timeouts, expired_at, lease_file.boot_time()):
+    for container_id in overdue(running, expired_at, lease_file.boot_time()):
         log.error("no scheduler hears this host and the agent has not ended it container=%s", container_id[:12])
         engine_http.kill_container(docker_host, container_id)
     return bool(running)

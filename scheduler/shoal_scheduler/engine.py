@@ -37,6 +37,7 @@ INPUTS_PER_STEP = 2_000
 RETENTION_PERIOD_SECONDS = 10.0
 IDLE_SECONDS = 1.0
 SETTLE_RETRY_SECONDS = 0.2
+LOSSES_RETRY_SECONDS = 1.0
 IDS_PER_DRAW = 64
 STORE_IS_FULL = (
     "etcd is full, so nothing can be stored; what runs goes on. The scheduler makes room by itself, so try again in a"
@@ -231,6 +232,8 @@ class Engine:
         try:
             revision = await self._commit(result, may_write)
         except NotStored as error:
+            # Not with every step: who asks for something that costs no write is answered all the same.
+            self._losses_at = max(self._losses_at, self.clock() + LOSSES_RETRY_SECONDS)
             await self._not_stored(taken, error)
             return
         self.meters.inputs += len(taken)

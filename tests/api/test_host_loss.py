@@ -76,6 +76,7 @@ async def test_without_the_extension_it_stays_as_it_is(scheduler: Scheduler) -> 
     request = container_instance_pb2.DescribeContainerInstancesRequest(container_instances=[INSTANCE])
     (instance,) = (await scheduler.cluster.DescribeContainerInstances(request)).container_instances
     assert (instance.agent_connected, instance.running_tasks_count) == (False, 1)
+    assert f"{INSTANCE} (host-1f1f1f1f) has been silent since 20" in instance.status_reason
 
 
 async def test_who_returns_late_is_told_to_end_its_copy_and_revives_nothing(scheduler: Scheduler) -> None:

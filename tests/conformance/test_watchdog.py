@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from shoal_agent import lease_file, watchdog
-from shoal_agent.definition.labels import ON_DISCONNECT, Owner
+from shoal_agent.definition.labels import ON_DISCONNECT, STOP_SECONDS, Owner
 from shoal_agent.watchdog_keeper import WatchdogKeeper
 
 from tests.ground.engine import Engine
@@ -43,12 +43,10 @@ def made(engine: Engine, busybox_image: str) -> Iterator[list[str]]:
         engine.docker("rm", "--force", *ids)
 
 
-def run(engine: Engine, made: list[str], kind: str, instance: str = OWNER.instance, stop_timeout: int = 1) -> str:
-    labels = {**Owner(OWNER.cluster, instance).labels, ON_DISCONNECT: kind}
+def run(engine: Engine, made: list[str], kind: str, instance: str = OWNER.instance) -> str:
+    labels = {**Owner(OWNER.cluster, instance).labels, ON_DISCONNECT: kind, STOP_SECONDS: "1"}
     options = [word for name, value in labels.items() for word in ("--label", f"{name}={value}")]
-    made.append(
-        engine.docker("run", "--detach", "--stop-timeout", str(stop_timeout), *options, BUSYBOX, "sleep", "600").strip()
-    )
+    made.append(engine.docker("run", "--detach", *options, BUSYBOX, "sleep", "600").strip())
     return made[-1]
 
 
@@ -62,8 +60,10 @@ def running(engine: Engine) -> set[str]:
 
 
 def test_of_these_only_those_whose_time_to_stop_is_over() -> None:
-    assert watchdog.overdue([("a", 1), ("b", 30)], 100.0, 102.0) == ["a"]
-    assert watchdog.overdue([("a", 1), ("b", 30)], 100.0, 101.9) == []
+    running = {"a": {STOP_SECONDS: "1"}, "b": {STOP_SECONDS: "30"}, "c": {}, "d": {STOP_SECONDS: "x"}}
+    assert watchdog.overdue(running, 100.0, 101.4) == []
+    assert watchdog.overdue(running, 100.0, 101.5) == ["a"]
+    assert watchdog.overdue(running, 100.0, 131.0) == ["a", "b", "c", "d"]
 
 
 def test_ends_exclusive_containers_once_the_lease_is_over(
@@ -85,7 +85,7 @@ def test_a_lease_that_is_renewed_is_left_alone(
 ) -> None:
     renew(state, 60.0)
     exclusive = run(engine, made, "exclusive")
-    time.sleep(3 * watchdog.LOOK_SECONDS)  # that nothing happens can only be watched
+    time.sleep(5 * watchdog.LOOK_SECONDS)  # that nothing happens can only be watched
     assert exclusive in running(engine)
 
 

@@ -5,9 +5,12 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
+import pytest
 from shoal import arn
 from shoal.client import Client
+from shoal.v1 import container_instance_pb2
 
 from tests.ground import work
 from tests.ground.cluster import Cluster
@@ -48,11 +51,36 @@ async def heir_of(client: Client, task_id: str) -> str:
     return arn.short(task.replaced_by)
 
 
-async def test_kept_tasks_of_a_hung_agent_are_replaced_and_its_copies_end(cluster: Cluster, engine: Engine) -> None:
-    async with cluster.client() as client:
-        kept, plain = await run(client, "keep", "")
+async def until_guarded(client: Client) -> None:
+    """Until the agent has said that its watchdog runs."""
+    request = container_instance_pb2.ListContainerInstancesRequest(filter="attribute:shoal.watchdog == true")
+
+    async def found() -> int:
+        return len((await client.cluster.ListContainerInstances(request)).container_instance_arns)
+
+    def is_there(count: int) -> bool:
+        return count == 1
+
+    await wait_until(found, is_there)
+
+
+@pytest.fixture(scope="module")
+def guarded(ground: Path, engine: Engine, busybox_image: str) -> Iterator[Cluster]:
+    """A cluster of its own, whose agent has a watchdog."""
+    made = Cluster(ground / "guarded", engine.host, engine)
+    made.layout.root.mkdir(parents=True)
+    made.layout.agent_config.write_text("watchdog = true\n")
+    made.up()
+    yield made
+    made.end()
+
+
+async def test_tasks_of_a_hung_agent_are_replaced_and_its_copies_end(guarded: Cluster, engine: Engine) -> None:
+    async with guarded.client() as client:
+        await until_guarded(client)
+        kept, exclusive, plain = await run(client, "keep", "exclusive", "")
         before = work.docker_ids(await work.describe(client, [plain]))
-        with paused(cluster.pid("agent")):
+        with paused(guarded.pid("agent")):
             since = time.monotonic()
             lost = await work.until_all(client, [kept], "STOPPED", DEADLINE_SECONDS + PATIENCE_SECONDS)
             assert time.monotonic() - since > DEADLINE_SECONDS - 4  # it had been heard up to a heartbeat before
@@ -61,19 +89,23 @@ async def test_kept_tasks_of_a_hung_agent_are_replaced_and_its_copies_end(cluste
             assert (await work.describe(client, [heir]))[heir].last_status == "PROVISIONING"
             assert (await work.describe(client, [plain]))[plain].last_status == "RUNNING"
             assert containers_of(engine, kept)
-        await work.until_all(client, [heir], "RUNNING", PATIENCE_SECONDS)
+            taken = await work.until_all(client, [exclusive], "STOPPED", DEADLINE_SECONDS + PATIENCE_SECONDS)
+            assert taken[exclusive].stop_code == "HostLost"
+            assert not containers_of(engine, exclusive)  # though its agent hangs
+        heirs = [heir, await heir_of(client, exclusive)]
+        await work.until_all(client, heirs, "RUNNING", PATIENCE_SECONDS)
         await wait_until(lambda: not containers_of(engine, kept), timeout_seconds=PATIENCE_SECONDS)
         assert work.docker_ids(await work.describe(client, [plain])) == before
         assert containers_of(engine, plain) == [before[plain]]
-        await work.stop(client, [plain, heir])
-        await work.until_all(client, [plain, heir], "STOPPED")
+        await work.stop(client, [plain, *heirs])
+        await work.until_all(client, [plain, *heirs], "STOPPED")
 
 
-async def test_an_agent_that_nobody_hears_ends_what_must_not_run_twice(cluster: Cluster, engine: Engine) -> None:
-    async with cluster.client() as client:
+async def test_an_agent_that_nobody_hears_ends_what_must_not_run_twice(guarded: Cluster, engine: Engine) -> None:
+    async with guarded.client() as client:
         stopping, kept, plain = await run(client, "stop", "keep", "")
         before = work.docker_ids(await work.describe(client, [kept, plain]))
-        with paused(cluster.pid("scheduler")):
+        with paused(guarded.pid("scheduler")):
             since = time.monotonic()
             await wait_until(
                 lambda: not containers_of(engine, stopping), timeout_seconds=DEADLINE_SECONDS + PATIENCE_SECONDS

@@ -6,6 +6,7 @@ shoal.containers                all containers of the task and how they depend o
 shoal.volumes                   volumes that go with the task
 shoal.ports                     ports the engine does not list: "80/tcp" on the host, "80:49153/tcp" by a sandbox
 shoal.on-disconnect             what becomes of the task when no scheduler hears its host, if anything
+shoal.stop-seconds              and how long all its containers may take to stop then
 shoal.definition shoal.epoch shoal.spec    what it was made from, under which leader, a hash of the body
 """
 
@@ -24,7 +25,7 @@ PREFIX = "shoal."
 CLUSTER, INSTANCE = "shoal.cluster", "shoal.instance"
 TASK, CONTAINER = "shoal.task", "shoal.container"
 CONTAINERS, VOLUMES, PORTS = "shoal.containers", "shoal.volumes", "shoal.ports"
-ON_DISCONNECT = "shoal.on-disconnect"
+ON_DISCONNECT, STOP_SECONDS = "shoal.on-disconnect", "shoal.stop-seconds"
 DEFINITION, EPOCH, SPEC = "shoal.definition", "shoal.epoch", "shoal.spec"
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from shoal.quantity import cpu_units, memory_mib
 from shoal.requirements import effective
+from shoal.stopping import STOP_TIMEOUT_SECONDS, stop_seconds
 
 from shoal_agent.configuration import Configuration
 from shoal_agent.definition import labels
@@ -28,7 +29,7 @@ from shoal_agent.definition.ports import Published, published
 from shoal_agent.definition.refusal import Refused
 from shoal_agent.definition.sandbox import PAUSE, pause_body
 from shoal_agent.definition.unsupported import check_supported
-from shoal_agent.task import STOP_TIMEOUT_SECONDS, Assignment
+from shoal_agent.task import Assignment
 
 Document = Mapping[str, Any]
 
@@ -272,6 +273,13 @@ def _kernel(definition: Document, container: Document) -> dict[str, Any]:
     }
 
 
+def _of_silence(wanted: Assignment, definition: Document) -> dict[str, str]:
+    if not wanted.on_disconnect:
+        return {}
+    seconds = stop_seconds(definition.get("containerDefinitions", ()))
+    return {labels.ON_DISCONNECT: wanted.on_disconnect, labels.STOP_SECONDS: str(seconds)}
+
+
 def _labels(
     body: Document,
     wanted: Assignment,
@@ -285,12 +293,11 @@ def _labels(
     own = container.get("dockerLabels", {})
     if forged := [key for key in own if key.lower().startswith(labels.PREFIX)]:
         raise Refused(f"dockerLabels.{forged[0]}", f"labels that begin with {labels.PREFIX} are the agent's; rename it")
-    silent = {labels.ON_DISCONNECT: wanted.on_disconnect} if wanted.on_disconnect else {}
     digest = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
     return {
         **own,
         **owner.labels,
-        **silent,
+        **_of_silence(wanted, definition),
         labels.TASK: wanted.task_id,
         labels.CONTAINER: container["name"],
         labels.CONTAINERS: listed(plans(definition)),

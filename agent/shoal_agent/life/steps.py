@@ -5,6 +5,8 @@ import logging
 from contextlib import suppress
 from dataclasses import replace
 
+from shoal.stopping import STOP_TIMEOUT_SECONDS
+
 from shoal_agent.definition import labels
 from shoal_agent.definition.refusal import Refused
 from shoal_agent.definition.sandbox import PAUSE
@@ -29,7 +31,7 @@ from shoal_agent.life.case import Case, now_millis
 from shoal_agent.life.verdict import exit_code_known, failure, report_of
 from shoal_agent.memory import record
 from shoal_agent.memory.journal import JournalFault
-from shoal_agent.task import ABSENT, CREATED, EXITED, RUNNING, STOP_TIMEOUT_SECONDS, Ending, Report, Restarts, Seen
+from shoal_agent.task import ABSENT, CREATED, EXITED, RUNNING, Ending, Report, Restarts, Seen
 
 log = logging.getLogger(__name__)
 

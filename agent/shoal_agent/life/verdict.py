@@ -26,14 +26,13 @@ ENGINE_WENT_AWAY = (
 CONTAINER_MISSING = "The container is missing: something else than this agent removed it; its exit code is unknown"
 FORGOTTEN = "The task was being stopped when the agent lost its record of why"
 
-# How the engine begins to tell that a container cannot be started for what it needs, not for what it is.
-_LACKS = ("failed to initialize logging driver",)
-
-
 # Of these another one starts elsewhere, once this host must have ended its own.
 ENDED_WITHOUT_SCHEDULER = ("stop", "exclusive")
 HOST_LOST = "HostLost"
 NO_SCHEDULER = "No scheduler has heard this instance for the session deadline, so the task was ended here"
+
+# How the engine begins to tell that a container cannot be started for what it needs, not for what it is.
+_LACKS = ("failed to initialize logging driver",)
 
 # SIGKILL, SIGTERM, and the engine's word for "I do not know": says that something ended it, not what it answered.
 _CODES_OF_A_KILL = (137, 143, 255)

@@ -59,18 +59,11 @@ def remove_container(docker_host: str, container_id: str) -> None:
     _ask(docker_host, "DELETE", f"{_API}/containers/{container_id}?force=true&v=true", 60.0, missing_is_fine=True)
 
 
-def running_containers(docker_host: str, labels: Mapping[str, str]) -> list[str]:
-    """The ids of those that run and carry all these labels. Raises EngineError."""
+def running_containers(docker_host: str, labels: Mapping[str, str]) -> dict[str, Mapping[str, str]]:
+    """By id, all labels of those that run and carry these. Raises EngineError."""
     filters = {"label": [f"{name}={value}" for name, value in labels.items()]}
     path = f"{_API}/containers/json?filters={quote(json.dumps(filters))}"
-    return [each["Id"] for each in _ask(docker_host, "GET", path, TIMEOUT_SECONDS)]
-
-
-def stop_timeout_seconds(docker_host: str, container_id: str) -> int:
-    """How long it has to stop; 0 if it is gone."""
-    path = f"{_API}/containers/{container_id}/json"
-    answer = _ask(docker_host, "GET", path, TIMEOUT_SECONDS, missing_is_fine=True)
-    return int(answer.get("Config", {}).get("StopTimeout") or 0)
+    return {each["Id"]: each["Labels"] or {} for each in _ask(docker_host, "GET", path, TIMEOUT_SECONDS)}
 
 
 def kill_container(docker_host: str, container_id: str) -> None:

@@ -36,6 +36,17 @@ def ps(
     )
     if output in ("table", "wide"):
         _say_what_waits(answer.tasks)
+        _say_who_is_silent(answer.tasks)
+
+
+def _say_who_is_silent(found: Iterable[task_pb2.Task]) -> None:
+    """Of tasks whose host is silent, what becomes of them."""
+    reasons: dict[str, list[str]] = {}
+    for task in found:
+        if task.disconnect_reason:
+            reasons.setdefault(task.disconnect_reason, []).append(text.short_task(tasks.task_id(task)))
+    for reason, names in list(reasons.items())[:REASONS_MAX]:
+        click.echo(f"{text.sentence_list(names, 3)}: {text.printable(reason)}.", err=True)
 
 
 def _say_what_waits(found: Iterable[task_pb2.Task]) -> None:

@@ -1012,11 +1012,11 @@ class Task(_message.Message):
     TRUSTED_EXECUTION_SUMMARY_FIELD_NUMBER: _builtins.int
     TRACE_FIELD_NUMBER: _builtins.int
     WAITING_REASON_FIELD_NUMBER: _builtins.int
-    USAGE_FIELD_NUMBER: _builtins.int
     ON_DISCONNECT_FIELD_NUMBER: _builtins.int
     REPLACES_FIELD_NUMBER: _builtins.int
     REPLACED_BY_FIELD_NUMBER: _builtins.int
     DISCONNECT_REASON_FIELD_NUMBER: _builtins.int
+    USAGE_FIELD_NUMBER: _builtins.int
     availability_zone: _builtins.str
     capacity_provider_name: _builtins.str
     cluster_arn: _builtins.str
@@ -1127,11 +1127,11 @@ class Task(_message.Message):
         trusted_execution_summary: Global___TrustedExecutionSummary | None = ...,
         trace: _abc.Iterable[Global___Span] | None = ...,
         waiting_reason: _builtins.str | None = ...,
-        usage: _usage_pb2.ResourceUsage | None = ...,
         on_disconnect: _builtins.str | None = ...,
         replaces: _builtins.str | None = ...,
         replaced_by: _builtins.str | None = ...,
         disconnect_reason: _builtins.str | None = ...,
+        usage: _usage_pb2.ResourceUsage | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_availability_zone", b"_availability_zone", "_capacity_provider_name", b"_capacity_provider_name", "_cluster_arn", b"_cluster_arn", "_connectivity", b"_connectivity", "_connectivity_at", b"_connectivity_at", "_container_instance_arn", b"_container_instance_arn", "_cpu", b"_cpu", "_created_at", b"_created_at", "_desired_status", b"_desired_status", "_disconnect_reason", b"_disconnect_reason", "_enable_execute_command", b"_enable_execute_command", "_execution_stopped_at", b"_execution_stopped_at", "_group", b"_group", "_health_status", b"_health_status", "_last_status", b"_last_status", "_launch_type", b"_launch_type", "_memory", b"_memory", "_on_disconnect", b"_on_disconnect", "_platform_family", b"_platform_family", "_platform_version", b"_platform_version", "_pull_started_at", b"_pull_started_at", "_pull_stopped_at", b"_pull_stopped_at", "_replaced_by", b"_replaced_by", "_replaces", b"_replaces", "_started_at", b"_started_at", "_started_by", b"_started_by", "_stop_code", b"_stop_code", "_stopped_at", b"_stopped_at", "_stopped_reason", b"_stopped_reason", "_stopping_at", b"_stopping_at", "_task_arn", b"_task_arn", "_task_definition_arn", b"_task_definition_arn", "_version", b"_version", "_waiting_reason", b"_waiting_reason", "availability_zone", b"availability_zone", "capacity_provider_name", b"capacity_provider_name", "cluster_arn", b"cluster_arn", "connectivity", b"connectivity", "connectivity_at", b"connectivity_at", "container_instance_arn", b"container_instance_arn", "cpu", b"cpu", "created_at", b"created_at", "desired_status", b"desired_status", "disconnect_reason", b"disconnect_reason", "enable_execute_command", b"enable_execute_command", "ephemeral_storage", b"ephemeral_storage", "execution_stopped_at", b"execution_stopped_at", "fargate_ephemeral_storage", b"fargate_ephemeral_storage", "group", b"group", "health_status", b"health_status", "last_status", b"last_status", "launch_type", b"launch_type", "memory", b"memory", "on_disconnect", b"on_disconnect", "overrides", b"overrides", "platform_family", b"platform_family", "platform_version", b"platform_version", "pull_started_at", b"pull_started_at", "pull_stopped_at", b"pull_stopped_at", "replaced_by", b"replaced_by", "replaces", b"replaces", "started_at", b"started_at", "started_by", b"started_by", "stop_code", b"stop_code", "stopped_at", b"stopped_at", "stopped_reason", b"stopped_reason", "stopping_at", b"stopping_at", "task_arn", b"task_arn", "task_definition_arn", b"task_definition_arn", "trusted_execution_summary", b"trusted_execution_summary", "usage", b"usage", "version", b"version", "waiting_reason", b"waiting_reason"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...

@@ -13,6 +13,7 @@ from shoal_scheduler.api.fields import bounded, check_expression, cluster_name, 
 from shoal_scheduler.api.pages import page
 from shoal_scheduler.api.validate_names import INSTANCE_STATUSES, attributes_problems, instance_state_problems
 from shoal_scheduler.api.validate_values import one_of
+from shoal_scheduler.control import host_loss
 from shoal_scheduler.control import inputs as i
 from shoal_scheduler.control.instances import look_up
 from shoal_scheduler.control_plane import ControlPlane
@@ -58,8 +59,16 @@ async def describe(
                 message.certificate_expires_at = int(end * 1000)
             if with_health:
                 message.health_status.CopyFrom(convert.health_message(candidate.health))
+            if not candidate.connected and instance.status != "INACTIVE":
+                message.status_reason = _silence(plane, instance)
             response.container_instances.append(message)
     return response
+
+
+def _silence(plane: ControlPlane, instance: Instance) -> str:
+    engine = plane.engine
+    seconds = engine.clock() - engine.heard.silent_since(instance.id)
+    return host_loss.silence(instance, engine.now() - round(seconds * 1000))
 
 
 async def update_state(

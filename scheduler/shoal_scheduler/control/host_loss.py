@@ -19,16 +19,15 @@ from math import inf
 from typing import NamedTuple
 
 import msgspec
+from shoal.stopping import stop_seconds
 
 from shoal_scheduler.control import definitions
 from shoal_scheduler.control.context import Context
-from shoal_scheduler.model.definition import Definition
 from shoal_scheduler.model.instance import Instance
 from shoal_scheduler.model.pace import session_deadline_seconds
-from shoal_scheduler.model.task import ContainerState, Launch, Task, TaskKey
+from shoal_scheduler.model.task import ContainerState, Task, TaskKey
 from shoal_scheduler.state import changes as c
 from shoal_scheduler.state import keys
-from shoal_scheduler.state.overlay import Overlay
 from shoal_scheduler.state.tables import Tables
 
 HOST_LOST = "HostLost"
@@ -40,12 +39,6 @@ CLOCK_DRIFT = 1.01
 
 # For the agent to see that its time is over, and for the engine to do what it is told.
 MARGIN_SECONDS = 4.0
-
-# Of a container whose definition says nothing, as in ECS.
-STOP_TIMEOUT_SECONDS = 30
-
-# What makes containers end one after another: those that others need go last.
-_ORDERS = ("dependsOn", "links", "volumesFrom")
 
 # What one step may touch for losses, so that it fits a transaction of any etcd: the rest comes in the next, at once.
 KEYS_PER_STEP = 80
@@ -86,9 +79,9 @@ def look(tables: Tables, last_heard: Mapping[str, float], led_since: float, now:
 
 
 def touched_by_losing(task: Task) -> set[object]:
-    """What stands for each key: of the task's chunk, and of its replacement's launch and chunk."""
-    chunk = (task.launch.id, task.index // keys.TASKS_PER_CHUNK)
-    return {chunk, (task.key, 1), (task.key, 2)} if is_replaced(task) else {chunk}
+    """What stands for each key: of the task's chunk, of its group's usage, of its replacement's launch and chunk."""
+    own: set[object] = {(task.launch.id, task.index // keys.TASKS_PER_CHUNK), task.launch.group}
+    return own | {(task.key, "launch"), (task.key, "chunk")} if is_replaced(task) else own
 
 
 def _silent(tables: Tables) -> Iterator[Instance]:
@@ -104,17 +97,9 @@ def seconds_until_lost(tables: Tables, instance: Instance, task: Task) -> float:
     if kind == KEEP:
         return deadline
     if kind == STOP or (kind == EXCLUSIVE and instance.watchdog):
-        definition = definition_of(tables, task.launch)
-        return deadline * CLOCK_DRIFT + stop_seconds(definition) + MARGIN_SECONDS
+        definition = definitions.find(tables, task.launch.definition)
+        return deadline * CLOCK_DRIFT + stop_seconds(definition.containers) + MARGIN_SECONDS
     return inf
-
-
-def stop_seconds(definition: Definition) -> int:
-    """How long its agent may take to stop a task: its containers stop together, or one after another if they depend
-    on each other."""
-    timeouts = [container.get("stopTimeout", STOP_TIMEOUT_SECONDS) for container in definition.containers]
-    in_order = any(container.get(name) for container in definition.containers for name in _ORDERS)
-    return sum(timeouts) if in_order else max(timeouts)
 
 
 def losing(task: Task, stop_code: str, reason: str, context: Context) -> list[c.Change]:
@@ -193,7 +178,3 @@ def outlook(tables: Tables, task: Task, silent_since: float, now: float, now_mil
         )
     then = "STOPPED" if task.desired_status == "STOPPED" else "replaced"
     return f"{words}: unless it returns, the task is {then} in {max(0, round(left))} s"
-
-
-def definition_of(tables: Tables | Overlay, launch: Launch) -> Definition:
-    return definitions.find(tables, launch.definition)

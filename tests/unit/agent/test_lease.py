@@ -1,5 +1,6 @@
 """How long a host goes on alone with tasks that must not run twice: the lease, the machine, the worker, the session."""
 
+import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from itertools import count
@@ -162,6 +163,17 @@ async def test_an_agent_that_begins_anew_alone_ends_it(rig: Rig, journal_is_lost
 async def test_nothing_is_started_once_it_is_over(rig: Rig) -> None:
     rig.worker.lease_over(True)
     rig.assign(assignment("t1", on_disconnect="stop"))
+    assert lost(await rig.report("t1", "STOPPED"))
+    assert "start" not in [call for call, _ in rig.engine.calls]
+
+
+async def test_a_start_that_waits_for_its_turn_is_not_made_once_it_is_over(rig: Rig) -> None:
+    async with contextlib.AsyncExitStack() as taken:
+        for _ in range(rig.rules.concurrent_starts):
+            await taken.enter_async_context(rig.around.starts.one())
+        rig.assign(assignment("t1", on_disconnect="stop"))
+        await rig.until(lambda: "t1" in rig.journal.memory.tasks and rig.journal.memory.tasks["t1"].launched)
+        rig.worker.lease_over(True)
     assert lost(await rig.report("t1", "STOPPED"))
     assert "start" not in [call for call, _ in rig.engine.calls]
 

@@ -332,3 +332,16 @@ def test_describe_finds_each_kind_of_thing(shoal: Shoal, web: ClusterService) ->
     assert shoal("describe", "nothing").code == 3
     both = json.loads(shoal("describe", task, INSTANCE_ID[:7], "-o", "json").out)
     assert set(both) == {"tasks", "containerInstances"}
+
+
+def test_ps_says_what_becomes_of_tasks_whose_host_is_silent(shoal: Shoal, web: ClusterService) -> None:
+    web.state.exits_with = None
+    shoal("run", "web", "--on-disconnect", "keep", "--count", 2)
+    reason = "Container instance x has been silent since noon"
+    for task in web.state.tasks.values():
+        task.disconnect_reason, task.on_disconnect = reason, "keep"
+    assert shoal("ps").err.endswith(f": {reason}.\n")
+    assert len(shoal("ps").err.splitlines()) == 1
+    assert "If host lost" in shoal("describe", next(iter(web.state.tasks))).out
+    sent = [each for each in web.state.requests if type(each).__name__ == "RunTaskRequest"]
+    assert [each.on_disconnect for each in sent] == ["keep"]

@@ -16,6 +16,8 @@ from shoal_scheduler.state.memory import MemoryCluster, MemoryStore
 from shoal_scheduler.state.store import Deposed, NotStored, OutcomeUnknown, Stored, StoreFull, Write
 from shoal_scheduler.state.tables import Tables
 
+from tests.unit.scheduler.plane import DEFINITION
+
 Commit = Callable[[Write], Awaitable[int]]
 
 
@@ -250,3 +252,76 @@ async def test_but_not_for_ever(ground: Ground, monkeypatch: pytest.MonkeyPatch)
     await asyncio.gather(*(ground.create(f"a{number}") for number in range(20)))
     async with asyncio.timeout(5):
         await ground.create("b")
+
+
+class Moved:
+    """A clock that moves when the test says so."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@dataclass
+class Silent:
+    """An engine whose only instance has just lost its session; it has a task that is to be kept."""
+
+    engine: Engine
+    clock: Moved
+
+    async def after(self, seconds: float, *, awake: bool = True) -> int:
+        """How many tasks are lost then, if it turns once every second, or not at all meanwhile."""
+        for _ in range(int(seconds) if awake else 1):
+            self.clock.now += 1.0 if awake else seconds
+            await self.engine.submit(i.SessionClosed("nobody", 1))
+        return sum(task.stop_code == "HostLost" for task in self.engine.tables.tasks())
+
+
+@pytest.fixture
+async def silent() -> AsyncIterator[Silent]:
+    shared, clock = MemoryCluster(), Moved()
+    engine = Engine(Tables(), MemoryStore(shared, shared.elect()), lambda *_: None, clock=clock)
+    running = asyncio.create_task(engine.run())
+    host = i.AgentHello("default", "x", 1, "host", 1024, 1024)
+    run = i.RunTask("default", "web", on_disconnect="keep")
+    await engine.submit_all([i.PutClusterDocument("default", {}, create=True), host])
+    await engine.submit_all([i.RegisterTaskDefinition(DEFINITION, {}, "test"), run])
+    engine.hear("x")
+    await engine.submit(i.SessionClosed("x", 1))
+    yield Silent(engine, clock)
+    running.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await running
+
+
+async def test_time_itself_finds_an_instance_lost(silent: Silent) -> None:
+    assert await silent.after(14) == 0
+    assert await silent.after(2) == 1
+
+
+async def test_who_was_held_up_has_not_listened(silent: Silent) -> None:
+    assert await silent.after(60, awake=False) == 0
+    assert await silent.after(13) == 0
+    assert await silent.after(3) == 1
+
+
+async def test_a_loss_that_is_not_stored_is_found_again(silent: Silent, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "SETTLE_RETRY_SECONDS", 0.01)
+    assert await silent.after(14) == 0
+    commit, refusals = silent.engine.store.commit, [NotStored("no"), NotStored("no")]
+
+    async def refuse(write: Write) -> int:
+        if refusals:
+            raise refusals.pop()
+        return await commit(write)
+
+    monkeypatch.setattr(silent.engine.store, "commit", refuse)
+    silent.clock.now += 2
+    async with asyncio.timeout(10):
+        while not silent.engine.tables.replacements:
+            with contextlib.suppress(Unavailable):  # together with the loss that is not stored
+                await silent.after(1)
+    assert not refusals
+    assert len(silent.engine.tables.replacements) == 1

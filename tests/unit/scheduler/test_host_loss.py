@@ -4,7 +4,7 @@ from math import inf
 from typing import Any
 
 import pytest
-from shoal_scheduler.control import host_loss
+from shoal_scheduler.control import host_loss, retention
 from shoal_scheduler.control import inputs as i
 from shoal_scheduler.control.step import KEYS_PER_STEP
 from shoal_scheduler.model.ask import Strategy
@@ -145,6 +145,18 @@ async def test_who_was_held_up_begins_anew() -> None:
     assert heard.silent_since("x") == 1.0
     heard.listen(29.0 + HELD_UP_SECONDS + 1)
     assert heard.silent_since("x") == 29.0 + HELD_UP_SECONDS + 1
+
+
+async def test_who_replaced_whom_is_forgotten_with_the_tasks() -> None:
+    plane = await plane_with("x", "y")
+    (task,) = await run(plane)
+    await cut(plane, task.instance)
+    await look(plane, L)
+    await plane.one(report(newest(plane, replacement(plane, task)), "STOPPED"))
+    plane.now += plane.limits.stopped_tasks_keep_seconds * 1000 + 1
+    await plane.run([], retention.expired(plane.tables, plane.context))
+    assert not plane.tables.launches
+    assert not plane.tables.replacements
 
 
 async def test_a_replacement_that_finds_no_room_waits_for_it() -> None:
