@@ -24,9 +24,19 @@ PURE = (
     "scheduler/shoal_scheduler/state/keys.py",
     "scheduler/shoal_scheduler/state/codec.py",
     "scheduler/shoal_scheduler/state/overlay.py",
+    "scheduler/shoal_scheduler/metrics/frames.py",
+    "scheduler/shoal_scheduler/metrics/names.py",
+    "scheduler/shoal_scheduler/metrics/statistics.py",
+    "scheduler/shoal_scheduler/metrics/store.py",
+    "scheduler/shoal_scheduler/metrics/usage.py",
+    "scheduler/shoal_scheduler/api/metric_data.py",
     "agent/shoal_agent/images/cleanup.py",
     "agent/shoal_agent/life/machine.py",
     "agent/shoal_agent/metadata/documents.py",
+    "agent/shoal_agent/metrics/exposition.py",
+    "agent/shoal_agent/metrics/files.py",
+    "agent/shoal_agent/metrics/message.py",
+    "agent/shoal_agent/metrics/usage.py",
     "agent/shoal_agent/engine/pause_image.py",
     "agent/shoal_agent/images/credentials.py",
     "agent/shoal_agent/definition/sandbox.py",
@@ -128,8 +138,10 @@ def test_there_are_pure_modules() -> None:
 
 
 # A scheduler that does not lead does nothing of a leader's: what goes on by itself is started by the leadership, which
-# ends it. A call's own tasks end with the call, and a commit's with the commit.
-MAY_START_TASKS = re.compile(r"scheduler/shoal_scheduler/(__main__|api/\w+|leader|scheduler|standby|state/etcd)\.py$")
+# ends it. A call's own tasks end with the call, a commit's with the commit, and the writing of a file with the process.
+MAY_START_TASKS = re.compile(
+    r"scheduler/shoal_scheduler/(__main__|alarms|api/\w+|leader|metrics/file|scheduler|standby|state/etcd)\.py$"
+)
 STARTS_A_TASK = re.compile(r"(create_task|ensure_future|TaskGroup|run_in_executor|to_thread|Thread)$")
 
 

@@ -15,6 +15,7 @@ from shoal.joining.identity import IdentityFiles
 from shoal.rpc import Credentials, Identity
 
 from shoal_agent import VERSION, lease_file
+from shoal_agent.certificate_renewal import Renewal
 from shoal_agent.configuration import BadConfiguration, Configuration, load
 from shoal_agent.definition.labels import Owner
 from shoal_agent.engine.docker import DockerEngine
@@ -31,8 +32,8 @@ from shoal_agent.logs.store import LogStore
 from shoal_agent.memory import record
 from shoal_agent.memory.journal import Journal, StateInUse
 from shoal_agent.metadata.endpoint import Metadata
+from shoal_agent.metrics.listener import MetricsListener
 from shoal_agent.metrics.sampler import Sampler
-from shoal_agent.renewal import Renewal
 from shoal_agent.reporter import Reporter
 from shoal_agent.session import Caller, Session
 from shoal_agent.slots import Pulls, Slots
@@ -121,8 +122,10 @@ async def _serve(
     sampler = Sampler(around, worker)
     session = Session(",".join(arguments.scheduler).split(","), caller, around, worker, watch, sampler)
     log.info("agent began instance=%s version=%s tasks=%d", identity.name, VERSION, len(remembered))
-    renewal = _renewal(arguments, session)
-    work = asyncio.create_task(_work(around, watch, worker, session, metadata, cleaner, renewal, sampler, keeper))
+    renewal, listener = _renewal(arguments, session), _listener(arguments, rules, sampler)
+    work = asyncio.create_task(
+        _work(around, watch, worker, session, metadata, cleaner, renewal, sampler, keeper, listener)
+    )
     end = asyncio.create_task(ending.wait())
     await asyncio.wait({work, end}, return_when=asyncio.FIRST_COMPLETED)
     for task in (work, end):
@@ -139,6 +142,12 @@ async def _serve(
     log.info("agent ended")
     if not work.cancelled():
         work.result()
+
+
+def _listener(arguments: argparse.Namespace, rules: Configuration, sampler: Sampler) -> MetricsListener | None:
+    if rules.metrics_listen is None:
+        return None
+    return MetricsListener(rules.metrics_listen, arguments.authority, arguments.certificate, arguments.key, sampler)
 
 
 def _renewal(arguments: argparse.Namespace, session: Session) -> Renewal | None:
@@ -169,10 +178,12 @@ async def _work(
     renewal: Renewal | None,
     sampler: Sampler,
     keeper: WatchdogKeeper | None,
+    listener: MetricsListener | None = None,
 ) -> None:
     async with asyncio.TaskGroup() as group:
-        if renewal is not None:
-            group.create_task(renewal.run())
+        for each in (renewal, listener):
+            if each is not None:
+                group.create_task(each.run())
         if keeper is not None:
             group.create_task(keeper.run())
         group.create_task(cleaner.run())

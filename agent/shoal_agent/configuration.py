@@ -76,6 +76,9 @@ class Configuration:
     # Where containers ask for their metadata; absent means a free port, which is then kept.
     metadata_port: int | None = None
 
+    # "host:port" where Prometheus finds what the host and its tasks use; absent means nowhere.
+    metrics_listen: str | None = None
+
     # As ECS_IMAGE_PULL_BEHAVIOR (images/pull_behavior.py); absent: what is here is used, and cleaned up later.
     image_pull_behavior: str | None = None
 
@@ -205,6 +208,13 @@ def _port(key: str, value: object) -> int:
     return _count(key, value)
 
 
+def _address(key: str, value: object) -> str:
+    host, _, port = _text(key, value).rpartition(":")
+    if not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
+        raise BadConfiguration(key, 'must be "host:port", as in "0.0.0.0:7610"')
+    return _text(key, value)
+
+
 def _table(key: str, value: object) -> Mapping[str, str]:
     if not isinstance(value, dict):
         raise BadConfiguration(key, "must be a table of texts")
@@ -300,6 +310,7 @@ _READERS: Mapping[str, Any] = {
     "log_keep_seconds": _seconds,
     "log_drivers": _log_drivers,
     "metadata_port": _port,
+    "metrics_listen": _address,
     "image_pull_behavior": _pull_behavior,
     "registry_credentials_file": _path,
     "image_cleanup": _flag,

@@ -44,6 +44,11 @@ log = logging.getLogger(__name__)
 CONNECT_SECONDS = 3.0
 WELCOME_SECONDS = 10.0
 SETTLED_SECONDS = 5.0
+
+# Of a scheduler that acknowledged heartbeats before: how long it may be silent.
+SILENCE_SECONDS_MIN = 7.0
+SILENT_PERIODS = 2.5
+SILENCE_LOOK_SECONDS = 0.5
 GOODBYE_SECONDS = 1.0
 
 # What a constraint may ask for, for tasks that must not run twice.
@@ -77,8 +82,9 @@ class Session:
         around: Surroundings,
         worker: Worker,
         watch: Watch,
-        sampler: Sampler,
+        sampler: Sampler | None = None,
     ) -> None:
+        """Without a sampler nobody is told what is used."""
         self._schedulers = Schedulers(endpoints)
         self._caller = caller
         self._around = around
@@ -99,6 +105,7 @@ class Session:
         self._deadline_seconds = 0.0
         self._said_guarded = False
         self._beats: dict[int, float] = {}
+        self._is_heard = False
 
     async def run(self) -> None:
         """For ever: one session after another, wherever the leader is."""
@@ -150,8 +157,10 @@ class Session:
                     group.create_task(self._read(call, stub, group))
                     group.create_task(self._report(call))
                     group.create_task(self._beat(call, welcome))
+                    group.create_task(self._mind_silence(welcome))
                     group.create_task(self._leave_when_renewed())
-                    group.create_task(self._tell_usage(call))
+                    if self._sampler is not None:
+                        group.create_task(self._tell_usage(call, self._sampler))
             finally:
                 call.cancel()
 
@@ -176,6 +185,7 @@ class Session:
             raise SessionOver("it does not begin with a welcome")
         await self._obey(first.welcome.epoch)
         self._beats.clear()
+        self._is_heard = False
         self._deadline_seconds = first.welcome.session_deadline_millis / 1000
         self._around.lease.renew(sent_at, self._deadline_seconds)
         await self._write(call, convert.inventory(self._worker.inventory()))
@@ -218,6 +228,16 @@ class Session:
                 case kind:
                     log.warning("message not understood kind=%s", kind)
 
+    async def _mind_silence(self, welcome: agent_pb2.Welcome) -> None:
+        """A leader that hangs, or whose host is gone, says nothing of it: but it does not acknowledge heartbeats."""
+        period_seconds = welcome.heartbeat_period_millis / 1000
+        silence_seconds = max(SILENCE_SECONDS_MIN, SILENT_PERIODS * period_seconds)
+        while True:
+            await asyncio.sleep(SILENCE_LOOK_SECONDS)
+            oldest = min(self._beats.values(), default=self._around.lease.now)
+            if self._is_heard and self._around.lease.now - oldest > silence_seconds:
+                raise SessionOver("the scheduler is silent")
+
     def _serve_caller(self, task: asyncio.Task[None]) -> None:
         self._served.add(task)
         task.add_done_callback(self._served.discard)
@@ -230,6 +250,7 @@ class Session:
 
     def _renew(self, sequence: int) -> None:
         """A leader has heard this heartbeat, and so all that were sent before."""
+        self._is_heard = True
         sent_at = self._beats.get(sequence)
         if sent_at is not None:
             self._around.lease.renew(sent_at, self._deadline_seconds)
@@ -264,9 +285,8 @@ class Session:
             if since is not None and time.monotonic() - since > deadline_seconds:
                 raise SessionOver("reports are not acknowledged")
 
-    async def _tell_usage(self, call: "_Call") -> None:
+    async def _tell_usage(self, call: "_Call", sampler: Sampler) -> None:
         """A sample that would have to wait for the stream is dropped: the next one is worth more."""
-        sampler = self._sampler
         sampler.changed.clear()
         while True:
             await sampler.changed.wait()

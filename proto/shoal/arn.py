@@ -4,6 +4,7 @@ cluster               arn:shoal:ecs:local:000000000000:cluster/default
 task definition       arn:shoal:ecs:local:000000000000:task-definition/web:7
 task                  arn:shoal:ecs:local:000000000000:task/default/<32 hex digits>
 container instance    arn:shoal:ecs:local:000000000000:container-instance/default/<32 hex digits>
+alarm                 arn:shoal:ecs:local:000000000000:alarm:<name>
 container             arn:shoal:ecs:local:000000000000:container/default/<task>/<name>
 """
 
@@ -29,6 +30,10 @@ def container_instance_arn(cluster: str, instance_id: str) -> str:
 
 def container_arn(cluster: str, task_id: str, name: str) -> str:
     return f"{PREFIX}container/{cluster}/{task_id}/{name}"
+
+
+def alarm_arn(name: str) -> str:
+    return f"{PREFIX}alarm:{name}"
 
 
 def short(name: str) -> str:

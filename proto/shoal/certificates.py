@@ -26,6 +26,9 @@ from shoal.rpc import SERVER_NAME, Identity
 from shoal.whole_file import write_whole
 
 ETCD_NAME = "etcd.shoal"
+
+# What agents are called by where they are servers: for scrapers of their metrics.
+AGENT_NAME = "agent.shoal"
 AUTHORITY_LIFE = timedelta(days=3650)
 CERTIFICATE_LIFE = timedelta(days=365)
 # A peer whose clock is a little behind must not refuse a certificate as "not yet valid".
@@ -113,9 +116,10 @@ def write_private(path: Path, key: Key) -> None:
 def issue_to_agent(
     authority: Authority, public_key: PublicKey, identity: Identity, now: datetime, life: timedelta
 ) -> x509.Certificate:
-    """A certificate by which an agent calls, and nothing else."""
-    usages = [ExtendedKeyUsageOID.CLIENT_AUTH]
-    return _signed(authority, public_key, identity, (), (now - BACKDATE, now + life), usages)
+    """A certificate by which an agent calls, and by which those know it that scrape its metrics: as an agent, never as
+    a scheduler or etcd, whose names clients demand."""
+    usages = [ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH]
+    return _signed(authority, public_key, identity, (AGENT_NAME,), (now - BACKDATE, now + life), usages)
 
 
 def requested_key(request_pem: bytes) -> PublicKey:
@@ -174,7 +178,7 @@ def _server_names(role: str) -> list[str]:
         return [SERVER_NAME]
     if role == "etcd":
         return [ETCD_NAME, "localhost", "127.0.0.1"]
-    return []
+    return [AGENT_NAME] if role == "agent" else []
 
 
 def _is_good(

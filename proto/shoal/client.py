@@ -3,13 +3,14 @@
     async with Client.connect() as client:                      # the current context
         answer = await client.cluster.ListTasks(task_pb2.ListTasksRequest())
 
-`client.cluster` and `client.metrics` have every method of the generated stubs. A unary call goes to the leader, is
-retried with jittered back-off until its deadline while that is safe, and raises the errors of `shoal.errors`. A call
-that changes something gets a client token if its message has room for one, so that sending it twice does it once.
-"""
+`client.cluster`, `client.metrics` and `client.alarms` have every method of the generated stubs. A unary call goes to
+the leader, is retried with jittered back-off until its deadline while that is safe, and raises the errors of
+`shoal.errors`. A call that changes something gets a client token if its message has room for one, so that sending it
+twice does it once."""
 
 import asyncio
 import contextlib
+import math
 import random
 import time
 import uuid
@@ -24,7 +25,7 @@ import grpc.aio
 from shoal import errors
 from shoal.context import Context, load
 from shoal.rpc import LEADER_KEY, Credentials, open_channel, trailer, until_tried
-from shoal.v1 import cluster_pb2_grpc, event_pb2, metrics_pb2_grpc, scheduler_pb2_grpc
+from shoal.v1 import alarms_pb2_grpc, cluster_pb2_grpc, event_pb2, metrics_pb2_grpc, scheduler_pb2_grpc
 from shoal.v1.scheduler_pb2 import (
     DescribeSchedulerRequest,
     DescribeSchedulerResponse,
@@ -33,6 +34,7 @@ from shoal.v1.scheduler_pb2 import (
 )
 
 if TYPE_CHECKING:
+    from shoal.v1.alarms_pb2_grpc import AlarmsAsyncStub
     from shoal.v1.cluster_pb2_grpc import ClusterAsyncStub
     from shoal.v1.metrics_pb2_grpc import MetricsAsyncStub
 
@@ -41,8 +43,10 @@ CALL_TIMEOUT_SECONDS = 30.0
 NOBODY_TIMEOUT_SECONDS = 10.0
 # A watch that nobody serves for so long is given up; a leader that died is replaced long before.
 WATCH_PATIENCE_SECONDS = 120.0
-# Of several schedulers, one that cannot be connected to by then is passed over.
+# Of several schedulers, one that cannot be connected to by then is passed over; and one that does not answer by then is
+# asked again, in case that another leads meanwhile.
 CONNECT_SECONDS = 1.5
+ANSWER_SECONDS = 6.0
 _BACKOFF_FIRST_SECONDS = 0.05
 _BACKOFF_MAX_SECONDS = 0.8
 # Doing these twice is not the same as doing them once, and they carry no client token.
@@ -55,6 +59,7 @@ class Client:
 
     cluster: "ClusterAsyncStub"
     metrics: "MetricsAsyncStub"
+    alarms: "AlarmsAsyncStub"
 
     def __init__(self, context: Context, timeout_seconds: float = CALL_TIMEOUT_SECONDS) -> None:
         """timeout_seconds: the deadline of a unary call that names none with `timeout=`, retries included.
@@ -65,6 +70,7 @@ class Client:
         self._leader = _Leader(context.endpoints, _credentials(context))
         self.cluster = cast("ClusterAsyncStub", _Stub(self._leader, timeout_seconds))
         self.metrics = cast("MetricsAsyncStub", _Stub(self._leader, timeout_seconds))
+        self.alarms = cast("AlarmsAsyncStub", _Stub(self._leader, timeout_seconds))
 
     @classmethod
     def connect(
@@ -152,6 +158,10 @@ class _Leader:
             self._open[endpoint] = channel, _Methods(channel)
         return self._open[endpoint][0]
 
+    @property
+    def answer_seconds(self) -> float:
+        return ANSWER_SECONDS if len(self._endpoints) > 1 else math.inf
+
     async def stub(self) -> "_Methods":
         """Where there are others to ask, a host that is silent is not waited for long. Raises TimeoutError."""
         endpoint = self.endpoint
@@ -193,7 +203,11 @@ class _Methods:
     """Those of all services together: no two have the same name."""
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
-        self._stubs = cluster_pb2_grpc.ClusterStub(channel), metrics_pb2_grpc.MetricsStub(channel)
+        self._stubs = (
+            cluster_pb2_grpc.ClusterStub(channel),
+            metrics_pb2_grpc.MetricsStub(channel),
+            alarms_pb2_grpc.AlarmsStub(channel),
+        )
 
     def __getattr__(self, method: str) -> Any:
         return next(getattr(stub, method) for stub in self._stubs if hasattr(stub, method))
@@ -207,7 +221,7 @@ class _Stub:
         self._timeout_seconds = timeout_seconds
 
     def __getattr__(self, method: str) -> Any:
-        servicers = cluster_pb2_grpc.ClusterServicer, metrics_pb2_grpc.MetricsServicer
+        servicers = cluster_pb2_grpc.ClusterServicer, metrics_pb2_grpc.MetricsServicer, alarms_pb2_grpc.AlarmsServicer
         if method.startswith("_") or not any(hasattr(servicer, method) for servicer in servicers):
             raise AttributeError(method)
         if method in _STREAMING:
@@ -224,12 +238,17 @@ async def _unary(
     delays, last, nobody_since = _delays(), None, None
     while (left := deadline - time.monotonic()) > 0:
         endpoint, told = leader.endpoint, ""
+        attempt = left if method in _NOT_IDEMPOTENT else min(left, leader.answer_seconds)
         try:
             stub = await leader.stub()
-            return await getattr(stub, method)(request, timeout=left)
+            return await getattr(stub, method)(request, timeout=attempt)
         except TimeoutError:
             last = None
         except grpc.aio.AioRpcError as error:
+            if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
+                leader.failed(endpoint)  # it may be that it stands still, and that another leads
+                if attempt < left:
+                    continue
             if error.code() is not grpc.StatusCode.UNAVAILABLE:
                 raise _typed(error, method, seconds, last, leader) from None
             if method in _NOT_IDEMPOTENT and not _surely_not_done(error):

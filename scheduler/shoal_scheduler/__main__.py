@@ -18,6 +18,8 @@ from shoal_scheduler.api.gate import Gate
 from shoal_scheduler.api.http import Files, HttpServer
 from shoal_scheduler.api.joining import Joining
 from shoal_scheduler.api.server import Server
+from shoal_scheduler.metrics import file as metrics_file
+from shoal_scheduler.metrics.store import Metrics
 from shoal_scheduler.scheduler import Scheduler
 from shoal_scheduler.state.etcd import open_etcd_channel
 
@@ -35,8 +37,12 @@ async def serve(config: configuration.Configuration) -> None:
     log.info("listening address=%s port=%d", config.listen, server.port)
     housekeeping = asyncio.create_task(relief.keep_room(config.etcd, credentials, lambda: gate.is_open))
     try:
-        async with _https(config, gate, server.port), open_etcd_channel(config.etcd, credentials) as channel:
-            scheduler = Scheduler(config, credentials, channel, gate, server)
+        async with (
+            _https(config, gate, server.port),
+            _history(config) as metrics,
+            open_etcd_channel(config.etcd, credentials) as channel,
+        ):
+            scheduler = Scheduler(config, credentials, channel, gate, server, metrics)
             for number in (signal.SIGTERM, signal.SIGINT):
                 asyncio.get_running_loop().add_signal_handler(number, scheduler.end)
             await scheduler.run()
@@ -65,6 +71,22 @@ def _joining(config: configuration.Configuration, gate: Gate, port: int) -> Join
     authority = load_authority(config.authority, config.authority_key) if config.authority_key else None
     life = timedelta(seconds=config.agent_certificate_seconds)
     return Joining(gate, authority, config.authority.read_bytes(), port, life)
+
+
+@contextlib.asynccontextmanager
+async def _history(config: configuration.Configuration) -> AsyncIterator[Metrics]:
+    """What was measured, over restarts if there is a folder for it; over changes of the lead in any case."""
+    if config.state is None:
+        yield Metrics()
+        return
+    path = config.state / "metrics"
+    metrics = metrics_file.read(path)
+    keeping = asyncio.create_task(metrics_file.keep(metrics, path))
+    try:
+        yield metrics
+    finally:
+        keeping.cancel()
+        await asyncio.wait({keeping})
 
 
 def main() -> None:

@@ -29,7 +29,7 @@ class Admission:
 
     def __init__(self, sessions_per_second: float = SESSIONS_PER_SECOND, burst: int = BURST) -> None:
         self._spacing = 1 / sessions_per_second
-        self._slack = burst * self._spacing
+        self._slack = (burst - 1) * self._spacing
         self._next = float("-inf")
         self._promised: dict[str, float] = {}
 

@@ -1,17 +1,21 @@
 """What the scheduler is told at its start."""
 
 import argparse
+import ipaddress
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from shoal_scheduler.webhooks import Network
+
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
     """`listen` is host:port, and `endpoint` the one that others dial; `http_listen` too (None: no HTTPS); `name` is
-    this scheduler's among the others; `etcd` the client endpoints of its members; the rest
-    PEM files. Without the authority's key nobody joins here; with it, an agent's certificate lives so many seconds."""
+    this scheduler's among the others; `etcd` the client endpoints of its members; `state` a folder of its own (None:
+    no history over restarts); the rest PEM files. Without the authority's key nobody joins here; with it, an agent's
+    certificate lives so many seconds."""
 
     listen: str
     endpoint: str
@@ -22,8 +26,12 @@ class Configuration:
     key: Path
     cluster: str
     http_listen: str | None = None
+    state: Path | None = None
     authority_key: Path | None = None
     agent_certificate_seconds: int = 24 * 3600
+
+    # Networks that alarms may reach beside the public internet.
+    webhook_networks: tuple[Network, ...] = ()
 
 
 WILDCARDS = ("", "0.0.0.0", "[::]")
@@ -34,6 +42,13 @@ def _dialled(listen: str) -> str:
     """A wildcard address is listened on, never dialled."""
     host, _, port = listen.rpartition(":")
     return f"{socket.gethostname()}:{port}" if host in WILDCARDS else listen
+
+
+def _networks(text: str) -> tuple[Network, ...]:
+    try:
+        return tuple(map(ipaddress.ip_network, text.split(",")))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{error}; write a network as 10.0.0.0/8") from None
 
 
 def parse(arguments: Sequence[str] | None = None) -> Configuration:
@@ -49,6 +64,7 @@ def parse(arguments: Sequence[str] | None = None) -> Configuration:
     parser.add_argument("--key", required=True, type=Path, help="the key of the certificate")
     parser.add_argument("--cluster", default="default", help="the cluster that exists from the start")
     parser.add_argument("--http-listen", metavar="HOST:PORT", help="HTTPS, for probes and hosts that join")
+    parser.add_argument("--state", type=Path, metavar="FOLDER", help="where metrics are kept over restarts")
     parser.add_argument("--authority-key", type=Path, help="the CA's key: by it hosts may join here")
     parser.add_argument(
         "--agent-certificate-seconds",
@@ -56,6 +72,13 @@ def parse(arguments: Sequence[str] | None = None) -> Configuration:
         default=24 * 3600,
         metavar="SECONDS",
         help="how long the certificate of a host that joins is good; its agent renews it at half of that",
+    )
+    parser.add_argument(
+        "--webhook-networks",
+        type=_networks,
+        default=(),
+        metavar="CIDR[,...]",
+        help="where alarms may be told beside the public internet, as 10.0.0.0/8",
     )
     given = parser.parse_args(arguments)
     endpoint = given.endpoint or _dialled(given.listen)
@@ -70,6 +93,8 @@ def parse(arguments: Sequence[str] | None = None) -> Configuration:
         key=given.key,
         cluster=given.cluster,
         http_listen=given.http_listen,
+        state=given.state,
         authority_key=given.authority_key,
         agent_certificate_seconds=given.agent_certificate_seconds,
+        webhook_networks=given.webhook_networks,
     )

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -58,9 +57,10 @@ class ControlPlane:
     async def measure(self) -> None:
         """For ever: what follows from the agents' samples, once a step. A fault costs a step, not the lead."""
         while True:
-            await asyncio.sleep(STEP_SECONDS - time.time() % STEP_SECONDS + AFTER_STEP_SECONDS)
+            await asyncio.sleep(STEP_SECONDS - self.engine.now() / 1000 % STEP_SECONDS + AFTER_STEP_SECONDS)
             try:
-                self.metrics.tick(self.tables, time.time())
+                for _ in self.metrics.tick_in_parts(self.tables, self.engine.now() / 1000):
+                    await asyncio.sleep(0)
             except Exception:
                 log.exception("metrics failed")
 

@@ -181,6 +181,9 @@ class _Call:
 class Dispatch:
     def __init__(self) -> None:
         self._outboxes: dict[str, Outbox] = {}
+
+        # Of the last session of an instance that ended: which run of the agent's program it was, and when.
+        self.left: dict[str, tuple[str, float]] = {}
         self._calls: dict[str, set[_Call]] = {}
 
         # Until when the certificate by which an instance's agent last called is good, in seconds since 1970.
@@ -221,6 +224,7 @@ class Dispatch:
     def detach(self, instance: str, outbox: Outbox) -> None:
         if self._outboxes.get(instance) is outbox:
             del self._outboxes[instance]
+        self.left[instance] = outbox.run, asyncio.get_running_loop().time()
 
     def close(self, instance: str) -> None:
         if earlier := self._outboxes.pop(instance, None):

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from shoal_scheduler.engine import Unavailable
+from shoal_scheduler.model.alarm import Alarm
 from shoal_scheduler.model.instance import Instance
 from shoal_scheduler.model.task import Task
 from shoal_scheduler.state import changes as c
@@ -24,11 +25,17 @@ class EventRecord:
 
     revision: int
     time: int
-    subject: Task | Instance
+    subject: Task | Instance | Alarm
 
     @property
     def cluster(self) -> str:
-        return self.subject.launch.cluster if isinstance(self.subject, Task) else self.subject.cluster
+        """Empty for an alarm of no cluster's metric: it concerns everybody."""
+        match self.subject:
+            case Task():
+                return self.subject.launch.cluster
+            case Alarm():
+                return dict(self.subject.dimensions).get("ClusterName", "")
+        return self.subject.cluster
 
 
 class _Commit(NamedTuple):
@@ -43,6 +50,8 @@ class _Commit(NamedTuple):
                     yield EventRecord(self.revision, self.time, task)
                 case c.PutInstance(instance):
                     yield EventRecord(self.revision, self.time, instance)
+                case c.PutAlarm(alarm) if alarm.version == alarm.changed_version:
+                    yield EventRecord(self.revision, self.time, alarm)
 
 
 class EventLog:
@@ -94,9 +103,14 @@ class EventLog:
         self._more = asyncio.Event()
 
 
-def message_of(tables: Tables, subject: Task | Instance) -> str:
+def message_of(tables: Tables, subject: Task | Instance | Alarm) -> str:
     """The change in a sentence for people."""
-    return _of_task(tables, subject) if isinstance(subject, Task) else _of_instance(subject)
+    match subject:
+        case Task():
+            return _of_task(tables, subject)
+        case Alarm():
+            return f"alarm {subject.name} {subject.state}: {subject.reason}"
+    return _of_instance(subject)
 
 
 def _of_task(tables: Tables, task: Task) -> str:

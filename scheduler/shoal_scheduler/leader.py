@@ -87,8 +87,9 @@ class Seen(NamedTuple):
 
 @dataclass(slots=True)
 class Leadership:
-    """`epoch` is the create_revision of the leader's key: it grows with every leader. `step` was the last one of the
-    leaders before. Whatever works only while this process leads is started here, and ends before its end."""
+    """`epoch` is the create_revision of the leader's key: it grows with every leader, also over a restore. `step` was
+    the last one of the leaders before. Whatever works only while this process leads is started here, and ends before
+    its end."""
 
     epoch: int
     lease: int
@@ -153,11 +154,12 @@ async def campaign(
     endpoint: str = "",
     on_seen: Callable[[Seen], None] = lambda _seen: None,
     hold_back_seconds: Callable[[], float] = lambda: 0.0,
+    base: int = 0,
 ) -> Leadership:
     """Wait until this process leads. Raises AioRpcError while etcd cannot be reached.
 
     on_seen: told every few seconds, and whenever the leader's key goes. hold_back_seconds: how long another may have
-    the leader's key, once it is free, before we try to; asked again and again.
+    the leader's key, once it is free, before we try to; asked again and again. base: see `etcd.revision_base`.
     """
     kv, me = pb_grpc.KVStub(channel), Holder.of_this_process(name, endpoint)
     while True:
@@ -170,7 +172,7 @@ async def campaign(
             await _until_deleted(channel, revision + 1)
         elif wait > 0:
             await asyncio.sleep(min(wait, LOOK_AGAIN_SECONDS))
-        elif (won := await _claim(channel, me)) is not None:
+        elif (won := await _claim(channel, me, base)) is not None:
             return won
 
 
@@ -183,7 +185,7 @@ async def _look(kv: "pb_grpc.KVAsyncStub") -> tuple[Seen, int, int]:
     return Seen(holder, _step(answer)), answer.header.revision, leader[0].lease if leader else 0
 
 
-async def _claim(channel: grpc.aio.Channel, me: Holder) -> Leadership | None:
+async def _claim(channel: grpc.aio.Channel, me: Holder, base: int) -> Leadership | None:
     """None if somebody else leads."""
     sent_at = boot_time()
     leases = pb_grpc.LeaseStub(channel)
@@ -200,7 +202,7 @@ async def _claim(channel: grpc.aio.Channel, me: Holder) -> Leadership | None:
     finally:
         if not won:
             await resign(channel, grant.ID)
-    return Leadership(answer.header.revision, grant.ID, sent_at, _step(answer)) if won else None
+    return Leadership(base + answer.header.revision, grant.ID, sent_at, _step(answer)) if won else None
 
 
 def _step(answer: pb.TxnResponse) -> StepMark:

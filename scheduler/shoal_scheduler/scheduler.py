@@ -12,17 +12,20 @@ import grpc
 from shoal.rpc import Credentials
 
 from shoal_scheduler import garbage
+from shoal_scheduler.alarms import Alarms
 from shoal_scheduler.api.gate import Gate
 from shoal_scheduler.api.server import Server
 from shoal_scheduler.configuration import Configuration
 from shoal_scheduler.control.inputs import PutClusterDocument
 from shoal_scheduler.control_plane import ControlPlane
 from shoal_scheduler.leader import Leadership, LeaseKeeper, Seen, campaign, resign
+from shoal_scheduler.metrics.store import Metrics
 from shoal_scheduler.standby import Standby
-from shoal_scheduler.state.etcd import EtcdStore, store_version
+from shoal_scheduler.state.etcd import EtcdStore, revision_base, store_version
 from shoal_scheduler.state.etcd_feed import EtcdFeed
 from shoal_scheduler.state.store import StoreError
 from shoal_scheduler.state.writes import loaded
+from shoal_scheduler.webhooks import Webhooks
 
 log = logging.getLogger(__name__)
 
@@ -43,13 +46,21 @@ class Scheduler:
     """`run` for ever. `end` hands leadership over, if it is here, and then `run` returns."""
 
     def __init__(
-        self, config: Configuration, credentials: Credentials, channel: grpc.aio.Channel, gate: Gate, server: Server
+        self,
+        config: Configuration,
+        credentials: Credentials,
+        channel: grpc.aio.Channel,
+        gate: Gate,
+        server: Server,
+        metrics: Metrics | None = None,
     ) -> None:
+        """`metrics`: what was measured before, to go on with."""
         self._config = config
         self._credentials = credentials
         self._channel = channel
         self._gate = gate
         self._server = server
+        self._metrics = metrics or Metrics()
         self._standing = gate.standing
         self._standing.name, self._standing.endpoint = config.name, config.endpoint
         self._leadership: Leadership | None = None
@@ -58,6 +69,7 @@ class Scheduler:
         self._free_since = time.monotonic()
         self._ending = asyncio.Event()
         self._version = ""
+        self._base = 0
 
     def end(self) -> None:
         self._ending.set()
@@ -79,7 +91,14 @@ class Scheduler:
 
     async def _one_term(self) -> None:
         """From standing by to the end of a leadership."""
-        standby = Standby(EtcdFeed(self._channel))
+        try:
+            self._base = await revision_base(self._channel)
+        except grpc.aio.AioRpcError as error:
+            log.warning("etcd does not answer error=%s", error.details())
+            self._standing.follows("", "")  # nobody leads for longer than etcd is away, or not that we know
+            self._standing.store_is_away = True
+            return
+        standby = Standby(EtcdFeed(self._channel, self._base))
         self._standing.stands_by(standby)
         following = asyncio.create_task(standby.run())
         try:
@@ -97,6 +116,7 @@ class Scheduler:
     async def _until_won(self, standby: Standby) -> Leadership:
         def on_seen(seen: Seen) -> None:
             standby.asked(seen.step)
+            self._standing.store_is_away = False
             holder = seen.holder
             if holder is not None or self._standing.leader:
                 self._free_since = time.monotonic()
@@ -110,7 +130,9 @@ class Scheduler:
             cold_until = self._free_since + COLD_SECONDS if standby.followed is None else 0.0
             return max(cold_until, self._not_before) - now
 
-        return await campaign(self._channel, self._config.name, self._config.endpoint, on_seen, hold_back_seconds)
+        return await campaign(
+            self._channel, self._config.name, self._config.endpoint, on_seen, hold_back_seconds, self._base
+        )
 
     @asynccontextmanager
     async def _held(self, leadership: Leadership) -> AsyncIterator[None]:
@@ -140,15 +162,16 @@ class Scheduler:
         followed = await standby.caught_up(epoch, leadership.step, CATCH_UP_SECONDS)
         if followed is not None:
             garbage.leave_alone_at_once()
-            store = EtcdStore(self._channel, epoch, followed.revision, leadership.step.revision)
+            store = EtcdStore(self._channel, epoch, followed.revision, leadership.step.revision, self._base)
             log.info("state followed revision=%d seconds=%.3f", followed.revision, time.monotonic() - began)
-            return ControlPlane(followed.tables, store, epoch, self._version, events=followed.events)
+            tables, events = followed.tables, followed.events
+            return ControlPlane(tables, store, epoch, self._version, events=events, metrics=self._metrics)
         log.warning("the feed is not whole up to revision=%d: everything is read anew", epoch)
-        store = EtcdStore(self._channel, epoch)
+        store = EtcdStore(self._channel, epoch, base=self._base)
         tables = loaded([record async for record in store.load()], store.revision)
         garbage.leave_alone()
         log.info("state loaded revision=%d seconds=%.3f", store.revision, time.monotonic() - began)
-        return ControlPlane(tables, store, epoch, self._version)
+        return ControlPlane(tables, store, epoch, self._version, metrics=self._metrics)
 
     async def _lead(self, plane: ControlPlane, leadership: Leadership) -> None:
         """Until the lease is lost, the engine fails or leadership is handed over."""
@@ -156,6 +179,8 @@ class Scheduler:
         plane.leads = lambda: leadership.holds
         working = leadership.spawn("engine", plane.engine.run())
         leadership.spawn("metrics", plane.measure())
+        webhooks = Webhooks(self._config.webhook_networks)
+        leadership.spawn("alarms", Alarms(plane.engine, plane.metrics, webhooks, plane.led_since).run())
         try:
             await plane.engine.submit(PutClusterDocument(self._config.cluster, {}, create=True))
             self._standing.leads(plane, leadership.release)

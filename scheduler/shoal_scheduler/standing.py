@@ -16,6 +16,7 @@ def _nothing_to_release() -> None:
 class Standing:
     """`leader` and `leader_endpoint` are of who leads, as far as it is known; empty while nobody does.
 
+    store_is_away: it was asked last in vain.
     release: begins to hand leadership over, where this scheduler has it.
     """
 
@@ -23,6 +24,7 @@ class Standing:
     endpoint: str = ""
     leader: str = ""
     leader_endpoint: str = ""
+    store_is_away: bool = False
     plane: ControlPlane | None = None
     standby: Standby | None = None
     since: int = field(default_factory=now_millis)

@@ -31,9 +31,13 @@ OPERATORS_MAY = """
     CreateJoinToken ListJoinTokens RevokeJoinToken RevokeContainerInstance
 """
 METRICS = ("ListMetrics", "GetMetricStatistics", "PutMetricData", "DescribeUsage")
+ALARMS = """
+    PutMetricAlarm DescribeAlarms DeleteAlarms SetAlarmState EnableAlarmActions DisableAlarmActions DescribeAlarmHistory
+"""
 RULES = {
     **{f"/shoal.v1.Cluster/{name}": OPERATOR for name in OPERATORS_MAY.split()},
     **{f"/shoal.v1.Metrics/{name}": OPERATOR for name in METRICS},
+    **{f"/shoal.v1.Alarms/{name}": OPERATOR for name in ALARMS.split()},
     **{f"/shoal.v1.AgentSession/{name}": AGENT for name in ("Session", "SendLogs", "AttachCommand")},
     **{f"/shoal.v1.Schedulers/{name}": OPERATOR for name in ("DescribeScheduler", "HandOver")},
     **{f"/grpc.health.v1.Health/{name}": EVERYONE for name in ("Check", "List", "Watch")},

@@ -10,6 +10,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 from shoal.rpc import SERVER_NAME
+from shoal_scheduler.api import http
 from shoal_scheduler.api.http import Files, HttpServer, body_of, caller_of, for_roles
 from shoal_scheduler.engine import Unavailable
 from shoal_scheduler.model.refusal import Refused
@@ -146,6 +147,36 @@ async def test_a_fault_tells_nothing_of_itself(server: HttpServer, certificates:
 async def test_what_a_body_may_be(server: HttpServer, certificates: Certificates, data: bytes, status: int) -> None:
     assert (await ask(server, client_tls(certificates), "/echo", "POST", data))[0] == status
     assert await ask(server, client_tls(certificates), "/healthz") == (200, "ok\n")
+
+
+@pytest.mark.parametrize("said", [b"", b"GET /healthz HTTP/1.1\r\nHost: sho"], ids=["nothing", "half a request"])
+async def test_who_says_nothing_whole_is_dropped(
+    server: HttpServer, certificates: Certificates, monkeypatch: pytest.MonkeyPatch, said: bytes
+) -> None:
+    monkeypatch.setattr(http, "HANDSHAKE_SECONDS", 1.0)
+    monkeypatch.setattr(http, "REQUEST_SECONDS", 1.0)
+    tls = client_tls(certificates)
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port, ssl=tls, server_hostname=SERVER_NAME)
+    writer.write(said)
+    async with asyncio.timeout(10):
+        with contextlib.suppress(ConnectionError):
+            assert await reader.read() == b""
+    writer.close()
+
+
+async def test_who_has_asked_may_ask_again_over_the_same_connection(
+    server: HttpServer, certificates: Certificates, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http, "HANDSHAKE_SECONDS", 0.2)
+    monkeypatch.setattr(http, "REQUEST_SECONDS", 0.2)
+    tls = client_tls(certificates)
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port, ssl=tls, server_hostname=SERVER_NAME)
+    for _ in range(2):
+        writer.write(b"GET /healthz HTTP/1.1\r\nHost: shoal\r\n\r\n")
+        async with asyncio.timeout(10):
+            assert (await reader.readuntil(b"ok\n")).startswith(b"HTTP/1.1 200")
+        await asyncio.sleep(0.6)
+    writer.close()
 
 
 async def test_a_silent_connection_holds_up_nobody(server: HttpServer, certificates: Certificates) -> None:

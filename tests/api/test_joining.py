@@ -15,13 +15,13 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from shoal import errors
-from shoal.certificates import ensure_authority, identity_in, read_certificate
+from shoal.certificates import AGENT_NAME, ensure_authority, identity_in, read_certificate
 from shoal.joining import enter
 from shoal.joining.identity import IdentityFiles, IdentityFolder
 from shoal.joining.renewal import renew
 from shoal.joining.token import Token, pin_of, proof_of
 from shoal.rate_limit import RateLimit
-from shoal.rpc import Identity
+from shoal.rpc import SERVER_NAME, Identity
 from shoal.v1 import container_instance_pb2, join_token_pb2
 from shoal_scheduler.api import joining
 
@@ -76,14 +76,17 @@ async def test_only_the_hash_of_a_secret_is_stored(door: Door) -> None:
     assert token.secret not in str(listed)
 
 
-async def test_the_certificate_lives_a_day_and_only_calls(door: Door, tmp_path: Path) -> None:
+async def test_the_certificate_lives_a_day_and_is_an_agents(door: Door, tmp_path: Path) -> None:
     member = await door.join(await door.token(), tmp_path)
     certificate = read_certificate(IdentityFolder(tmp_path).certificate)
     now = datetime.now(UTC)
     assert timedelta(hours=23, minutes=59) < certificate.not_valid_after_utc - now <= timedelta(days=1)
     assert timedelta(minutes=4) < now - certificate.not_valid_before_utc < timedelta(minutes=6)
     usage = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
-    assert list(usage) == [ExtendedKeyUsageOID.CLIENT_AUTH]
+    # A server only under the name by which scrapers know agents: never as a scheduler.
+    assert set(usage) == {ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH}
+    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert names.get_values_for_type(x509.DNSName) == [AGENT_NAME]
     assert identity_in(certificate) == Identity("default", "agent", member.instance)
 
 
@@ -156,7 +159,8 @@ async def test_names_in_a_request_are_not_taken(door: Door) -> None:
     answer = json.loads(await door.post("/join", asked(await door.token(), request=request)))
     certificate = x509.load_pem_x509_certificate(answer["certificate"].encode())
     found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    assert list(found) == [x509.UniformResourceIdentifier(f"shoal://default/agent/{answer['instance']}")]
+    own = x509.UniformResourceIdentifier(f"shoal://default/agent/{answer['instance']}")
+    assert list(found) == [own, x509.DNSName(AGENT_NAME)]
     assert not certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
     assert "operator" not in certificate.subject.rfc4514_string()
 
@@ -214,7 +218,7 @@ async def test_an_agents_certificate_is_no_schedulers(door: Door, tmp_path: Path
     await door.join(await door.token(), tmp_path)
     names = read_certificate(IdentityFolder(tmp_path).certificate).extensions
     found = names.get_extension_for_class(x509.SubjectAlternativeName).value
-    assert not found.get_values_for_type(x509.DNSName)
+    assert found.get_values_for_type(x509.DNSName) == [AGENT_NAME] != [SERVER_NAME]
 
 
 async def test_of_many_guesses_few_are_looked_at(door: Door) -> None:

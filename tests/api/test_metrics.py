@@ -159,15 +159,47 @@ async def test_who_samples_all_the_time_is_not_listened_to(scheduler: Scheduler,
     assert (metrics.samples_taken, metrics.samples_refused) == (1, 2)
 
 
+async def test_more_tasks_than_can_be_looked_at_are_left_out(
+    scheduler: Scheduler, agent: SimulatedAgent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is known is then of the others."""
+    first, second = await run(scheduler, agent, 2)
+    monkeypatch.setattr("shoal_scheduler.metrics.store.TASKS_AT_ONCE", 1.0)
+    await say(scheduler, agent, task_sample(first), task_sample(second))
+    assert not scheduler.plane.metrics.samples
+    await say(scheduler, agent, task_sample(first))
+    assert list(scheduler.plane.metrics.samples[INSTANCE].tasks) == [first]
+
+
+async def test_a_very_large_cluster_has_its_own_values_and_none_of_groups(
+    scheduler: Scheduler, agent: SimulatedAgent, stub: Stub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second, _ = await run(scheduler, agent, 3, group="service:web")
+    monkeypatch.setattr("shoal_scheduler.metrics.usage.LIVE_TASKS_MAX", 2)
+    await say(scheduler, agent, task_sample(first, 128, 32), task_sample(second, 64, 16))
+    scheduler.plane.metrics.tick(scheduler.plane.tables, time.time())
+    cluster = {"ClusterName": "default"}
+    assert await newest(stub, "CPUUtilization", **cluster) == [pytest.approx(192 / 4096 * 100)]
+    assert await newest(stub, "RunningTaskCount", "ECS/ContainerInsights", **cluster) == [3]
+    assert await newest(stub, "CPUReservation", **cluster, ContainerInstanceId=INSTANCE) == [18.75]
+    assert await newest(stub, "CPUUtilization", **cluster, ServiceName="web") == []
+    answer = await stub.DescribeUsage(metrics_pb2.DescribeUsageRequest())
+    assert [task.task_id for task in answer.tasks] == [first, second]
+    assert answer.tasks_count == 3
+
+
 async def test_the_newest_usage_comes_with_the_largest_first(
     scheduler: Scheduler, agent: SimulatedAgent, stub: Stub
 ) -> None:
     first, second, third = await run(scheduler, agent, 3)
-    await say(scheduler, agent, task_sample(first, 10, 30), task_sample(second, 20, 10), memory_used_bytes=5)
+    app = pb.ContainerSample(name="app", memory_bytes=3)
+    busy = task_sample(second, 20, 10, containers=[app])
+    await say(scheduler, agent, task_sample(first, 10, 30), busy, memory_used_bytes=5)
     answer = await stub.DescribeUsage(metrics_pb2.DescribeUsageRequest())
     assert [task.task_id for task in answer.tasks] == [second, first, third]
     assert not answer.tasks[2].HasField("cpu_units") and not answer.tasks[2].HasField("sampled_at")
     assert (answer.tasks[0].cpu_units, answer.tasks[0].cpu_reserved_units) == (20, 256)
+    assert list(answer.tasks[0].containers) == [metrics_pb2.ContainerUsage(name="app", memory_bytes=3)]
     (instance,) = answer.instances
     assert (instance.memory_used_bytes, instance.running_tasks_count) == (5, 3)
     assert not instance.HasField("cpu_percent")
@@ -182,6 +214,12 @@ async def test_metrics_are_listed_by_what_they_are_of(scheduler: Scheduler, agen
     of_task = metrics_pb2.ListMetricsRequest(dimensions=[Dimension(name="TaskId", value=task_id)])
     answer = await stub.ListMetrics(of_task)
     assert [metric.metric_name for metric in answer.metrics] == ["CpuUtilized", "MemoryUtilized"]
+    of_cluster = metrics_pb2.ListMetricsRequest(
+        dimensions=[Dimension(name="ClusterName", value="default")], exact_dimensions=True
+    )
+    assert not (await stub.ListMetrics(of_cluster)).metrics
+    scheduler.plane.metrics.tick(scheduler.plane.tables, time.time())
+    assert "TaskCount" in [metric.metric_name for metric in (await stub.ListMetrics(of_cluster)).metrics]
     any_task = metrics_pb2.ListMetricsRequest(dimensions=[Dimension(name="TaskId")], max_results=1)
     first = await stub.ListMetrics(any_task)
     any_task.next_token = first.next_token

@@ -32,10 +32,6 @@ class Sides:
     def __post_init__(self) -> None:
         self._kv = pb_grpc.KVStub(self.channel)
         self._leases = pb_grpc.LeaseStub(self.channel)
-        # The contract has the call's answer only as far as it is needed: the field of a revision is number 1 here too.
-        self._compaction = self.channel.unary_unary(
-            "/etcdserverpb.KV/Compact", pb.LeaseRevokeRequest.SerializeToString, pb.LeaseRevokeResponse.FromString
-        )
 
     async def play(self, seed: int) -> None:
         for call in sequence(seed, lambda: self.model.revision):
@@ -81,7 +77,7 @@ class Sides:
                 case Compact(back):
                     # The model may have compacted, but has the same revision as before.
                     revision = max(1, self.model.revision - back)
-                    await self._compaction(pb.LeaseRevokeRequest(ID=revision), timeout=PATIENCE_SECONDS)
+                    await self._kv.Compact(pb.CompactionRequest(revision=revision), timeout=PATIENCE_SECONDS)
                     return None
         except grpc.aio.AioRpcError as error:
             return error.code(), error.details()

@@ -105,6 +105,9 @@ class SimulatedAgent:
         self.command_takes = True  # its input; without that it only waits
         self.commands_ended = 0
         self.acknowledged = 0
+
+        # Heartbeats, and since when one of them is not acknowledged.
+        self.beats, self.unheard_since = 0, 0.0
         self.welcome = pb.Welcome()
         self._hello = hello(instance, **said)
         self._stub = agent_pb2_grpc.AgentSessionStub(channel)
@@ -180,6 +183,8 @@ class SimulatedAgent:
                     self._assign(assignment)
                 if message.assignments.full and not message.assignments.more:
                     self._keep_only_named()
+            case "heartbeat_ack" if message.heartbeat_ack.sequence == self.beats:
+                self.unheard_since = 0.0
             case "reports_ack":
                 self._acknowledge(message.reports_ack.sequence)
             case "command_request":
@@ -192,7 +197,8 @@ class SimulatedAgent:
     def _keep_only_named(self) -> None:
         self.complete = True
         self.forgotten |= self.tasks.keys() - self._named
-        self.tasks = {task_id: status for task_id, status in self.tasks.items() if task_id in self._named}
+        for task_id in self.tasks.keys() - self._named:  # in place: they may be others' too
+            del self.tasks[task_id]
 
     def _assign(self, assignment: pb.Assignment) -> None:
         if assignment.forget:
@@ -241,6 +247,8 @@ class SimulatedAgent:
     async def beat(self, engine_status: str, reason: str = "") -> None:
         """Says how its engine is."""
         engine = pb.Heartbeat(engine_status=engine_status, engine_status_reason=reason)
+        engine.sequence = self.beats = self.beats + 1
+        self.unheard_since = self.unheard_since or time.monotonic()
         await self._write(pb.AgentMessage(heartbeat=engine))
 
     async def say(self, message: pb.AgentMessage) -> None:

@@ -57,9 +57,10 @@ class State:
     failures: list[resource_pb2.Failure] = field(default_factory=list)
     warnings: list[task_definition_pb2.Warning] = field(default_factory=list)
     unavailable: int = 0  # how many calls are answered as a follower does
+    leader: str = ""  # and who leads, as it says
     breaks: int = 0  # how many calls are done, and then answered as a broken connection is
     delay_seconds: float = 0.0
-    exits_with: int | None = 0  # None: tasks stay RUNNING
+    exits_with: int | None = 0  # None: RUNNING
     waiting_reason: str = ""  # why tasks that are queued wait; empty if there is room
     explanation: placement_pb2.ExplainPlacementResponse = field(default_factory=placement_pb2.ExplainPlacementResponse)
     page_size: int = 100
@@ -87,9 +88,8 @@ class ClusterService(cluster_pb2_grpc.ClusterServicer):
         definition.status, definition.registered_at = "ACTIVE", now_millis()
         revisions.append(definition)
         self._break(context)
-        return task_definition_pb2.RegisterTaskDefinitionResponse(
-            task_definition=definition, warnings=self.state.warnings
-        )
+        warnings = self.state.warnings
+        return task_definition_pb2.RegisterTaskDefinitionResponse(task_definition=definition, warnings=warnings)
 
     def DescribeTaskDefinition(self, request: Any, context: Any) -> Any:
         self._begin(request, context)
@@ -374,7 +374,7 @@ class ClusterService(cluster_pb2_grpc.ClusterServicer):
             time.sleep(self.state.delay_seconds)
         if self.state.unavailable:
             self.state.unavailable -= 1
-            refuse(context, "not the leader", code=code_pb2.UNAVAILABLE, reason="ServerException")
+            refuse(context, "not the leader", code_pb2.UNAVAILABLE, "ServerException", leader=self.state.leader)
 
     def _break(self, context: Any) -> None:
         if self.state.breaks:

@@ -18,11 +18,15 @@ import grpc
 from shoal import rpc
 from shoal.v1 import agent_pb2 as pb
 from shoal_agent.schedulers import Schedulers, Told, told_by
+from shoal_agent.session import SETTLED_SECONDS, SILENCE_SECONDS_MIN
 
 from tests.fakes.agent import Life, SimulatedAgent, runs
 
 WELCOME_SECONDS = 5.0
-SETTLED_SECONDS = 5.0
+LOOK_SECONDS = 0.5
+
+# A field that nobody here knows, as an agent of a newer version may say one: number 1007, three bytes.
+UNKNOWN = b"\xfa\x3e\x03new"
 
 
 @dataclass
@@ -53,8 +57,11 @@ class FollowingAgent:
         instance: str,
         witness: Witness,
         life: Life = runs,
+        is_newer: bool = False,
         **said: Any,
     ) -> None:
+        """is_newer: says fields, and a kind of message, that this version does not know."""
+        self._is_newer = is_newer
         self.instance = instance
         self.life = life
         self.tasks: dict[str, str] = {}
@@ -101,6 +108,8 @@ class FollowingAgent:
     async def _serve(self, channel: grpc.aio.Channel) -> None:
         agent = SimulatedAgent(channel, self.instance, life=self._begin, **self._said)
         agent.tasks, agent.assignments, agent._pending = self.tasks, self.assignments, self._pending
+        if self._is_newer:
+            agent._hello.hello.MergeFromString(UNKNOWN)
         try:
             await asyncio.wait_for(agent.__aenter__(), WELCOME_SECONDS)
             if agent.welcome.epoch < self.epoch:
@@ -109,13 +118,25 @@ class FollowingAgent:
                 self._witness.epochs.append(agent.welcome.epoch)
             self.epoch = agent.welcome.epoch
             self.sessions += 1
+            if self._is_newer:
+                await agent._write(pb.AgentMessage.FromString(UNKNOWN))
             self.connected = True
-            done, _ = await asyncio.wait(agent._running, return_when=asyncio.FIRST_COMPLETED)
-            for ended in done:
-                ended.result()
+            while not any(task.done() for task in agent._running):
+                await asyncio.wait(agent._running, timeout=LOOK_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+                if agent.unheard_since and time.monotonic() - agent.unheard_since > SILENCE_SECONDS_MIN:
+                    return
+            for task in agent._running:
+                if task.done():
+                    task.result()
         finally:
-            self._pending = agent._pending
             await agent.__aexit__(None, None, None)
+            self._pending = [*agent._pending, *self._unsaid(agent)]
+
+    def _unsaid(self, agent: SimulatedAgent) -> list[pb.TaskReport]:
+        """What was on its way when the session ended."""
+        waiting = {report.task_id for report in agent._pending}
+        unsaid = [each for task, each in self.assignments.items() if task not in self.tasks and task not in waiting]
+        return [report for each in unsaid if each.desired_status == "RUNNING" for report in self.life(each)]
 
     def _begin(self, assignment: pb.Assignment) -> Sequence[pb.TaskReport]:
         self._witness.start(assignment, self.instance)

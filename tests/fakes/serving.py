@@ -11,8 +11,8 @@ from google.protobuf import any_pb2
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 from shoal import certificates
 from shoal.context import Context
-from shoal.rpc import Credentials, Identity, server_credentials, server_options
-from shoal.v1 import cluster_pb2_grpc
+from shoal.rpc import LEADER_KEY, Credentials, Identity, server_credentials, server_options
+from shoal.v1 import cluster_pb2_grpc, metrics_pb2_grpc
 
 CLUSTER = "default"
 
@@ -23,8 +23,9 @@ def refuse(
     code: int = code_pb2.INVALID_ARGUMENT,
     reason: str = "ClientException",
     fields: dict[str, str] | None = None,
+    leader: str = "",
 ) -> None:
-    """Aborts as the scheduler does: a status with google.rpc details."""
+    """Aborts as the scheduler does: a status with google.rpc details, and who leads."""
     details = [_packed(error_details_pb2.ErrorInfo(reason=reason, domain="shoal"))]
     if fields:
         bad = error_details_pb2.BadRequest()
@@ -32,7 +33,8 @@ def refuse(
             bad.field_violations.add(field=path, description=description)
         details.append(_packed(bad))
     status = status_pb2.Status(code=code, message=message, details=details)
-    context.set_trailing_metadata([("grpc-status-details-bin", status.SerializeToString())])
+    where = [(LEADER_KEY, leader)] if leader else []
+    context.set_trailing_metadata([("grpc-status-details-bin", status.SerializeToString()), *where])
     context.abort(next(each for each in grpc.StatusCode if each.value[0] == code), message)
 
 
@@ -42,7 +44,9 @@ class Running:
     context: Context
 
 
-def serve(service: cluster_pb2_grpc.ClusterServicer, folder: Path) -> Running:
+def serve(
+    service: cluster_pb2_grpc.ClusterServicer, folder: Path, metrics: metrics_pb2_grpc.MetricsServicer | None = None
+) -> Running:
     """Starts it on a free port, with an authority and certificates of its own in `folder`."""
     now = datetime.now(UTC)
     authority = certificates.ensure_authority(folder, CLUSTER, now)
@@ -52,6 +56,8 @@ def serve(service: cluster_pb2_grpc.ClusterServicer, folder: Path) -> Running:
     ]
     server = grpc.server(futures.ThreadPoolExecutor(16), options=server_options())
     cluster_pb2_grpc.add_ClusterServicer_to_server(service, server)
+    if metrics is not None:
+        metrics_pb2_grpc.add_MetricsServicer_to_server(metrics, server)
     credentials = Credentials.load(authority.path, issued[0].certificate, issued[0].key)
     port = server.add_secure_port("127.0.0.1:0", server_credentials(credentials))
     server.start()

@@ -49,6 +49,7 @@ async def test_a_leader_whose_death_is_proven_is_replaced_at_once(
         await work.settle()
 
 
+@pytest.mark.slow
 async def test_the_lease_of_a_leader_that_only_stands_still_is_not_given_back(
     control_plane_factory: ControlPlaneFactory,
 ) -> None:

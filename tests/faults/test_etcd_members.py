@@ -45,8 +45,10 @@ async def test_etcd_loses_its_quorum(control_plane_factory: ControlPlaneFactory,
         await work.until_placed(10)
         running = {task for agent in work.agents for task in agent.tasks}
         plane.kill(*list(plane.etcd)[:count])
-        words = await work.until_refused("UNAVAILABLE")
+        await work.until_refused("UNAVAILABLE")
         await asyncio.sleep(OUTAGE_SECONDS)
+        words = await work.until_refused("UNAVAILABLE")
+        assert "etcd does not answer" in words
         assert all(status == "RUNNING" for agent in work.agents for status in agent.tasks.values())
         plane.start(*list(plane.etcd)[:count])
         seconds = await work.until_placed()

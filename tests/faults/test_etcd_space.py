@@ -15,10 +15,12 @@ from tests.ground.waiting import wait_until
 QUOTA_BYTES = 20 * 1024**2
 FREED_SECONDS_MAX = 60.0
 TIDY_PERIOD_SECONDS = 1.0
-TIDIED_TIMES = 5
+TIDIED_TIMES = 3
 
 
-@pytest.mark.parametrize("with_history", [True, False], ids=["of history", "of keys"])
+@pytest.mark.parametrize(
+    "with_history", [pytest.param(True, id="of history", marks=pytest.mark.slow), pytest.param(False, id="of keys")]
+)
 @pytest.mark.parametrize("repeat", TEN)
 async def test_etcd_is_full(control_plane_factory: ControlPlaneFactory, repeat: int, with_history: bool) -> None:
     plane = control_plane_factory(schedulers=2, etcd_options={"quota-backend-bytes": str(QUOTA_BYTES)})

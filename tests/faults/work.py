@@ -44,7 +44,7 @@ class Work:
         # By code: what callers were told instead, and in which words.
         self.refused: Counter[str] = Counter()
         self.words: dict[str, str] = {}
-        self.paused = False
+        self._is_paused = self._asks = False
 
     @property
     def gap_seconds(self) -> float:
@@ -58,9 +58,19 @@ class Work:
 
     async def submit(self) -> None:
         while True:
-            if not self.paused:
+            if not self._is_paused:
+                self._asks = True
                 await self._ask()
+                self._asks = False
             await asyncio.sleep(PERIOD_SECONDS)
+
+    async def pause(self) -> None:
+        """Returns when nothing is asked for any more."""
+        self._is_paused = True
+        await wait_until(lambda: not self._asks, bool, SETTLE_SECONDS, "the last answer")
+
+    def resume(self) -> None:
+        self._is_paused = False
 
     async def until_placed(self, count: int = 1, timeout_seconds: float = 30.0) -> float:
         """Seconds until that many more tasks were placed."""
@@ -76,19 +86,16 @@ class Work:
 
     async def settle(self) -> None:
         """Asks for no more. All that was acknowledged runs, and nothing was started twice; raises if that is not so."""
-        self.paused = True
+        await self.pause()
         placed = set(self.placed)
         assert len(placed) == len(self.placed)
         await wait_until(
-            lambda: placed - self._running(), lambda lost: not lost, SETTLE_SECONDS, "all that was acknowledged runs"
+            lambda: placed - self.witness.starts.keys(), lambda lost: not lost, SETTLE_SECONDS, "all of it was started"
         )
         described = await work.describe(self.client, placed)
         assert described.keys() == placed, "acknowledged, and not known any more"
         await work.until_all(self.client, list(placed), "RUNNING", SETTLE_SECONDS)
         assert not self.witness.doubled
-
-    def _running(self) -> set[str]:
-        return {task for agent in self.agents for task, status in agent.tasks.items() if status == "RUNNING"}
 
     async def _ask(self) -> None:
         request = task_pb2.RunTaskRequest(task_definition=self.definition, count=1)
@@ -110,10 +117,15 @@ class Work:
 
 @asynccontextmanager
 async def at_work(
-    plane: ControlPlane, timeout_seconds: float = 3.0, endpoints: Sequence[str] = (), **said: Any
+    plane: ControlPlane,
+    timeout_seconds: float = 3.0,
+    endpoints: Sequence[str] = (),
+    newer_agents: int = 0,
+    **said: Any,
 ) -> AsyncIterator[Work]:
     """With agents connected and the first task placed. timeout_seconds: how long the client keeps trying each call;
-    endpoints: where agents look for the leader, by default where the schedulers listen."""
+    endpoints: where agents look for the leader, by default where the schedulers listen; newer_agents: how many of
+    them say more than this version knows."""
     await plane.until_led()
     witness = Witness()
     agents = []
@@ -124,7 +136,8 @@ async def at_work(
             name = f"{number:032x}"
             credentials = plane.certificates.credentials("agent", name)
             room: dict[str, Any] = {"cpu": 1_000_000, "memory_mib": 1_000_000, **said}
-            agent = FollowingAgent(endpoints or plane.endpoints, credentials, name, witness, **room)
+            is_newer = number < newer_agents
+            agent = FollowingAgent(endpoints or plane.endpoints, credentials, name, witness, is_newer=is_newer, **room)
             agents.append(await open_.enter_async_context(agent))
         await wait_until(lambda: all(agent.sessions for agent in agents), bool, 30.0, "all agents are connected")
         busy = Work(client, agents, witness, definition)

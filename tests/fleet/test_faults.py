@@ -12,13 +12,14 @@ import pytest
 from shoal.hosts import network
 from shoal.supervisor import processes
 
-from tests.fleet.watched import BACK_SECONDS, QUICK_CODE, Note, Watched, end, watched
+from tests.fleet.watched import BACK_SECONDS, Note, Watched, submit, watched
 from tests.ground import work
 from tests.ground.fleet import Fleet
 from tests.ground.repeats import TEN
 from tests.ground.waiting import wait_until
 
 SUBMISSIONS = 10
+MANY, CALLERS, KILLS = 180, 6, 3
 # Shorter than a session's deadline: nothing may come of it.
 SHORT_CUT_SECONDS = 5.0
 AWAY_SECONDS = 60.0
@@ -50,23 +51,37 @@ async def test_a_program_of_a_host_is_killed(fleet: Fleet, part: str, repeat: in
         old, killed_at = fleet.cluster.kill(program), time.monotonic()
         await wait_until(lambda: fleet.cluster.has_restarted(program, old), why=f"{program} is back")
         await fleet.until_connected(state.client, [host.name], True, BACK_SECONDS)
-        record_property("until_back_s", round(time.monotonic() - killed_at, 2))
         if part == "engine":
-            # It takes tasks again, too.
-            state.acknowledged += await until_all_hosts_take(fleet, state)
+            state.acknowledged += await one_on_each_host(fleet, state)
+        record_property("until_back_s", round(time.monotonic() - killed_at, 2))
 
 
-async def until_all_hosts_take(fleet: Fleet, state: Watched) -> list[str]:
-    document = fleet.witness.definition("watched-quick", lasts=0.3, code=QUICK_CODE)
-    quick = await work.register(state.client, document)
-    return await work.run(state.client, quick, len(fleet.hosts), placement_strategy=work.spread())
+@pytest.mark.slow
+async def test_the_leader_is_killed_again_and_again_under_many_submissions(fleet: Fleet) -> None:
+    """From several callers at once, of whom each waits for its answer before it asks again."""
+    async with watched(fleet) as state:
+        submitting = [asyncio.create_task(submit(state, MANY // CALLERS)) for _ in range(CALLERS)]
+        for kill in range(1, KILLS + 1):
+            await kill_leader_after(fleet, state, kill * MANY // (KILLS + 1))
+        await asyncio.gather(*submitting)
+        assert len(set(state.acknowledged)) == MANY
+
+
+async def kill_leader_after(fleet: Fleet, state: Watched, answered: int) -> None:
+    await wait_until(lambda: len(state.acknowledged) >= answered, timeout_seconds=BACK_SECONDS)
+    old = fleet.cluster.kill("scheduler")
+    await wait_until(lambda: fleet.cluster.has_restarted("scheduler", old))
+
+
+async def one_on_each_host(fleet: Fleet, state: Watched) -> list[str]:
+    return await work.run(state.client, state.quick, len(fleet.hosts), placement_strategy=work.spread())
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("repeat", TEN)
-async def test_nobody_leads_for_a_minute(fleet: Fleet, repeat: int) -> None:
-    """The supervisor is stopped, so that it does not notice, and the scheduler is killed."""
-    async with watched(fleet, submissions=SUBMISSIONS) as state:
+async def test_nobody_leads_for_a_minute(fleet: Fleet, repeat: int, record_property: Note) -> None:
+    """The supervisor is stopped, so that it does not notice, and the scheduler is killed: tasks run on."""
+    async with watched(fleet) as state:
         supervisor = processes.identify(fleet.cluster.pid("supervisor"))
         assert supervisor is not None
         os.kill(supervisor.pid, signal.SIGSTOP)
@@ -75,7 +90,10 @@ async def test_nobody_leads_for_a_minute(fleet: Fleet, repeat: int) -> None:
             await asyncio.sleep(AWAY_SECONDS)
         finally:
             os.kill(supervisor.pid, signal.SIGCONT)
+        back_from = time.monotonic()
         await fleet.until_connected(state.client, [host.name for host in fleet.hosts], True, BACK_SECONDS)
+        record_property("until_connected_s", round(time.monotonic() - back_from, 2))
+        state.acknowledged += await one_on_each_host(fleet, state)
 
 
 # The network between a host and the control plane.
@@ -101,17 +119,15 @@ async def test_a_short_cut_has_no_effect(fleet: Fleet, repeat: int) -> None:
 # On purpose.
 
 
-async def test_a_drained_host_gets_no_new_tasks_and_keeps_those_it_has(fleet: Fleet) -> None:
+@pytest.mark.parametrize("repeat", TEN)
+async def test_a_drained_host_gets_no_new_tasks_and_keeps_those_it_has(fleet: Fleet, repeat: int) -> None:
     async with watched(fleet) as state:
-        host = fleet.hosts[0]
+        host = fleet.hosts[repeat % len(fleet.hosts)]
         assert "DRAINING" in await fleet.says("drain", host.name)
         try:
-            more = await fleet.spread(state.client, await work.register(state.client, SLEEPER), 4)
+            more = await work.run(state.client, state.quick, 4, placement_strategy=work.spread())
             placed = {task.container_instance_arn for task in (await work.describe(state.client, more)).values()}
-            assert {fleet.host_of(each).name for each in placed} == {each.name for each in fleet.hosts[1:]}
-            await end(state.client, more)
+            assert {fleet.host_of(each).name for each in placed} == {it.name for it in fleet.hosts if it != host}
+            state.acknowledged += more
         finally:
             await fleet.says("activate", host.name)
-
-
-SLEEPER = work.definition("fleet-sleeper", ["sleep", "600"], cpu=2, memory=8, stopTimeout=2)

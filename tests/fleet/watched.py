@@ -23,10 +23,11 @@ Note = Callable[[str, object], None]
 @dataclass(slots=True)
 class Watched:
     """Ids of tasks that run, and of short ones, whose submissions were answered: when, as the clock of time.monotonic
-    tells."""
+    tells. quick: the definition of those."""
 
     client: Client
     running: list[str]
+    quick: str
     acknowledged: list[str] = field(default_factory=list)
     answered_at: list[float] = field(default_factory=list)
 
@@ -40,13 +41,15 @@ async def watched(fleet: Fleet, count: int = 6, submissions: int = 0) -> AsyncIt
     async with fleet.cluster.client() as client:
         running = await fleet.spread(client, await work.register(client, fleet.witness.definition("watched")), count)
         before = await until_heard(fleet, running)
-        state = Watched(client, running)
-        submitting = asyncio.create_task(submit(fleet, state, submissions))
+        document = fleet.witness.definition("watched-quick", lasts=0.3, code=QUICK_CODE)
+        state = Watched(client, running, await work.register(client, document))
+        submitting = asyncio.create_task(submit(state, submissions))
         try:
             await wait_until(lambda: len(state.acknowledged) >= submissions // 3)
             yield state
             await submitting
-            ended = await work.until_all(client, state.acknowledged, "STOPPED", BACK_SECONDS)
+            patience = BACK_SECONDS + len(state.acknowledged)
+            ended = await work.until_all(client, state.acknowledged, "STOPPED", patience)
             assert set(work.exit_codes(ended).values()) <= {QUICK_CODE}
             assert all(len(runs) == 1 for runs in fleet.witness.runs_of(state.acknowledged).values())
             await assert_untouched(fleet, client, before)
@@ -55,11 +58,9 @@ async def watched(fleet: Fleet, count: int = 6, submissions: int = 0) -> AsyncIt
             await stop_everything(client)
 
 
-async def submit(fleet: Fleet, state: Watched, count: int) -> None:
-    document = fleet.witness.definition("watched-quick", lasts=0.3, code=QUICK_CODE)
-    quick = await work.register(state.client, document)
+async def submit(state: Watched, count: int) -> None:
     for _ in range(count):
-        state.acknowledged += await work.run(state.client, quick)
+        state.acknowledged += await work.run(state.client, state.quick)
         state.answered_at.append(time.monotonic())
 
 

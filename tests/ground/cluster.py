@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +15,7 @@ from shoal.supervisor import lock, processes
 from shoal.supervisor.layout import Layout
 
 from tests.ground.engine import Engine
+from tests.ground.shell import Shell
 
 UP_TIMEOUT_SECONDS = 90
 
@@ -52,18 +52,7 @@ class Cluster:
         self, *arguments: str, check: bool = True, timeout_seconds: float = 60.0
     ) -> "subprocess.CompletedProcess[str]":
         """Runs `shoal …`. Raises with all it said when `check` and it fails."""
-        done = subprocess.run(
-            [sys.executable, "-m", "shoal.cli", *arguments],
-            env=self.environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=timeout_seconds,
-        )
-        if check and done.returncode != 0:
-            said = f"{done.stdout}{done.stderr}"
-            raise AssertionError(f"shoal {' '.join(arguments)} left with {done.returncode}:\n{said}")
-        return done
+        return Shell(self.environment).shoal(*arguments, check=check, timeout_seconds=timeout_seconds)
 
     def up(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)

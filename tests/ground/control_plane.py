@@ -49,6 +49,7 @@ class Scheduler:
     environment: Mapping[str, str] = field(default_factory=dict)
     guarded: bool = False
     port: int = field(default_factory=free_port)
+    log_began_at: int = 0
     options: Mapping[str, str] = field(default_factory=dict)
     _daemon: Daemon | None = field(default=None, repr=False)
 
@@ -80,7 +81,9 @@ class Scheduler:
         }
         module = "shoal_scheduler.guardian" if self.guarded else "shoal_scheduler"
         command = [sys.executable, "-m", module, *(f"--{name}={value}" for name, value in options.items())]
-        self._daemon = daemon.start(command, self.folder / "log", self.environment)
+        log = self.folder / "log"
+        self.log_began_at = log.stat().st_size if log.exists() else 0
+        self._daemon = daemon.start(command, log, self.environment)
 
     @property
     def pid(self) -> int:
@@ -203,6 +206,16 @@ class ControlPlane:
                 error.add_note(f"{name}:\n{self._daemon(name).tail(15)}")
             raise
         return str(led)
+
+    async def until_ready(self, name: str, timeout_seconds: float = LED_SECONDS) -> None:
+        """That scheduler stands by, or leads, and knows all there is to know."""
+
+        def written() -> str:
+            """Since it was started last."""
+            log = self._daemon(name).log.read_bytes()
+            return log[self.schedulers[name].log_began_at :].decode(errors="replace")
+
+        await wait_until(written, lambda words: "state loaded" in words, timeout_seconds, f"{name} is ready")
 
     def etcd_leader(self) -> str:
         """The member that leads the others, by its own word; waits until there is one."""

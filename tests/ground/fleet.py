@@ -39,7 +39,8 @@ class Fleet:
         """Every host on and connected, with the image of busybox that the engine `source` has."""
         self.witness.folder.mkdir(parents=True, exist_ok=True)
         self.cluster.layout.root.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self.cluster.layout.agent_config.write_text(f'host_mounts = ["{self.witness.folder}"]\n')
+        said = f'host_mounts = ["{self.witness.folder}"]\nwatchdog = true\n'
+        self.cluster.layout.agent_config.write_text(said)
         self.cluster.up()
         if (self.cluster.folder / "loaded").exists():
             return

@@ -167,6 +167,7 @@ def assert_equal(applied: Tables, loaded: Tables) -> None:
     assert applied.instances == loaded.instances
     assert applied.definitions == loaded.definitions
     assert applied.tokens == loaded.tokens
+    assert applied.join_tokens == loaded.join_tokens
     for host in applied.instances_of("default"):
         assert applied.candidate(host).used == loaded.candidate(host).used
         assert free(applied, host.id) == free(loaded, host.id)

@@ -8,13 +8,13 @@ python -m tests.simulation --mutants                    each planted bug, until 
 import argparse
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 
 from tests.simulation.mutants import MUTANTS
 from tests.simulation.plan import KINDS
-from tests.simulation.run import Result, run_seed
+from tests.simulation.run import Result, caught_by, run_seed
 
 
 def main() -> int:
@@ -45,6 +45,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="processes")
     parser.add_argument("--mutant", default="", choices=("", *MUTANTS), help="with this bug planted", metavar="NAME")
     parser.add_argument("--mutants", action="store_true", help="each planted bug, until a seed of --seeds catches it")
+    parser.add_argument("--plain", action="store_true", help="of --mutants: with whatever faults the seeds draw")
     parser.add_argument("--only", type=str, metavar="KIND,...", help=f"these faults only: {', '.join(KINDS)}")
     return parser
 
@@ -58,7 +59,7 @@ def _kinds(arguments: argparse.Namespace) -> tuple[str, ...] | None:
     return None if arguments.only is None else tuple(kind for kind in arguments.only.split(",") if kind)
 
 
-def _results(arguments: argparse.Namespace, seeds: range) -> Iterator[Result]:
+def _results(arguments: argparse.Namespace, seeds: Sequence[int]) -> Iterator[Result]:
     run = partial(run_seed, mutant=arguments.mutant, only=_kinds(arguments))
     if arguments.jobs == 1:
         yield from map(run, seeds)
@@ -83,15 +84,13 @@ def _one(arguments: argparse.Namespace) -> int:
 
 
 def _hunt(arguments: argparse.Namespace) -> int:
+    """Each under the faults that show it, or with --plain under those that each seed draws."""
     escaped = 0
-    for name in MUTANTS:
-        arguments.mutant = name
-        violated = (it for it in _results(arguments, _range(arguments.seeds)) if it.violation)
-        caught = next((it for it in violated if not run_seed(it.plan.seed).violation), None)
+    for name in [arguments.mutant] if arguments.mutant else MUTANTS:
+        kinds = None if arguments.plain else MUTANTS[name].kinds
+        caught = next(filter(None, (caught_by(name, seed, kinds) for seed in _range(arguments.seeds))), None)
         escaped += caught is None
-        print(
-            f"{name}: {caught.plan.seed if caught else 'NOT CAUGHT'}  {caught.violation if caught else ''}", flush=True
-        )
+        print(f"{name} {caught.plan.seed}  {caught.violation}" if caught else f"{name} NOT CAUGHT", flush=True)
     return 1 if escaped else 0
 
 

@@ -11,15 +11,17 @@ from types import SimpleNamespace
 from typing import Any
 
 from shoal.v1 import agent_pb2
-from shoal_agent import pause
+from shoal_agent import watchdog
 from shoal_agent.configuration import Configuration
-from shoal_agent.definition.labels import Owner
+from shoal_agent.definition.labels import ON_DISCONNECT, Owner
 from shoal_agent.fingerprint import Fingerprint
+from shoal_agent.lease import Lease
 from shoal_agent.life.case import Surroundings
 from shoal_agent.life.cgroup import Cgroups
 from shoal_agent.life.verdict import EngineStart
 from shoal_agent.memory import record
 from shoal_agent.reporter import Reporter
+from shoal_agent.schedulers import Told
 from shoal_agent.session import Caller, Session, SessionOver
 from shoal_agent.slots import Pulls, Slots
 from shoal_agent.watch import Watch
@@ -27,7 +29,7 @@ from shoal_agent.worker import Worker
 
 from tests.simulation import coroutines
 from tests.simulation.clock import Clock
-from tests.simulation.containers import ModelEngine
+from tests.simulation.containers import KILLED, Box, ModelEngine
 from tests.simulation.disk import Disk, Journal
 from tests.simulation.lives import Life, Task
 from tests.simulation.network import End, Network, StreamEnded
@@ -42,7 +44,7 @@ class Call:
     """The agent's side of a stream, as gRPC would give it. `on_read` is told of every message before it is obeyed."""
 
     def __init__(self, end: End, on_read: Callable[[agent_pb2.SchedulerMessage], None]) -> None:
-        self._end = end
+        self.end = self._end = end
         self._on_read = on_read
 
     async def write(self, message: Any) -> None:
@@ -63,6 +65,11 @@ class Call:
 
     def cancel(self) -> None:
         self._end.close("the agent has gone")
+
+
+def is_exclusive(instance: str, box: Box) -> bool:
+    owned = Owner(CLUSTER, instance).owns(box.labels)
+    return owned and box.state == "running" and box.labels.get(ON_DISCONNECT) == "exclusive"
 
 
 class LogStore:
@@ -93,8 +100,11 @@ class Host:
         self.disk = Disk(rng)
         self.life: Life | None = None
         self.worker: Worker | None = None
+        self._call: Call | None = None
         self.around: Surroundings | None = None
         self.session_epoch = 0
+        self.renewal: Any = None  # of the lease, on a disk of its own
+        self.guarded = rng.random() < 0.5  # a watchdog runs beside the agent
         self.on_dial: Callable[[Host, float], None] = lambda _host, _outage_seconds: None
         self.on_obey: Callable[[Host, int], None] = lambda _host, _epoch: None
         self.on_told: Callable[[Host, agent_pb2.SchedulerMessage], None] = lambda _host, _message: None
@@ -122,10 +132,27 @@ class Host:
     def crash(self, *, silently: bool = False) -> None:
         if self.life is not None:
             self.life.end()
+        self._keep_lease()
         self.disk.crash()
         self.worker = None
         self.session_epoch = 0
         self.network.host_dies(self.name, silently=silently)
+
+    def _keep_lease(self) -> None:
+        if self.around is not None:
+            self.renewal = self.around.lease._renewal
+
+    def look_after(self) -> None:
+        """As shoal_agent/watchdog.py: what a hung or dead agent does not end, it does. Again and again, if it runs."""
+        if not self.guarded:
+            return
+        self._keep_lease()
+        expired_at = self.renewal.expires_at if self.renewal is not None else 0.0
+        if self.engine.up and self.clock.now >= expired_at:
+            for box in [box for box in self.engine.boxes.values() if is_exclusive(self.name, box)]:
+                if self.clock.now >= expired_at + box.grace_seconds + watchdog.GRACE_SECONDS:
+                    self.engine.exit(box, KILLED, "agent", box.runs)
+        self.clock.after(watchdog.LOOK_SECONDS, self.look_after)
 
     async def _main(self) -> None:
         journal = Journal(self.disk, lambda: self.crash_point(self))
@@ -136,6 +163,7 @@ class Host:
         worker = Worker(around, remembered)
         watch = Watch(around, worker)
         self.worker, self.around = worker, around
+        coroutines.create_task(around.lease.run(worker.lease_over))
         coroutines.create_task(watch._check())
         coroutines.create_task(watch._follow_events())
         try:
@@ -152,9 +180,13 @@ class Host:
 
     def _surroundings(self, journal: Any) -> Surroundings:
         engine: Any = self.engine
+        lease = Lease(None, self.clock.time)
+        lease._renewal = self.renewal
         return Surroundings(
             engine=engine,
             journal=journal,
+            lease=lease,
+            guarded=lambda: self.guarded,
             log_store=LogStore(),  # type: ignore[arg-type]
             reporter=Reporter(),
             rules=RULES,
@@ -171,22 +203,24 @@ class Host:
     # As shoal_agent.session.Session.run and _serve.
 
     async def _sessions(self, session: Session) -> None:
-        tries, outage_since = 0, self.clock.now
+        outage_since, schedulers = self.clock.now, session._schedulers
         while True:
             self.on_dial(self, self.clock.now - outage_since)
-            endpoint = self.schedulers[tries % len(self.schedulers)]
-            began = self.clock.now
+            began, told = self.clock.now, Told()
+            self._call = None
             with contextlib.suppress(SessionOver):
-                await self._serve(session, endpoint)
+                await self._serve(session, schedulers.endpoint)
+            if self._call is not None and self._call.end.told is not None:
+                told = self._call.end.told
             ended = self.clock.now
             if ended - began > SETTLED_SECONDS:
-                tries, outage_since = 0, ended
-            else:
-                tries += 1
-            await coroutines.sleep(pause.retry_seconds(ended - outage_since, self.rng.random()))
+                outage_since = ended
+                schedulers.settled()
+            await coroutines.sleep(schedulers.ended(told, ended - outage_since, self.rng.random()))
 
     async def _serve(self, session: Session, endpoint: str) -> None:
         call: Any = Call(self.dial(self, endpoint), self._told)
+        self._call = call
         tasks: list[Task] = []
         try:
             welcome = await session._introduce(call)

@@ -31,9 +31,9 @@ def no_older_epoch_is_obeyed(host: str, epoch: int, highest: int) -> Fault:
     return f"{host} obeys epoch {epoch} after {highest}" if epoch < highest else None
 
 
-def one_leads_at_a_time(believers: Sequence[str]) -> Fault:
-    """By their own clocks, which count from when they asked for the lease."""
-    return f"{' and '.join(believers)} believe that they lead" if len(believers) > 1 else None
+def who_leads_holds_the_lease(scheduler: str, epoch: int, leader: int) -> Fault:
+    """By its own clock, which counts from when it asked for the lease: so it stops before etcd lets the lease go."""
+    return f"{scheduler} leads with epoch {epoch}, and the leader's key has {leader}" if epoch != leader else None
 
 
 def agents_are_told_only_what_is_stored(task: str, is_stored: bool) -> Fault:
@@ -51,7 +51,7 @@ def all_or_nothing(launch: Launch, tasks: Mapping[int, Task]) -> Fault:
 
 
 def one_launch_per_submission(launches: Iterable[Launch]) -> Fault:
-    counted = Counter(launch.started_by for launch in launches)
+    counted = Counter(launch.started_by for launch in launches if not launch.replaces)
     twice = [name for name, count in counted.items() if count > 1]
     return f"{twice[0]} was launched {counted[twice[0]]} times" if twice else None
 
@@ -95,6 +95,20 @@ def stopped_means_ended(task: Task, boxes: Mapping[str, Box], *, given_up: bool)
     running = [name for name, box in boxes.items() if box.state == "running"]
     if task.is_stopped and running and not given_up:
         return f"task {task.id} is STOPPED ({task.stopped_reason}), and its {running[0]} runs"
+    return None
+
+
+def what_is_lost_is_replaced_once(launches: Iterable[Launch]) -> Fault:
+    counted = Counter(launch.replaces for launch in launches if launch.replaces)
+    twice = [name for name, count in counted.items() if count > 1]
+    return f"task {twice[0]} was replaced {counted[twice[0]]} times" if twice else None
+
+
+def no_false_loss(task: Task, silent_seconds: float, led_seconds: float, deadline_seconds: float) -> Fault:
+    """Nobody is given up who was heard within the deadline, nor before a new leader has listened for as long."""
+    if min(silent_seconds, led_seconds) < deadline_seconds:
+        heard = f"{task.instance} was heard {silent_seconds:.1f} s ago by who leads for {led_seconds:.1f} s"
+        return f"task {task.id} is lost, and {heard}; the deadline is {deadline_seconds:.1f} s"
     return None
 
 

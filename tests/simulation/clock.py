@@ -32,6 +32,9 @@ class Clock:
         self._queue: list[tuple[float, int, Timer]] = []
         self._asked = 0
 
+    def time(self) -> float:
+        return self.now
+
     def at(self, moment: float, act: Act, *args: Any) -> Timer:
         timer = Timer(max(moment, self.now), act, args)
         self._asked += 1

@@ -37,7 +37,7 @@ class Cluster:
         self.network = Network(clock, self._rng("network"))
         self.members = Members(clock, self.network, self._rng("etcd"))
         self.schedulers = [self._scheduler(f"scheduler-{number}") for number in range(plan.schedulers)]
-        self.witness = Witness(self.trace, self.members, self.schedulers, plan.hosts)
+        self.witness = Witness(self.trace, self.members, self.schedulers, plan)
         self.hosts = [self._host(f"host-{number}") for number in range(plan.hosts)]
         self.users = Users(clock, self.network, self.schedulers, self._rng("users"))
         self.users.on_answer = self._answered
@@ -65,7 +65,8 @@ class Cluster:
         rng = self._rng(name)
         resources = (rng.choice((1024, 2048, 4096)), rng.choice((2048, 4096)), ("gpu-a", "gpu-b")[: rng.randint(0, 2)])
         host = Host(name, self.clock, self.network, rng, lambda: self.wall(name), resources)
-        host.schedulers = tuple(each.name for each in self.schedulers)
+        names = [each.name for each in self.schedulers]
+        host.schedulers = tuple(rng.sample(names, len(names)))  # any order will do
         host.dial = self._dial
         host.on_obey, host.on_told = self.witness.obeyed, self.witness.told
         host.on_dial = self.witness.dialled
@@ -111,6 +112,7 @@ class Cluster:
         if life is not None and life.alive and not life.paused:
             self.trace.say(life.name, f"pauses for {seconds:.1f} s")
             life.pause()
+            self.network.fall_silent(life.name, lambda: life.alive and life.paused)
             self.later(seconds, life.resume)
 
     def _maybe_crash(self, life: Life | None, crash: Callable[[], None]) -> None:
@@ -124,7 +126,8 @@ class Cluster:
 
     def submit(self, count: int) -> None:
         rng = self._work
-        self.users.run(rng.choice(workload.FAMILIES), count, queue=rng.random() < 0.6)
+        on_disconnect = rng.choice(workload.ON_DISCONNECT)
+        self.users.run(rng.choice(workload.FAMILIES), count, queue=rng.random() < 0.6, on_disconnect=on_disconnect)
 
     def _answered(self, request: i.Input, reply: Any) -> None:
         self.witness.answered(request, reply)
@@ -144,6 +147,7 @@ class Cluster:
         faults.standing(self, self._rng("standing"))
         for host in self.hosts:
             self.start_agent(host)
+            host.look_after()
         workload.schedule(self, self._work)
         faults.schedule(self, self._rng("faults"))
         self.clock.run(self.plan.seconds, self._look)
@@ -154,7 +158,7 @@ class Cluster:
         self.trace.say("fault", "all is mended")
         self.healing = True
         self.network.mend_all()
-        self.crash_chance = self.users.repeats = self.members.unknown = 0.0
+        self.crash_chance = self.users.repeats = self.members.unknown = self.members.slow = 0.0
         self.members.available, self.members.full = True, False
         self.members.model.extend_all()
         for scheduler in self.schedulers:

@@ -309,7 +309,6 @@ class ModelEngine:
         for each in self._listeners:
             each.broken = True
             each.owner.call_soon(each.news.set)
-        self._kills.clear()
 
     def come_back(self, *, host_was_down: bool = False) -> None:
         """With live-restore it adopts what runs; without, it ends that first. What went with the host it calls 255."""

@@ -25,6 +25,8 @@ def unsettled(cluster: "Cluster") -> list[str]:
     found += _of_tasks(plane.tables, {host.name: host for host in cluster.hosts})
     for host in cluster.hosts:
         found += _of_host(plane.tables, host)
+    if not found and cluster.members.last_step() != plane.engine.store._step_revision:  # type: ignore[attr-defined]
+        found.append("a commit is under way")
     if not found:
         cluster.witness.compare(plane.tables)
         cluster.witness.demand(checkers.first(_acknowledged(cluster, plane.tables)))

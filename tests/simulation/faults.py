@@ -55,12 +55,12 @@ def scheduler_crash(cluster: "Cluster", rng: Random) -> None:
 
 
 def agent_crash(cluster: "Cluster", rng: Random) -> None:
-    cluster.crash_agent(rng.choice(cluster.hosts), rng.choice((0.1, 2.0, 20.0)) * rng.random())
+    cluster.crash_agent(rng.choice(cluster.hosts), rng.choice((0.1, 2.0, 5.0, 20.0)) * rng.random())
 
 
 def scheduler_pause(cluster: "Cluster", rng: Random) -> None:
     scheduler = rng.choice(cluster.schedulers)
-    cluster.pause(scheduler.life, rng.choice((1.0, 4.0, 8.0, 20.0)) * rng.uniform(0.5, 1.0))
+    cluster.pause(scheduler.life, rng.choice((1.0, 8.0, 20.0, 40.0)) * rng.uniform(0.5, 1.0))
 
 
 def agent_pause(cluster: "Cluster", rng: Random) -> None:
@@ -85,8 +85,14 @@ def etcd_away(cluster: "Cluster", rng: Random) -> None:
 def lease_revoked(cluster: "Cluster", rng: Random) -> None:
     leases = list(cluster.members.model.leases)
     if leases and cluster.members.available:
-        cluster.witness.lease_meddled_until = cluster.clock.now + 4.0
+        cluster.witness.lease_meddled_until = cluster.clock.now + 5.0
         cluster.members.model.revoke(pb.LeaseRevokeRequest(ID=rng.choice(leases)))
+        leader = next((each for each in cluster.schedulers if each.leads), None)
+        if (
+            leader is not None and rng.random() < 0.5
+        ):  # and who had it cannot ask, and goes on until its own clock says no
+            cluster.network.cut(leader.name, ETCD)
+            cluster.later(rng.uniform(2.0, 6.0), lambda: cluster.network.mend(leader.name, ETCD))
 
 
 def lease_kept(cluster: "Cluster", _rng: Random) -> None:
@@ -96,6 +102,12 @@ def lease_kept(cluster: "Cluster", _rng: Random) -> None:
 def etcd_full(cluster: "Cluster", rng: Random) -> None:
     cluster.members.full = True
     cluster.later(_span(rng), lambda: setattr(cluster.members, "full", False))
+
+
+def etcd_slow(cluster: "Cluster", rng: Random) -> None:
+    """What is asked is done at once, and said late: often too late for who asked."""
+    cluster.members.slow = rng.uniform(1.0, 5.0)
+    cluster.later(rng.uniform(5.0, 20.0), lambda: setattr(cluster.members, "slow", 0.0))
 
 
 def compaction(cluster: "Cluster", _rng: Random) -> None:
@@ -150,9 +162,12 @@ def engine_hangs(cluster: "Cluster", rng: Random) -> None:
 
 
 def removed_by_hand(cluster: "Cluster", rng: Random) -> None:
-    engine = rng.choice(cluster.hosts).engine
+    """Where it hurts most: while nobody looks, what was made last."""
+    alone = [host for host in cluster.hosts if not host.is_up and host.engine.boxes]
+    engine = rng.choice(alone if alone and rng.random() < 0.8 else cluster.hosts).engine
     if engine.boxes and engine.up:
-        box = engine.boxes[rng.choice(list(engine.boxes))]
+        ids = list(engine.boxes)
+        box = engine.boxes[ids[-1] if rng.random() < 0.5 else rng.choice(ids)]
         engine.exit(box, 137, "hand", box.runs)
         del engine.boxes[box.id]
 
@@ -160,7 +175,7 @@ def removed_by_hand(cluster: "Cluster", rng: Random) -> None:
 def foreign_container(cluster: "Cluster", rng: Random) -> None:
     """Under the name that the next launch's first container will have, with no labels or somebody else's."""
     engine = rng.choice(cluster.hosts).engine
-    task = f"{cluster.ids_given() + 1 + rng.randint(0, 2):024x}{rng.randint(0, 3):08x}"
+    task = f"{cluster.ids_given() + 1 + rng.choice((0, 0, 1)):024x}{rng.choice((0, 0, 1)):08x}"
     forged = {"shoal.cluster": "default", "shoal.instance": "another", "shoal.task": task, "shoal.container": "app"}
     name = f"default.{task}.app"
     if not any(box.name == name for box in engine.boxes.values()):
@@ -203,6 +218,7 @@ STRIKES: dict[str, tuple[Strike, float]] = {  # the mean pause between two, in s
     "lease revoked": (lease_revoked, 5.0),
     "lease kept": (lease_kept, 4.0),
     "etcd full": (etcd_full, 8.0),
+    "etcd slow": (etcd_slow, 6.0),
     "compaction": (compaction, 1.0),
     "clock jump": (clock_jump, 4.0),
     "disk full": (disk_full, 5.0),

@@ -5,21 +5,24 @@ Each takes the place of a function of the programs (or, where a model tells them
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from math import inf
 from typing import Any
 from unittest.mock import patch
 
 import msgspec
 from shoal.lifecycle import RANK
-from shoal_agent import pause, reporter, session, worker
+from shoal_agent import lease as agent_lease
+from shoal_agent import pause, reporter, schedulers, session, worker
 from shoal_agent.definition.labels import Owner
 from shoal_agent.life import dependencies, machine, steps
 from shoal_agent.memory import record
 from shoal_agent.task import CREATED, RUNNING, Seen
 from shoal_scheduler import dispatch, engine
+from shoal_scheduler.control import host_loss, step, tasks
 from shoal_scheduler.control import inputs as i
-from shoal_scheduler.control import step, tasks
 from shoal_scheduler.control.context import Context, Outcome
+from shoal_scheduler.model.pace import session_deadline_seconds
 from shoal_scheduler.model.task import Task, TaskKey
 from shoal_scheduler.state import capacity, overlay, tables, writes
 from shoal_scheduler.state import changes as c
@@ -28,19 +31,32 @@ from shoal_scheduler.state.etcd import EtcdStore
 from tests.simulation import disk, lease, users
 
 Patches = Callable[[], Iterator[tuple[Any, str, Any]]]
-MUTANTS: dict[str, Patches] = {}
 
 
-def mutant(function: Patches) -> Patches:
-    MUTANTS[function.__name__.replace("_", "-")] = function
-    return function
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """`kinds` of faults under which it shows: with only these, few seeds are needed. None stands for any."""
+
+    patches: Patches
+    kinds: tuple[str, ...] | None
+
+
+MUTANTS: dict[str, Mutant] = {}
+
+
+def mutant(*kinds: str) -> Callable[[Patches], Patches]:
+    def register(patches: Patches) -> Patches:
+        MUTANTS[patches.__name__.replace("_", "-")] = Mutant(patches, kinds or None)
+        return patches
+
+    return register
 
 
 @contextmanager
 def planted(name: str) -> Iterator[None]:
     """Nothing for the name ""."""
     with ExitStack() as stack:
-        for target, attribute, instead in MUTANTS[name]() if name else ():
+        for target, attribute, instead in MUTANTS[name].patches() if name else ():
             if isinstance(target, Mapping):
                 stack.enter_context(patch.dict(target, {attribute: instead}))
             else:
@@ -51,29 +67,29 @@ def planted(name: str) -> Iterator[None]:
 # Leadership and the store.
 
 
-@mutant
+@mutant("lease revoked", "scheduler crash")
 def epoch_guard_dropped() -> Iterator[tuple[Any, str, Any]]:
     guards = EtcdStore._guards
     yield EtcdStore, "_guards", lambda self: guards(self)[1:]
 
 
-@mutant
+@mutant("unknown outcome")
 def step_guard_dropped() -> Iterator[tuple[Any, str, Any]]:
     guards = EtcdStore._guards
     yield EtcdStore, "_guards", lambda self: guards(self)[:1]
 
 
-@mutant
+@mutant("etcd slow", "cut", "cut one way")
 def lease_counted_from_the_answer() -> Iterator[tuple[Any, str, Any]]:
     yield lease, "renewed_at", lambda _sent_at, received_at: received_at
 
 
-@mutant
+@mutant("cut")
 def lease_looked_at_only_between_calls() -> Iterator[tuple[Any, str, Any]]:
     yield lease, "patience", lambda _leadership, seconds: seconds
 
 
-@mutant
+@mutant("unknown outcome")
 def unknown_outcome_taken_for_stored() -> Iterator[tuple[Any, str, Any]]:
     async def settled(self: Any, _write: Any) -> int:
         return int(self.store.revision)
@@ -81,7 +97,7 @@ def unknown_outcome_taken_for_stored() -> Iterator[tuple[Any, str, Any]]:
     yield engine.Engine, "_settled", settled
 
 
-@mutant
+@mutant()
 def acknowledged_before_it_is_stored() -> Iterator[tuple[Any, str, Any]]:
     async def carry_out(self: Any, batch: list[Any], *_: Any, **__: Any) -> None:
         now = max(self.now(), self.tables.newest)
@@ -99,7 +115,7 @@ def acknowledged_before_it_is_stored() -> Iterator[tuple[Any, str, Any]]:
     yield engine.Engine, "_carry_out", carry_out
 
 
-@mutant
+@mutant()
 def chunk_written_without_its_other_tasks() -> Iterator[tuple[Any, str, Any]]:
     yield writes, "_chunk", lambda _tables, _launch, _number, changed: list(changed.values())
 
@@ -107,12 +123,12 @@ def chunk_written_without_its_other_tasks() -> Iterator[tuple[Any, str, Any]]:
 # Decisions.
 
 
-@mutant
+@mutant("loss", "repeated requests", "scheduler crash")
 def client_token_forgotten() -> Iterator[tuple[Any, str, Any]]:
     yield overlay.Overlay, "launch_by_token", lambda _self, _cluster, _token: None
 
 
-@mutant
+@mutant("loss", "scheduler crash")
 def try_without_its_token() -> Iterator[tuple[Any, str, Any]]:
     def to_send(request: i.Input, number: int) -> i.Input:
         return (
@@ -124,12 +140,12 @@ def try_without_its_token() -> Iterator[tuple[Any, str, Any]]:
     yield users, "to_send", to_send
 
 
-@mutant
+@mutant()
 def room_not_taken_within_a_step() -> Iterator[tuple[Any, str, Any]]:
     yield overlay.Overlay, "room", lambda self, cluster: self._tables.room(cluster).copy()
 
 
-@mutant
+@mutant("burst")
 def resources_freed_at_stopping() -> Iterator[tuple[Any, str, Any]]:
     def holds(task: Task) -> bool:
         return bool(task.instance) and RANK[task.last_status] < RANK["STOPPING"]
@@ -138,7 +154,7 @@ def resources_freed_at_stopping() -> Iterator[tuple[Any, str, Any]]:
     yield tables, "holds", holds
 
 
-@mutant
+@mutant("burst")
 def port_freed_at_stopping() -> Iterator[tuple[Any, str, Any]]:
     recount = capacity.recount
 
@@ -157,7 +173,7 @@ def port_freed_at_stopping() -> Iterator[tuple[Any, str, Any]]:
     yield overlay, "recount", freeing
 
 
-@mutant
+@mutant("reset", "deregister")
 def terminal_may_revert() -> Iterator[tuple[Any, str, Any]]:
     def report(view: Any, request: i.TaskReport, _context: Context) -> Outcome:
         key = TaskKey.parse(request.task)
@@ -172,7 +188,7 @@ def terminal_may_revert() -> Iterator[tuple[Any, str, Any]]:
     yield step.RULES, i.TaskReport, report  # type: ignore[misc]
 
 
-@mutant
+@mutant("cut", "cut one way")
 def session_of_an_equal_incarnation_taken_over() -> Iterator[tuple[Any, str, Any]]:
     hello = step.RULES[i.AgentHello]
 
@@ -183,12 +199,12 @@ def session_of_an_equal_incarnation_taken_over() -> Iterator[tuple[Any, str, Any
     yield step.RULES, i.AgentHello, taking  # type: ignore[misc]
 
 
-@mutant
+@mutant("reset", "cut")
 def end_of_a_session_ignored() -> Iterator[tuple[Any, str, Any]]:
     yield step.RULES, i.SessionClosed, lambda _view, _request, _context: Outcome(None)  # type: ignore[misc]
 
 
-@mutant
+@mutant()
 def stop_not_told_to_the_agent() -> Iterator[tuple[Any, str, Any]]:
     yield dispatch, "_concerns_agent", lambda task: not task.fence
 
@@ -196,7 +212,7 @@ def stop_not_told_to_the_agent() -> Iterator[tuple[Any, str, Any]]:
 # The agent.
 
 
-@mutant
+@mutant("lease revoked", "reset")
 def agent_ignores_the_epoch() -> Iterator[tuple[Any, str, Any]]:
     async def obey(self: Any, epoch: int) -> None:
         self._around.owner = replace(self._around.owner, epoch=epoch)
@@ -204,7 +220,7 @@ def agent_ignores_the_epoch() -> Iterator[tuple[Any, str, Any]]:
     yield session.Session, "_obey", obey
 
 
-@mutant
+@mutant("removed by hand", "crash at persist")
 def start_noted_after_it_was_made() -> Iterator[tuple[Any, str, Any]]:
     async def start(case: Any, name: str) -> None:
         seen = case.view.seen[name]
@@ -217,7 +233,7 @@ def start_noted_after_it_was_made() -> Iterator[tuple[Any, str, Any]]:
     yield steps, "start", start
 
 
-@mutant
+@mutant("removed by hand", "crash at persist")
 def journal_not_synced() -> Iterator[tuple[Any, str, Any]]:
     async def append(self: Any, *entries: record.Entry) -> None:
         self._disk.unsynced += b"".join(map(record.line, entries))
@@ -227,17 +243,17 @@ def journal_not_synced() -> Iterator[tuple[Any, str, Any]]:
     yield disk.Journal, "append", append
 
 
-@mutant
+@mutant("removed by hand")
 def lost_container_run_again() -> Iterator[tuple[Any, str, Any]]:
     yield dependencies, "is_lost", lambda _task, _name, _seen: False
 
 
-@mutant
+@mutant("engine restart")
 def exit_code_of_a_killing_engine_believed() -> Iterator[tuple[Any, str, Any]]:
     yield steps, "exit_code_known", lambda _found, _start: True
 
 
-@mutant
+@mutant("foreign container")
 def containers_of_strangers_adopted() -> Iterator[tuple[Any, str, Any]]:
     yield Owner, "owns", lambda _self, _labels: True
     adopt = steps._adopt
@@ -252,25 +268,17 @@ def containers_of_strangers_adopted() -> Iterator[tuple[Any, str, Any]]:
     yield steps, "_adopt", adopting
 
 
-@mutant
-def own_container_under_its_name_taken_for_a_stranger() -> Iterator[tuple[Any, str, Any]]:
-    async def adopt(case: Any, name: str, conflict: Any) -> None:
-        case.fail(name, f"CannotCreateContainerError: {conflict.message}")
-
-    yield steps, "_adopt", adopt
-
-
-@mutant
+@mutant("deregister", "agent crash")
 def complete_set_not_obeyed() -> Iterator[tuple[Any, str, Any]]:
     yield worker.Worker, "keep_only", lambda _self, _named: None
 
 
-@mutant
+@mutant("reset")
 def reports_not_sent_again() -> Iterator[tuple[Any, str, Any]]:
     yield reporter.Reporter, "rewind", lambda self: self._under_way.clear()
 
 
-@mutant
+@mutant("agent crash", "scheduler crash")
 def outcome_not_told_after_a_restart() -> Iterator[tuple[Any, str, Any]]:
     as_task = record.Remembered.as_task
 
@@ -281,7 +289,7 @@ def outcome_not_told_after_a_restart() -> Iterator[tuple[Any, str, Any]]:
     yield record.Remembered, "as_task", forgetting
 
 
-@mutant
+@mutant("journal lost", "scheduler crash")
 def removed_before_the_outcome_is_stored() -> Iterator[tuple[Any, str, Any]]:
     def remove(_task: Any, _view: Any, dead: tuple[str, ...], _now: int, _until: int) -> Any:
         return map(machine.Remove, dead)
@@ -289,7 +297,39 @@ def removed_before_the_outcome_is_stored() -> Iterator[tuple[Any, str, Any]]:
     yield machine, "_remove_dead", remove
 
 
-@mutant
+@mutant("etcd away")
 def jitter_removed() -> Iterator[tuple[Any, str, Any]]:
     retry_seconds = pause.retry_seconds
-    yield pause, "retry_seconds", lambda outage, _chance: retry_seconds(outage, 1.0)
+    yield schedulers, "retry_seconds", lambda outage, _chance: retry_seconds(outage, 1.0)
+
+
+# The loss of hosts.
+
+
+@mutant("scheduler crash", "cut")
+def no_fresh_deadline_under_a_new_leader() -> Iterator[tuple[Any, str, Any]]:
+    look = host_loss.look
+
+    def at_once(tables: Any, last_heard: Any, _led_since: float, now: float, context: Context) -> Any:
+        return look(tables, last_heard, now - 100.0, now, context)
+
+    yield engine, "look", at_once
+
+
+@mutant("cut", "cut one way")
+def agent_goes_on_without_a_lease() -> Iterator[tuple[Any, str, Any]]:
+    yield worker.Worker, "lease_over", lambda _self, _over: None
+
+
+@mutant("cut one way", "delay")
+def lease_of_an_agent_counted_from_the_answer() -> Iterator[tuple[Any, str, Any]]:
+    renew = agent_lease.Lease.renew
+    yield agent_lease.Lease, "renew", lambda self, _sent_at, seconds: renew(self, self.now, seconds)
+
+
+@mutant("cut")
+def lost_before_its_agent_has_ended_it() -> Iterator[tuple[Any, str, Any]]:
+    def seconds(tables: Any, _instance: Any, task: Task) -> float:
+        return float(session_deadline_seconds(len(tables.instances))) if task.launch.on_disconnect else inf
+
+    yield host_loss, "seconds_until_lost", seconds

@@ -28,6 +28,7 @@ class _End:
     """The last message of one side."""
 
     why: str
+    told: Any = None
 
 
 class Network:
@@ -46,7 +47,8 @@ class Network:
         self._cuts.setdefault((sender, receiver), self.clock.now)
         for stream in list(self._streams):
             if {sender, receiver} == {stream.near.host, stream.far.host}:
-                self.clock.after(self.rng.uniform(*KEEPALIVE_SECONDS), self._look_alive, stream, self.clock.now)
+                for end in (stream.near, stream.far):
+                    self.clock.after(self.rng.uniform(*KEEPALIVE_SECONDS), self._look_alive, end, self.clock.now)
 
     def mend(self, sender: str, receiver: str) -> None:
         self._cuts.pop((sender, receiver), None)
@@ -58,11 +60,24 @@ class Network:
     def reaches(self, sender: str, receiver: str) -> bool:
         return (sender, receiver) not in self._cuts
 
-    def _look_alive(self, stream: "Stream", since: float) -> None:
-        one, other = stream.near.host, stream.far.host
+    def fall_silent(self, host: str, is_silent: Callable[[], bool]) -> None:
+        """Its processes do not answer any more, though nothing is cut: each other side finds that out for itself."""
+
+        def look(end: End) -> None:
+            if is_silent():
+                end.end("keepalive")
+
+        for stream in list(self._streams):
+            for end in (stream.near, stream.far):
+                if stream.other(end).host == host:
+                    self.clock.after(self.rng.uniform(*KEEPALIVE_SECONDS), look, end)
+
+    def _look_alive(self, end: "End", since: float) -> None:
+        """One side finds out what the other may not know yet."""
+        one, other = end.host, end.stream.other(end).host
         cuts = [self._cuts[pair] for pair in ((one, other), (other, one)) if pair in self._cuts]
         if any(cut <= since for cut in cuts):
-            stream.break_off("keepalive")
+            end.end("keepalive")
 
     def delay(self) -> float:
         """Of one message: mostly short, now and then long, and what is lost takes as long as being sent again."""
@@ -111,6 +126,7 @@ class End:
         self.host = host
         self.owner: Life | None = None
         self.ended = ""
+        self.told: Any = None  # what the other side said as it ended the stream
         self.arrives = 0.0
         self.under_way: deque[Any] = deque()
         self._inbox: deque[Any] = deque()
@@ -130,10 +146,10 @@ class End:
             await self._reader
         return self._inbox.popleft()
 
-    def close(self, why: str = "closed by the other side") -> None:
+    def close(self, why: str = "closed by the other side", told: Any = None) -> None:
         """What was written before still arrives."""
         self.end("closed here")
-        self.stream.send(self, _End(why))
+        self.stream.send(self, _End(why, told))
 
     def take(self, message: Any) -> None:
         if not self.ended:
@@ -179,6 +195,7 @@ class Stream:
             return
         message = receiver.under_way.popleft()
         if isinstance(message, _End):
+            receiver.told = message.told
             receiver.end(message.why)
             self.network.forget(self)
         else:

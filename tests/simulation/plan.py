@@ -9,7 +9,7 @@ from random import Random
 
 NETWORK = ("loss", "delay", "reset", "cut", "cut one way", "repeated requests")
 PROCESS = ("scheduler crash", "agent crash", "crash at persist", "scheduler pause", "agent pause", "double start")
-ETCD = ("etcd away", "unknown outcome", "lease revoked", "lease kept", "etcd full", "compaction")
+ETCD = ("etcd away", "unknown outcome", "lease revoked", "lease kept", "etcd full", "etcd slow", "compaction")
 CLOCK = ("clock skew", "clock jump")
 DISK = ("disk full", "disk slow", "journal lost", "host dies")
 ENGINE = (
@@ -27,7 +27,14 @@ LOAD = ("burst", "cancel race", "drain", "deregister")
 KINDS = (*NETWORK, *PROCESS, *ETCD, *CLOCK, *DISK, *ENGINE, *LOAD)
 
 # A journal that is lost is made good by labels; what removes the labelled container as well leaves nobody who knows.
-NEVER_TOGETHER = (("journal lost", "removed by hand"), ("host dies", "removed by hand"))
+# The number of an agent's start is never below the wall clock, so that a lost journal does not lower it: unless the
+# clock was set back as well.
+NEVER_TOGETHER = (
+    ("journal lost", "removed by hand"),
+    ("host dies", "removed by hand"),
+    ("journal lost", "clock jump"),
+    ("journal lost", "clock skew"),
+)
 
 
 @dataclass(frozen=True, slots=True)

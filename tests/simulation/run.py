@@ -25,6 +25,12 @@ class Result:
     runs: int
 
 
+def caught_by(mutant: str, seed: int, kinds: tuple[str, ...] | None = None) -> Result | None:
+    """A run that is violated with the bug, and not without it."""
+    result = run_seed(seed, mutant, only=kinds)
+    return result if result.violation and not run_seed(seed, only=kinds).violation else None
+
+
 def run_seed(seed: int, mutant: str = "", *, keep_trace: bool = False, only: tuple[str, ...] | None = None) -> Result:
     plan, clock, violation = drawn(seed, only), Clock(), ""
     with installed(clock), planted(mutant):

@@ -13,6 +13,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import grpc
+from shoal_agent.schedulers import Told
+from shoal_scheduler.admission import Admission, ComeLater
 from shoal_scheduler.api import agent_convert, agent_session
 from shoal_scheduler.control import inputs as i
 from shoal_scheduler.control.context import Limits
@@ -54,8 +56,16 @@ class Plane:
     def __init__(self, epoch: int, tables: Tables, engine: Engine) -> None:
         self.epoch, self.tables, self.engine = epoch, tables, engine
         self.dispatch = Dispatch()
+        self.admission = Admission()
+        self.leads: Callable[[], bool] = lambda: True
+        self.began_at = 0.0
+        self.heard_at: dict[str, float] = {}
         self.traces = SimpleNamespace(add=lambda *_: None)
         self.sessions: dict[str, list[End]] = {}
+
+    def hear(self, instance: str, now: float) -> None:
+        self.engine.hear(instance)
+        self.heard_at[instance] = now
 
 
 class Scheduler:
@@ -121,8 +131,9 @@ class Scheduler:
         try:
             plane = await self._load(leadership.epoch)
             running = coroutines.create_task(plane.engine.run())
+            plane.leads = lambda: lease.left(leadership) > 0
             await plane.engine.submit(i.PutClusterDocument("default", {}, create=True))
-            self.plane = plane
+            self.plane, plane.began_at = plane, self.clock.now
             self.on_lead(self)
             done, _ = await coroutines.wait([running, keeper], return_when="FIRST_COMPLETED")
             if running in done:
@@ -150,7 +161,7 @@ class Scheduler:
             plane.dispatch.on_commit(changes)
 
         seed = Random(self.rng.getrandbits(32))
-        engine = Engine(tables, store, committed, LIMITS, rng=seed, progress_at=self.clock.now)
+        engine = Engine(tables, store, committed, LIMITS, rng=seed, clock=self.clock.time, progress_at=self.clock.now)
         engine._ids = self.ids
         engine._step_prefix = f"{self.name}-{epoch}"
         plane = Plane(epoch, tables, engine)
@@ -170,12 +181,15 @@ class Scheduler:
                 hello = (await end.read()).hello
             plane, instance = self.plane, end.stream.near.host
             if plane is None:
-                end.close("UNAVAILABLE: this scheduler does not lead")
+                end.close("UNAVAILABLE: this scheduler does not lead", Told(self.members.known_leader(self.name)))
                 return
+            await coroutines.sleep(plane.admission.wait_seconds(instance, self.clock.now))
             await plane.engine.submit(agent_convert.hello_input(hello, instance))
         except (StreamEnded, TimeoutError, Refused, Unavailable) as error:
-            end.close(f"{type(error).__name__}: {error}")
+            after = error.after_seconds if isinstance(error, ComeLater) else None
+            end.close(f"{type(error).__name__}: {error}", Told(retry_after_seconds=after))
             return
+        plane.hear(instance, self.clock.now)
         outbox = plane.dispatch.attach(instance)
         plane.sessions.setdefault(instance, []).append(end)
         instances = len(plane.tables.sessions)
@@ -183,6 +197,8 @@ class Scheduler:
         opened = agent_session._Session(plane, instance, hello.incarnation, outbox, deadline)  # type: ignore[arg-type]
         reading = sending = None
         try:
+            if not plane.leads():
+                raise StreamEnded("this scheduler does not lead any more")
             end.write(agent_session._welcome(plane.epoch, period, deadline))
             reading = coroutines.create_task(self._read(opened, end))
             sending = coroutines.create_task(self._send(opened, end))
@@ -203,6 +219,7 @@ class Scheduler:
         while True:
             async with coroutines.timeout(opened.deadline_seconds):
                 message = await end.read()
+            opened.plane.hear(opened.instance, self.clock.now)
             await agent_session._take(opened, message, first=first)
             first = False
 

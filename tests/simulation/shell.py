@@ -7,13 +7,14 @@ from types import SimpleNamespace
 from unittest.mock import patch
 
 from shoal_agent import commands as agent_commands
-from shoal_agent import pause, reporter, session, slots, watch, worker
+from shoal_agent import lease, pause, reporter, session, slots, watch, worker
 from shoal_agent.life import case, runner, steps
 from shoal_scheduler import dispatch, engine
 from shoal_scheduler.api import agent_session
+from shoal_scheduler.state import etcd
 
 from tests.simulation.clock import Clock
-from tests.simulation.coroutines import SHELL
+from tests.simulation.coroutines import SHELL, Event
 from tests.simulation.lives import Life
 
 # Milliseconds of the wall clock at the beginning of every run.
@@ -33,6 +34,7 @@ ASYNC = (
     dispatch,
     engine,
     agent_session,
+    etcd,
 )
 TIMED = (session, watch, case, engine)
 
@@ -50,6 +52,7 @@ def installed(clock: Clock) -> Iterator[None]:
     with ExitStack() as stack:
         for module in ASYNC:
             stack.enter_context(patch.object(module, "asyncio", SHELL))
+        stack.enter_context(patch.object(lease, "Event", Event))
         for module in TIMED:
             stack.enter_context(patch.object(module, "time", virtual))
         try:

@@ -39,6 +39,7 @@ class Members:
         self.available = True
         self.full = False
         self.unknown = 0.0
+        self.slow = 0.0  # answers come up to so many seconds late
         self.on_write: OnWrite = lambda _epoch, _request: None
         self._look_at_leases()
 
@@ -52,6 +53,16 @@ class Members:
         """The epoch and the name in the leader's key; (0, "") if nobody has it."""
         found = self.model.range(pb.RangeRequest(key=keys.LEADER)).kvs
         return (found[0].create_revision, found[0].value.decode()) if found else (0, "")
+
+    def known_leader(self, asked: str) -> str:
+        """By the word of a scheduler that does not lead; "" if it knows of none, or it would be itself."""
+        name = self.leader()[1] if self.available else ""
+        return name if name != asked else ""
+
+    def last_step(self) -> int:
+        """Its revision; 0 if there was none."""
+        found = self.model.range(pb.RangeRequest(key=keys.STEP)).kvs
+        return found[0].mod_revision if found else 0
 
     def apply(self, epoch: int, method: str, request: Any) -> Any:
         """Raises EtcdError."""
@@ -131,7 +142,8 @@ class EtcdChannel:
         if method == "Txn" and self._epoch:
             self._crash()
         if reply is not None:
-            members.clock.after(members.network.delay(), self._answer, reply, answer, error)
+            late = members.slow and members.slow * members.rng.random()
+            members.clock.after(members.network.delay() + late, self._answer, reply, answer, error)
 
     def _answer(self, reply: Future, answer: Any, error: BaseException | None) -> None:
         if not self._members.network.reaches(HOST, self._host):

@@ -41,7 +41,7 @@ class Users:
         self._at = 0
         self._submissions = 0
 
-    def run(self, family: str, count: int, *, queue: bool, instances: tuple[str, ...] = ()) -> None:
+    def run(self, family: str, count: int, *, queue: bool, on_disconnect: str = "") -> None:
         self._submissions += 1
         name = f"submission-{self._submissions}"
         request = i.RunTask(
@@ -49,7 +49,7 @@ class Users:
             definition=family,
             count=count,
             queue=queue,
-            instances=instances,
+            on_disconnect=on_disconnect,
             started_by=name,
             client_token=name,
             request_digest=f"{family} {count}",

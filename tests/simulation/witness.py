@@ -6,6 +6,8 @@ from typing import Any
 from shoal.v1 import agent_pb2
 from shoal_agent.definition.labels import Owner
 from shoal_scheduler.control import inputs as i
+from shoal_scheduler.control.host_loss import HOST_LOST
+from shoal_scheduler.model.pace import session_deadline_seconds
 from shoal_scheduler.model.task import Task, TaskKey
 from shoal_scheduler.state import changes as c
 from shoal_scheduler.state import etcd_v3_pb2 as pb
@@ -18,6 +20,7 @@ from tests.simulation import checkers
 from tests.simulation.agent import CLUSTER, Host
 from tests.simulation.containers import Box
 from tests.simulation.lives import Violated
+from tests.simulation.plan import Plan
 from tests.simulation.scheduler import Scheduler
 from tests.simulation.store import Members
 from tests.simulation.trace import Trace
@@ -25,6 +28,11 @@ from tests.simulation.trace import Trace
 COMMITS_PER_COMPARISON = 25
 
 LONG_OUTAGE_SECONDS = 8.0
+
+# With these an engine may not do what it is told; and with those an agent may not be there to tell it, which is what a
+# watchdog is for.
+UNGUARDED = ("engine hangs", "engine restart", "stop hangs", "reply lost")
+UNHEARD = ("agent crash", "agent pause", "crash at persist", "host dies", "journal lost", "disk full", "disk slow")
 MOMENT_SECONDS = 0.02
 
 # So soon after a pause a leader has looked at its lease.
@@ -37,7 +45,7 @@ def is_of(host: Host, box: Box) -> bool:
 
 
 class Witness:
-    def __init__(self, trace: Trace, members: Members, schedulers: Sequence[Scheduler], hosts: int) -> None:
+    def __init__(self, trace: Trace, members: Members, schedulers: Sequence[Scheduler], plan: Plan) -> None:
         self.trace, self.members, self.schedulers = trace, members, schedulers
         self.runs: dict[tuple[str, str], int] = {}
         self.boxes: dict[str, dict[str, Box]] = {}
@@ -47,8 +55,10 @@ class Witness:
         self.highest: dict[str, int] = {}
         self.lease_meddled_until = 0.0
         self.commits = 0
+        self._changes_seen = -1
+        self._leader = 0
         self.dials: list[tuple[float, str]] = []
-        self.hosts = hosts
+        self.plan = plan
         members.on_write = self.wrote
 
     def demand(self, fault: checkers.Fault) -> None:
@@ -88,7 +98,7 @@ class Witness:
         now = self.members.clock.now
         if outage_seconds >= LONG_OUTAGE_SECONDS:
             self.dials = [(at, name) for at, name in self.dials if at > now - MOMENT_SECONDS] + [(now, host.name)]
-            self.demand(checkers.few_come_at_once(sorted({name for _, name in self.dials}), self.hosts))
+            self.demand(checkers.few_come_at_once(sorted({name for _, name in self.dials}), self.plan.hosts))
 
     def told(self, host: Host, message: agent_pb2.SchedulerMessage) -> None:
         self.demand(
@@ -123,7 +133,9 @@ class Witness:
             self._saw(scheduler, tables, task)
         for entry in tables.launches.values():
             self.demand(checkers.all_or_nothing(entry.launch, entry.tasks))
-        self.demand(checkers.one_launch_per_submission(entry.launch for entry in tables.launches.values()))
+        launches = [entry.launch for entry in tables.launches.values()]
+        self.demand(checkers.one_launch_per_submission(launches))
+        self.demand(checkers.what_is_lost_is_replaced_once(launches))
         for instance in tables.instances:
             self._check_capacity(tables, instance)
 
@@ -141,6 +153,7 @@ class Witness:
                     self.demand(checkers.all_or_nothing(launch, tables.launches[launch.id].tasks))
                     launches = [entry.launch for entry in tables.launches.values()]
                     self.demand(checkers.one_launch_per_submission(launches))
+                    self.demand(checkers.what_is_lost_is_replaced_once(launches))
                 case c.PutInstance(instance):
                     self.trace.say(scheduler.name, f"instance {instance.id} {instance.status} {instance.incarnation}")
                     instances[instance.id] = None
@@ -165,8 +178,10 @@ class Witness:
             self.demand(checkers.statuses_only_move_forward(task, before.last_status))
             self.demand(checkers.a_wish_to_stop_is_kept(task, before.desired_status))
         self.demand(checkers.exit_codes_are_never_guessed(task, boxes))
-        if task.is_stopped and task.instance and tables.instances[task.instance].status == "INACTIVE":
+        if task.is_stopped and self._is_given_up(tables, task):
             self.given_up[task.id] = None
+        if before is not None and task.stop_code == HOST_LOST and task.instance not in tables.sessions:
+            self._check_loss(scheduler, tables, task)
         self.demand(checkers.stopped_means_ended(task, boxes, given_up=task.id in self.given_up))
         self.demand(checkers.running_means_started(task, [], boxes))
         self.recorded[task.id] = task
@@ -175,6 +190,22 @@ class Witness:
             held.pop(task.id, None)
         elif task.instance:
             held[task.id] = task
+
+    def _is_given_up(self, tables: Tables, task: Task) -> bool:
+        """It may run on where it was: by an operator's word, by its own, or for want of anybody who could end it."""
+        if task.instance and tables.instances[task.instance].status == "INACTIVE":
+            return True
+        if task.stop_code != HOST_LOST:
+            return False
+        deaf = UNGUARDED if task.launch.on_disconnect == "exclusive" else (*UNGUARDED, *UNHEARD)
+        return task.launch.on_disconnect == "keep" or any(self.plan.has(kind) for kind in deaf)
+
+    def _check_loss(self, scheduler: Scheduler, tables: Tables, task: Task) -> None:
+        plane, now = scheduler.plane, self.members.clock.now
+        if plane is not None and plane.tables is tables:
+            silent = now - plane.heard_at.get(task.instance, plane.began_at)
+            deadline = session_deadline_seconds(len(tables.instances))
+            self.demand(checkers.no_false_loss(task, silent, now - plane.began_at, deadline))
 
     def _check_capacity(self, tables: Tables, instance_id: str) -> None:
         instance = tables.instances.get(instance_id)
@@ -192,16 +223,15 @@ class Witness:
     def leadership(self) -> None:
         """After every event. Who was paused has a moment to see it; who lost the lease to meddling cannot know it."""
         now = self.members.clock.now
-        believers = [
-            each.name
-            for each in self.schedulers
-            if each.leads
-            and each.life is not None
-            and not each.life.paused
-            and now > each.life.resumed_at + WAKING_SECONDS
-        ]
-        if len(believers) > 1 and now > self.lease_meddled_until:
-            self.demand(checkers.one_leads_at_a_time(believers))
+        if self._changes_seen != self.members.model.changes:
+            self._changes_seen, self._leader = self.members.model.changes, self.members.leader()[0]
+        for each in self.schedulers:
+            process, plane = each.life, each.plane
+            if plane is None or plane.epoch == self._leader or now <= self.lease_meddled_until:
+                continue
+            is_awake = process is not None and process.alive and not process.paused
+            if is_awake and process is not None and now > process.resumed_at + WAKING_SECONDS:
+                self.demand(checkers.who_leads_holds_the_lease(each.name, plane.epoch, self._leader))
 
     # Users.
 

@@ -34,6 +34,7 @@ DEFINITIONS: dict[str, list[dict[str, Any]]] = {
     "tagged": [container("app", 0, 0, 1, image="registry.example/program:latest")],
 }
 FAMILIES = tuple(DEFINITIONS)
+ON_DISCONNECT = ("", "", "keep", "stop", "exclusive")
 SETTLE_SECONDS = 0.5
 
 

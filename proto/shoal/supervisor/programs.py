@@ -34,21 +34,23 @@ class Program:
 def programs(settings: Settings, layout: Layout, etcd: str, dockerd: str) -> list[Program]:
     """In the order in which they start; they stop in reverse. etcd, dockerd: paths of the binaries."""
     engine = [_dockerd(settings, dockerd)] if settings.owns_engine else []
-    return [*engine, _etcd(settings, layout, etcd), _scheduler(settings, layout), _agent(settings, layout)]
+    members = [_etcd(settings, layout, etcd, name) for name in settings.members]
+    schedulers = [_scheduler(settings, layout, name) for name in settings.schedulers]
+    return [*engine, *members, *schedulers, _agent(settings, layout)]
 
 
-def _etcd(settings: Settings, layout: Layout, etcd: str) -> Program:
-    client = f"https://127.0.0.1:{settings.etcd_client_port}"
-    peer = f"https://127.0.0.1:{settings.etcd_peer_port}"
-    certificate, key, authority = _files(layout, "etcd")
+def _etcd(settings: Settings, layout: Layout, etcd: str, name: str) -> Program:
+    client_port, peer_port = settings.members[name]
+    client, peer = f"https://127.0.0.1:{client_port}", f"https://127.0.0.1:{peer_port}"
+    certificate, key, authority = _files(layout, name)
     options = {
-        "name": "shoal",
-        "data-dir": str(layout.work("etcd")),
+        "name": member_name(name),
+        "data-dir": str(layout.work(name)),
         "listen-client-urls": client,
         "advertise-client-urls": client,
         "listen-peer-urls": peer,
         "initial-advertise-peer-urls": peer,
-        "initial-cluster": f"shoal={peer}",
+        "initial-cluster": initial_cluster(settings),
         "cert-file": certificate,
         "key-file": key,
         "trusted-ca-file": authority,
@@ -68,19 +70,30 @@ def _etcd(settings: Settings, layout: Layout, etcd: str) -> Program:
         "logger": "zap",
         "log-level": "warn",
     }
-    return Program("etcd", [etcd, *(f"--{name}={value}" for name, value in options.items())])
+    return Program(name, [etcd, *(f"--{option}={value}" for option, value in options.items())])
 
 
-def _scheduler(settings: Settings, layout: Layout) -> Program:
-    arguments = [*PYTHON, "shoal_scheduler", "--listen", settings.listen, "--cluster", settings.cluster]
-    arguments += ["--etcd", f"127.0.0.1:{settings.etcd_client_port}", *_identity(layout, "scheduler")]
-    arguments += ["--http-listen", settings.http_listen, "--authority-key", str(layout.authority / "authority.key")]
-    return Program("scheduler", arguments)
+def member_name(program: str) -> str:
+    """What a member is called in etcd: the first one as it always was."""
+    return "shoal" if program == "etcd" else program
+
+
+def initial_cluster(settings: Settings) -> str:
+    """All members with their peers' addresses, as etcd wants to be told when it begins."""
+    return ",".join(f"{member_name(name)}=https://127.0.0.1:{peer}" for name, (_, peer) in settings.members.items())
+
+
+def _scheduler(settings: Settings, layout: Layout, name: str) -> Program:
+    arguments = [*PYTHON, "shoal_scheduler.guardian", "--listen", settings.schedulers[name]]
+    arguments += ["--cluster", settings.cluster, "--etcd", ",".join(settings.etcd_endpoints)]
+    arguments += ["--http-listen", settings.https[name], "--authority-key", str(layout.authority / "authority.key")]
+    arguments += ["--state", str(layout.work(name))]
+    return Program(name, [*arguments, *identity_options(layout, name)])
 
 
 def _agent(settings: Settings, layout: Layout) -> Program:
-    arguments = [*PYTHON, "shoal_agent", "--scheduler", settings.endpoint]
-    arguments += ["--state", str(layout.work("agent")), *_identity(layout, "agent")]
+    arguments = [*PYTHON, "shoal_agent", "--scheduler", ",".join(settings.endpoints)]
+    arguments += ["--state", str(layout.work("agent")), *identity_options(layout, "agent")]
     arguments += ["--docker-host", settings.docker_host]
     if layout.agent_config.exists():
         arguments += ["--config", str(layout.agent_config)]
@@ -92,7 +105,8 @@ def _dockerd(settings: Settings, dockerd: str) -> Program:
     return Program("dockerd", arguments, survives=True, stop_grace_seconds=30.0)
 
 
-def _identity(layout: Layout, name: str) -> list[str]:
+def identity_options(layout: Layout, name: str) -> list[str]:
+    """By which a program knows the cluster, and the cluster the program."""
     certificate, key, authority = _files(layout, name)
     return ["--authority", authority, "--certificate", certificate, "--key", key]
 

@@ -3,7 +3,7 @@
 import json
 import os
 import socket
-from dataclasses import asdict, dataclass, replace
+from dataclasses import MISSING, asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,8 @@ class Settings:
     """listen: host:port of the scheduler; http_port: its HTTPS, on the same host. docker_host: unix:// address.
 
     owns_engine: the engine there is a dockerd that we run; dockerd_options are added to its command line.
+    more_schedulers: of each but the first, the port beside that of `listen`, and one for its HTTPS.
+    more_members: of each member of etcd but the first, its client's port and its peers'.
     """
 
     cluster: str
@@ -26,16 +28,52 @@ class Settings:
     owns_engine: bool = False
     dockerd_options: tuple[str, ...] = ()
     http_port: int = 0
+    more_schedulers: tuple[tuple[int, int], ...] = ()
+    more_members: tuple[tuple[int, int], ...] = ()
 
     @property
     def http_listen(self) -> str:
         return f"{split_address(self.listen)[0]}:{self.http_port}"
 
     @property
+    def https(self) -> dict[str, str]:
+        """Where each scheduler listens for HTTPS, by the name of its program."""
+        host, _ = split_address(self.listen)
+        more = {f"scheduler-{number}": f"{host}:{port}" for number, (_, port) in enumerate(self.more_schedulers, 2)}
+        return {"scheduler": self.http_listen, **more}
+
+    @property
     def endpoint(self) -> str:
         """Where the scheduler is reached from here: a wildcard address is listened on, never dialled."""
         host, port = split_address(self.listen)
-        return f"{'127.0.0.1' if host in ('0.0.0.0', '', '[::]') else host}:{port}"
+        return f"{dialled(host)}:{port}"
+
+    @property
+    def schedulers(self) -> dict[str, str]:
+        """Where each listens, by the name of its program."""
+        host, _ = split_address(self.listen)
+        more = {f"scheduler-{number}": f"{host}:{port}" for number, (port, _) in enumerate(self.more_schedulers, 2)}
+        return {"scheduler": self.listen, **more}
+
+    @property
+    def endpoints(self) -> tuple[str, ...]:
+        """Where each is reached from here."""
+        places = map(split_address, self.schedulers.values())
+        return tuple(f"{dialled(host)}:{port}" for host, port in places)
+
+    @property
+    def members(self) -> dict[str, tuple[int, int]]:
+        """Of etcd: the client's and the peers' port of each, by the name of its program."""
+        more = {f"etcd-{number}": ports for number, ports in enumerate(self.more_members, 2)}
+        return {"etcd": (self.etcd_client_port, self.etcd_peer_port), **more}
+
+    @property
+    def etcd_endpoints(self) -> tuple[str, ...]:
+        return tuple(f"127.0.0.1:{client}" for client, _ in self.members.values())
+
+
+def dialled(host: str) -> str:
+    return "127.0.0.1" if host in ("0.0.0.0", "", "[::]") else host
 
 
 def split_address(address: str) -> tuple[str, int]:
@@ -53,13 +91,21 @@ def load(path: Path) -> Settings | None:
     except FileNotFoundError:
         return None
     try:
-        return replace(Settings(**document), dockerd_options=tuple(document.get("dockerd_options", ())))
+        return replace(
+            Settings(**document),
+            dockerd_options=tuple(document.get("dockerd_options", ())),
+            more_schedulers=tuple(map(tuple, document.get("more_schedulers", ()))),
+            more_members=tuple(map(tuple, document.get("more_members", ()))),
+        )
     except TypeError as error:
         raise ValueError(f"{path} is not a settings file: {error}") from None
 
 
 def save(path: Path, settings: Settings) -> None:
-    write_json(path, asdict(settings))
+    """What is as by default is left out: an older version, which may know less, can read the rest."""
+    defaults = {field.name: field.default for field in fields(Settings) if field.default is not MISSING}
+    document = asdict(settings)
+    write_json(path, {name: value for name, value in document.items() if value != defaults.get(name, MISSING)})
 
 
 def write_json(path: Path, document: Any) -> None:

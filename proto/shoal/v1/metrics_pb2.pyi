@@ -89,10 +89,13 @@ class ListMetricsRequest(_message.Message):
     DIMENSIONS_FIELD_NUMBER: _builtins.int
     NEXT_TOKEN_FIELD_NUMBER: _builtins.int
     MAX_RESULTS_FIELD_NUMBER: _builtins.int
+    EXACT_DIMENSIONS_FIELD_NUMBER: _builtins.int
     namespace: _builtins.str
     metric_name: _builtins.str
     next_token: _builtins.str
     max_results: _builtins.int
+    exact_dimensions: _builtins.bool
+    """Only metrics with these dimensions and no others. CloudWatch has no such member."""
     @_builtins.property
     def dimensions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Dimension]:
         """A name without a value means any value."""
@@ -105,11 +108,14 @@ class ListMetricsRequest(_message.Message):
         dimensions: _abc.Iterable[Global___Dimension] | None = ...,
         next_token: _builtins.str | None = ...,
         max_results: _builtins.int | None = ...,
+        exact_dimensions: _builtins.bool | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_max_results", b"_max_results", "_metric_name", b"_metric_name", "_namespace", b"_namespace", "_next_token", b"_next_token", "max_results", b"max_results", "metric_name", b"metric_name", "namespace", b"namespace", "next_token", b"next_token"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_exact_dimensions", b"_exact_dimensions", "_max_results", b"_max_results", "_metric_name", b"_metric_name", "_namespace", b"_namespace", "_next_token", b"_next_token", "exact_dimensions", b"exact_dimensions", "max_results", b"max_results", "metric_name", b"metric_name", "namespace", b"namespace", "next_token", b"next_token"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_results", b"_max_results", "_metric_name", b"_metric_name", "_namespace", b"_namespace", "_next_token", b"_next_token", "dimensions", b"dimensions", "max_results", b"max_results", "metric_name", b"metric_name", "namespace", b"namespace", "next_token", b"next_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_exact_dimensions", b"_exact_dimensions", "_max_results", b"_max_results", "_metric_name", b"_metric_name", "_namespace", b"_namespace", "_next_token", b"_next_token", "dimensions", b"dimensions", "exact_dimensions", b"exact_dimensions", "max_results", b"max_results", "metric_name", b"metric_name", "namespace", b"namespace", "next_token", b"next_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__exact_dimensions: _TypeAlias = _typing.Literal["exact_dimensions"]  # noqa: Y015
+    _WhichOneofArgType__exact_dimensions: _TypeAlias = _typing.Literal["_exact_dimensions", b"_exact_dimensions"]  # noqa: Y015
     _WhichOneofReturnType__max_results: _TypeAlias = _typing.Literal["max_results"]  # noqa: Y015
     _WhichOneofArgType__max_results: _TypeAlias = _typing.Literal["_max_results", b"_max_results"]  # noqa: Y015
     _WhichOneofReturnType__metric_name: _TypeAlias = _typing.Literal["metric_name"]  # noqa: Y015
@@ -118,6 +124,8 @@ class ListMetricsRequest(_message.Message):
     _WhichOneofArgType__namespace: _TypeAlias = _typing.Literal["_namespace", b"_namespace"]  # noqa: Y015
     _WhichOneofReturnType__next_token: _TypeAlias = _typing.Literal["next_token"]  # noqa: Y015
     _WhichOneofArgType__next_token: _TypeAlias = _typing.Literal["_next_token", b"_next_token"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__exact_dimensions) -> _WhichOneofReturnType__exact_dimensions | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__max_results) -> _WhichOneofReturnType__max_results | None: ...
     @_typing.overload
@@ -641,6 +649,7 @@ class TaskUsage(_message.Message):
     NETWORK_TX_BYTES_PER_SECOND_FIELD_NUMBER: _builtins.int
     CPU_RESERVED_UNITS_FIELD_NUMBER: _builtins.int
     MEMORY_RESERVED_MIB_FIELD_NUMBER: _builtins.int
+    CONTAINERS_FIELD_NUMBER: _builtins.int
     task_id: _builtins.str
     container_instance_id: _builtins.str
     group: _builtins.str
@@ -653,6 +662,10 @@ class TaskUsage(_message.Message):
     cpu_reserved_units: _builtins.int
     """What its definition reserves; absent if it reserves none."""
     memory_reserved_mib: _builtins.int
+    @_builtins.property
+    def containers(self) -> _containers.RepeatedCompositeFieldContainer[Global___ContainerUsage]:
+        """Each by itself, also one that the agent made for the task."""
+
     def __init__(
         self,
         *,
@@ -667,10 +680,11 @@ class TaskUsage(_message.Message):
         network_tx_bytes_per_second: _builtins.float | None = ...,
         cpu_reserved_units: _builtins.int | None = ...,
         memory_reserved_mib: _builtins.int | None = ...,
+        containers: _abc.Iterable[Global___ContainerUsage] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_container_instance_id", b"_container_instance_id", "_cpu_reserved_units", b"_cpu_reserved_units", "_cpu_units", b"_cpu_units", "_group", b"_group", "_memory_bytes", b"_memory_bytes", "_memory_reserved_mib", b"_memory_reserved_mib", "_network_rx_bytes_per_second", b"_network_rx_bytes_per_second", "_network_tx_bytes_per_second", b"_network_tx_bytes_per_second", "_sampled_at", b"_sampled_at", "_task_definition", b"_task_definition", "_task_id", b"_task_id", "container_instance_id", b"container_instance_id", "cpu_reserved_units", b"cpu_reserved_units", "cpu_units", b"cpu_units", "group", b"group", "memory_bytes", b"memory_bytes", "memory_reserved_mib", b"memory_reserved_mib", "network_rx_bytes_per_second", b"network_rx_bytes_per_second", "network_tx_bytes_per_second", b"network_tx_bytes_per_second", "sampled_at", b"sampled_at", "task_definition", b"task_definition", "task_id", b"task_id"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_container_instance_id", b"_container_instance_id", "_cpu_reserved_units", b"_cpu_reserved_units", "_cpu_units", b"_cpu_units", "_group", b"_group", "_memory_bytes", b"_memory_bytes", "_memory_reserved_mib", b"_memory_reserved_mib", "_network_rx_bytes_per_second", b"_network_rx_bytes_per_second", "_network_tx_bytes_per_second", b"_network_tx_bytes_per_second", "_sampled_at", b"_sampled_at", "_task_definition", b"_task_definition", "_task_id", b"_task_id", "container_instance_id", b"container_instance_id", "cpu_reserved_units", b"cpu_reserved_units", "cpu_units", b"cpu_units", "group", b"group", "memory_bytes", b"memory_bytes", "memory_reserved_mib", b"memory_reserved_mib", "network_rx_bytes_per_second", b"network_rx_bytes_per_second", "network_tx_bytes_per_second", b"network_tx_bytes_per_second", "sampled_at", b"sampled_at", "task_definition", b"task_definition", "task_id", b"task_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_container_instance_id", b"_container_instance_id", "_cpu_reserved_units", b"_cpu_reserved_units", "_cpu_units", b"_cpu_units", "_group", b"_group", "_memory_bytes", b"_memory_bytes", "_memory_reserved_mib", b"_memory_reserved_mib", "_network_rx_bytes_per_second", b"_network_rx_bytes_per_second", "_network_tx_bytes_per_second", b"_network_tx_bytes_per_second", "_sampled_at", b"_sampled_at", "_task_definition", b"_task_definition", "_task_id", b"_task_id", "container_instance_id", b"container_instance_id", "containers", b"containers", "cpu_reserved_units", b"cpu_reserved_units", "cpu_units", b"cpu_units", "group", b"group", "memory_bytes", b"memory_bytes", "memory_reserved_mib", b"memory_reserved_mib", "network_rx_bytes_per_second", b"network_rx_bytes_per_second", "network_tx_bytes_per_second", b"network_tx_bytes_per_second", "sampled_at", b"sampled_at", "task_definition", b"task_definition", "task_id", b"task_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__container_instance_id: _TypeAlias = _typing.Literal["container_instance_id"]  # noqa: Y015
     _WhichOneofArgType__container_instance_id: _TypeAlias = _typing.Literal["_container_instance_id", b"_container_instance_id"]  # noqa: Y015
@@ -718,3 +732,39 @@ class TaskUsage(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__task_id) -> _WhichOneofReturnType__task_id | None: ...
 
 Global___TaskUsage: _TypeAlias = TaskUsage  # noqa: Y015
+
+@_typing.final
+class ContainerUsage(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    CPU_UNITS_FIELD_NUMBER: _builtins.int
+    MEMORY_BYTES_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    cpu_units: _builtins.float
+    memory_bytes: _builtins.int
+    def __init__(
+        self,
+        *,
+        name: _builtins.str | None = ...,
+        cpu_units: _builtins.float | None = ...,
+        memory_bytes: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_cpu_units", b"_cpu_units", "_memory_bytes", b"_memory_bytes", "_name", b"_name", "cpu_units", b"cpu_units", "memory_bytes", b"memory_bytes", "name", b"name"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cpu_units", b"_cpu_units", "_memory_bytes", b"_memory_bytes", "_name", b"_name", "cpu_units", b"cpu_units", "memory_bytes", b"memory_bytes", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__cpu_units: _TypeAlias = _typing.Literal["cpu_units"]  # noqa: Y015
+    _WhichOneofArgType__cpu_units: _TypeAlias = _typing.Literal["_cpu_units", b"_cpu_units"]  # noqa: Y015
+    _WhichOneofReturnType__memory_bytes: _TypeAlias = _typing.Literal["memory_bytes"]  # noqa: Y015
+    _WhichOneofArgType__memory_bytes: _TypeAlias = _typing.Literal["_memory_bytes", b"_memory_bytes"]  # noqa: Y015
+    _WhichOneofReturnType__name: _TypeAlias = _typing.Literal["name"]  # noqa: Y015
+    _WhichOneofArgType__name: _TypeAlias = _typing.Literal["_name", b"_name"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__cpu_units) -> _WhichOneofReturnType__cpu_units | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__memory_bytes) -> _WhichOneofReturnType__memory_bytes | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__name) -> _WhichOneofReturnType__name | None: ...
+
+Global___ContainerUsage: _TypeAlias = ContainerUsage  # noqa: Y015

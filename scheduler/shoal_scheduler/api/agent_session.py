@@ -7,7 +7,6 @@ the slower the heartbeat. A session never waits for another.
 import asyncio
 import contextlib
 import logging
-import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -236,7 +235,7 @@ async def _take(open_session: _Session, message: pb.AgentMessage, *, first: bool
     elif kind == "heartbeat":
         await _hear(open_session, message.heartbeat)
     elif kind == "samples":
-        samples.take(open_session.plane, open_session.instance, message.samples, time.time())
+        samples.take(open_session.plane, open_session.instance, message.samples, open_session.plane.engine.now() / 1000)
 
 
 async def _hear(open_session: _Session, heartbeat: pb.Heartbeat) -> None:

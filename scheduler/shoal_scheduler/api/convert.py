@@ -6,9 +6,11 @@ from typing import Any
 from shoal import arn, awsjson
 from shoal.v1 import cluster_pb2, container_instance_pb2, event_pb2, resource_pb2, task_definition_pb2, task_pb2
 
+from shoal_scheduler.api.alarm_convert import alarm_message
 from shoal_scheduler.api.remembered import Remembered
 from shoal_scheduler.control import host_loss
 from shoal_scheduler.events import EventRecord, message_of
+from shoal_scheduler.model.alarm import Alarm
 from shoal_scheduler.model.ask import Port
 from shoal_scheduler.model.candidate import Candidate
 from shoal_scheduler.model.cluster import Cluster
@@ -20,6 +22,7 @@ from shoal_scheduler.traces import Span
 
 TASK_EVENT = "ECS Task State Change"
 INSTANCE_EVENT = "ECS Container Instance State Change"
+ALARM_EVENT = "CloudWatch Alarm State Change"
 
 # Of a container: in its document, and in its message as text.
 _SIZES = (("cpu", "cpu"), ("memory", "memory"), ("memoryReservation", "memory_reservation"))
@@ -294,6 +297,9 @@ def event_message(tables: Tables, event: EventRecord) -> event_pb2.Event:
     if isinstance(event.subject, Task):
         message.detail_type = TASK_EVENT
         message.task.CopyFrom(task_message(tables, event.subject))
+    elif isinstance(event.subject, Alarm):
+        message.detail_type = ALARM_EVENT
+        message.alarm.CopyFrom(alarm_message(event.subject))
     else:
         message.detail_type = INSTANCE_EVENT
         message.container_instance.CopyFrom(instance_message(tables.candidate(event.subject)))

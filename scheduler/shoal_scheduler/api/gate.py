@@ -9,13 +9,17 @@ from shoal_scheduler.standing import Standing
 
 # While nobody leads, a call waits so long for a leader, here or elsewhere: its caller need not ask again and again.
 HELD_SECONDS_MAX = 1.5
+STORE_IS_AWAY = (
+    "etcd does not answer, or has lost most of its members, and nothing can be stored until they are back;"
+    " what runs goes on"
+)
 
 
 class NotLeading(Unavailable):
     """`leader` is the endpoint of the scheduler that leads; empty if that is not known."""
 
-    def __init__(self, leader: str) -> None:
-        where = f"{leader} does" if leader else "try again, or try another one"
+    def __init__(self, leader: str, store_is_away: bool = False) -> None:
+        where = f"{leader} does" if leader else STORE_IS_AWAY if store_is_away else "try again, or try another one"
         super().__init__(f"this scheduler does not lead (yet): {where}")
         self.leader = leader
 
@@ -52,7 +56,7 @@ class Gate:
     def plane(self) -> ControlPlane:
         """Raises NotLeading on a scheduler that does not lead."""
         if self._plane is None:
-            raise NotLeading(self.standing.leader_endpoint)
+            raise NotLeading(self.standing.leader_endpoint, self.standing.store_is_away)
         return self._plane
 
     async def until_known(self) -> ControlPlane:

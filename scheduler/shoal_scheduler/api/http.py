@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aiohttp import web
+from aiohttp.web_protocol import RequestHandler
 from shoal.rpc import Identity
 
 from shoal_scheduler.engine import Unavailable
@@ -55,7 +56,9 @@ class HttpServer:
     def __init__(self, listen: str, files: Files, routes: Mapping[tuple[str, str], Handler]) -> None:
         self._host, _, port = listen.rpartition(":")
         self._tls = _server_tls(files)
-        application = web.Application(client_max_size=BODY_BYTES_MAX, middlewares=[_answered])
+        # Connections over which no request has come yet, and what will drop them.
+        self._silent: dict[asyncio.BaseProtocol, asyncio.TimerHandle] = {}
+        application = web.Application(client_max_size=BODY_BYTES_MAX, middlewares=[self._note, _answered])
         for (method, path), handler in {("GET", "/healthz"): _healthy, **routes}.items():
             application.router.add_route(method, path, handler)
         self._runner = web.AppRunner(
@@ -74,13 +77,32 @@ class HttpServer:
         await self._runner.setup()
         assert self._runner.server is not None
         self._server = await asyncio.get_running_loop().create_server(
-            self._runner.server,
+            self._connection,
             self._host.strip("[]"),
             self.port,
             ssl=self._tls,
             ssl_handshake_timeout=HANDSHAKE_SECONDS,
         )
         self.port = self._server.sockets[0].getsockname()[1]
+
+    def _connection(self) -> asyncio.BaseProtocol:
+        """One that says nothing, or too slowly, is dropped: each costs a descriptor."""
+        assert self._runner.server is not None
+        made = self._runner.server()
+        seconds = HANDSHAKE_SECONDS + REQUEST_SECONDS
+        self._silent[made] = asyncio.get_running_loop().call_later(seconds, self._drop, made)
+        return made
+
+    def _drop(self, made: RequestHandler) -> None:
+        self._silent.pop(made)
+        if made.transport is not None:
+            made.transport.abort()
+
+    @web.middleware
+    async def _note(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        if drops := self._silent.pop(request.protocol, None):
+            drops.cancel()
+        return await handler(request)
 
     async def stop(self) -> None:
         if self._server is not None:

@@ -1,7 +1,6 @@
 """Metrics in the words of CloudWatch: what there are, their statistics, what others put, and what is used now."""
 
 import re
-import time
 from collections.abc import Iterable, Iterator
 from heapq import nlargest
 from typing import Any
@@ -10,19 +9,21 @@ from shoal.problems import quoted
 from shoal.rpc import Identity
 from shoal.v1 import metrics_pb2 as pb
 
+from shoal_scheduler.api.agent_checks import text
 from shoal_scheduler.api.fields import existing_cluster, required
 from shoal_scheduler.api.metric_data import points_of
 from shoal_scheduler.api.pages import page
+from shoal_scheduler.api.samples import NAME_CHARACTERS_MAX
 from shoal_scheduler.control_plane import ControlPlane
 from shoal_scheduler.metrics import statistics
 from shoal_scheduler.metrics.frames import Point
 from shoal_scheduler.metrics.names import STEP_SECONDS
 from shoal_scheduler.metrics.statistics import STATISTICS, TooFineError
 from shoal_scheduler.metrics.store import PUT_SERIES_MAX, Metric, is_ours
-from shoal_scheduler.metrics.usage import TaskUsed
+from shoal_scheduler.metrics.usage import TaskUsed, looks_at_all
 from shoal_scheduler.model.instance import Instance
 from shoal_scheduler.model.refusal import Refused, invalid_field
-from shoal_scheduler.model.task import Task
+from shoal_scheduler.model.task import Task, TaskKey
 
 # CloudWatch's limits.
 DATAPOINTS_MAX = 1440
@@ -40,7 +41,7 @@ async def list_all(plane: ControlPlane, request: pb.ListMetricsRequest, _caller:
     wanted = _dimensions(request.dimensions, values_needed=False)
     found = (
         ("\n".join((each.namespace, each.name, *map("=".join, each.dimensions))), each)
-        for each in plane.metrics.all()
+        for each in (plane.metrics.of(dict(wanted)) if request.exact_dimensions else plane.metrics.all())
         if request.namespace in ("", each.namespace)
         and request.metric_name in ("", each.name)
         and all(
@@ -61,14 +62,14 @@ async def statistics_of(
     plane: ControlPlane, request: pb.GetMetricStatisticsRequest, _caller: Identity
 ) -> pb.GetMetricStatisticsResponse:
     """Of a metric that nobody knows there is nothing, as with CloudWatch."""
-    metric = _metric(request.namespace, request)
+    metric = metric_of(request.namespace, request)
     if not request.statistics:
         raise invalid_field("Statistics", f"is required: {', '.join(STATISTICS)}.")
     for index, name in enumerate(request.statistics):
         if name not in STATISTICS:
             raise invalid_field(f"Statistics[{index}]", f"{quoted(name)} is none of {', '.join(STATISTICS)}.")
     start, end, period = _span(request)
-    series = plane.metrics.find(metric, time.time())
+    series = plane.metrics.find(metric, plane.engine.now() / 1000)
     try:
         found = statistics.periods(series, start, end, period) if series is not None else []
     except TooFineError as error:
@@ -114,11 +115,11 @@ async def put(plane: ControlPlane, request: pb.PutMetricDataRequest, _caller: Id
     _check_name("Namespace", request.namespace)
     if not 1 <= len(request.metric_data) <= DATA_MAX:
         raise invalid_field("MetricData", f"has {len(request.metric_data)} items; 1 to {DATA_MAX} in one call.")
-    now = time.time()
+    now = plane.engine.now() / 1000
     taken = []
     for index, datum in enumerate(request.metric_data):
         field = f"MetricData[{index}]"
-        metric = _metric(request.namespace, datum, f"{field}.")
+        metric = metric_of(request.namespace, datum, f"{field}.")
         taken.append((metric, datum.unit or "None", points_of(field, datum, now)))
     new = {metric for metric, _, _ in taken if plane.metrics.find(metric, now) is None}
     if len(plane.metrics.put.rows) + len(new) > PUT_SERIES_MAX:
@@ -132,7 +133,7 @@ async def put(plane: ControlPlane, request: pb.PutMetricDataRequest, _caller: Id
     return pb.PutMetricDataResponse()
 
 
-def _metric(namespace: str, request: Any, path: str = "") -> Metric:
+def metric_of(namespace: str, request: Any, path: str = "") -> Metric:
     if not namespace:
         raise invalid_field("Namespace", "is required.")
     _check_name("Namespace", namespace)
@@ -172,21 +173,32 @@ async def describe_usage(
     most = request.max_results if request.HasField("max_results") else USAGE_DEFAULT
     if not 1 <= most <= USAGE_MAX:
         raise invalid_field("maxResults", f"is {most}, must be 1 to {USAGE_MAX}.")
-    by_memory, now, tables = request.sort_by == "MEMORY", time.time(), plane.tables
+    by_memory, now, tables = request.sort_by == "MEMORY", plane.engine.now() / 1000, plane.tables
     instances = sorted(tables.instances_of(cluster.name), key=lambda each: (each.registered_at, each.id))
-    tasks = [(task, used, at) for each in instances for task, used, at in _tasks_on(plane, each, now)]
+    every = looks_at_all(tables)
+    tasks = [(task, used, at) for each in instances for task, used, at in _tasks_on(plane, each, now, every)]
     first = nlargest(most, tasks, key=lambda each: _known(each[1].memory_bytes if by_memory else each[1].cpu_units, -1))
     return pb.DescribeUsageResponse(
-        instances=[_instance_usage(plane, each, now) for each in instances],
+        instances=[_instance_usage(plane, each, now) for each in instances[:USAGE_MAX]],
         tasks=[_task_usage(plane, *each) for each in first],
-        tasks_count=len(tasks),
+        tasks_count=sum(len(tables.live_tasks.get(each.id, ())) for each in instances),
     )
 
 
-def _tasks_on(plane: ControlPlane, instance: Instance, now: float) -> Iterator[tuple[Task, TaskUsed, float | None]]:
+def _tasks_on(
+    plane: ControlPlane, instance: Instance, now: float, every: bool
+) -> Iterator[tuple[Task, TaskUsed, float | None]]:
+    """In very large clusters only those of which something is known."""
     sample = plane.metrics.fresh(instance.id, now)
-    for task in plane.tables.tasks_on(instance.id):
-        used = sample.tasks.get(task.id) if sample is not None else None
+    known = sample.tasks if sample is not None else {}
+    if every:
+        there = plane.tables.tasks_on(instance.id)
+    else:
+        keys = (TaskKey.parse(task_id) for task_id in known)
+        found = (plane.tables.task(key) for key in keys if key is not None)
+        there = [task for task in found if task is not None and not task.is_stopped]
+    for task in there:
+        used = known.get(task.id)
         yield task, used or TaskUsed(), sample.at if sample is not None and used is not None else None
 
 
@@ -204,10 +216,11 @@ def _whole(value: float) -> int | None:
 
 
 def _instance_usage(plane: ControlPlane, instance: Instance, now: float) -> pb.InstanceUsage:
+    room = plane.tables.room(instance.cluster)
     usage = pb.InstanceUsage(
         container_instance_id=instance.id,
         hostname=instance.hostname,
-        running_tasks_count=sum(task.last_status == "RUNNING" for task in plane.tables.tasks_on(instance.id)),
+        running_tasks_count=int(room.running[room.rows[instance.id]]),
     )
     sample = plane.metrics.fresh(instance.id, now)
     if sample is None:
@@ -241,4 +254,12 @@ def _task_usage(plane: ControlPlane, task: Task, used: TaskUsed, at: float | Non
         network_tx_bytes_per_second=_number(used.sent_per_second),
         cpu_reserved_units=wanted.cpu or None,
         memory_reserved_mib=wanted.memory_mib or None,
+        containers=[
+            pb.ContainerUsage(
+                name=text(each.name, NAME_CHARACTERS_MAX),
+                cpu_units=_number(each.cpu_units),
+                memory_bytes=_whole(each.memory_bytes),
+            )
+            for each in used.containers
+        ],
     )

@@ -4,6 +4,7 @@ each running task uses. A follower answers, too: that it does not lead, and no m
 Names begin with shoal_ and end with their unit. Labels have only values of things that are there now.
 """
 
+import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TypeVar
 
@@ -22,7 +23,7 @@ from shoal import __version__
 from shoal_scheduler.api.gate import Gate
 from shoal_scheduler.api.http import Handler, for_roles
 from shoal_scheduler.control_plane import ControlPlane
-from shoal_scheduler.engine import Unavailable, now_millis
+from shoal_scheduler.engine import Unavailable
 from shoal_scheduler.metrics.meters import BUCKETS, Histogram
 
 Thing = TypeVar("Thing", tuple[str], tuple[str, str])
@@ -60,7 +61,9 @@ def _page(gate: Gate, families: Families) -> Handler:
             plane = gate.plane
         except Unavailable:
             plane = None
-        return web.Response(body=text_of(families(plane)), headers={"Content-Type": CONTENT_TYPE_LATEST})
+        # Of many tasks the text takes a while, for which the scheduler shall not stand still.
+        text = await asyncio.to_thread(text_of, list(families(plane)))
+        return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     return handler
 
@@ -174,7 +177,7 @@ _OF_TASKS = (
 def _tasks(plane: ControlPlane | None) -> Iterator[Metric]:
     if plane is None:
         return
-    labels, now = ["cluster", "instance", "group", "task"], now_millis() / 1000
+    labels, now = ["cluster", "instance", "group", "task"], plane.engine.now() / 1000
     families = [GaugeMetricFamily(name, said, labels=labels) for name, said, _, _ in _OF_TASKS]
     for instance in plane.tables.instances.values():
         sample = plane.metrics.fresh(instance.id, now)

@@ -57,7 +57,7 @@ class BadSampleError(ValueError):
 def take(plane: ControlPlane, instance: str, message: pb.Samples, now: float) -> None:
     """`now`: seconds of this host's clock, which alone says when a sample was taken."""
     metrics, known = plane.metrics, plane.tables.instances.get(instance)
-    if known is None or not metrics.wants(instance, now):
+    if known is None or not metrics.wants(instance, len(message.tasks), now):
         metrics.samples_refused += 1
         return
     try:

@@ -8,10 +8,11 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import aio as health_aio
 from grpc_reflection.v1alpha import reflection
 from shoal import rpc
-from shoal.v1 import agent_pb2, cluster_pb2, metrics_pb2, scheduler_pb2
+from shoal.v1 import agent_pb2, alarms_pb2, cluster_pb2, metrics_pb2, scheduler_pb2
 
 from shoal_scheduler.api import (
     agent_session,
+    alarms,
     clusters,
     commands,
     control_plane,
@@ -80,12 +81,22 @@ METRICS_METHODS: Mapping[str, Handler] = {
     "PutMetricData": metrics.put,
     "DescribeUsage": metrics.describe_usage,
 }
+ALARMS_METHODS: Mapping[str, Handler] = {
+    "PutMetricAlarm": alarms.put,
+    "DescribeAlarms": alarms.describe,
+    "DeleteAlarms": alarms.delete,
+    "SetAlarmState": alarms.set_state,
+    "EnableAlarmActions": alarms.enable,
+    "DisableAlarmActions": alarms.disable,
+    "DescribeAlarmHistory": alarms.history,
+}
 SCHEDULERS_METHODS: Mapping[str, Handler] = {
     "DescribeScheduler": schedulers.describe,
     "HandOver": schedulers.hand_over,
 }
 
 CLUSTER = cluster_pb2.DESCRIPTOR.services_by_name["Cluster"]
+ALARMS = alarms_pb2.DESCRIPTOR.services_by_name["Alarms"]
 METRICS = metrics_pb2.DESCRIPTOR.services_by_name["Metrics"]
 AGENT_SESSION = agent_pb2.DESCRIPTOR.services_by_name["AgentSession"]
 SCHEDULERS = scheduler_pb2.DESCRIPTOR.services_by_name["Schedulers"]
@@ -114,13 +125,14 @@ class Server:
                     {**CLUSTER_METHODS, **join_tokens.methods(credentials.authority)},
                     check_elements,
                 ),
+                handlers_of(ALARMS, gate.until_known, "operator", ALARMS_METHODS, check_elements),
                 handlers_of(METRICS, gate.until_known, "operator", METRICS_METHODS, check_elements),
                 handlers_of(AGENT_SESSION, gate.until_known, "agent", AGENT_METHODS, bounded_by_their_handlers),
                 handlers_of(SCHEDULERS, standing, "operator", SCHEDULERS_METHODS, check_elements),
             )
         )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        ours = (CLUSTER.full_name, METRICS.full_name, AGENT_SESSION.full_name, SCHEDULERS.full_name)
+        ours = (CLUSTER.full_name, ALARMS.full_name, METRICS.full_name, AGENT_SESSION.full_name, SCHEDULERS.full_name)
         names = (*ours, "grpc.health.v1.Health", reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, self._server)
         self.port = self._server.add_secure_port(listen, rpc.server_credentials(credentials))
@@ -132,7 +144,7 @@ class Server:
     async def set_serving(self, serving: bool) -> None:
         status = health_pb2.HealthCheckResponse
         value = status.SERVING if serving else status.NOT_SERVING
-        for name in ("", CLUSTER.full_name, METRICS.full_name, AGENT_SESSION.full_name):
+        for name in ("", CLUSTER.full_name, ALARMS.full_name, METRICS.full_name, AGENT_SESSION.full_name):
             await self._health.set(name, value)
 
     async def stop(self, grace_seconds: float) -> None:

@@ -64,5 +64,5 @@ async def list_all(plane: ControlPlane, request: pb.ListEventsRequest, _caller: 
 def _of(events: Iterable[EventRecord], cluster: str, tasks: set[str]) -> Iterable[EventRecord]:
     for event in events:
         is_wanted = not tasks or (isinstance(event.subject, Task) and event.subject.id in tasks)
-        if event.cluster == cluster and is_wanted:
+        if event.cluster in (cluster, "") and is_wanted:
             yield event

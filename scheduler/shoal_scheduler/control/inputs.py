@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from shoal_scheduler.model.alarm import Alarm
 from shoal_scheduler.model.ask import Strategy
 from shoal_scheduler.model.cluster import Cluster
 from shoal_scheduler.model.definition import Definition
@@ -275,6 +276,43 @@ class Verdict:
     known: bool
 
 
+@dataclass(frozen=True, slots=True)
+class PutAlarm:
+    """Answered with the Alarm. Of a known one the state is kept."""
+
+    alarm: Alarm
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteAlarms:
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SetAlarmState:
+    """Answered with the Alarm. `version`: only of the alarm as it was then; 0 of any."""
+
+    name: str
+    state: str
+    reason: str
+    version: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class EnableAlarmActions:
+    names: tuple[str, ...]
+    enabled: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AlarmDelivered:
+    """The address was told of the transition of that time."""
+
+    name: str
+    address: str
+    changed_at: int
+
+
 Input = (
     RegisterTaskDefinition
     | DeregisterTaskDefinition
@@ -295,6 +333,11 @@ Input = (
     | UseJoinToken
     | RevokeJoinToken
     | RevokeInstance
+    | PutAlarm
+    | DeleteAlarms
+    | SetAlarmState
+    | EnableAlarmActions
+    | AlarmDelivered
     | TaskReport
 )
 Reply = (
@@ -309,6 +352,7 @@ Reply = (
     | dict[str, str]
     | JoinToken
     | Joined
+    | Alarm
     | Verdict
     | None
 )

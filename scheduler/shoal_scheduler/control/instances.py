@@ -67,6 +67,8 @@ def _as_said(known: Instance | None, request: i.AgentHello, now: int) -> Instanc
         "agent_attributes": dict(request.attributes),
         "tags": known.tags or dict(request.tags),
     }
+    if joining.alarm_is_over(known, now):
+        said |= {"copy_seen_at": 0, "copy_host": ""}
     return msgspec.structs.replace(known, **said)
 
 

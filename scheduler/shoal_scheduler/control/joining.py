@@ -29,6 +29,9 @@ COPIES_MAX = 8
 # A copy that comes again and again is not written down each time.
 ALARM_PERIOD_MILLIS = 60_000
 
+# One that has not come for so long is told of no more, once the instance's own agent begins a session. It stays out.
+ALARM_OVER_MILLIS = 3600 * 1000
+
 
 def create_token(view: Overlay, request: i.CreateJoinToken, context: Context) -> Outcome:
     clusters.find(view, request.cluster)
@@ -83,7 +86,7 @@ def revoke_token(view: Overlay, request: i.RevokeJoinToken, _context: Context) -
     if len(found) != 1:
         said = "several tokens begin" if found else "no token begins"
         raise invalid_field("id", f"{said} with {request.id!r}. List them with ListJoinTokens.")
-    return Outcome(found[0], [c.DeleteJoinToken(found[0].hash)])
+    return Outcome(found[0], [c.DeleteJoinToken(request.cluster, found[0].hash)])
 
 
 def revoke_instance(view: Overlay, request: i.RevokeInstance, context: Context) -> Outcome:
@@ -119,6 +122,10 @@ def copy_seen(view: Overlay, request: i.CopySeen, context: Context) -> Outcome:
     return Outcome(seen, [c.PutInstance(seen)])
 
 
+def alarm_is_over(instance: Instance, now: int) -> bool:
+    return bool(instance.copy_seen_at) and now - instance.copy_seen_at > ALARM_OVER_MILLIS
+
+
 def check_not_revoked(instance: Instance | None) -> None:
     """Raises Refused."""
     if instance is not None and instance.revoked_at:
@@ -144,4 +151,4 @@ def check_no_copy(instance: Instance | None, run: str) -> None:
 def expired(tables: Tables, now: int, most: int) -> Sequence[c.Change]:
     """Tokens to drop now."""
     over = [token for token in tables.join_tokens.values() if token.expires_at + KEPT_MILLIS <= now]
-    return [c.DeleteJoinToken(token.hash) for token in over[:most]]
+    return [c.DeleteJoinToken(token.cluster, token.hash) for token in over[:most]]

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from shoal_scheduler.control import (
+    alarms,
     clusters,
     definitions,
     host_loss,
@@ -78,6 +79,11 @@ RULES: dict[type, Rule] = {
     i.UseJoinToken: joining.use_token,
     i.RevokeJoinToken: joining.revoke_token,
     i.RevokeInstance: joining.revoke_instance,
+    i.PutAlarm: alarms.put,
+    i.DeleteAlarms: alarms.delete,
+    i.SetAlarmState: alarms.set_state,
+    i.EnableAlarmActions: alarms.enable,
+    i.AlarmDelivered: alarms.delivered,
     i.TaskReport: tasks.report,
 }
 

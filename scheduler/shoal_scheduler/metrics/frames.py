@@ -6,7 +6,7 @@ at once, in whatever order it comes: into the first as it is, into coarser ones 
 which every statistic of CloudWatch can be told. What was not recorded is NaN with count 0, and nobody's 0.
 """
 
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -231,3 +231,31 @@ class Table:
             found = frame.point(row, position, step * tier.step_seconds) if frame is not None else None
             if found is not None:
                 yield found
+
+    # -- over restarts ---------------------------------------------------------------------------------------
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """All there is, of the rows in the order of `rows`; copies."""
+        chosen = np.array(list(self.rows.values()), np.intp)
+        found: dict[str, NDArray[Any]] = {"last_step": self._last_step[chosen], "has": self._has[chosen]}
+        for position, frames in enumerate(self._frames):
+            for frame in frames.values():
+                frame.grow(len(self._last_step))
+            found[f"{position}.steps"] = np.array(list(frames), np.int64)
+            for name in ("low", "high", "total", "count"):
+                stacked = [getattr(frame, name)[chosen] for frame in frames.values()]
+                if stacked and not (frames[next(iter(frames))].plain and name in ("high", "total")):
+                    found[f"{position}.{name}"] = np.stack(stacked)
+        return found
+
+    def restore(self, keys: Sequence[Hashable], arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Into an empty table, of another with the same columns and tiers. Raises KeyError, ValueError otherwise."""
+        self._rows_of(keys)
+        rows, size = np.array([self.rows[key] for key in keys], np.intp), len(self._last_step)
+        self._last_step[rows], self._has[rows] = arrays["last_step"], arrays["has"]
+        for position, frames in enumerate(self._frames):
+            plain = self._samples and position == 0
+            for at, step in enumerate(arrays[f"{position}.steps"].tolist()):
+                frame = frames[step] = Frame(size, len(self.columns), self._dtype, plain=plain)
+                for name in ("low", "count") if plain else ("low", "high", "total", "count"):
+                    getattr(frame, name)[rows] = arrays[f"{position}.{name}"][at]

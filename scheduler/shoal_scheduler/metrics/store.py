@@ -1,6 +1,6 @@
 """All series this scheduler keeps, in memory and bounded. Nothing of it is in etcd, and nothing waits for it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -19,11 +19,15 @@ from shoal_scheduler.metrics.names import (
     unit_of,
 )
 from shoal_scheduler.metrics.statistics import Series
-from shoal_scheduler.metrics.usage import Sample, Summary, is_fresh, rows_of, summarise
+from shoal_scheduler.metrics.usage import Sample, Summary, is_fresh, rows_of, summarised_in_parts
 from shoal_scheduler.state.tables import Tables
 
 # Agents send every ten seconds. What comes faster is not looked at.
 SAMPLE_SECONDS_MIN = 5.0
+
+# Of tasks, in the samples of all agents: in a steady flow, which is 20,000 tasks, and at once.
+TASKS_PER_SECOND = 2_000
+TASKS_AT_ONCE = 20_000.0
 
 # Series that others put, altogether.
 PUT_SERIES_MAX = 500
@@ -46,13 +50,14 @@ class Metrics:
     def __init__(self) -> None:
         self.tables = {name: Table(kind.columns, kind.tiers, rows_max=kind.rows_max) for name, kind in KINDS.items()}
         self.put = Table((_VALUE,), (SECONDS, MINUTES, LONG), rows_max=PUT_SERIES_MAX, samples=False)
-        self._units: dict[Metric, str] = {}
+        self.units: dict[Metric, str] = {}
 
         # What followed from the newest samples.
         self.summary = Summary()
 
         # The newest of each instance.
         self.samples: dict[str, Sample] = {}
+        self._allowance, self._allowed_at = TASKS_AT_ONCE, 0.0
         self.samples_taken = 0
         self.samples_refused = 0
 
@@ -65,10 +70,18 @@ class Metrics:
 
     # -- what comes in ---------------------------------------------------------------------------------------
 
-    def wants(self, instance: str, now: float) -> bool:
-        """False if its last sample has only just come."""
+    def wants(self, instance: str, tasks: int, now: float) -> bool:
+        """False if its last sample has only just come, or those of all instances are more than can be looked at: then
+        some are left out, and what is known is of the others."""
         last = self.samples.get(instance)
-        return last is None or not 0 <= now - last.at < SAMPLE_SECONDS_MIN
+        if last is not None and 0 <= now - last.at < SAMPLE_SECONDS_MIN:
+            return False
+        refilled = self._allowance + max(0.0, now - self._allowed_at) * TASKS_PER_SECOND
+        self._allowance, self._allowed_at = min(refilled, TASKS_AT_ONCE), now
+        if tasks > self._allowance:
+            return False
+        self._allowance -= tasks
+        return True
 
     def take(self, cluster: str, instance: str, sample: Sample) -> None:
         """One that has been checked."""
@@ -81,14 +94,22 @@ class Metrics:
 
     def tick(self, tables: Tables, now: float) -> None:
         """Once a step: what follows from the newest samples and from the tables."""
-        summary = self.summary = summarise(tables, self.samples, now)
+        for _ in self.tick_in_parts(tables, now):
+            pass
+
+    def tick_in_parts(self, tables: Tables, now: float) -> Iterator[None]:
+        """The same, for who has other things to do between two parts."""
+        summary = Summary()
+        for summary in summarised_in_parts(tables, self.samples, now):  # noqa: B007 - the last one is whole
+            yield
+        self.summary = summary
         self._record("cluster", now, summary.clusters)
         self._record("group", now, summary.groups)
         self._record("instance", now, summary.instances)
         self._record("instance traffic", now, summary.instances)
         for table in (*self.tables.values(), self.put):
             table.drop_silent(int(now))
-        self._units = {metric: unit for metric, unit in self._units.items() if metric in self.put.rows}
+        self.units = {metric: unit for metric, unit in self.units.items() if metric in self.put.rows}
         for instance in [each for each in self.samples if each not in tables.instances]:
             del self.samples[instance]
         self.samples_dropped = {each: n for each, n in self.samples_dropped.items() if each in tables.sessions}
@@ -105,7 +126,7 @@ class Metrics:
         """What somebody put. Raises TooManySeriesError."""
         if metric not in self.put.rows and len(self.put.rows) >= PUT_SERIES_MAX:
             raise TooManySeriesError
-        self._units[metric] = unit
+        self.units[metric] = unit
         self.put.record_point(int(now), metric, _VALUE, point)
 
     # -- what is known ---------------------------------------------------------------------------------------
@@ -130,16 +151,28 @@ class Metrics:
         return None
 
     def unit(self, metric: Metric) -> str:
-        return self._units.get(metric) or unit_of(metric.name)
+        return self.units.get(metric) or unit_of(metric.name)
 
     def all(self) -> Iterator[Metric]:
         """Every metric that has values."""
         yield from (metric for metric in self.put.rows if isinstance(metric, Metric))
         for kind, table in self.tables.items():
             for key in table.rows:
-                dimensions = tuple(sorted(dimensions_of(kind, key).items()))
-                for name in table.has(key):
-                    yield Metric(namespace_of(name), name, dimensions)
+                yield from _metrics_of(kind, table, key)
+
+    def of(self, dimensions: Mapping[str, str]) -> Iterator[Metric]:
+        """Those with exactly these dimensions."""
+        yield from (each for each in self.put.rows if isinstance(each, Metric) and dict(each.dimensions) == dimensions)
+        kinds, key = thing_of(dimensions) or ((), None)
+        for kind in kinds:
+            if key in self.tables[kind].rows:
+                yield from _metrics_of(kind, self.tables[kind], key)
+
+
+def _metrics_of(kind: str, table: Table, key: Hashable) -> Iterator[Metric]:
+    dimensions = tuple(sorted(dimensions_of(kind, key).items()))
+    for name in table.has(key):
+        yield Metric(namespace_of(name), name, dimensions)
 
 
 def is_ours(namespace: str) -> bool:

@@ -1,6 +1,6 @@
 """The newest sample of each instance, and what follows from all of them for clusters, groups and instances. Pure."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -11,13 +11,18 @@ from shoal_scheduler.metrics.names import KINDS
 from shoal_scheduler.model.ask import Resources
 from shoal_scheduler.model.instance import Instance
 from shoal_scheduler.model.task import Task
-from shoal_scheduler.state.instance_table import InstanceTable
 from shoal_scheduler.state.tables import Tables
 
 MIB = 1024 * 1024
 
 # Agents sample every ten seconds: older than this, two samples are missing.
 FRESH_SECONDS = 25.0
+
+# In clusters with more tasks than this, altogether, not every one is looked at each step: groups have no values then.
+LIVE_TASKS_MAX = 20_000
+
+# Some milliseconds' worth.
+INSTANCES_IN_A_PART = 250
 
 NAN = float("nan")
 
@@ -87,22 +92,13 @@ class Sums:
         columns = used.columns()
         self.cpu_known += wanted.cpu if columns[0] == columns[0] else 0
         self.memory_known += wanted.memory_mib if columns[1] == columns[1] else 0
-        self._use(columns)
+        self.use(columns)
 
-    def _use(self, columns: Sequence[float]) -> None:
+    def use(self, columns: Sequence[float]) -> None:
         for position, value in enumerate(columns):
             if value == value:  # not NaN
                 before = self.used[position]
                 self.used[position] = value if before != before else before + value
-
-    def include(self, other: "Sums") -> None:
-        self._use(other.used)
-        self.cpu_reserved += other.cpu_reserved
-        self.memory_reserved += other.memory_reserved
-        self.cpu_known += other.cpu_known
-        self.memory_known += other.memory_known
-        self.running += other.running
-        self.pending += other.pending
 
 
 @dataclass(slots=True)
@@ -123,47 +119,86 @@ def percent(part: float, whole: float) -> float:
     return 100.0 * part / whole if whole > 0 else NAN
 
 
+def looks_at_all(tables: Tables) -> bool:
+    return sum(map(len, tables.live_tasks.values())) <= LIVE_TASKS_MAX
+
+
 def summarise(tables: Tables, samples: Mapping[str, Sample], now: float) -> Summary:
     """`samples`: the newest of each instance. Those that are not fresh are as if they were not there."""
-    summary = Summary()
-    for cluster in tables.clusters:
-        _summarise_cluster(summary, cluster, tables, samples, now)
+    *_, summary = summarised_in_parts(tables, samples, now)
     return summary
 
 
-def _summarise_cluster(
-    summary: Summary, cluster: str, tables: Tables, samples: Mapping[str, Sample], now: float
-) -> None:
-    room = tables.room(cluster)
-    whole, groups = Sums(), dict[str, Sums]()
+def summarised_in_parts(tables: Tables, samples: Mapping[str, Sample], now: float) -> Iterator[Summary]:
+    """The same, for who has other things to do between two parts, and whose tables go on; the last one is whole."""
+    summary, every = Summary(), looks_at_all(tables)
+    for cluster in list(tables.clusters):
+        groups: dict[str, Sums] = {}
+        instances = []
+        for number, instance in enumerate(tables.instances_of(cluster), 1):
+            sample, wanted = samples.get(instance.id), groups if every else None
+            instances.append(_instance_sums(tables, instance, sample, now, wanted))
+            if number % INSTANCES_IN_A_PART == 0:
+                yield summary
+        _summarise_cluster(summary, cluster, tables, instances)
+        for group, sums in groups.items():
+            summary.groups[cluster, group] = _group_values(sums)
+    yield summary
+
+
+class InstanceSums(NamedTuple):
+    """`host` is None if nothing fresh is known."""
+
+    instance: Instance
+    host: HostUsed | None
+    tasks: Sums
+
+
+def _instance_sums(
+    tables: Tables, instance: Instance, sample: Sample | None, now: float, groups: dict[str, Sums] | None
+) -> InstanceSums:
+    """Adds its tasks to those of their groups; without groups only what was sampled is looked at."""
+    fresh = sample if sample is not None and is_fresh(sample, now) else None
+    sums = Sums()
+    if groups is None:
+        for used in fresh.tasks.values() if fresh is not None else ():
+            sums.use(used.columns())
+        return InstanceSums(instance, fresh.host if fresh is not None else None, sums)
+    for task in tables.tasks_on(instance.id):
+        wanted, used_by_it = tables.resources(task.launch.id), fresh.tasks.get(task.id) if fresh is not None else None
+        sums.add(task, wanted, used_by_it)
+        groups.setdefault(task.launch.group, Sums()).add(task, wanted, used_by_it)
+    return InstanceSums(instance, fresh.host if fresh is not None else None, sums)
+
+
+def _summarise_cluster(summary: Summary, cluster: str, tables: Tables, instances: Sequence[InstanceSums]) -> None:
+    room, whole = tables.room(cluster), Sums()
+    columns = (room.total_cpu, room.free_cpu, room.total_memory, room.free_memory)
+    reserved = [Reserved(*row) for row in zip(*(column.tolist() for column in columns), strict=True)]
     registered_cpu = registered_memory = 0
-    for instance in tables.instances_of(cluster):
-        sample = samples.get(instance.id)
-        fresh = sample if is_fresh(sample, now) else None
-        sums = Sums()
-        for task in tables.tasks_on(instance.id):
-            wanted, used = tables.resources(task.launch.id), fresh.tasks.get(task.id) if fresh else None
-            sums.add(task, wanted, used)
-            groups.setdefault(task.launch.group, Sums()).add(task, wanted, used)
-        whole.include(sums)
-        if fresh is not None:
-            registered_cpu += instance.cpu
-            registered_memory += instance.memory_mib
-            summary.instances[cluster, instance.id] = _instance_values(instance, fresh.host, sums)
-    values = _amounts(whole) | _reservation(room)
+    for each in instances:
+        if each.host is not None and each.instance.id in room.rows:
+            # An instance that says nothing counts on neither side.
+            whole.use(each.tasks.used)
+            registered_cpu += each.instance.cpu
+            registered_memory += each.instance.memory_mib
+            own = reserved[room.rows[each.instance.id]]
+            summary.instances[cluster, each.instance.id] = _instance_values(own, each.instance, each.host, each.tasks)
+    there = room.present()
+    running, pending = int(room.running[there].sum()), int(room.pending[there].sum())
+    all_of_it = _total(reserved, there)
+    values = _used(whole) | _reservation(all_of_it)
     if registered_cpu:
-        # An instance that says nothing counts on neither side.
         values["CPUUtilization"] = percent(_or_zero(values["CpuUtilized"]), registered_cpu)
         values["MemoryUtilization"] = percent(_or_zero(values["MemoryUtilized"]), registered_memory)
-    waiting = tables.waiting_count.get(cluster, 0)
-    counts = {"PendingTaskCount": whole.pending + waiting, "TaskCount": whole.running + whole.pending}
-    summary.clusters[cluster] = values | counts | {"ContainerInstanceCount": float(room.registered)}
-    for group, sums in groups.items():
-        utilisation = {
-            "CPUUtilization": percent(sums.used[0], sums.cpu_known),
-            "MemoryUtilization": percent(sums.used[1], sums.memory_known),
-        }
-        summary.groups[cluster, group] = _amounts(sums) | utilisation
+    summary.clusters[cluster] = values | {
+        "CpuReserved": all_of_it.cpu - all_of_it.cpu_free,
+        "MemoryReserved": all_of_it.memory_mib - all_of_it.memory_free_mib,
+        "RunningTaskCount": running,
+        "PendingTaskCount": pending + tables.waiting_count.get(cluster, 0),
+        "TaskCount": running + pending,
+        "ContainerInstanceCount": room.registered,
+    }
 
 
 def _or_zero(value: float) -> float:
@@ -171,9 +206,14 @@ def _or_zero(value: float) -> float:
     return 0.0 if value != value else value
 
 
-def _amounts(sums: Sums) -> dict[str, float]:
-    names = ("CpuUtilized", "MemoryUtilized", *KINDS["task"].columns[2:])
-    return dict(zip(names, sums.used, strict=True)) | {
+def _used(sums: Sums) -> dict[str, float]:
+    return dict(zip(("CpuUtilized", "MemoryUtilized", *KINDS["task"].columns[2:]), sums.used, strict=True))
+
+
+def _group_values(sums: Sums) -> dict[str, float]:
+    return _used(sums) | {
+        "CPUUtilization": percent(sums.used[0], sums.cpu_known),
+        "MemoryUtilization": percent(sums.used[1], sums.memory_known),
         "CpuReserved": sums.cpu_reserved,
         "MemoryReserved": sums.memory_reserved,
         "RunningTaskCount": sums.running,
@@ -181,20 +221,31 @@ def _amounts(sums: Sums) -> dict[str, float]:
     }
 
 
-def _reservation(room: InstanceTable) -> dict[str, float]:
-    """Of all instances that are registered, ACTIVE or DRAINING."""
-    there = room.present()
-    cpu, memory = int(room.total_cpu[there].sum(dtype=np.int64)), int(room.total_memory[there].sum(dtype=np.int64))
-    free_cpu, free_memory = (int(free[there].sum(dtype=np.int64)) for free in (room.free_cpu, room.free_memory))
-    return {"CPUReservation": percent(cpu - free_cpu, cpu), "MemoryReservation": percent(memory - free_memory, memory)}
+class Reserved(NamedTuple):
+    """What is registered, and what of it is free: of one instance, or of several."""
+
+    cpu: int
+    cpu_free: int
+    memory_mib: int
+    memory_free_mib: int
 
 
-def _instance_values(instance: Instance, host: HostUsed, sums: Sums) -> dict[str, float]:
+def _total(reserved: Sequence[Reserved], there: NDArray[np.bool_]) -> Reserved:
+    present = [each for each, is_there in zip(reserved, there.tolist(), strict=True) if is_there]
+    return Reserved(*map(sum, zip(*present, strict=True))) if present else Reserved(0, 0, 0, 0)
+
+
+def _reservation(of: Reserved) -> dict[str, float]:
     return {
+        "CPUReservation": percent(of.cpu - of.cpu_free, of.cpu),
+        "MemoryReservation": percent(of.memory_mib - of.memory_free_mib, of.memory_mib),
+    }
+
+
+def _instance_values(reserved: Reserved, instance: Instance, host: HostUsed, sums: Sums) -> dict[str, float]:
+    return _reservation(reserved) | {
         "CPUUtilization": percent(_or_zero(sums.used[0]), instance.cpu),
         "MemoryUtilization": percent(_or_zero(sums.used[1]), instance.memory_mib),
-        "CPUReservation": percent(sums.cpu_reserved, instance.cpu),
-        "MemoryReservation": percent(sums.memory_reserved, instance.memory_mib),
         "instance_cpu_utilization": host.cpu_percent,
         "instance_memory_utilization": percent(host.memory_used_bytes, host.memory_total_bytes),
         "instance_filesystem_utilization": percent(host.disk_used_bytes, host.disk_total_bytes),

@@ -5,6 +5,7 @@ Some are the exception: they live in memory only, because what can be found agai
 
 from dataclasses import dataclass
 
+from shoal_scheduler.model.alarm import Alarm
 from shoal_scheduler.model.cluster import Cluster
 from shoal_scheduler.model.definition import Definition
 from shoal_scheduler.model.instance import Health, Instance
@@ -70,7 +71,18 @@ class PutJoinToken:
 
 @dataclass(frozen=True, slots=True)
 class DeleteJoinToken:
+    cluster: str
     hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class PutAlarm:
+    alarm: Alarm
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteAlarm:
+    name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +126,8 @@ Change = (
     | PutLaunch
     | DeleteLaunch
     | PutTask
+    | PutAlarm
+    | DeleteAlarm
     | PutUsage
     | DeleteUsage
     | PutJoinToken

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from shoal_scheduler.model.alarm import Alarm
 from shoal_scheduler.model.cluster import Cluster
 from shoal_scheduler.model.definition import Definition
 from shoal_scheduler.model.instance import Instance
@@ -19,7 +20,7 @@ from shoal_scheduler.model.join_token import JoinToken
 from shoal_scheduler.model.task import ContainerState, Launch, Task, shared
 from shoal_scheduler.model.usage import UsageMonth
 
-Record = TypeVar("Record", Cluster, Definition, Instance, JoinToken, Launch, UsageMonth)
+Record = TypeVar("Record", Alarm, Cluster, Definition, Instance, JoinToken, Launch, UsageMonth)
 
 _VERSION = b"\x01"
 _encoder = msgspec.msgpack.Encoder()
@@ -54,7 +55,8 @@ class StoredTask(msgspec.Struct, frozen=True, array_like=True):
 _FIELDS = StoredTask.__struct_fields__
 _values_of = attrgetter(*_FIELDS)
 _decoders: Mapping[type, msgspec.msgpack.Decoder[Any]] = {
-    record: msgspec.msgpack.Decoder(record) for record in (Cluster, Definition, Instance, JoinToken, Launch, UsageMonth)
+    record: msgspec.msgpack.Decoder(record)
+    for record in (Alarm, Cluster, Definition, Instance, JoinToken, Launch, UsageMonth)
 }
 
 # Texts that many tasks have in common: each is kept once.
@@ -62,7 +64,7 @@ _SHARED = ("instance", "last_status", "desired_status", "stop_code")
 _chunk_decoder = msgspec.msgpack.Decoder(tuple[StoredTask, ...])
 
 
-def encode(record: Cluster | Definition | Instance | JoinToken | Launch | UsageMonth) -> bytes:
+def encode(record: Alarm | Cluster | Definition | Instance | JoinToken | Launch | UsageMonth) -> bytes:
     return _VERSION + _encoder.encode(record)
 
 

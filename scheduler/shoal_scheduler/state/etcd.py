@@ -30,6 +30,7 @@ COMMIT_TIMEOUT_SECONDS = 5.0
 RESEND_SECONDS = 1.0
 RETRY_SECONDS = 0.1
 READ_TIMEOUT_SECONDS = 10.0
+LOOK_TIMEOUT_SECONDS = 2.0
 PAGE_KEYS = 1000
 NESTED_OPERATIONS_MAX = 100
 _VOID = "void:"
@@ -73,14 +74,25 @@ async def pages(kv: "pb_grpc.KVAsyncStub", revision: int = 0) -> AsyncGenerator[
         first = page.kvs[-1].key + b"\0" if page.kvs else end
 
 
-class EtcdStore:
-    """Opened by the leader whose key has `epoch` as its create_revision.
+async def revision_base(channel: grpc.aio.Channel) -> int:
+    """What is added to this etcd's revisions. A restored one counts from one again, but what we call a revision, an
+    epoch or a fence never goes back: so a restore notes here what lies above all that was ever handed out."""
+    found = await pb_grpc.KVStub(channel).Range(pb.RangeRequest(key=keys.BASE), timeout=LOOK_TIMEOUT_SECONDS)
+    return int(found.kvs[0].value) if found.kvs else 0
 
-    Who has read everything already, by a feed, says up to which revision, and at which one the last step was.
+
+class EtcdStore:
+    """Opened by the leader whose key has `epoch` as its create_revision, less `base` (see `revision_base`).
+
+    Who has read everything already, by a feed, says up to which revision, and at which one of etcd's own the last
+    step was.
     """
 
-    def __init__(self, channel: grpc.aio.Channel, epoch: int, revision: int = 0, step_revision: int = 0) -> None:
+    def __init__(
+        self, channel: grpc.aio.Channel, epoch: int, revision: int = 0, step_revision: int = 0, base: int = 0
+    ) -> None:
         self._kv = pb_grpc.KVStub(channel)
+        self._base = base
         self._epoch = epoch
         self._step_revision = step_revision
         self.revision = revision
@@ -93,8 +105,8 @@ class EtcdStore:
                 if kv.key == keys.STEP:
                     self._step_revision = kv.mod_revision
                 elif kv.key != keys.LEADER:
-                    yield Stored(kv.key, kv.value, kv.mod_revision)
-        self.revision = snapshot
+                    yield Stored(kv.key, kv.value, kv.mod_revision + self._base)
+        self.revision = snapshot + self._base
 
     async def commit(self, write: Write) -> int:
         request = pb.TxnRequest(
@@ -109,17 +121,24 @@ class EtcdStore:
             return await self._stored_all_the_same(write)
         if not answer.succeeded:
             return self._stored_before(write, answer)
-        self._step_revision = self.revision = answer.header.revision
-        return self.revision
+        return self._step_at(answer.header.revision)
 
     def _stored_before(self, write: Write, seen: pb.TxnResponse) -> int:
         """Of a transaction that was sent several times, all but the first that arrives find other guards."""
         leader, step = (list(r.response_range.kvs) for r in seen.responses)
-        ours = leader and leader[0].create_revision == self._epoch
+        ours = leader and self._leads(leader[0])
         if not ours or not step or step[0].value != write.step.encode():
             raise Deposed("another leader has written since")
-        self._step_revision = self.revision = step[0].mod_revision
+        return self._step_at(step[0].mod_revision)
+
+    def _step_at(self, revision: int) -> int:
+        """The last step is at that revision of etcd's own; ours."""
+        self._step_revision = revision
+        self.revision = revision + self._base
         return self.revision
+
+    def _leads(self, leader: pb.KeyValue) -> bool:
+        return leader.create_revision + self._base == self._epoch
 
     async def _stored_all_the_same(self, write: Write) -> int:
         """etcd carries out the transaction that takes it to its quota, and answers that there is no space.
@@ -132,8 +151,7 @@ class EtcdStore:
         except grpc.aio.AioRpcError as error:
             raise OutcomeUnknown(error.details()) from error
         if step and step[0].value == write.step.encode():
-            self._step_revision = self.revision = step[0].mod_revision
-            return self.revision
+            return self._step_at(step[0].mod_revision)
         if (step[0].mod_revision if step else 0) != self._step_revision:
             raise Deposed("another leader has written since")
         raise StoreFull("etcd has reached its quota")
@@ -182,15 +200,15 @@ class EtcdStore:
         except grpc.aio.AioRpcError as error:
             raise OutcomeUnknown(error.details()) from error
         if seen.succeeded:
-            self._step_revision = self.revision = seen.header.revision
+            self._step_at(seen.header.revision)
             return None
         return self._settled(write, seen)
 
     def _settled(self, write: Write, seen: pb.TxnResponse) -> int | None:
         leader, step = (list(r.response_range.kvs) for r in seen.responses)
-        if not leader or leader[0].create_revision != self._epoch or not step:
+        if not leader or not self._leads(leader[0]) or not step:
             raise Deposed("the leader's key is no longer ours")
-        self._step_revision = self.revision = step[0].mod_revision
+        self._step_at(step[0].mod_revision)
         if step[0].value == write.step.encode():
             return self.revision
         if step[0].value == f"{_VOID}{write.step}".encode():
@@ -203,7 +221,7 @@ class EtcdStore:
                 target=pb.Compare.CREATE,
                 result=pb.Compare.EQUAL,
                 key=keys.LEADER,
-                create_revision=self._epoch,
+                create_revision=self._epoch - self._base,
             ),
             pb.Compare(
                 target=pb.Compare.MOD,

@@ -14,9 +14,10 @@ from shoal_scheduler.state.store import Away, Compacted, Gap, Snapshot, StepMark
 
 
 class EtcdFeed:
-    """Feed."""
+    """Feed. base: what is added to etcd's revisions (see `etcd.revision_base`); not to those of steps."""
 
-    def __init__(self, channel: grpc.aio.Channel) -> None:
+    def __init__(self, channel: grpc.aio.Channel, base: int = 0) -> None:
+        self._base = base
         self._kv = pb_grpc.KVStub(channel)
         self._watches = pb_grpc.WatchStub(channel)
 
@@ -29,18 +30,19 @@ class EtcdFeed:
                     if kv.key == keys.STEP:
                         step = StepMark(kv.mod_revision, kv.version)
                     elif kv.key != keys.LEADER:
-                        records.append(_stored(kv))
-        return Snapshot(revision, step, records)
+                        records.append(_stored(kv, self._base))
+        return Snapshot(revision + self._base, step, records)
 
     async def records_at(self, revision: int) -> AsyncGenerator[Stored]:
         with _told():
-            async for page in pages(self._kv, revision):
+            async for page in pages(self._kv, revision - self._base):
                 for kv in page.kvs:
                     if kv.key not in (keys.STEP, keys.LEADER):
-                        yield _stored(kv)
+                        yield _stored(kv, self._base)
 
     async def watch(self, after: int) -> AsyncGenerator[Transaction]:
         first, end = prefix_range(keys.ROOT.encode())
+        after -= self._base
         create = pb.WatchCreateRequest(key=first, range_end=end, start_revision=after + 1, fragment=True)
         call = self._watches.Watch()
         try:
@@ -54,11 +56,16 @@ class EtcdFeed:
                         continue
                     for transaction in _transactions(events, after):
                         after = transaction.revision
-                        yield transaction
+                        yield self._counted(transaction)
                     events.clear()
             raise Away("the store ended the watch")
         finally:
             call.cancel()
+
+    def _counted(self, transaction: Transaction) -> Transaction:
+        """By our revisions."""
+        puts = [put._replace(mod_revision=put.mod_revision + self._base) for put in transaction.puts]
+        return transaction._replace(revision=transaction.revision + self._base, puts=puts)
 
 
 def _look_for_end(answer: pb.WatchResponse, after: int) -> None:
@@ -79,14 +86,14 @@ def _transactions(events: Sequence[pb.Event], after: int) -> Iterator[Transactio
             elif event.kv.key == keys.LEADER:
                 continue
             elif event.type == pb.Event.PUT:
-                puts.append(_stored(event.kv))
+                puts.append(_stored(event.kv, 0))
             else:
                 deletes.append(event.kv.key)
         yield Transaction(revision, puts, deletes, step)
 
 
-def _stored(kv: pb.KeyValue) -> Stored:
-    return Stored(kv.key, kv.value, kv.mod_revision)
+def _stored(kv: pb.KeyValue, base: int) -> Stored:
+    return Stored(kv.key, kv.value, kv.mod_revision + base)
 
 
 @contextmanager

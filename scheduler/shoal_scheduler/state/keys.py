@@ -1,9 +1,11 @@
 """The layout of the store. Every key names its cluster and its owner.
 
+/shoal.base                                               added to etcd's revisions, since a restore; see `restored`
 /shoal/leader                                             who leads; its create_revision is the epoch
 /shoal/step                                               id of the last step that was committed
 /shoal/-/<owner>/definitions/<family>/<revision>          an account's, not a cluster's
 /shoal/-/<owner>/clusters/<name>
+/shoal/-/<owner>/alarms/<name>
 /shoal/<cluster>/<owner>/instances/<instance>
 /shoal/<cluster>/<owner>/tokens/<hash>                    by which hosts join
 /shoal/<cluster>/<owner>/launches/<launch>                what the tasks of a submission share
@@ -16,6 +18,8 @@ from shoal.arn import OWNER
 ROOT = "/shoal/"
 LEADER = b"/shoal/leader"
 STEP = b"/shoal/step"
+# Not among the records: it is written once, before any scheduler reads them.
+BASE = b"/shoal.base"
 
 TASKS_PER_CHUNK = 256
 
@@ -26,6 +30,10 @@ def definition(family: str, revision: int) -> bytes:
 
 def cluster(name: str) -> bytes:
     return f"{ROOT}-/{OWNER}/clusters/{name}".encode()
+
+
+def alarm(name: str) -> bytes:
+    return f"{ROOT}-/{OWNER}/alarms/{name}".encode()
 
 
 def instance(cluster_name: str, instance_id: str) -> bytes:
@@ -49,7 +57,7 @@ def usage(cluster_name: str, month: str, group: str) -> bytes:
 
 
 def kind(key: bytes) -> str:
-    """definitions, clusters, instances, tokens, launches, tasks or usage; "" for the two keys of leadership."""
+    """definitions, clusters, alarms, instances, tokens, launches, tasks or usage; "" for the two keys of leadership."""
     parts = key.decode().split("/")
     return parts[4] if len(parts) > 5 else ""
 
@@ -60,5 +68,5 @@ def cluster_of(key: bytes) -> str:
 
 def parts(key: bytes) -> list[str]:
     """What follows the kind: the name of a cluster or an instance, family and revision, launch and chunk,
-    month and group."""
+    month and group, hash of a token."""
     return key.decode().split("/")[5:]

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from shoal_scheduler.model.alarm import Alarm
 from shoal_scheduler.model.ask import Ask
 from shoal_scheduler.model.cluster import Cluster
 from shoal_scheduler.model.definition import Definition
@@ -29,6 +30,7 @@ class Overlay:
         self._instances: dict[str, Instance] = {}
         self._join_tokens: dict[str, JoinToken | None] = {}
         self._sessions: dict[str, int] = {}
+        self._alarms: dict[str, Alarm | None] = {}
         self._usage: dict[tuple[str, str, str], UsageMonth] = {}
         self._held: dict[str, Held | None] = {}
         self._unsettled: dict[str, bool] = {}
@@ -86,6 +88,14 @@ class Overlay:
 
     def instance(self, instance_id: str) -> Instance | None:
         return self._instances.get(instance_id) or self._tables.instances.get(instance_id)
+
+    def alarm(self, name: str) -> Alarm | None:
+        return self._alarms[name] if name in self._alarms else self._tables.alarms.get(name)
+
+    def alarms_count(self) -> int:
+        """Counted when the step began, with those it made since."""
+        new = sum(name not in self._tables.alarms for name, alarm in self._alarms.items() if alarm is not None)
+        return len(self._tables.alarms) + new
 
     def usage(self, cluster: str, group: str, month: str) -> UsageMonth | None:
         key = (cluster, group, month)
@@ -179,8 +189,19 @@ class Overlay:
                 self.touched.add(f"cluster {cluster.name}")
             case c.PutJoinToken(token):
                 self._set_join_token(token.hash, token)
-            case c.DeleteJoinToken(token_hash):
+            case c.DeleteJoinToken(_, token_hash):
                 self._set_join_token(token_hash, None)
+            case _:
+                self._propose_observed(change)
+
+    def _propose_observed(self, change: c.Change) -> None:
+        match change:
+            case c.PutAlarm(alarm):
+                self._alarms[alarm.name] = alarm
+                self.touched.add(f"alarm {alarm.name}")
+            case c.DeleteAlarm(name):
+                self._alarms[name] = None
+                self.touched.add(f"alarm {name}")
             case c.PutUsage(usage):
                 key = (usage.cluster, usage.group, usage.month)
                 self._usage[key] = usage

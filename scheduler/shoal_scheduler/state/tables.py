@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from shoal_scheduler.model.alarm import Alarm
 from shoal_scheduler.model.ask import Ask, Resources
 from shoal_scheduler.model.candidate import Candidate
 from shoal_scheduler.model.cluster import Cluster
@@ -54,6 +55,8 @@ class Tables:
     # In the order of their times; `newest` is the time of the last.
     launches: dict[str, LaunchEntry] = field(default_factory=dict)
     newest: int = 0
+
+    alarms: dict[str, Alarm] = field(default_factory=dict)
 
     # By cluster, group and month.
     usage: dict[tuple[str, str, str], UsageMonth] = field(default_factory=dict)
@@ -157,8 +160,17 @@ class Tables:
                 self.clusters[cluster.name] = cluster
             case c.PutJoinToken(token):
                 self.join_tokens[token.hash] = token
-            case c.DeleteJoinToken(token_hash):
+            case c.DeleteJoinToken(_, token_hash):
                 self.join_tokens.pop(token_hash, None)
+            case _:
+                self._apply_observed(change)
+
+    def _apply_observed(self, change: c.Change) -> None:
+        match change:
+            case c.PutAlarm(alarm):
+                self.alarms[alarm.name] = alarm
+            case c.DeleteAlarm(name):
+                self.alarms.pop(name, None)
             case c.PutUsage(usage):
                 self.usage[usage.cluster, usage.group, usage.month] = usage
             case c.DeleteUsage(cluster_name, group, month):

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from shoal_scheduler.model.alarm import Alarm
 from shoal_scheduler.model.cluster import Cluster
 from shoal_scheduler.model.definition import Definition
 from shoal_scheduler.model.instance import Instance
@@ -33,10 +34,16 @@ def write_of(tables: Tables, changes: Sequence[c.Change], step: str) -> Write | 
                 puts[keys.instance(instance.cluster, instance.id)] = codec.encode(instance)
             case c.PutJoinToken(token):
                 puts[keys.join_token(token.cluster, token.hash)] = codec.encode(token)
+            case c.DeleteJoinToken(cluster_name, token_hash):
+                # The same step may have put it: a transaction names a key once.
+                puts.pop(keys.join_token(cluster_name, token_hash), None)
+                deletes.append(keys.join_token(cluster_name, token_hash))
             case c.PutDefinition(definition):
                 puts[keys.definition(definition.family, definition.revision)] = codec.encode(definition)
             case c.PutCluster(cluster):
                 puts[keys.cluster(cluster.name)] = codec.encode(cluster)
+            case c.PutAlarm(alarm):
+                puts[keys.alarm(alarm.name)] = codec.encode(alarm)
             case c.PutUsage(usage):
                 puts[keys.usage(usage.cluster, usage.month, usage.group)] = codec.encode(usage)
             case _:
@@ -63,10 +70,10 @@ def _deletes(tables: Tables, change: c.Change) -> Iterable[bytes | KeyRange]:
             launch = tables.launches[launch_id].launch
             yield keys.launch(launch.cluster, launch_id)
             yield prefix_range(keys.chunk(launch.cluster, launch_id, 0)[:-4])
-        case c.DeleteJoinToken(token_hash):
-            yield keys.join_token(tables.join_tokens[token_hash].cluster, token_hash)
         case c.DeleteDefinition(family, revision):
             yield keys.definition(family, revision)
+        case c.DeleteAlarm(name):
+            yield keys.alarm(name)
         case c.DeleteUsage(cluster, group, month):
             yield keys.usage(cluster, month, group)
         case _:
@@ -87,6 +94,8 @@ def changes_of(records: Iterable[Stored], known: Tables | None = None) -> Iterab
         yield c.PutInstance(codec.decode(Instance, record.value)), record.mod_revision
     for record in by_kind.get("usage", ()):
         yield c.PutUsage(codec.decode(UsageMonth, record.value)), record.mod_revision
+    for record in by_kind.get("alarms", ()):
+        yield c.PutAlarm(codec.decode(Alarm, record.value)), record.mod_revision
     for record in by_kind.get("tokens", ()):
         yield c.PutJoinToken(codec.decode(JoinToken, record.value)), record.mod_revision
     launches = {}
@@ -142,39 +151,39 @@ def _deleted(key: bytes) -> Iterator[c.Change]:
             yield c.DeleteDefinition(names[0], int(names[1]))
         case "tasks":  # they go with their launch
             return
+        case "tokens":
+            yield c.DeleteJoinToken(keys.cluster_of(key), names[0])
         case "usage":
             yield c.DeleteUsage(keys.cluster_of(key), "/".join(names[1:]), names[0])
+        case "alarms":
+            yield c.DeleteAlarm("/".join(names))
         case _:
             raise Gap(f"{key!r} was deleted, which no leader does")
 
 
 class Compared(NamedTuple):
-    """How many records the tables hold just so, of the kinds that are compared, a task being one; what they do not."""
+    """How many records the tables hold just so, of the kinds that are compared, a task being one; the keys of what they
+    do not, and never what it says: that may be secret."""
 
     equal: int
     different: list[str]
 
 
 def compared(tables: Tables, record: Stored) -> Compared:
-    equal, different = 0, list[str]()
     try:
-        for change, _ in changes_of([record], tables):
-            holds = _holds(tables, change)
-            if holds:
-                equal += 1
-            elif holds is not None:
-                different.append(f"{change!r:.200}")
-    except KeyError as error:
-        different.append(f"tasks of launch {error}")
-    return Compared(equal, different)
+        held = [_holds(tables, change) for change, _ in changes_of([record], tables)]
+    except KeyError:  # of a launch that the tables do not know
+        held = [False]
+    return Compared(held.count(True), [record.key.decode()] if False in held else [])
 
 
 def size(tables: Tables) -> int:
     """How many records they hold of the kinds that are compared, a task being one."""
     definitions = sum(map(len, tables.definitions.values()))
     tasks = sum(len(entry.tasks) for entry in tables.launches.values())
-    named = len(tables.clusters) + len(tables.instances) + len(tables.launches) + len(tables.usage)
-    return named + definitions + tasks
+    launches, instances = len(tables.launches), len(tables.instances)
+    named = len(tables.clusters) + len(tables.usage) + len(tables.alarms) + len(tables.join_tokens)
+    return launches + instances + named + definitions + tasks
 
 
 def _holds(tables: Tables, change: c.Change) -> bool | None:
@@ -190,8 +199,12 @@ def _holds(tables: Tables, change: c.Change) -> bool | None:
             return tables.instances.get(instance.id) == instance
         case c.PutLaunch(launch):
             return tables.launch(launch.id) == launch
+        case c.PutJoinToken(token):
+            return tables.join_tokens.get(token.hash) == token
         case c.PutUsage(usage):
             return tables.usage.get((usage.cluster, usage.group, usage.month)) == usage
+        case c.PutAlarm(alarm):
+            return tables.alarms.get(alarm.name) == alarm
         case _:
             return None
 

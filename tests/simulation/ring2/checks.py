@@ -34,6 +34,8 @@ class Checks:
         self._dials: dict[str, list[float]] = {}  # of agents, since they were welcome last
 
     def violated(self, what: str) -> None:
+        if self._world.loop.over:
+            return
         self._world.trace.say("CHECK", what)
         if len(self.violations) < VIOLATIONS_MAX:
             self.violations.append(f"{self._world.loop.now:.3f} s: {what}")
@@ -53,7 +55,9 @@ class Checks:
         host.epoch_seen = epoch
 
     def on_txn(self, client: str, request: pb.TxnRequest, answer: pb.TxnResponse) -> None:
-        """Whatever is written but the leader's key needs the leader's guard."""
+        """Whatever is written but the leader's key needs the leader's guard; who looks for a leader has none."""
+        if not request.compare and any(op.request_range.key == keys.LEADER for op in request.success):
+            self.on_campaign(client)
         if not answer.succeeded:
             return
         puts = [op.request_put.key for op in request.success if op.HasField("request_put")]
@@ -71,7 +75,7 @@ class Checks:
         self.facts["leaderships"] += 1
         self._keepers.append(keeper)
 
-    def on_grant(self, client: str) -> None:
+    def on_campaign(self, client: str) -> None:
         """Who campaigns (again) has no loop of an earlier leadership any more."""
         process = self._world.running.get(client)
         if process is None:

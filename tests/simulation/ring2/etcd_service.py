@@ -23,14 +23,16 @@ OnGrant = Callable[[str], None]
 
 
 class EtcdService:
-    """away: no quorum. stalled: watches tell nothing. unknown: chance that a transaction's answer is lost, after or
-    before it was done. slow_seconds: how long an answer waits after the work is done."""
+    """away: no quorum. full: writes are refused until somebody makes room, which has no use if it stays so. stalled:
+    watches tell nothing. unknown: chance that a transaction's answer is lost, after or before it was done.
+    slow_seconds: how long an answer waits after the work is done."""
 
     def __init__(self, now: Callable[[], float], chance: Random, on_txn: OnTransaction, on_grant: OnGrant) -> None:
         self.model = Etcd(now)
         self.away = False
         self.stalled = False
         self.full = False
+        self.stays_full = False
         self.unknown = 0.0
         self.slow_seconds = 0.0
         self._chance = chance
@@ -75,7 +77,7 @@ class EtcdService:
         return await self._answer(context, self.model.range, request)
 
     async def Txn(self, request: pb.TxnRequest, context: Context) -> Any:  # noqa: N802
-        if self.full and any(op.HasField("request_put") for op in request.success):
+        if self.full and any(op.HasField("request_put") for op in (*request.success, *request.failure)):
             await context.abort(*FULL)
         fate = self._chance.random() if self.unknown else 1.0
         if fate < self.unknown / 2:
@@ -106,6 +108,8 @@ class EtcdService:
 
     async def LeaseGrant(self, request: pb.LeaseGrantRequest, context: Context) -> Any:  # noqa: N802
         self._on_grant(context.client)
+        if self.full:
+            await context.abort(*FULL)
         return await self._answer(context, self.model.grant, request)
 
     async def LeaseRevoke(self, request: pb.LeaseRevokeRequest, context: Context) -> Any:  # noqa: N802
@@ -118,12 +122,26 @@ class EtcdService:
             yield await self._answer(context, self.model.keep_alive, request)
 
     async def Status(self, request: pb.StatusRequest, context: Context) -> Any:  # noqa: N802
-        return await self._answer(context, self.model.status, request)
+        answer = await self._answer(context, self.model.status, request)
+        answer.errors.extend(["memberID:1 alarm:NOSPACE "] if self.full else [])
+        return answer
+
+    async def Alarm(self, request: pb.AlarmRequest, context: Context) -> Any:  # noqa: N802
+        if request.action == pb.AlarmRequest.DEACTIVATE:
+            self.full = self.stays_full
+        alarms = [pb.AlarmMember(memberID=1, alarm=pb.NOSPACE)] if self.full else []
+        return await self._answer(context, lambda _: pb.AlarmResponse(alarms=alarms), request)
+
+    async def Defragment(self, request: pb.DefragmentRequest, context: Context) -> Any:  # noqa: N802
+        return await self._answer(context, lambda _: pb.DefragmentResponse(), request)
 
     async def Watch(self, requests: AsyncIterator[Any], context: Context) -> AsyncIterator[Any]:  # noqa: N802
         if self.away:
             await context.abort(*NO_LEADER)
-        watcher = self.model.watch((await anext(requests)).create_request)
+        asked = await anext(requests, None)
+        if asked is None:
+            return
+        watcher = self.model.watch(asked.create_request)
         header = pb.ResponseHeader(revision=self.model.revision)
         yield pb.WatchResponse(header=header, created=True)
         while True:

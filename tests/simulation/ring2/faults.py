@@ -1,7 +1,7 @@
 """What goes wrong: drawn from the seed, one thing after another and several at once; then all is mended."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any
 
 from shoal_scheduler.state import keys
@@ -14,7 +14,8 @@ CALLS_UNTIL_DEATH_MAX = 80
 
 
 class Faults:
-    def __init__(self, world: "World") -> None:
+    def __init__(self, world: "World", only: Collection[str] = ()) -> None:
+        """`only`: names of kinds, as the trace has them; all if there are none."""
         self._world = world
         self._chance = world.chance
         self._until = 0.0
@@ -33,7 +34,7 @@ class Faults:
             self._etcd_slow_then_cut: 1.5,
             self._lease_lost: 1,
             self._compaction: 1,
-            self._etcd_full: 0.0,
+            self._etcd_full: 1,
             self._engine_down: 1.5,
             self._engine_hangs: 1.5,
             self._engine_loses_answers: 1,
@@ -42,6 +43,8 @@ class Faults:
             self._events_stop: 1,
             self._disk_full: 0.7,
         }
+        if only:
+            self._kinds = {kind: weight for kind, weight in self._kinds.items() if _name(kind) in only}
 
     async def run(self, seconds: float) -> None:
         """So many troubles at moments of their own, all of them over in time."""
@@ -53,7 +56,7 @@ class Faults:
         await asyncio.sleep(seconds)
 
     def _begin(self, kind: Callable[[], None]) -> None:
-        self._say(kind.__name__.strip("_").replace("_", " "))
+        self._say(_name(kind))
         self._world.checks.facts["troubles"] += 1
         kind()
 
@@ -184,15 +187,23 @@ class Faults:
                 self._say(f"lease {number} lapses")
 
     def _compaction(self) -> None:
-        """While watches are told nothing, or at once."""
-        etcd = self._world.etcd
-        etcd.stalled = self._chance.random() < 0.7
-        self._later(0.5, 5.0, etcd.compact)
-        self._later(5.0, 8.0, etcd.resume)
+        """Of what watches have not been told; and perhaps whoever was behind must lead next."""
+        etcd, chance = self._world.etcd, self._chance
+        etcd.stalled = chance.random() < 0.8
+        self._later(1.0, 3.0, etcd.compact)
+        self._later(3.0, 4.0, self._resume, chance.random() < 0.5)
+
+    def _resume(self, leader_dies: bool) -> None:
+        self._world.etcd.resume()
+        if leader_dies and (leader := self._world.checks.leader()) is not None:
+            self._world.crash(leader)
+            self._later(2.0, 12.0, self._restart, leader)
 
     def _etcd_full(self) -> None:
-        self._world.etcd.full = True
-        self._later(1.0, 8.0, setattr, self._world.etcd, "full", False)
+        """The schedulers make room themselves; at first that has no use."""
+        etcd = self._world.etcd
+        etcd.full = etcd.stays_full = True
+        self._later(0.5, 20.0, setattr, etcd, "stays_full", False)
 
     # Engines.
 
@@ -238,6 +249,10 @@ class Faults:
         self._later(0.5, 10.0, setattr, host, "disk_full", False)
 
 
+def _name(kind: Callable[[], None]) -> str:
+    return kind.__name__.strip("_").replace("_", " ")
+
+
 def mend(world: "World") -> None:
     """From here on nothing goes wrong any more."""
     network, etcd = world.network, world.etcd
@@ -245,7 +260,7 @@ def mend(world: "World") -> None:
         network.unblock(one, other)
     network.slow.clear()
     network.reset_chance = 0.0
-    etcd.unknown, etcd.slow_seconds, etcd.full = 0.0, 0.0, False
+    etcd.unknown, etcd.slow_seconds, etcd.stays_full = 0.0, 0.0, False
     etcd.return_()
     etcd.resume()
     for host in world.hosts.values():

@@ -13,8 +13,9 @@ from shoal_agent import schedulers
 from shoal_agent.pause import retry_seconds
 from shoal_scheduler import leader
 from shoal_scheduler.engine import Engine
-from shoal_scheduler.state import etcd_feed
-from shoal_scheduler.state.store import Compacted, StoreError
+from shoal_scheduler.standby import Standby
+from shoal_scheduler.state.etcd_feed import EtcdFeed
+from shoal_scheduler.state.store import Compacted, StepMark, StoreError
 
 Mutant = Callable[[], AbstractContextManager[None]]
 
@@ -90,10 +91,10 @@ def no_jitter() -> Iterator[None]:
 
 @contextmanager
 def gap_in_the_feed_ignored() -> Iterator[None]:
-    """A watch that fell behind a compaction goes on from now, as if nothing had been in between."""
-    watch = etcd_feed.EtcdFeed.watch
+    """A watch that fell behind a compaction goes on from there, whatever was in between and whatever its number."""
+    watch, take = EtcdFeed.watch, Standby._take
 
-    async def go_on(feed: Any, after: int) -> Any:
+    async def go_on(feed: EtcdFeed, after: int) -> Any:
         while True:
             try:
                 async for transaction in watch(feed, after):
@@ -102,7 +103,12 @@ def gap_in_the_feed_ignored() -> Iterator[None]:
             except Compacted as error:
                 after = int(str(error).rpartition(" ")[2])
 
-    with mock.patch.object(etcd_feed.EtcdFeed, "watch", go_on):
+    def take_all(standby: Standby, followed: Any, transaction: Any) -> None:
+        if transaction.step is not None:
+            followed.step = StepMark(followed.step.revision, transaction.step.number - 1)
+        take(standby, followed, transaction)
+
+    with mock.patch.object(EtcdFeed, "watch", go_on), mock.patch.object(Standby, "_take", take_all):
         yield
 
 

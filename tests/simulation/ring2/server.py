@@ -4,9 +4,14 @@ import asyncio
 import inspect
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
 from typing import Any, NoReturn
 
 import grpc
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from tests.simulation.ring2.loop import CURRENT
 from tests.simulation.ring2.network import OK, UNAVAILABLE, Network, Rpc
@@ -120,7 +125,8 @@ class Context:
         self.status = OK
 
     def auth_context(self) -> dict[str, list[bytes]]:
-        return {"x509_subject_alternative_name": [self._rpc.connection.certificate]}
+        uri = self._rpc.connection.certificate
+        return {"x509_subject_alternative_name": [uri], "x509_pem_cert": [_long_lived()]}
 
     @property
     def client(self) -> str:
@@ -149,3 +155,11 @@ class Context:
 
 def _same(message: Any) -> Any:
     return message
+
+
+@cache
+def _long_lived() -> bytes:
+    """A certificate that is good for all of the simulation; who has it, the connection says."""
+    key, name = Ed25519PrivateKey.generate(), x509.Name([])
+    made = x509.CertificateBuilder(name, name, key.public_key(), 1, datetime(2000, 1, 1), datetime(2100, 1, 1))  # noqa: DTZ001
+    return made.sign(key, None).public_bytes(Encoding.PEM)

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from collections.abc import Collection
 from functools import partial
 from typing import Any
 
@@ -21,8 +22,15 @@ RUNS_MAX = 25
 DEFINITIONS = {"web": "100000", "job": "60", "port": "100000"}
 
 
-def run(seed: int, faults: bool = True, mutant: Any = None, keep_lines: int | None = LINES_KEPT) -> Result:
-    """One cluster's life. `mutant`: a context in which something of the programs is broken on purpose."""
+def run(
+    seed: int,
+    faults: bool = True,
+    mutant: Any = None,
+    only: Collection[str] = (),
+    keep_lines: int | None = LINES_KEPT,
+) -> Result:
+    """One cluster's life. `mutant`: a context in which something of the programs is broken on purpose; `only`: the
+    kinds of faults that may come, all if there are none."""
 
     async def story(world: World) -> None:
         world.begin()
@@ -31,7 +39,7 @@ def run(seed: int, faults: bool = True, mutant: Any = None, keep_lines: int | No
         using = world.on_host("user", _use(world, user))
         watching = world.on_host("judge", _watch(world, world.client("judge")))
         if faults:
-            await Faults(world).run(TROUBLE_SECONDS)
+            await Faults(world, only).run(TROUBLE_SECONDS)
         else:
             await asyncio.sleep(TROUBLE_SECONDS)
         world.trace.say("", "all is mended")
@@ -91,7 +99,10 @@ async def _register(client: Client, family: str, seconds: str) -> None:
 
 async def _run_task(world: World, client: Client, family: str, token: str) -> None:
     count = 1 if family == "port" else world.chance.randint(1, 4)
-    request = task_pb2.RunTaskRequest(cluster=CLUSTER, task_definition=family, count=count, client_token=token)
+    queue = world.chance.random() < 0.3 and family != "port"  # of a port there is one on each host
+    request = task_pb2.RunTaskRequest(
+        cluster=CLUSTER, task_definition=family, count=count, client_token=token, queue=queue
+    )
     world.checks.facts["asked"] += 1
     answers = []
     for _ in range(world.chance.choice((1, 1, 1, 2))):  # once more: the same tasks, not new ones

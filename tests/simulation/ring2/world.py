@@ -75,7 +75,7 @@ class World:
             name: Host(name, folder, self.chance.sample(endpoints, len(endpoints)), self.noise, self._started)
             for name in names
         }
-        self.etcd = EtcdService(self.loop.time, self.noise, self.checks.on_txn, self.checks.on_grant)
+        self.etcd = EtcdService(self.loop.time, self.noise, self.checks.on_txn, self.checks.on_campaign)
         self.running: dict[str, Process] = {}
         self.gone: list[Process] = []
         self._endpoints = endpoints

@@ -1,16 +1,26 @@
 """A scheduler that says only what a test tells it to: the server's end of the agent's session, over real TLS."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import grpc
 from shoal.awsjson import to_message
+from shoal.certificates import Authority, ensure_certificate
 from shoal.rpc import Credentials, Identity, peer_identity, server_credentials, server_options
 from shoal.v1 import agent_pb2, agent_pb2_grpc, command_pb2, log_pb2, task_definition_pb2
 
+from tests.unit.agent.rig import CLUSTER, SLEEP
+from tests.unit.agent.rig import definition as document
+
 PATIENCE_SECONDS = 30.0
+ARN = "arn:shoal:ecs:local:000000000000:task-definition/t:1"
+
+# Begins a session of an agent, by default with the test's own scheduler.
+Connect = Callable[..., Awaitable[asyncio.Task[None]]]
 
 
 @dataclass(slots=True)
@@ -22,6 +32,7 @@ class Heard:
     reports: dict[str, agent_pb2.TaskReport] = field(default_factory=dict)
     history: list[tuple[int, str, str]] = field(default_factory=list)  # sequence, task, status
     heartbeats: list[str] = field(default_factory=list)
+    samples: list[agent_pb2.Samples] = field(default_factory=list)
     outbox: "asyncio.Queue[agent_pb2.SchedulerMessage | None]" = field(default_factory=asyncio.Queue)
 
     @property
@@ -38,6 +49,7 @@ class FakeScheduler(agent_pb2_grpc.AgentSessionServicer):
         self.epoch = 10
         self.full: agent_pb2.Assignments | None = agent_pb2.Assignments(full=True)
         self.welcomes = True
+        self.sends_away: dict[str, str] = {}  # by trailing metadata: who leads, when to come again
         self.acknowledges = True
         self.hears = True  # and says so, of every heartbeat
         self.heartbeat_millis = 200
@@ -111,6 +123,8 @@ class FakeScheduler(agent_pb2_grpc.AgentSessionServicer):
         self.identities.append(peer_identity(context))
         self.sessions.append(heard)
         await self._note()
+        if self.sends_away:
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "not here", tuple(self.sends_away.items()))
         if not self.welcomes:
             await asyncio.Event().wait()
         yield self._welcome()
@@ -141,6 +155,8 @@ class FakeScheduler(agent_pb2_grpc.AgentSessionServicer):
                 case "heartbeat":
                     heard.heartbeats.append(message.heartbeat.engine_status)
                     await self._answer(message.heartbeat.sequence, heard)
+                case "samples":
+                    heard.samples.append(message.samples)
             await self._note()
         await heard.outbox.put(None)
 
@@ -194,3 +210,18 @@ def definition(document: Any, arn: str) -> task_definition_pb2.TaskDefinition:
     assert not problems
     message.task_definition_arn = arn
     return message
+
+
+def credentials(authority: Authority, folder: Path, role: str, name: str) -> Credentials:
+    issued = ensure_certificate(authority, folder, role, Identity(CLUSTER, role, name), datetime.now(UTC))
+    return Credentials.load(authority.path, issued.certificate, issued.key)
+
+
+def wanted(task_id: str, **more: str) -> agent_pb2.Assignment:
+    entry = agent_pb2.Assignment(task_id=task_id, task_definition_arn=ARN, desired_status="RUNNING", fence=7)
+    entry.last_status = more.get("last_status", "PENDING")
+    return entry
+
+
+async def run(scheduler: FakeScheduler, task_id: str, command: list[str] | None = None) -> None:
+    await scheduler.say(wanted(task_id), definitions=[definition(document(command or SLEEP), ARN)])

@@ -1,88 +1,41 @@
 """The session against a scheduler of the test's own, over real gRPC with TLS both ways."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from shoal.certificates import Authority, ensure_authority, ensure_certificate
-from shoal.rpc import Credentials, Identity
+from shoal.certificates import Authority, ensure_authority
+from shoal.rpc import LEADER_KEY, RETRY_AFTER_KEY, Identity
 from shoal.v1 import agent_pb2, log_pb2
 from shoal_agent import session
-from shoal_agent.configuration import Configuration
-from shoal_agent.fingerprint import Host, fingerprint
-from shoal_agent.logs.answer import CHUNK_BYTES_MAX
+from shoal_agent.fingerprint import Host
 from shoal_agent.memory import record
-from shoal_agent.metrics.sampler import Sampler
-from shoal_agent.session import Caller, Session
+from shoal_agent.session import Session
 
-from tests.fakes.memory_engine import MemoryEngine
-from tests.unit.agent.rig import CLUSTER, INSTANCE, SLEEP, Rig, quick
+from tests.unit.agent.rig import CLUSTER, INSTANCE, SLEEP, Rig
 from tests.unit.agent.rig import definition as document
-from tests.unit.agent.scheduler import FakeScheduler, definition
+from tests.unit.agent.scheduler import ARN, Connect, FakeScheduler, credentials, definition, run, wanted
 
 HOST = Host(4, 8192, 100_000, ("GPU-1",), "Linux", "aarch64", "somewhere")
-ARN = "arn:shoal:ecs:local:000000000000:task-definition/t:1"
 
 
-@pytest.fixture
-def authority(tmp_path: Path) -> Authority:
-    return ensure_authority(tmp_path / "authority", CLUSTER, datetime.now(UTC))
-
-
-def credentials(authority: Authority, folder: Path, role: str, name: str) -> Credentials:
-    issued = ensure_certificate(authority, folder, role, Identity(CLUSTER, role, name), datetime.now(UTC))
-    return Credentials.load(authority.path, issued.certificate, issued.key)
-
-
-@pytest.fixture
-async def scheduler(authority: Authority, tmp_path: Path) -> AsyncIterator[FakeScheduler]:
-    made = FakeScheduler(credentials(authority, tmp_path, "scheduler", "one"))
-    await made.start()
-    yield made
-    await made.stop()
-
-
-@pytest.fixture
-async def rig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Rig]:
-    quick(monkeypatch)
-    made = Rig(tmp_path / "state", MemoryEngine(), Configuration())
-    made.collects = False
-    await made.start()
-    yield made
-    await made.crash()
-
-
-Connect = Callable[..., Awaitable[asyncio.Task[None]]]
-
-
-@pytest.fixture
-async def connect(rig: Rig, scheduler: FakeScheduler, authority: Authority, tmp_path: Path) -> AsyncIterator[Connect]:
-    running: list[asyncio.Task[None]] = []
-
-    async def begin(*endpoints: str) -> asyncio.Task[None]:
-        mine = credentials(authority, tmp_path, "agent", INSTANCE)
-        caller = Caller(mine, 77, fingerprint(HOST, Configuration()), "2e")
-        sampler = Sampler(rig.around, rig.worker)
-        made = Session(endpoints or (scheduler.endpoint,), caller, rig.around, rig.worker, rig.watch, sampler)
-        running.append(asyncio.create_task(made.run()))
-        return running[-1]
-
-    yield begin
-    for task in running:
-        task.cancel()
-    await asyncio.gather(*running, return_exceptions=True)
-
-
-def wanted(task_id: str, **more: str) -> agent_pb2.Assignment:
-    entry = agent_pb2.Assignment(task_id=task_id, task_definition_arn=ARN, desired_status="RUNNING", fence=7)
-    entry.last_status = more.get("last_status", "PENDING")
-    return entry
-
-
-async def run(scheduler: FakeScheduler, task_id: str, command: list[str] | None = None) -> None:
-    await scheduler.say(wanted(task_id), definitions=[definition(document(command or SLEEP), ARN)])
+async def test_with_a_renewed_certificate_a_new_session_begins_when_nobody_is_served(
+    connect: Connect, scheduler: FakeScheduler, rig: Rig, authority: Authority, tmp_path: Path, made: list[Session]
+) -> None:
+    await connect()
+    await scheduler.until(lambda: scheduler.sessions)
+    await run(scheduler, "t1")
+    await scheduler.report("t1", "RUNNING")
+    await scheduler.ask_for_logs("a", log_pb2.ReadLogsRequest(task="t1", follow=True))
+    await rig.until(lambda: made[0]._served)
+    made[0].renewed(credentials(authority, tmp_path / "renewed", "agent", INSTANCE))
+    await asyncio.sleep(5 * scheduler.heartbeat_millis / 1000)
+    assert len(scheduler.sessions) == 1
+    rig.engine.end(rig.name("t1"), 0)  # whoever reads its logs has them all then
+    await scheduler.until(lambda: len(scheduler.sessions) == 2)
+    assert scheduler.sessions[1].hello.run_id == scheduler.sessions[0].hello.run_id
+    assert scheduler.identities == [Identity(CLUSTER, "agent", INSTANCE)] * 2
 
 
 async def test_it_says_who_it_is_and_what_it_offers(connect: Connect, scheduler: FakeScheduler) -> None:
@@ -111,6 +64,45 @@ async def test_a_task_from_assignment_to_acknowledged_end(connect: Connect, sche
     assert stopped.containers[0].exit_code == 3 and stopped.stop_code == "EssentialContainerExited"
     await rig.until(lambda: rig.journal.memory.tasks["t1"].acknowledged)
     assert [sequence for sequence, _, _ in scheduler.sessions[0].history] == [1, 2]
+
+
+async def test_it_goes_where_the_leader_is_said_to_be(
+    connect: Connect, scheduler: FakeScheduler, authority: Authority, tmp_path: Path
+) -> None:
+    """Even if nobody named that scheduler to it."""
+    leader = FakeScheduler(credentials(authority, tmp_path, "scheduler", "two"))
+    await leader.start()
+    scheduler.sends_away = {LEADER_KEY: leader.endpoint}
+    await connect()
+    await leader.until(lambda: leader.sessions and leader.sessions[0].inventory)
+    assert len(scheduler.sessions) == 1
+    scheduler.sends_away = {}
+    await leader.stop()
+    await scheduler.until(lambda: len(scheduler.sessions) > 1 and scheduler.sessions[-1].inventory)
+
+
+async def test_it_comes_again_when_it_was_told_to(connect: Connect, scheduler: FakeScheduler) -> None:
+    scheduler.sends_away = {RETRY_AFTER_KEY: "700"}
+    running = await connect()
+    await scheduler.until(lambda: scheduler.sessions)
+    first = asyncio.get_running_loop().time()
+    scheduler.sends_away = {}
+    await scheduler.until(lambda: len(scheduler.sessions) == 2)
+    assert asyncio.get_running_loop().time() - first >= 0.6 and not running.done()
+
+
+async def test_a_scheduler_that_fell_silent_is_left(
+    connect: Connect, scheduler: FakeScheduler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "SILENCE_SECONDS_MIN", 0.5)
+    monkeypatch.setattr(session, "SILENCE_LOOK_SECONDS", 0.05)
+    scheduler.deadline_millis = 60_000
+    await connect()
+    await scheduler.until(lambda: scheduler.sessions and len(scheduler.sessions[0].heartbeats) > 3)
+    await asyncio.sleep(0.6)
+    assert len(scheduler.sessions) == 1
+    scheduler.hears = False
+    await scheduler.until(lambda: len(scheduler.sessions) == 2)
 
 
 async def test_what_was_not_acknowledged_is_sent_again(connect: Connect, scheduler: FakeScheduler, rig: Rig) -> None:
@@ -211,46 +203,6 @@ async def test_an_engine_that_was_never_seen_is_told_as_the_session_begins(
     await scheduler.until(lambda: scheduler.sessions)
     engine = scheduler.sessions[0].hello.engine
     assert engine.engine_status == "IMPAIRED" and "does not answer" in engine.engine_status_reason
-
-
-async def test_logs_in_messages_of_bounded_size(connect: Connect, scheduler: FakeScheduler, rig: Rig) -> None:
-    await connect()
-    await scheduler.until(lambda: scheduler.sessions)
-    lines = ["x" * 1000 + str(number) for number in range(300)]
-    await run(scheduler, "t1", ["sh", "-c", ";".join(f"echo {line}" for line in lines)])
-    await scheduler.report("t1", "STOPPED")
-    await scheduler.ask_for_logs("a", log_pb2.ReadLogsRequest(task=f"arn:shoal:ecs:local:0:task/{CLUSTER}/t1"))
-    await scheduler.until(lambda: "a" in scheduler.logs_ended)
-    chunks = scheduler.logs["a"]
-    assert chunks[0].request_id == "a" and not any(chunk.HasField("error") for chunk in chunks)
-    assert [event.message.decode() for chunk in chunks for event in chunk.events] == lines
-    assert all(chunk.ByteSize() <= CHUNK_BYTES_MAX for chunk in chunks) and len(chunks) > 4
-
-
-async def test_logs_may_be_asked_for_before_there_are_any(connect: Connect, scheduler: FakeScheduler, rig: Rig) -> None:
-    await connect()
-    await scheduler.until(lambda: scheduler.sessions)
-    rig.engine.images.clear()
-    rig.engine.stuck.add("image")
-    await run(scheduler, "t1", ["sh", "-c", "echo hello"])
-    await rig.until(lambda: ("pull", "image") in rig.engine.calls)
-    await scheduler.ask_for_logs("a", log_pb2.ReadLogsRequest(task="t1", follow=True))
-    await scheduler.ask_for_logs("b", log_pb2.ReadLogsRequest(task="t1"))
-    await scheduler.until(lambda: "b" in scheduler.logs_ended)
-    assert scheduler.logs["b"][-1].error.code == 5
-    stop = wanted("t1")
-    stop.desired_status = "STOPPED"
-    await scheduler.say(stop)
-    await scheduler.until(lambda: "a" in scheduler.logs_ended)
-    assert "has not made it" in scheduler.logs["a"][-1].error.message
-
-
-async def test_logs_of_an_unknown_task(connect: Connect, scheduler: FakeScheduler) -> None:
-    await connect()
-    await scheduler.until(lambda: scheduler.sessions)
-    await scheduler.ask_for_logs("a", log_pb2.ReadLogsRequest(task="nobody"))
-    await scheduler.until(lambda: "a" in scheduler.logs_ended)
-    assert scheduler.logs["a"][-1].error.code == 5
 
 
 async def test_a_complete_set_may_come_in_several_messages(

@@ -6,7 +6,7 @@ from types import ModuleType
 import click
 import pytest
 from shoal import certificates, rpc
-from shoal.cli import checks, explain, image, options, placement, show, tasks, text
+from shoal.cli import checks, explain, image, metrics, options, placement, plot, show, tasks, text
 from shoal.supervisor import programs
 from shoal.v1 import resource_pb2, task_pb2
 
@@ -82,7 +82,7 @@ def test_ids_of_ranges() -> None:
     ]
 
 
-@pytest.mark.parametrize("module", [text, image, checks, explain])
+@pytest.mark.parametrize("module", [text, image, checks, explain, metrics, plot])
 def test_what_the_docstrings_show(module: ModuleType) -> None:
     result = doctest.testmod(module)
     assert result.attempted > 0

@@ -34,7 +34,7 @@ def test_keys_are_for_their_owner_only(tmp_path: Path) -> None:
     [
         ("scheduler", ["scheduler.shoal"]),
         ("etcd", ["etcd.shoal", "localhost"]),
-        ("agent", []),
+        ("agent", ["agent.shoal"]),
         ("operator", []),
     ],
 )

@@ -1,10 +1,12 @@
 import asyncio
 import socket
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from shoal import client as client_module
 from shoal import errors
 from shoal.client import Client, with_client_token
 from shoal.problems import Problem
@@ -50,6 +52,64 @@ async def test_a_call_finds_the_leader_among_the_endpoints(service: ClusterServi
         await client.cluster.ListTasks(task_pb2.ListTasksRequest())
         await client.cluster.ListTasks(task_pb2.ListTasksRequest())
     assert len(service.state.requests) == 2
+
+
+async def test_a_follower_says_where_the_leader_is(service: ClusterService, running: Running, tmp_path: Path) -> None:
+    """Also one that the context does not name."""
+    follower = ClusterService()  # type: ignore[abstract]
+    follower.state.unavailable, (follower.state.leader,) = 1_000, running.context.endpoints
+    beside = serve(follower, tmp_path)
+    async with Client(replace(running.context, endpoints=beside.context.endpoints)) as client:
+        await client.cluster.ListTasks(task_pb2.ListTasksRequest())
+        await client.cluster.ListTasks(task_pb2.ListTasksRequest())
+    beside.server.stop(None)
+    assert (len(follower.state.requests), len(service.state.requests)) == (1, 2)
+
+
+async def test_followers_that_name_each_other_use_up_no_processor(
+    service: ClusterService, running: Running, tmp_path: Path
+) -> None:
+    other = ClusterService()  # type: ignore[abstract]
+    beside = serve(other, tmp_path)
+    service.state.unavailable = other.state.unavailable = 1_000
+    (service.state.leader,), (other.state.leader,) = beside.context.endpoints, running.context.endpoints
+    async with Client(running.context, timeout_seconds=1.5) as client:
+        with pytest.raises(errors.Unreachable, match="not the leader"):
+            await client.cluster.ListTasks(task_pb2.ListTasksRequest())
+    beside.server.stop(None)
+    assert 2 <= len(service.state.requests) + len(other.state.requests) <= 20
+
+
+async def test_a_host_that_is_silent_is_passed_over(
+    service: ClusterService, running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client_module, "CONNECT_SECONDS", 0.2)
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()  # the kernel takes the connection; nobody ever says a word
+        endpoint = f"127.0.0.1:{silent.getsockname()[1]}"
+        context = replace(running.context, endpoints=(endpoint, *running.context.endpoints))
+        began = time.monotonic()
+        async with Client(context) as client:
+            await client.cluster.RegisterTaskDefinition(definition())
+    assert time.monotonic() - began < 3.0
+    assert len(service.state.requests) == 1
+
+
+async def test_a_leader_that_stands_still_is_left(
+    service: ClusterService, running: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client_module, "ANSWER_SECONDS", 0.3)
+    frozen = ClusterService()  # type: ignore[abstract]
+    frozen.state.delay_seconds = 2.0
+    beside = serve(frozen, tmp_path)
+    context = replace(running.context, endpoints=(*beside.context.endpoints, *running.context.endpoints))
+    async with Client(context) as client:
+        await client.cluster.ListTasks(task_pb2.ListTasksRequest())
+        with pytest.raises(errors.TimedOut):
+            service.state.delay_seconds = 2.0
+            await client.cluster.ListTasks(task_pb2.ListTasksRequest(), timeout=1.0)
+    beside.server.stop(None)
 
 
 async def test_nobody_there(running: Running) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 
@@ -204,6 +205,32 @@ async def test_one_refused_input_of_many_is_told_when_all_are_done(ground: Groun
     with pytest.raises(Refused):
         await ground.engine.submit_all([wrong, i.PutClusterDocument("a", {}, create=True), wrong])
     assert "a" in ground.tables.clusters
+
+
+async def test_of_many_inputs_whose_caller_goes_none_is_left_unheard(ground: Ground) -> None:
+    """The loop would tell of each as of a fault."""
+    unheard: list[str] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: unheard.append(context["message"]))
+    started = asyncio.Event()
+
+    async def hang(_write: Write, _commit: Commit) -> int:
+        started.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    ground.store.fault = hang
+    inputs = [i.PutClusterDocument(name, {}, create=True) for name in "abc"]
+    asking = asyncio.create_task(ground.engine.submit_all(inputs))
+    await started.wait()
+    asking.cancel()
+    ground.running.cancel()
+    for each in (asking, ground.running):
+        with contextlib.suppress(asyncio.CancelledError):
+            await each
+    del asking, each
+    gc.collect()
+    await asyncio.sleep(0)
+    assert not unheard
 
 
 async def test_a_step_waits_for_as_many_inputs_as_the_last_one_carried(

@@ -210,3 +210,18 @@ def test_all_is_counted() -> None:
     assert made.nbytes == 0
     made.tables["task"].record(START, [("c", "t")], np.ones((1, len(KINDS["task"].columns))))
     assert made.nbytes > 0
+
+
+def test_more_groups_than_are_kept_do_not_drive_each_other_out() -> None:
+    """Those that have values go on having them; new ones come when others have gone silent."""
+    made, most = Metrics(), KINDS["group"].rows_max
+    busy = {("c", f"g{number}"): {"CPUUtilization": 1.0} for number in range(most + 20)}
+    for step in range(3):
+        made._record("group", START + 10 * step, busy)
+    first = set(made.tables["group"].rows)
+    assert first == {("c", f"g{number}") for number in range(most)}
+    others = {("c", f"new{number}"): {"CPUUtilization": 2.0} for number in range(5)}
+    made._record("group", START + 30, dict(list(busy.items())[:10]) | others)
+    assert set(others) <= set(made.tables["group"].rows)
+    assert set(list(busy)[:10]) <= set(made.tables["group"].rows)
+    assert len(made.tables["group"].rows) <= most

@@ -6,7 +6,7 @@ import pytest
 from shoal_scheduler.control import inputs as i
 from shoal_scheduler.control import retention
 from shoal_scheduler.control.context import Limits
-from shoal_scheduler.control.joining import ALARM_PERIOD_MILLIS, COPIES_MAX, KEPT_MILLIS, USES_MAX
+from shoal_scheduler.control.joining import ALARM_OVER_MILLIS, ALARM_PERIOD_MILLIS, COPIES_MAX, KEPT_MILLIS, USES_MAX
 from shoal_scheduler.model.refusal import Refused
 
 from tests.unit.scheduler.plane import Plane, instance
@@ -113,6 +113,24 @@ async def test_a_revoked_token_is_gone_and_who_joined_stays(plane: Plane) -> Non
     assert not plane.tables.instances
 
 
+async def test_a_token_lives_and_ends_within_a_step(plane: Plane) -> None:
+    joined = (await plane.run([create(), use(), i.RevokeJoinToken("default", HASH)]))[1]
+    assert joined == i.Joined("default", "x1")
+    assert plane.tables.join_tokens == {} == (await plane.reloaded()).join_tokens
+    await plane.one(create())
+    await plane.run([use(), i.RevokeJoinToken("default", HASH)])
+    assert plane.tables.join_tokens == {} == (await plane.reloaded()).join_tokens
+
+
+async def test_a_token_is_over_and_revoked_in_the_same_step(plane: Plane) -> None:
+    await plane.one(create())
+    plane.now += 60_000 + KEPT_MILLIS
+    due = retention.expired(plane.tables, plane.context)
+    (refused,) = await plane.run([i.RevokeJoinToken("default", HASH)], due=due)
+    assert isinstance(refused, Refused)
+    assert plane.tables.join_tokens == {} == (await plane.reloaded()).join_tokens
+
+
 @pytest.mark.parametrize("name", ["", "ff", "a"], ids=["nothing", "none", "several"])
 async def test_a_token_is_named_without_doubt(plane: Plane, name: str) -> None:
     await plane.run([create(), create(hash=OTHER)])
@@ -179,6 +197,18 @@ async def test_a_copy_that_comes_again_and_again_is_written_once_a_minute(plane:
     assert await plane.one(i.CopySeen("x", "0b", "elsewhere")) == first
     plane.now += ALARM_PERIOD_MILLIS
     assert (await plane.one(i.CopySeen("x", "0b", "elsewhere"))).copy_seen_at == plane.now
+
+
+async def test_a_copy_that_has_not_come_for_an_hour_is_told_of_no_more_and_stays_out(plane: Plane) -> None:
+    await plane.prepare(instance("x", incarnation=5, run="0a"))
+    await plane.one(i.CopySeen("x", "0b", "elsewhere"))
+    for later_millis, told in ((0, True), (ALARM_OVER_MILLIS, True), (1, False)):
+        plane.now += later_millis
+        await plane.one(i.SessionClosed("x", 5))
+        back = await plane.one(instance("x", incarnation=5, run="0a"))
+        assert (bool(back.copy_seen_at), bool(back.copy_host)) == (told, told)
+    with pytest.raises(Refused, match="seen at the same time"):
+        await plane.one(instance("x", incarnation=9, run="0b"))
 
 
 async def test_only_so_many_copies_are_remembered(plane: Plane) -> None:

@@ -97,6 +97,26 @@ def test_what_was_chosen_is_kept_over_a_restart(machine: Machine) -> None:
         assert first[key] == second[key]
 
 
+def test_several_schedulers_and_members_of_etcd(machine: Machine) -> None:
+    first = machine.up("--schedulers", "2", "--etcd-members", "3")
+    names = ["etcd", "etcd-2", "etcd-3", "scheduler", "scheduler-2"]
+    assert set(first["pids"]) == {*names, "agent"}
+    assert first["context"]["endpoints"] == first["endpoints"]
+    assert (len(set(first["endpoints"])), len(set(first["etcdEndpoints"]))) == (2, 3)
+    assert machine.shoal("doctor").returncode == 0
+    assert machine.up()["wasUp"]
+    assert "--schedulers is 2" in machine.shoal("up", "--schedulers", "3").stderr
+    os.kill(first["pids"]["etcd-2"], signal.SIGKILL)
+    until(lambda: machine.running["etcd-2"].pid != first["pids"]["etcd-2"] and machine.running["etcd-2"].is_alive)
+    assert machine.shoal("down").stdout == f"Stopped {', '.join(names)}, agent.\n"
+    assert alive(first["pids"]) == []
+    assert "cannot be changed in place" in machine.shoal("up", "--etcd-members", "1").stderr
+    second = machine.up("--schedulers", "1")
+    assert set(second["pids"]) == {*names[:4], "agent"}
+    assert second["etcdEndpoints"] == first["etcdEndpoints"]
+    assert second["context"]["endpoints"] == first["endpoints"][:1]
+
+
 def test_a_program_that_dies_is_started_again(machine: Machine) -> None:
     pids = machine.up()["pids"]
     for name, pid in pids.items():

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -73,6 +74,26 @@ def test_broken_settings_are_an_error(tmp_path: Path, text: str) -> None:
     path.write_text(text)
     with pytest.raises(ValueError, match=r"settings file|Expecting"):
         settings.load(path)
+
+
+def test_settings_without_anything_new_can_be_read_by_an_older_version(tmp_path: Path) -> None:
+    path = tmp_path / "settings.json"
+    settings.save(path, CHOSEN)
+    assert not [name for name in json.loads(path.read_text()) if name.startswith("more_")]
+    several = replace(CHOSEN, more_schedulers=((3, 4),), more_members=((5, 6), (7, 8)))
+    settings.save(path, several)
+    assert settings.load(path) == several
+
+
+def test_several_schedulers_and_members_know_one_another(tmp_path: Path) -> None:
+    several = replace(CHOSEN, more_schedulers=((3, 4),), more_members=((5, 6), (7, 8)))
+    made = {each.name: " ".join(each.arguments) for each in programs(several, Layout(tmp_path), "etcd", "dockerd")}
+    assert list(made) == ["etcd", "etcd-2", "etcd-3", "scheduler", "scheduler-2", "agent"]
+    members = "shoal=https://127.0.0.1:2,etcd-2=https://127.0.0.1:6,etcd-3=https://127.0.0.1:8"
+    assert all(f"--initial-cluster={members}" in made[name] for name in ("etcd", "etcd-2", "etcd-3"))
+    assert all("--etcd 127.0.0.1:1,127.0.0.1:5,127.0.0.1:7" in made[name] for name in ("scheduler", "scheduler-2"))
+    assert "--listen 0.0.0.0:3" in made["scheduler-2"]
+    assert "--scheduler 127.0.0.1:7600,127.0.0.1:3" in made["agent"]
 
 
 def test_settings_of_a_newer_version_with_more_fields_are_an_error(tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ for name in (
 arguments = parser.parse_args()
 signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
 
-host, _, port = arguments.etcd.rpartition(":")
+host, _, port = arguments.etcd.split(",")[0].rpartition(":")
 while socket.socket().connect_ex((host, int(port))):
     time.sleep(0.02)
 
