@@ -33,12 +33,6 @@ def paused(pid: int) -> Iterator[None]:
         os.kill(pid, signal.SIGCONT)
 
 
-def child_of(pid: int) -> int:
-    """Of the guardian, the scheduler that it guards."""
-    (child,) = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return int(child)
-
-
 async def run(client: Client, *kinds: str) -> list[str]:
     """One task for each; "" says nothing of host loss."""
     definition = await work.register(client, SLEEPER)
@@ -111,7 +105,7 @@ async def test_an_agent_that_nobody_hears_ends_what_must_not_run_twice(guarded: 
     async with guarded.client() as client:
         stopping, kept, plain = await run(client, "stop", "keep", "")
         before = work.docker_ids(await work.describe(client, [kept, plain]))
-        with paused(child_of(guarded.pid("scheduler"))):
+        with paused(guarded.pid("scheduler")):
             since = time.monotonic()
             await wait_until(
                 lambda: not containers_of(engine, stopping), timeout_seconds=DEADLINE_SECONDS + PATIENCE_SECONDS
