@@ -27,6 +27,9 @@ LOOK_SECONDS = 0.5
 
 # After the agent's own try: it asks containers to end when the lease is over, and then they have their time to stop.
 GRACE_SECONDS = 0.5
+
+# Without its agent, how long it waits for an engine that does not answer.
+ALONE_SECONDS = 60.0
 STOP_SECONDS = "shoal.stop-seconds"
 OOM_SCORE = -900
 
@@ -69,17 +72,20 @@ def runs(state: Path) -> bool:
 
 def guard(state: Path, docker_host: str, labels: dict[str, str], agent: int) -> None:
     """Until the agent, which began this process, has gone and nothing of it is left to guard."""
-    began_at, trouble = lease_file.boot_time(), ""
+    began_at = answered_at = lease_file.boot_time()
+    trouble = ""
     while True:
         time.sleep(LOOK_SECONDS)
-        found = lease_file.read(state / lease_file.FILE)
+        found, now = lease_file.read(state / lease_file.FILE), lease_file.boot_time()
         expired_at = found.expires_at if found is not None else began_at
-        if lease_file.boot_time() < expired_at:
+        if now < expired_at:
+            answered_at = now
             continue
         try:
             left, error = _end_overdue(docker_host, labels, expired_at), ""
+            answered_at = now
         except engine_http.EngineError as silent:
-            left, error = state.exists(), str(silent)
+            left, error = now < answered_at + ALONE_SECONDS, str(silent)
         if error and error != trouble:
             log.warning("cannot look error=%s", error)
         trouble = error

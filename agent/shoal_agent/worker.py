@@ -74,8 +74,9 @@ class Worker:
         """The scheduler has told its complete set: whatever is known beyond it is to be ended and forgotten, and so
         is what is found later, for an assigned task has its lane already."""
         self._set_complete = True
-        for task_id in self._lanes.keys() - named:
-            self._lanes[task_id].forget()
+        for task_id, lane in self._lanes.items():
+            if task_id not in named:
+                lane.forget()
 
     def acknowledged(self, task_ids: Iterable[str]) -> None:
         """The scheduler has stored that these are over."""

@@ -18,8 +18,10 @@ from shoal_scheduler.api.server import Server
 from shoal_scheduler.configuration import Configuration
 from shoal_scheduler.control.inputs import PutClusterDocument
 from shoal_scheduler.control_plane import ControlPlane
+from shoal_scheduler.engine import Unavailable
 from shoal_scheduler.leader import Leadership, LeaseKeeper, Seen, campaign, resign
 from shoal_scheduler.metrics.store import Metrics
+from shoal_scheduler.model.refusal import Refused
 from shoal_scheduler.standby import Standby
 from shoal_scheduler.state.etcd import EtcdStore, revision_base, store_version
 from shoal_scheduler.state.etcd_feed import EtcdFeed
@@ -108,7 +110,7 @@ class Scheduler:
                 plane = await self._inherit(standby, leadership)
                 await _cancelled(following)
                 await self._lead(plane, leadership)
-        except (StoreError, grpc.aio.AioRpcError) as error:
+        except (StoreError, Unavailable, Refused, grpc.aio.AioRpcError) as error:
             log.warning("this term ended reason=%s", error.details() if isinstance(error, grpc.RpcError) else error)
         finally:
             await _cancelled(following)

@@ -69,7 +69,7 @@ def test_of_these_only_those_whose_time_to_stop_is_over() -> None:
 def test_ends_exclusive_containers_once_the_lease_is_over(
     state: Path, engine: Engine, keeper: WatchdogKeeper, made: list[str]
 ) -> None:
-    renew(state, 4.0)
+    renew(state, 600.0)
     exclusive = run(engine, made, "exclusive")
     others = {run(engine, made, "stop"), run(engine, made, "keep"), run(engine, made, "exclusive", "x" * 32)}
     began = time.monotonic()
@@ -112,8 +112,8 @@ async def test_one_that_was_killed_is_begun_again(state: Path, engine: Engine) -
 
 
 def test_it_outlives_a_dead_agent_until_nothing_is_left_to_guard(state: Path, engine: Engine, made: list[str]) -> None:
-    renew(state, 2.0)
     exclusive = run(engine, made, "exclusive")
+    renew(state, 2.0)
     program = [
         "import pathlib, sys",
         "from shoal_agent.watchdog_keeper import WatchdogKeeper",
@@ -122,6 +122,13 @@ def test_it_outlives_a_dead_agent_until_nothing_is_left_to_guard(state: Path, en
     ]
     words = [str(state), engine.host, OWNER.cluster, OWNER.instance]
     subprocess.run([sys.executable, "-c", "\n".join(program), *words], check=True, timeout=30)
-    block_until(lambda: watchdog.runs(state))
     block_until(lambda: exclusive not in running(engine), timeout_seconds=30.0)
     block_until(lambda: not watchdog.runs(state), timeout_seconds=30.0)
+
+
+def test_without_agent_and_engine_it_ends_after_a_while(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watchdog, "LOOK_SECONDS", 0.02)
+    monkeypatch.setattr(watchdog, "ALONE_SECONDS", 0.3)
+    began = time.monotonic()
+    watchdog.guard(state, f"unix://{state}/nothing.sock", {}, agent=0)
+    assert time.monotonic() - began > 0.3

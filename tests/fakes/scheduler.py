@@ -94,7 +94,7 @@ class Scheduler:
 
     async def until_disconnected(self, instance: str) -> None:
         """Until the instance has no session; every turn of the engine is looked at."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while instance in self.plane.tables.sessions:
                 await self.plane.engine.submit(SessionClosed("nobody", 1))
 

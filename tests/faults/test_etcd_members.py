@@ -59,7 +59,8 @@ async def test_etcd_loses_its_quorum(control_plane_factory: ControlPlaneFactory,
         await work.settle()
 
 
-@pytest.mark.parametrize("repeat", TEN)
+@pytest.mark.slow
+@pytest.mark.parametrize("repeat", range(10))
 async def test_etcd_answers_after_seconds(control_plane_factory: ControlPlaneFactory, repeat: int) -> None:
     """As on a disk that is too slow: everything takes longer, but nobody else comes to lead because of it."""
     plane = control_plane_factory(schedulers=2)

@@ -46,6 +46,7 @@ async def test_etcd_is_full(control_plane_factory: ControlPlaneFactory, repeat: 
         assert all(agent.sessions == 1 for agent in work.agents)
 
 
+@pytest.mark.slow
 async def test_a_leader_that_dies_while_etcd_is_full_is_replaced(control_plane_factory: ControlPlaneFactory) -> None:
     """A new lease is a write, too: who wants to lead makes room first."""
     plane = control_plane_factory(schedulers=2, etcd_options={"quota-backend-bytes": str(QUOTA_BYTES)}, guarded=True)
@@ -59,7 +60,8 @@ async def test_a_leader_that_dies_while_etcd_is_full_is_replaced(control_plane_f
         await work.settle()
 
 
-@pytest.mark.parametrize("repeat", TEN)
+@pytest.mark.slow
+@pytest.mark.parametrize("repeat", range(10))
 async def test_etcd_is_compacted_and_defragmented_under_load(
     control_plane_factory: ControlPlaneFactory, repeat: int
 ) -> None:

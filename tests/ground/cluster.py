@@ -14,10 +14,15 @@ from shoal.context import Context, load
 from shoal.supervisor import lock, processes
 from shoal.supervisor.layout import Layout
 
+from tests.ground.daemon import child_of
 from tests.ground.engine import Engine
 from tests.ground.shell import Shell
 
 UP_TIMEOUT_SECONDS = 90
+
+
+def _is_guarded(program: str) -> bool:
+    return program.startswith("scheduler")
 
 
 @dataclass(slots=True)
@@ -76,14 +81,15 @@ class Cluster:
         return Client(self.context)
 
     def pid(self, program: str) -> int:
-        """Of etcd, scheduler, agent, supervisor or dockerd, as it runs now."""
+        """Of etcd, scheduler, agent, supervisor or dockerd, as it runs now; not of a scheduler's guardian."""
         if program == "supervisor":
             found = lock.holder(self.layout.supervisor_lock)
             assert found is not None, "no supervisor runs"
             return found
         if program == "dockerd" and self.engine is not None:
             return self.engine.pid
-        return processes.load(self.layout.processes)[program].pid
+        pid = processes.load(self.layout.processes)[program].pid
+        return child_of(pid) or pid if _is_guarded(program) else pid
 
     def kill(self, program: str) -> int:
         """kill -9; returns the pid that was. An engine of the tests' own is theirs to start again."""
@@ -96,7 +102,9 @@ class Cluster:
 
     def has_restarted(self, program: str, old_pid: int) -> bool:
         running = processes.load(self.layout.processes).get(program)
-        return running is not None and running.pid != old_pid and running.is_alive
+        if running is None or not running.is_alive:
+            return False
+        return (child_of(running.pid) if _is_guarded(program) else running.pid) not in (None, old_pid)
 
     def log(self, program: str) -> str:
         return self.layout.log(program).read_text(errors="replace")

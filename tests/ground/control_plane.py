@@ -90,8 +90,7 @@ class Scheduler:
         """Of the scheduler itself; of its guardian before there is one."""
         if not self.guarded:
             return self.running.pid
-        children = Path(f"/proc/{self.running.pid}/task/{self.running.pid}/children").read_text().split()
-        return int(children[0]) if children else self.running.pid
+        return daemon.child_of(self.running.pid) or self.running.pid
 
     def end(self) -> None:
         if self._daemon is not None:

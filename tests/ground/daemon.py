@@ -70,6 +70,15 @@ def _popen(command: Sequence[str], log: Path, environment: Mapping[str, str]) ->
         )
 
 
+def child_of(pid: int) -> int | None:
+    """The first child of that process: of a guardian, the scheduler itself."""
+    try:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except OSError:
+        return None
+    return int(children[0]) if children else None
+
+
 def await_ready(daemon: Daemon, look: Callable[[], object], timeout_seconds: float = 30.0) -> None:
     """Returns when `look()` is true. Raises with the program's own last words when it ends first."""
     try:

@@ -3,6 +3,7 @@
 python -m tests.simulation --seeds 1..1000 --jobs 2     many; failing ones are printed with how to replay them
 python -m tests.simulation --seed 17 --trace            one, with all that happened in it
 python -m tests.simulation --mutants                    each planted bug, until a seed catches it
+python -m tests.simulation --ring 2 --seeds 1..100      the same of the programs' own coroutines; it has its own --help
 """
 
 import argparse
@@ -14,10 +15,13 @@ from functools import partial
 
 from tests.simulation.mutants import MUTANTS
 from tests.simulation.plan import KINDS
+from tests.simulation.ring2.__main__ import main as coroutines_main
 from tests.simulation.run import Result, caught_by, run_seed
 
 
 def main() -> int:
+    if sys.argv[1:3] == ["--ring", "2"]:
+        return coroutines_main(sys.argv[3:])
     arguments = _parser().parse_args()
     if arguments.mutants:
         return _hunt(arguments)

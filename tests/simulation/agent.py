@@ -203,9 +203,10 @@ class Host:
     # As shoal_agent.session.Session.run and _serve.
 
     async def _sessions(self, session: Session) -> None:
-        outage_since, schedulers = self.clock.now, session._schedulers
+        outage_since, schedulers, told = self.clock.now, session._schedulers, Told()
         while True:
-            self.on_dial(self, self.clock.now - outage_since)
+            was_sent = told.leader or told.retry_after_seconds is not None
+            self.on_dial(self, 0.0 if was_sent else self.clock.now - outage_since)
             began, told = self.clock.now, Told()
             self._call = None
             with contextlib.suppress(SessionOver):

@@ -30,15 +30,15 @@ class Clock:
         self.events = 0
         self.lives: list[Any] = []  # of the processes that ever were
         self._queue: list[tuple[float, int, Timer]] = []
-        self._asked = 0
+        self.asked = 0
 
     def time(self) -> float:
         return self.now
 
     def at(self, moment: float, act: Act, *args: Any) -> Timer:
         timer = Timer(max(moment, self.now), act, args)
-        self._asked += 1
-        heapq.heappush(self._queue, (timer.at, self._asked, timer))
+        self.asked += 1
+        heapq.heappush(self._queue, (timer.at, self.asked, timer))
         return timer
 
     def after(self, seconds: float, act: Act, *args: Any) -> Timer:

@@ -244,7 +244,7 @@ def standing(cluster: "Cluster", rng: Random) -> None:
     network.slow = 0.2 * strength if plan.has("delay") else 0.0
     network.reset = 0.05 * strength if plan.has("reset") else 0.0
     cluster.users.repeats = 0.3 * strength if plan.has("repeated requests") else 0.0
-    members.unknown = 0.3 * strength if plan.has("unknown outcome") else 0.0
+    members.unknown = 0.7 * strength if plan.has("unknown outcome") else 0.0
     cluster.crash_chance = 0.02 * strength if plan.has("crash at persist") else 0.0
     for name in cluster.skews:
         cluster.skews[name] = rng.uniform(-600, 600) if plan.has("clock skew") else 0.0

@@ -12,10 +12,9 @@ from unittest.mock import patch
 
 import msgspec
 from shoal.lifecycle import RANK
-from shoal_agent import lease as agent_lease
 from shoal_agent import pause, schedulers, session, worker
 from shoal_agent.definition.labels import Owner
-from shoal_agent.life import dependencies, machine, steps
+from shoal_agent.life import dependencies, steps
 from shoal_agent.memory import record
 from shoal_agent.task import CREATED, RUNNING, Seen
 from shoal_scheduler import dispatch, engine
@@ -188,17 +187,6 @@ def terminal_may_revert() -> Iterator[tuple[Any, str, Any]]:
     yield step.RULES, i.TaskReport, report  # type: ignore[misc]
 
 
-@mutant("reset")
-def session_of_an_equal_incarnation_taken_over() -> Iterator[tuple[Any, str, Any]]:
-    hello = step.RULES[i.AgentHello]
-
-    def taking(view: Any, request: i.AgentHello, context: Context) -> Outcome:
-        with patch.object(type(view), "session", lambda _self, _instance: 0):
-            return hello(view, request, context)
-
-    yield step.RULES, i.AgentHello, taking  # type: ignore[misc]
-
-
 @mutant("reset", "cut")
 def end_of_a_session_ignored() -> Iterator[tuple[Any, str, Any]]:
     yield step.RULES, i.SessionClosed, lambda _view, _request, _context: Outcome(None)  # type: ignore[misc]
@@ -233,10 +221,11 @@ def start_noted_after_it_was_made() -> Iterator[tuple[Any, str, Any]]:
     yield steps, "start", start
 
 
-@mutant("removed by hand", "agent crash")
+@mutant("removed by hand", "crash at persist")
 def journal_not_synced() -> Iterator[tuple[Any, str, Any]]:
     async def append(self: Any, *entries: record.Entry) -> None:
         self._disk.unsynced += b"".join(map(record.line, entries))
+        self._crash()
         for entry in entries:
             self.memory.apply(entry)
 
@@ -273,25 +262,6 @@ def complete_set_not_obeyed() -> Iterator[tuple[Any, str, Any]]:
     yield worker.Worker, "keep_only", lambda _self, _named: None
 
 
-@mutant("agent crash", "scheduler crash")
-def outcome_not_told_after_a_restart() -> Iterator[tuple[Any, str, Any]]:
-    as_task = record.Remembered.as_task
-
-    def forgetting(self: Any, task_id: str) -> Any:
-        task = as_task(self, task_id)
-        return replace(task, acknowledged=task.outcome is not None)
-
-    yield record.Remembered, "as_task", forgetting
-
-
-@mutant("journal lost", "scheduler crash")
-def removed_before_the_outcome_is_stored() -> Iterator[tuple[Any, str, Any]]:
-    def remove(_task: Any, _view: Any, dead: tuple[str, ...], _now: int, _until: int) -> Any:
-        return map(machine.Remove, dead)
-
-    yield machine, "_remove_dead", remove
-
-
 @mutant("etcd away")
 def jitter_removed() -> Iterator[tuple[Any, str, Any]]:
     retry_seconds = pause.retry_seconds
@@ -314,12 +284,6 @@ def no_fresh_deadline_under_a_new_leader() -> Iterator[tuple[Any, str, Any]]:
 @mutant("cut", "cut one way")
 def agent_goes_on_without_a_lease() -> Iterator[tuple[Any, str, Any]]:
     yield worker.Worker, "lease_over", lambda _self, _over: None
-
-
-@mutant("cut one way", "delay")
-def lease_of_an_agent_counted_from_the_answer() -> Iterator[tuple[Any, str, Any]]:
-    renew = agent_lease.Lease.renew
-    yield agent_lease.Lease, "renew", lambda self, _sent_at, seconds: renew(self, self.now, seconds)
 
 
 @mutant("cut")

@@ -147,7 +147,9 @@ class End:
         return self._inbox.popleft()
 
     def close(self, why: str = "closed by the other side", told: Any = None) -> None:
-        """What was written before still arrives."""
+        """What was written before still arrives. Nothing can be said where this side is broken off already."""
+        if self.ended:
+            return
         self.end("closed here")
         self.stream.send(self, _End(why, told))
 

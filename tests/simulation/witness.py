@@ -33,7 +33,7 @@ LONG_OUTAGE_SECONDS = 8.0
 # watchdog is for.
 UNGUARDED = ("engine hangs", "engine restart", "stop hangs", "reply lost")
 UNHEARD = ("agent crash", "agent pause", "crash at persist", "host dies", "journal lost", "disk full", "disk slow")
-MOMENT_SECONDS = 0.03
+MOMENT_SECONDS = 0.05
 
 # So soon after a pause a leader has looked at its lease.
 WAKING_SECONDS = 1.0

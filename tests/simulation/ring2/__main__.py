@@ -1,22 +1,23 @@
 """Plays whole clusters of the real coroutines in virtual time, a seed each.
 
-python -m tests.simulation.ring2 --seeds 1..1000        many; failing ones are printed with how to replay them
-python -m tests.simulation.ring2 --seed 17 --trace      one, with all that happened in it
-python -m tests.simulation.ring2 --seed 9 --mutant 'no jitter'
+python -m tests.simulation --ring 2 --seeds 1..1000        many; failing ones are printed with how to replay them
+python -m tests.simulation --ring 2 --seed 17 --trace      one, with all that happened in it
+python -m tests.simulation --ring 2 --seed 9 --mutant 'no jitter'
 """
 
 import argparse
 import sys
 import time
 from collections import Counter
+from collections.abc import Sequence
 
 from tests.simulation.ring2.mutants import MUTANTS
 from tests.simulation.ring2.story import run
 from tests.simulation.ring2.world import LINES_KEPT, Result
 
 
-def main() -> int:
-    arguments = _parser().parse_args()
+def main(given: Sequence[str] | None = None) -> int:
+    arguments = _parser().parse_args(given)
     if arguments.seed is not None:
         return _one(arguments)
     began, failed, facts = time.monotonic(), 0, Counter[str]()
@@ -35,7 +36,9 @@ def main() -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("python -m tests.simulation.ring2", description="Whole clusters in virtual time.")
+    parser = argparse.ArgumentParser(
+        "python -m tests.simulation --ring 2", description="Whole clusters in virtual time."
+    )
     parser.add_argument("--seeds", type=str, default="1..100", metavar="A..B", help="play these (default: 1..100)")
     parser.add_argument("--seed", type=int, help="replay this one")
     parser.add_argument("--trace", action="store_true", help="print all that happened, not only the end")
@@ -62,7 +65,7 @@ def _replay(seed: int, arguments: argparse.Namespace) -> str:
     mutant = f" --mutant '{arguments.mutant}'" if arguments.mutant else ""
     calm = " --no-faults" if arguments.no_faults else ""
     calm += f" --only '{arguments.only}'" if arguments.only else ""
-    return f"python -m tests.simulation.ring2 --seed {seed}{mutant}{calm} --trace"
+    return f"python -m tests.simulation --ring 2 --seed {seed}{mutant}{calm} --trace"
 
 
 def _one(arguments: argparse.Namespace) -> int:

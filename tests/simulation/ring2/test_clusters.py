@@ -50,7 +50,7 @@ def test_a_planted_bug_is_seen(name: str) -> None:
 
 def hashes(hash_seed: str) -> str:
     paths = [str(ROOT), *(str(ROOT / name) for name in ("proto", "scheduler", "agent"))]
-    command = [sys.executable, "-m", "tests.simulation.ring2", "--seeds", "3..6", "--hashes"]
+    command = [sys.executable, "-m", "tests.simulation", "--ring", "2", "--seeds", "3..6", "--hashes"]
     variables = {**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": os.pathsep.join(paths)}
     ran = subprocess.run(command, env=variables, cwd=ROOT, capture_output=True, text=True, timeout=120, check=True)
     return ran.stdout

@@ -11,13 +11,15 @@ import tempfile
 from collections import deque
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
+from contextvars import Context
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 from typing import Any
 
 from shoal.client import Client
-from shoal.context import Context
+from shoal.context import Context as ClientContext
+from shoal_agent.memory.journal import JournalFault
 from shoal_scheduler import scheduler as scheduler_life
 
 from tests.simulation.ring2 import programs
@@ -29,6 +31,7 @@ from tests.simulation.ring2.network import Network
 from tests.simulation.ring2.programs import CLUSTER, Host, Keeper, certificate
 
 SKEW_SECONDS_MAX = 600.0
+RESTART_SECONDS = 1.0
 _collect = gc.collect
 LINES_KEPT = 60
 
@@ -100,12 +103,24 @@ class World:
         process = self.running[name] = Process(name, skew_seconds)
         process.on_death.append(lambda: self._died(name, process))
         task = self.loop.start(process, program())
-        task.add_done_callback(lambda done: self._ended(name, process, done), context=process.context)
+        # Apart from the process, which may be dead by then.
+        task.add_done_callback(lambda done: self._ended(name, process, done), context=Context())
         return process
 
     def _ended(self, name: str, process: Process, task: "asyncio.Task[Any]") -> None:
-        if not process.killed and not task.cancelled():
-            self.checks.violated(f"{name} ended by itself: {task.exception()!r}")
+        if process.killed or task.cancelled():
+            return
+        error = task.exception()
+        if not isinstance(error, JournalFault):
+            self.checks.violated(f"{name} ended by itself: {error!r}")
+            return
+        # An agent whose disk takes nothing does not begin: whoever started it starts it again.
+        process.kill()
+        self.loop.call_later(RESTART_SECONDS, self._start_again, name)
+
+    def _start_again(self, name: str) -> None:
+        if name not in self.running:
+            self.start(name)
 
     def crash(self, name: str, silently: bool = False) -> None:
         process = self.running.get(name)
@@ -153,7 +168,7 @@ class World:
 
     def client(self, name: str) -> Client:
         mine = certificate(self.folder, "operator", name)
-        return Client(Context(name, tuple(self._endpoints), CLUSTER, mine, mine, mine))
+        return Client(ClientContext(name, tuple(self._endpoints), CLUSTER, mine, mine, mine))
 
     def on_host(self, name: str, work: Any) -> "asyncio.Task[Any]":
         process = self.running.get(name) or Process(name)

@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from shoal.cli import drain
-from shoal.v1 import task_pb2
+from shoal.v1 import event_pb2, task_pb2
 
 from tests.fakes.cluster_service import INSTANCE_ID, ClusterService
+from tests.ground.waiting import block_until
 from tests.unit.cli.conftest import Shoal
 
 SHORT = INSTANCE_ID[:8]
@@ -39,21 +40,25 @@ def two(shoal: Shoal, cluster: ClusterService, monkeypatch: pytest.MonkeyPatch) 
     return ids
 
 
-Later = Callable[[float, Callable[[], object]], None]
+Meanwhile = Callable[[Callable[[], object]], None]
 
 
 @pytest.fixture
-def later() -> Iterator[Later]:
-    timers: list[threading.Timer] = []
+def meanwhile(cluster: ClusterService) -> Iterator[Meanwhile]:
+    """Does something once the command has begun to follow tasks."""
+    threads: list[threading.Thread] = []
 
-    def begin(seconds: float, do: Callable[[], object]) -> None:
-        timers.append(threading.Timer(seconds, do))
-        timers[-1].start()
+    def wait_and(do: Callable[[], object]) -> None:
+        block_until(lambda: any(isinstance(each, event_pb2.WatchRequest) for each in cluster.state.requests))
+        do()
+
+    def begin(do: Callable[[], object]) -> None:
+        threads.append(threading.Thread(target=wait_and, args=(do,)))
+        threads[-1].start()
 
     yield begin
-    for timer in timers:
-        timer.cancel()
-        timer.join()
+    for thread in threads:
+        thread.join()
 
 
 def stops(cluster: ClusterService) -> list[str]:
@@ -61,14 +66,18 @@ def stops(cluster: ClusterService) -> list[str]:
 
 
 def test_waits_for_the_last_and_says_which_ends(
-    shoal: Shoal, cluster: ClusterService, two: list[str], later: Later
+    shoal: Shoal, cluster: ClusterService, two: list[str], meanwhile: Meanwhile
 ) -> None:
-    later(0.2, lambda: cluster.advance(two[1], "STOPPED", 7))
-    later(0.5, lambda: cluster.advance(two[0], "STOPPED", 0))
+    def end_both() -> None:
+        cluster.advance(two[1], "STOPPED", 7)
+        cluster.advance(two[0], "STOPPED", 0)
+
+    meanwhile(end_both)
     result = shoal("drain", SHORT, "--wait")
     lines = [line.split() for line in result.out.splitlines()]
     assert lines[1][2:] == ["DRAINING", "2", "go", "on"]
-    assert [(line[2], line[3], line[-2]) for line in lines[2:4]] == [("STOPPED", "(7)", "1"), ("STOPPED", "(0)", "0")]
+    assert {(line[2], line[3]) for line in lines[2:4]} == {("STOPPED", "(7)"), ("STOPPED", "(0)")}
+    assert [line[-2:] for line in lines[2:4]] == [["1", "left"], ["0", "left"]]
     assert result.out.splitlines()[-1] == f"No task is left on {SHORT}."
     assert (result.code, stops(cluster)) == (0, [])
 
@@ -94,10 +103,10 @@ def test_stops_them_at_once(shoal: Shoal, cluster: ClusterService, two: list[str
 
 
 def test_stops_after_the_deadline_what_is_left(
-    shoal: Shoal, cluster: ClusterService, two: list[str], later: Later
+    shoal: Shoal, cluster: ClusterService, two: list[str], meanwhile: Meanwhile
 ) -> None:
-    later(0.1, lambda: cluster.advance(two[0], "STOPPED", 0))
-    result = shoal("drain", SHORT, "--deadline", "700ms")
+    meanwhile(lambda: cluster.advance(two[0], "STOPPED", 0))
+    result = shoal("drain", SHORT, "--deadline", "1500ms")
     assert (result.code, stops(cluster)) == (0, [two[1]])
     assert result.out.splitlines()[-1] == f"No task is left on {SHORT}."
 

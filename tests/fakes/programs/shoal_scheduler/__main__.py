@@ -27,6 +27,7 @@ for name in (
     "--cluster",
     "--http-listen",
     "--authority-key",
+    "--state",
 ):
     parser.add_argument(name, required=True)
 arguments = parser.parse_args()
