@@ -6,6 +6,7 @@ import signal
 import sys
 import time
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 
 import uvloop
 
@@ -21,9 +22,12 @@ log = logging.getLogger("shoal_registry")
 
 # Often enough that what is overdue is not overdue by much of its grace.
 CLEANINGS_PER_GRACE = 10
+DISK_THREADS = 32
 
 
 async def serve(config: configuration.Configuration, store: FolderStore) -> None:
+    # Most of them wait for the disk, which makes many writes durable in the time of one.
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(DISK_THREADS, "disk"))
     repositories = Repositories(store)
     uploads = Uploads(store, repositories, lambda: UploadId(str(uuid.uuid4())))
     server = Server(config.listen, config.certificate, config.key, Registry(repositories, uploads))

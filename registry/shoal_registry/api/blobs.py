@@ -1,8 +1,11 @@
 """Blobs: pulled, whole or in part, looked for and deleted."""
 
+import asyncio
+
 from aiohttp import web
 
 from shoal_registry import ranges
+from shoal_registry.api.body import STALL_SECONDS
 from shoal_registry.ranges import Span
 from shoal_registry.registry import Call
 from shoal_registry.repositories import blob_unknown
@@ -29,7 +32,8 @@ async def pull(call: Call) -> web.StreamResponse:
     if request.method == "GET":
         try:
             async for piece in call.repositories.stream(digest, part):
-                await response.write(piece)
+                async with asyncio.timeout(STALL_SECONDS):
+                    await response.write(piece)
         except BaseException:
             # Nothing else may follow what was promised to be the blob.
             if request.transport is not None:

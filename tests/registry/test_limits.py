@@ -1,0 +1,91 @@
+"""Where memory and disks end."""
+
+import asyncio
+import os
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import aiohttp
+import psutil
+import pytest
+
+from tests.conftest import demand
+from tests.ground.certificates import Certificates
+from tests.ground.image_registry import ImageRegistry
+from tests.registry.client import BYTES, Client, digest_of
+from tests.registry.conftest import RegistryFactory
+
+MIB = 1024 * 1024
+BLOB_MIB = 48
+PUSHERS = 4
+
+
+async def test_no_blob_is_ever_in_memory(registry_factory: RegistryFactory) -> None:
+    """Four at a time are pushed and pulled; all of them would be 192 MiB."""
+    registry = registry_factory()
+    before = psutil.Process(registry.pid).memory_info().rss
+    async with aiohttp.ClientSession() as session:
+        client = Client(session, registry.url, registry.tls(), "large")
+        await asyncio.gather(*(push_and_pull(client, number) for number in range(PUSHERS)))
+    assert peak_bytes(registry.pid) - before < 80 * MIB
+
+
+async def push_and_pull(client: Client, number: int) -> None:
+    piece = bytes([number]) * MIB
+    digest = digest_of(piece * BLOB_MIB)
+
+    async def stream() -> AsyncIterator[bytes]:
+        for _ in range(BLOB_MIB):
+            yield piece
+
+    answer = await client.call("PATCH", await client.begin(), stream(), BYTES)
+    assert answer.status == 202
+    assert (await client.call("PUT", answer.headers["Location"], digest=digest)).status == 201
+    url = f"{client.url}/v2/{client.repository}/blobs/{digest}"
+    async with client.session.get(url, ssl=client.tls) as pulled:
+        size = 0
+        async for part in pulled.content.iter_chunked(MIB):
+            assert part == piece[: len(part)]
+            size += len(part)
+    assert size == BLOB_MIB * MIB
+
+
+def peak_bytes(pid: int) -> int:
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) * 1024
+
+
+@pytest.fixture
+def small_registry(tmp_path: Path, certificates: Certificates) -> Iterator[ImageRegistry]:
+    """Its store has 4 MiB."""
+    demand("" if os.geteuid() == 0 else "a small disk of the test's own needs root")
+    registry = ImageRegistry(tmp_path, certificates)
+    registry.store.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", registry.store], check=True)
+    try:
+        registry.start()
+        yield registry
+    finally:
+        registry.end()
+        subprocess.run(["umount", registry.store], check=True)
+
+
+async def test_a_full_disk(small_registry: ImageRegistry) -> None:
+    """Is said so; what is stored stays readable; once there is room again, the same upload goes on."""
+    async with aiohttp.ClientSession() as session:
+        client = Client(session, small_registry.url, small_registry.tls(), "small")
+        await client.push_image("v1", b"layer")
+        filler = await client.begin()
+        assert (await client.call("PATCH", filler, b"x" * 2 * MIB, BYTES)).status == 202
+        content, location = os.urandom(3 * MIB), await client.begin()
+        refused = await client.call("PATCH", location, content, BYTES)
+        assert (refused.status, refused.codes) == (507, ["INSUFFICIENT_STORAGE"])
+        assert "Retry-After" in refused.headers
+        assert (await client.call("GET", f"blobs/{digest_of(b'layer')}")).body == b"layer"
+        assert (await client.call("DELETE", filler)).status == 204
+        status = await client.call("GET", location)
+        written = int(status.headers["Range"].removeprefix("0-")) + 1
+        answer = await client.call("PUT", location, content[written:], BYTES, digest=digest_of(content))
+        assert answer.status == 201
+        assert (await client.call("GET", f"blobs/{digest_of(content)}")).body == content
