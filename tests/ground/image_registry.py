@@ -25,6 +25,7 @@ class ImageRegistry:
     folder: Path
     certificates: Certificates
     options: tuple[str, ...] = ()
+    host: str = "127.0.0.1"
     port: int = 0
     _daemon: Daemon | None = field(default=None, repr=False)
 
@@ -34,7 +35,7 @@ class ImageRegistry:
 
     @property
     def address(self) -> str:
-        return f"127.0.0.1:{self.port}"
+        return f"{self.host}:{self.port}"
 
     @property
     def url(self) -> str:
@@ -59,9 +60,7 @@ class ImageRegistry:
         now = datetime.now(UTC)
         authority = ensure_authority(self.certificates.folder, "default", now)
         identity = Identity("default", "registry", "registry")
-        issued = ensure_certificate(
-            authority, self.folder / "tls", "registry", identity, now, ["127.0.0.1", "localhost"]
-        )
+        issued = ensure_certificate(authority, self.folder / "tls", "registry", identity, now, [self.host])
         log = self.folder / "log"
         log.unlink(missing_ok=True)
         self._daemon = daemon.start(

@@ -3,15 +3,16 @@
 import json
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.conftest import demand
+from tests.ground.certificates import Certificates
 from tests.ground.engine import Engine
 from tests.ground.image_registry import ImageRegistry
-from tests.ground.images import BUSYBOX
 from tests.registry.client import CONFIG, IMAGE, LAYER, descriptor, digest_of, image_manifest, index
 
 
@@ -75,17 +76,31 @@ def test_skopeo(skopeo: Any, image_registry: ImageRegistry, tmp_path: Path) -> N
     assert not json.loads(skopeo("list-tags", there))["Tags"]
 
 
-def test_an_engine_pushes_and_pulls(image_registry: ImageRegistry, engine: Engine, busybox_image: str) -> None:
-    name = f"{image_registry.address}/team/busybox:v1"
+@pytest.fixture
+def bridged_registry(tmp_path: Path, certificates: Certificates, engine: Engine) -> Iterator[ImageRegistry]:
+    """On an address that engines take for another machine's: on loopback they verify nothing."""
+    registry = ImageRegistry(tmp_path, certificates, host=str(engine.bridge.address.ip))
+    registry.start()
+    yield registry
+    registry.end()
+
+
+def test_an_engine(bridged_registry: ImageRegistry, engine: Engine, busybox_image: str) -> None:
+    """Pushes and pulls once the authority lies in its certificate folder, and not before."""
+    name = f"{bridged_registry.address}/team/busybox:v1"
     engine.docker("tag", busybox_image, name)
     identity = engine.docker("image", "inspect", "--format", "{{.Id}}", name)
-    pushed = engine.docker("push", "--quiet", name)
-    assert pushed == name
-    engine.docker("rmi", name)
-    assert name in engine.docker("pull", name)
+    with pytest.raises(RuntimeError, match="unknown authority"):
+        engine.docker("push", "--quiet", name)
+    trusted = Path("/etc/docker/certs.d", bridged_registry.address)
+    trusted.mkdir(parents=True)
     try:
+        shutil.copy(bridged_registry.authority, trusted / "ca.crt")
+        assert engine.docker("push", "--quiet", name) == name
+        engine.docker("rmi", name)
+        assert name in engine.docker("pull", name)
         assert engine.docker("image", "inspect", "--format", "{{.Id}}", name) == identity
         assert engine.docker("run", "--rm", "--network=none", name, "echo", "it runs") == "it runs"
     finally:
+        shutil.rmtree(trusted)
         engine.docker("rmi", name)
-    assert engine.docker("image", "inspect", "--format", "{{.Id}}", BUSYBOX) == identity
