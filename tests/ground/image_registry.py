@@ -34,6 +34,10 @@ class ImageRegistry:
         return self.folder / "store"
 
     @property
+    def log(self) -> Path:
+        return self.folder / "log"
+
+    @property
     def address(self) -> str:
         return f"{self.host}:{self.port}"
 
@@ -61,18 +65,17 @@ class ImageRegistry:
         authority = ensure_authority(self.certificates.folder, "default", now)
         identity = Identity("default", "registry", "registry")
         issued = ensure_certificate(authority, self.folder / "tls", "registry", identity, now, [self.host])
-        log = self.folder / "log"
-        log.unlink(missing_ok=True)
+        self.log.unlink(missing_ok=True)
         self._daemon = daemon.start(
             [
                 *(sys.executable, "-m", "shoal_registry", "--listen", self.address, "--store", str(self.store)),
                 *("--certificate", str(issued.certificate), "--key", str(issued.key), *self.options),
             ],
-            log,
+            self.log,
             {"PYTHONPATH": os.pathsep.join(str(ROOT / part) for part in ("proto", "registry"))},
         )
-        daemon.await_ready(self._daemon, lambda: b"port=" in log.read_bytes())
-        found = re.search(r"port=(\d+)", log.read_text())
+        daemon.await_ready(self._daemon, lambda: b"port=" in self.log.read_bytes())
+        found = re.search(r"port=(\d+)", self.log.read_text())
         assert found, "it listens on some port"
         self.port = int(found[1])
 
@@ -82,5 +85,7 @@ class ImageRegistry:
         self._daemon.kill()
 
     def end(self) -> None:
+        """Raises if it ever failed on a call: whatever was sent, that is a fault of its own."""
         if self._daemon is not None:
             self._daemon.stop()
+            assert "a call failed" not in self.log.read_text(), self._daemon.tail()

@@ -1,5 +1,6 @@
 """The manifests whose subject is a given one ("Listing Referrers")."""
 
+import json
 from urllib.parse import urlencode
 
 from aiohttp import web
@@ -13,11 +14,12 @@ async def listed(call: Call) -> web.Response:
     repository, digest, query = call.repository, call.digest, call.request.query
     artifact_type = query.get("artifactType") or None
     described, last = await call.repositories.referrers(repository, digest, artifact_type, query.get("last", ""))
-    headers = {}
+    # No charset: the specification has the media type alone.
+    headers = {"Content-Type": manifest.INDEX}
     if artifact_type:
         headers["OCI-Filters-Applied"] = "artifactType"
     if last:
         further = urlencode({"last": last, **({"artifactType": artifact_type} if artifact_type else {})})
         headers["Link"] = f'</v2/{repository.name}/referrers/{digest}?{further}>; rel="next"'
     index = {"schemaVersion": 2, "mediaType": manifest.INDEX, "manifests": described}
-    return web.json_response(index, headers=headers, content_type=manifest.INDEX)
+    return web.Response(body=json.dumps(index).encode(), headers=headers)
