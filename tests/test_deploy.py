@@ -15,6 +15,7 @@ import pytest
 import yaml
 from shoal.cli.app import root
 from shoal.supervisor.binaries import find_etcd
+from shoal_registry import configuration as registry_configuration
 from shoal_scheduler import configuration
 
 from tests.ground import daemon, etcd
@@ -27,7 +28,7 @@ USER_DATA = ROOT / "deploy/cloud-init/agent.yaml"
 
 # Looser than this nothing of ours may be, by systemd's own measure (10 is a unit that shuts nothing). An agent is root,
 # and sees the host.
-EXPOSURE_MAX = {"shoal-etcd": 2.0, "shoal-scheduler": 2.0, "shoal-agent": 8.0}
+EXPOSURE_MAX = {"shoal-etcd": 2.0, "shoal-scheduler": 2.0, "shoal-registry": 2.0, "shoal-agent": 8.0}
 
 
 def settings(unit: Path) -> dict[str, list[str]]:
@@ -100,10 +101,15 @@ def test_the_units_call_our_programs_as_they_are() -> None:
     given = configuration.parse(words[4:])
     assert given.http_listen is not None
     assert given.authority_key is not None
+    (registry,) = settings(ROOT / "deploy/systemd/shoal-registry.service")["ExecStart"]
+    words = shlex.split(registry)
+    assert words[1:4] == ["-P", "-m", "shoal_registry"]
+    (folder,) = settings(ROOT / "deploy/systemd/shoal-registry.service")["StateDirectory"]
+    assert registry_configuration.parse(words[4:]).store == Path("/var/lib", folder)
 
 
 def test_keys_are_told_by_systemd_and_not_readable_for_the_unit() -> None:
-    for name in ("shoal-etcd", "shoal-scheduler"):
+    for name in ("shoal-etcd", "shoal-scheduler", "shoal-registry"):
         found = settings(ROOT / f"deploy/systemd/{name}.service")
         assert found["DynamicUser"] == ["yes"]
         loaded = {value.partition(":")[0] for value in found["LoadCredential"]}
@@ -179,6 +185,11 @@ def test_images_start_programs_that_exist() -> None:
     scheduler = dict(steps(ROOT / "deploy/docker/scheduler.Dockerfile"))
     assert json.loads(scheduler["ENTRYPOINT"])[1:] == ["-P", "-m", "shoal_scheduler"]
     assert scheduler["USER"] == "65532:65532"
+    registry = dict(steps(ROOT / "deploy/docker/registry.Dockerfile"))
+    entry = json.loads(registry["ENTRYPOINT"])
+    assert entry[1:4] == ["-P", "-m", "shoal_registry"]
+    registry_configuration.parse([*entry[4:], "--certificate", "a", "--key", "b"])
+    assert registry["USER"] == "65532:65532"
     agent = dict(steps(ROOT / "deploy/docker/agent.Dockerfile"))
     entry = json.loads(agent["ENTRYPOINT"])
     assert entry[0] == "shoal"

@@ -14,6 +14,7 @@ COPY pyproject.toml README.md LICENSE ./
 COPY proto proto
 COPY scheduler scheduler
 COPY agent agent
+COPY registry registry
 RUN pip install --no-cache-dir --no-deps --no-build-isolation .
 ENV SHOAL_AGENT_STATE=/var/lib/shoal-agent
 VOLUME /var/lib/shoal-agent

@@ -10,6 +10,7 @@ COPY pyproject.toml README.md LICENSE ./
 COPY proto proto
 COPY scheduler scheduler
 COPY agent agent
+COPY registry registry
 RUN pip install --no-cache-dir --no-deps --no-build-isolation .
 USER 65532:65532
 EXPOSE 7600 7601

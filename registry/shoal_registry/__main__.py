@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import resource
 import signal
 import sys
 import time
@@ -61,6 +62,9 @@ def main() -> None:
         store = FolderStore(config.store.absolute())
     except BlockingIOError:
         sys.exit(f"Another registry runs on {config.store}: end it, or give this one a store of its own.")
+    # As many connections as the system lets this process have: common soft limits end at 1,024.
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     try:
         uvloop.run(serve(config, store))
     finally:
