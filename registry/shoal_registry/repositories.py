@@ -50,16 +50,21 @@ class Repositories:
 
     async def link_blob(self, repository: Repository, digest: Digest) -> None:
         """Its content is stored."""
-        await self._mark(repository)
-        await self._store.put(paths.blob(repository, digest), b"")
+        async with self._lock(repository):
+            await self._mark(repository)
+            await self._store.put(paths.holder(digest, repository), b"")
+            await self._store.put(paths.blob(repository, digest), b"")
+
+    async def holders(self, digest: Digest) -> Sequence[Repository]:
+        """Those that have that blob, or had it until a moment ago."""
+        return [paths.repository_named(name) for name in await self._store.names(paths.holders(digest))]
 
     async def mount(self, repository: Repository, digest: Digest, source: Repository) -> bool:
         """Whether the source has that blob: then the repository has it, too."""
-        async with self._lock(source):
-            if await self.blob_size(source, digest) is None:
-                return False
-            await self.link_blob(repository, digest)
-            return True
+        if await self.blob_size(source, digest) is None:
+            return False
+        await self.link_blob(repository, digest)
+        return True
 
     async def delete_blob(self, repository: Repository, digest: Digest) -> None:
         """Raises Refused, also for one that a manifest needs: what has a tag can be pulled whole."""
@@ -68,6 +73,7 @@ class Repositories:
                 raise blob_unknown(repository, digest)
             await self._refuse_if_used(repository, digest)
             await self._store.delete(paths.blob(repository, digest))
+            await self._store.delete(paths.holder(digest, repository))
 
     # Manifests and tags
 

@@ -1,5 +1,7 @@
 """A blob of another repository, made one of this repository without being sent again."""
 
+from collections.abc import Sequence
+
 from shoal_registry.errors import Refused
 from shoal_registry.names import Digest, Repository
 from shoal_registry.registry import Call
@@ -8,14 +10,22 @@ from shoal_registry.registry import Call
 async def mounted(call: Call) -> Digest | None:
     """The blob that a POST asked to mount; None if the caller has to upload it.
 
-    Without `from` it always has to: who knows only a digest is not told whether some other repository has it.
+    Without `from`, any repository will do that has it.
     """
     wanted, source = call.request.query.get("mount"), call.request.query.get("from")
-    if wanted is None or source is None:
+    if wanted is None:
         return None
     repository, digest = call.repository, Digest.parse(wanted)
+    for other in await _sources(call, digest, source):
+        if await call.repositories.mount(repository, digest, other):
+            return digest
+    return None
+
+
+async def _sources(call: Call, digest: Digest, source: str | None) -> Sequence[Repository]:
+    if source is None:
+        return await call.repositories.holders(digest)
     try:
-        other = Repository.parse(source)
+        return [Repository.parse(source)]
     except Refused:
-        return None
-    return digest if await call.repositories.mount(repository, digest, other) else None
+        return []

@@ -1,6 +1,7 @@
 """Every path of the store, made of parsed parts only.
 
     contents/<algorithm>/<first two>/<hex>            bytes of blobs and manifests, once for all repositories
+    holders/<algorithm>/<hex>/<name>                  empty: that repository has this blob; its slashes are colons
     uploads/<id>/repository                           whose upload it is
                  data                                 what came so far; becomes a content by being renamed
     repositories/<name>/_repository                   made with the first content
@@ -14,10 +15,10 @@
                         _referrers/<algorithm>/<hex>/<algorithm>-<hex>
                                                       descriptor of the second, whose subject is the first
 
-The last three answer backwards. They are written before what they tell of and removed after it, so that they may tell
-of what is not there, but never miss what is. No component of a repository's name begins with `_`, so that these are
-never a repository of their own. A content that no link leads to is garbage; a link whose content is missing never
-exists, because it is written after it.
+Holders and the last three answer backwards. They are written before what they tell of and removed after it, so that
+they may tell of what is not there, but never miss what is. No component of a repository's name begins with `_`, so that
+these are never a repository of their own. A content that no link leads to is garbage; a link whose content is missing
+never exists, because it is written after it.
 """
 
 from pathlib import PurePosixPath
@@ -29,6 +30,19 @@ UPLOADS = PurePosixPath("uploads")
 
 def content(digest: Digest) -> PurePosixPath:
     return PurePosixPath("contents", digest.algorithm, digest.hex[:2], digest.hex)
+
+
+def holders(digest: Digest) -> PurePosixPath:
+    return PurePosixPath("holders", digest.algorithm, digest.hex)
+
+
+def holder(digest: Digest, repository: Repository) -> PurePosixPath:
+    return holders(digest) / repository.name.replace("/", ":")
+
+
+def repository_named(part: str) -> Repository:
+    """A holder, by its file's name."""
+    return Repository.parse(part.replace(":", "/"))
 
 
 def upload(upload_id: UploadId) -> PurePosixPath:

@@ -144,15 +144,25 @@ async def test_a_blob_is_mounted_from_another_repository(client: Client) -> None
     assert (await client.call("GET", answer.headers["Location"])).body == WHOLE
 
 
-@pytest.mark.parametrize("source", ["no/such", "NOT A NAME", None])
-async def test_what_cannot_be_mounted_begins_an_upload(client: Client, source: str | None) -> None:
-    """Mounting: a registry that is unable to mount SHOULD return 202, by which the upload session has begun.
+async def test_a_blob_is_mounted_from_whoever_has_it(client: Client) -> None:
+    """Mounting: the registry MAY treat `from` as optional, and it MAY mount the blob if it can be found."""
+    content = client.repository.encode()
+    digest, other = await client.push_blob(content), client.of(f"{client.repository}/other")
+    for holder in (client, other, client):
+        mounting = client.of(f"{holder.repository}/more")
+        answer = await mounting.call("POST", f"blobs/uploads/?mount={digest}")
+        assert (answer.status, answer.headers["Docker-Content-Digest"]) == (201, digest)
+        assert (await client.call("GET", answer.headers["Location"])).body == content
+        await mounting.call("DELETE", f"blobs/{digest}")
+    await client.call("DELETE", f"blobs/{digest}")
+    assert (await other.call("POST", f"blobs/uploads/?mount={digest}")).status == 202, "nobody has it any more"
 
-    `from` is optional to clients; without it nothing is mounted, so that no digest tells what others hold.
-    """
+
+@pytest.mark.parametrize("source", ["no/such", "NOT A NAME"])
+async def test_what_cannot_be_mounted_begins_an_upload(client: Client, source: str) -> None:
+    """Mounting: a registry that is unable to mount SHOULD return 202, by which the upload session has begun."""
     digest, other = await client.push_blob(WHOLE), client.of(f"{client.repository}/other")
-    query = {"mount": digest} | ({"from": source} if source else {})
-    answer = await other.call("POST", f"blobs/uploads/?{urlencode(query)}")
+    answer = await other.call("POST", f"blobs/uploads/?{urlencode({'mount': digest, 'from': source})}")
     assert answer.status == 202
     assert (await other.call("HEAD", f"blobs/{digest}")).status == 404
     closed = await other.call("PUT", answer.headers["Location"], WHOLE, BYTES, digest=digest)
