@@ -50,7 +50,7 @@ async def _clean(uploads: Uploads, grace_seconds: float) -> None:
         try:
             if dropped := await uploads.clean(time.time() - grace_seconds):
                 log.info("dropped abandoned uploads count=%d", dropped)
-        except OSError:
+        except Exception:
             log.exception("cleaning uploads failed; it is tried again")
         await asyncio.sleep(grace_seconds / CLEANINGS_PER_GRACE)
 

@@ -24,7 +24,7 @@ class Span:
 def asked(header: str | None, size: int) -> Span | None:
     """The part that a Range header asks for; None for the whole, as also for what is no range of one part.
 
-    Raises Refused if no byte of the content lies in it.
+    Raises Refused if no byte of the content lies in it, as also if it runs backwards.
     """
     match = _PULL.fullmatch(header or "")
     first, last = match.groups() if match else ("", "")
@@ -34,8 +34,6 @@ def asked(header: str | None, size: int) -> Span | None:
         start, end = max(0, size - int(last)), size - 1
     else:
         start, end = int(first), min(int(last or size), size - 1)
-        if last and int(last) < start:
-            return None
     if start > end:
         raise Refused("RANGE_INVALID", f"The content has {size} bytes.", headers={"Content-Range": f"bytes */{size}"})
     return Span(start, end - start + 1)

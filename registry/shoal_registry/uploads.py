@@ -66,14 +66,14 @@ class Uploads:
             start = size = await self.size(repository, upload)
             if claimed and claimed.start != start:
                 raise Refused("RANGE_INVALID", f"The next byte of this upload is {start}, not {claimed.start}.")
-            end = start + claimed.length if claimed else None
+            end, overrun = start + claimed.length if claimed else None, False
             async for piece in body:
-                if end is not None and size + len(piece) > end:
-                    size = -1
+                overrun = end is not None and size + len(piece) > end
+                if overrun:
                     break
                 await self._write(upload, size, piece, algorithm)
                 size += len(piece)
-            if end is not None and size != end:
+            if overrun or end not in (None, size):
                 await self._undo(upload, start)
                 raise Refused("SIZE_INVALID", "The chunk is not as long as its Content-Range says.")
             return size
@@ -84,33 +84,29 @@ class Uploads:
             size = await self.size(repository, upload)
             actual = await self._digest(upload, size, digest.algorithm)
             if actual != digest:
-                await self._drop(upload)
+                await self.drop(upload)
                 raise Refused("DIGEST_INVALID", f"The {size} bytes that came have the digest {actual}, not {digest}.")
             if size == 0:
                 await self._store.append(paths.upload_data(upload), 0, b"")
             await self._store.adopt(paths.upload_data(upload), paths.content(digest))
             await self._repositories.link_blob(repository, digest)
-            await self._drop(upload)
+            await self.drop(upload)
 
     async def cancel(self, repository: Repository, upload: UploadId) -> None:
         """Raises Refused."""
         with self._alone(upload):
             await self.size(repository, upload)
-            await self._drop(upload)
-
-    async def discard(self, upload: UploadId) -> None:
-        """Of whoever began it and told nobody."""
-        await self._drop(upload)
+            await self.drop(upload)
 
     async def clean(self, before: float) -> int:
         """Drops those of which nothing was heard since `before` (seconds since 1970); how many."""
         dropped = 0
         for name in await self._store.names(paths.UPLOADS):
-            upload = UploadId.parse(name)
             try:
+                upload = UploadId.parse(name)
                 with self._alone(upload):
                     if await self._store.changed(paths.upload(upload)) < before:
-                        await self._drop(upload)
+                        await self.drop(upload)
                         dropped += 1
             except (Refused, FileNotFoundError):
                 continue
@@ -141,7 +137,12 @@ class Uploads:
             self._hashing.pop(upload, None)
             await writing
             return
-        await asyncio.gather(writing, asyncio.to_thread(hashing.state.update, piece))
+        try:
+            await asyncio.gather(writing, asyncio.to_thread(hashing.state.update, piece))
+        except BaseException:
+            # It is of bytes that may not have been written.
+            self._hashing.pop(upload, None)
+            raise
         hashing.size += len(piece)
 
     async def _digest(self, upload: UploadId, size: int, algorithm: str) -> Digest:
@@ -158,6 +159,7 @@ class Uploads:
         if await self._store.size(paths.upload_data(upload)) is not None:
             await self._store.truncate(paths.upload_data(upload), size)
 
-    async def _drop(self, upload: UploadId) -> None:
+    async def drop(self, upload: UploadId) -> None:
+        """With all that came; for who has it alone."""
         self._hashing.pop(upload, None)
         await self._store.remove(paths.upload(upload))

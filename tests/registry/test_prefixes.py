@@ -1,5 +1,6 @@
 """Whatever write is the last one before a crash, what has a tag is whole and what a manifest needs is held."""
 
+import errno
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path, PurePosixPath
@@ -188,3 +189,40 @@ async def check_manifest(repositories: Repositories, digest: Digest, media_type:
             deleting = repositories.delete_blob(PUSHED, each.digest)
         with pytest.raises(Refused, match=f"needs {each.digest}"):
             await deleting
+
+
+class FullStore(FolderStore):
+    """Its disk is full for one write, of which nothing is kept."""
+
+    is_full = False
+
+    async def append(self, path: PurePosixPath, offset: int, piece: bytes) -> None:
+        if self.is_full:
+            raise OSError(errno.ENOSPC, "no room")
+        await super().append(path, offset, piece)
+
+
+async def test_an_upload_goes_on_after_a_write_that_failed(tmp_path: Path) -> None:
+    """With other bytes, as it happens: the digest is of what was written, not of what was tried."""
+    store = FullStore(tmp_path)
+    uploads = uploads_to(store)
+    upload = await uploads.begin(PUSHED)
+    await uploads.append(PUSHED, upload, once(b"first "))
+    store.is_full = True
+    with pytest.raises(OSError, match="no room"):
+        await uploads.append(PUSHED, upload, once(b"never written"))
+    store.is_full = False
+    assert await uploads.append(PUSHED, upload, once(b"second")) == 12
+    await uploads.commit(PUSHED, upload, Digest.of(b"first second"))
+    assert await Repositories(store).blob_size(PUSHED, Digest.of(b"first second")) == 12
+    store.close()
+
+
+async def test_what_is_no_upload_stops_no_cleaning(tmp_path: Path) -> None:
+    store = FolderStore(tmp_path)
+    uploads = uploads_to(store)
+    await uploads.begin(PUSHED)
+    (tmp_path / "uploads" / "0-lost+found").mkdir()
+    assert await uploads.clean(before=2**40) == 1
+    assert [path.name for path in (tmp_path / "uploads").iterdir()] == ["0-lost+found"]
+    store.close()

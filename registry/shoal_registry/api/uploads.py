@@ -53,7 +53,7 @@ async def _at_once(call: Call, repository: Repository, digest: Digest) -> web.Re
         await call.uploads.commit(repository, upload, digest)
     except BaseException:
         # Nobody was told where it is, so that nobody can resume it.
-        await call.uploads.discard(upload)
+        await call.uploads.drop(upload)
         raise
     return _created(repository, digest)
 

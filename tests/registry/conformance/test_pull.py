@@ -97,17 +97,17 @@ async def test_parts_of_blobs(client: Client, asked: str, begin: int, end: int) 
     assert answer.headers["Content-Range"] == f"bytes {begin}-{end - 1}/{SIZE}"
 
 
-@pytest.mark.parametrize("asked", [f"{SIZE}-", "-0", "999999999999-"])
+@pytest.mark.parametrize("asked", [f"{SIZE}-", "-0", "999999999999-", "9-5", "500-0"])
 async def test_parts_that_are_not_there(client: Client, asked: str) -> None:
-    """RFC 9110, 15.5.17: 416, with Content-Range that says the size."""
+    """RFC 9110, 15.5.17: 416, with Content-Range that says the size; 14.2: what runs backwards MAY be rejected."""
     digest = await client.push_blob(CONTENT)
     answer = await client.call("GET", f"blobs/{digest}", headers={"Range": f"bytes={asked}"})
     assert (answer.status, answer.headers["Content-Range"]) == (416, f"bytes */{SIZE}")
 
 
-@pytest.mark.parametrize("asked", ["bytes=9-5", "bytes=", "bytes=-", "lines=0-1", "bytes=0-1,5-9", "bytes=a-b"])
+@pytest.mark.parametrize("asked", ["bytes=", "bytes=-", "lines=0-1", "bytes=0-1,5-9", "bytes=a-b"])
 async def test_ranges_that_are_none_are_ignored(client: Client, asked: str) -> None:
-    """RFC 9110, 14.2: an invalid Range is ignored; a server MAY ignore one of several parts."""
+    """RFC 9110, 14.2: an invalid Range MAY be ignored, and so one of several parts."""
     digest = await client.push_blob(CONTENT)
     answer = await client.call("GET", f"blobs/{digest}", headers={"Range": asked})
     assert (answer.status, len(answer.body)) == (200, SIZE)
