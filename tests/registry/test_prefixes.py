@@ -11,6 +11,7 @@ from shoal_registry import manifest as manifests
 from shoal_registry.errors import Refused
 from shoal_registry.names import Digest, Repository, Tag, UploadId
 from shoal_registry.repositories import Repositories
+from shoal_registry.storage import paths
 from shoal_registry.storage.folder import FolderStore
 from shoal_registry.uploads import Uploads
 
@@ -161,6 +162,8 @@ async def run(deed: Deed, root: Path, writes: int = -1) -> bool:
 
 
 async def check(root: Path) -> None:
+    for link in root.glob("repositories/**/_blobs/*/*"):
+        assert (root / paths.content(Digest(link.parent.name, link.name))).exists(), "a link without its content"
     store = FolderStore(root)
     try:
         repositories = Repositories(store)
