@@ -65,7 +65,14 @@ def until(true: Callable[[], Any], seconds: float = PATIENCE_SECONDS) -> None:
 
 
 def start(cluster: Cluster, *arguments: str, **pipes: Any) -> "subprocess.Popen[bytes]":
-    return subprocess.Popen([*SHOAL, "exec", *arguments], env=cluster.environment, **pipes)
+    """As a person's shell does: whoever runs the tests may ignore signals, and would hand that on."""
+    command = [*SHOAL, "exec", *arguments]
+    return subprocess.Popen(command, env=cluster.environment, preexec_fn=_heed_signals, **pipes)
+
+
+def _heed_signals() -> None:
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def test_a_shell_at_a_terminal(cluster: Cluster, task: str, engine: Engine) -> None:
