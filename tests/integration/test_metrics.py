@@ -89,7 +89,7 @@ async def test_what_a_task_uses_is_shown(cluster: Cluster) -> None:
         assert 10 < share["Average"] < 130
         chosen = settings.load(cluster.layout.settings)
         assert chosen is not None
-        found = await scraped(cluster, chosen.http_listen, SERVER_NAME)
+        found = await scraped(cluster, chosen.https["scheduler"], SERVER_NAME)
         assert (found["shoal_leader"], found["shoal_sessions"]) == (1, 1)
         assert found["shoal_placements_total"] >= 1 and found["shoal_samples_taken_total"] >= 2
         revision = (await client.cluster.DescribeControlPlane(DescribeControlPlaneRequest())).store_revision

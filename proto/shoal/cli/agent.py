@@ -1,7 +1,7 @@
 """`shoal agent`: makes this machine a host of a cluster elsewhere, and runs its agent.
 
 <state>/identity/     the host's key and certificates; see shoal.joining.identity
-<state>/work/         the agent's own: its journal, logs of containers
+<state>/work          the agent's own: its journal, logs of containers
 <state>/agent.toml    optional: what this host gives to tasks
 """
 

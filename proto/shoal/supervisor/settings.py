@@ -32,15 +32,11 @@ class Settings:
     more_members: tuple[tuple[int, int], ...] = ()
 
     @property
-    def http_listen(self) -> str:
-        return f"{split_address(self.listen)[0]}:{self.http_port}"
-
-    @property
     def https(self) -> dict[str, str]:
         """Where each scheduler listens for HTTPS, by the name of its program."""
         host, _ = split_address(self.listen)
         more = {f"scheduler-{number}": f"{host}:{port}" for number, (_, port) in enumerate(self.more_schedulers, 2)}
-        return {"scheduler": self.http_listen, **more}
+        return {"scheduler": f"{host}:{self.http_port}", **more}
 
     @property
     def endpoint(self) -> str:

@@ -50,7 +50,7 @@ def _reason(alarm: Alarm, values: Sequence[float | None], breaching: int) -> str
     shown = ", ".join("missing" if value is None else f"{value:.6g}" for value in values[-5:])
     were = "was" if breaching == 1 else "were"
     return (
-        f"Threshold Crossed: {breaching} of the last {len(values)} datapoints [{shown}] {were}"
+        f"{breaching} of the last {len(values)} datapoints [{shown}] {were}"
         f" {alarm.comparison} {alarm.threshold:g} ({alarm.datapoints_to_alarm} make an alarm)"
     )
 

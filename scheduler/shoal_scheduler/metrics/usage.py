@@ -123,14 +123,9 @@ def looks_at_all(tables: Tables) -> bool:
     return sum(map(len, tables.live_tasks.values())) <= LIVE_TASKS_MAX
 
 
-def summarise(tables: Tables, samples: Mapping[str, Sample], now: float) -> Summary:
-    """`samples`: the newest of each instance. Those that are not fresh are as if they were not there."""
-    *_, summary = summarised_in_parts(tables, samples, now)
-    return summary
-
-
 def summarised_in_parts(tables: Tables, samples: Mapping[str, Sample], now: float) -> Iterator[Summary]:
-    """The same, for who has other things to do between two parts, and whose tables go on; the last one is whole."""
+    """`samples`: the newest of each instance; those that are not fresh are as if they were not there. In parts, for
+    who has other things to do between two, and whose tables go on; the last one is whole."""
     summary, every = Summary(), looks_at_all(tables)
     for cluster in list(tables.clusters):
         groups: dict[str, Sums] = {}
