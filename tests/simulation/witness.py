@@ -44,6 +44,17 @@ def is_of(host: Host, box: Box) -> bool:
     return bool(box.task) and not checkers.a_stranger_is_left_alone(box, host.name, Owner(CLUSTER, host.name).labels)
 
 
+def _deregistered_in_part(changes: Sequence[c.Change]) -> set[str]:
+    """Instances that an operator deregisters by force, and which have more tasks than one step may touch."""
+    left = {change.instance for change in changes if isinstance(change, c.SetSession) and not change.incarnation}
+    draining = {
+        change.instance.id
+        for change in changes
+        if isinstance(change, c.PutInstance) and change.instance.status == "DRAINING"
+    }
+    return left & draining
+
+
 class Witness:
     def __init__(self, trace: Trace, members: Members, schedulers: Sequence[Scheduler], plan: Plan) -> None:
         self.trace, self.members, self.schedulers = trace, members, schedulers
@@ -52,6 +63,7 @@ class Witness:
         self.recorded: dict[str, Task] = {}
         self.held: dict[str, dict[str, Task]] = {}
         self.given_up: dict[str, None] = {}
+        self.forced: set[str] = set()
         self.highest: dict[str, int] = {}
         self.lease_meddled_until = 0.0
         self.commits = 0
@@ -142,6 +154,7 @@ class Witness:
     def committed(self, scheduler: Scheduler, tables: Tables, changes: Sequence[c.Change], revision: int) -> None:
         self.commits += 1
         instances: dict[str, None] = {}
+        self.forced = _deregistered_in_part(changes)
         for change in changes:
             match change:
                 case c.PutTask(task):
@@ -193,7 +206,7 @@ class Witness:
 
     def _is_given_up(self, tables: Tables, task: Task) -> bool:
         """It may run on where it was: by an operator's word, by its own, or for want of anybody who could end it."""
-        if task.instance and tables.instances[task.instance].status == "INACTIVE":
+        if task.instance and (tables.instances[task.instance].status == "INACTIVE" or task.instance in self.forced):
             return True
         if task.stop_code != HOST_LOST:
             return False
