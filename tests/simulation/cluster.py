@@ -179,7 +179,7 @@ class Cluster:
 
     def _converge(self) -> None:
         """The time to settle begins anew with each task that ends: whatever number still queues for few places."""
-        second, settles_by, unfinished = 0, CONVERGENCE_SECONDS, self._unfinished()
+        second, settles_by, ended = 0, CONVERGENCE_SECONDS, self._ended()
         reasons: list[str] = []
         while second < settles_by:
             second += 1
@@ -189,14 +189,12 @@ class Cluster:
             reasons = unsettled(self)
             if not reasons:
                 return
-            if self._unfinished() < unfinished:
-                settles_by, unfinished = second + CONVERGENCE_SECONDS, self._unfinished()
+            if self._ended() > ended:
+                settles_by, ended = second + CONVERGENCE_SECONDS, self._ended()
         raise Violated(f"{CONVERGENCE_SECONDS} s after the last fault or end of a task: {'; '.join(reasons[:5])}")
 
-    def _unfinished(self) -> int:
-        leader = next((each for each in self.schedulers if each.leads), None)
-        tasks = leader.plane.tables.tasks() if leader is not None and leader.plane is not None else ()
-        return sum(not task.is_stopped for task in tasks)
+    def _ended(self) -> int:
+        return sum(task.is_stopped for task in self.witness.recorded.values())
 
     def _start_the_deregistered_again(self) -> None:
         """As the operator is told to, to have the instance back."""
