@@ -9,9 +9,12 @@ from tests.faults.work import at_work
 from tests.ground.waiting import wait_until
 
 
-async def told(client: Client) -> list[tuple[int, str, str, str]]:
+Told = tuple[int, str, str, str]
+
+
+async def told(client: Client) -> list[Told]:
     """Every event, as a reader may compare it."""
-    found: list[tuple[int, str, str, str]] = []
+    found: list[Told] = []
     token: str | None = None
     while True:
         page = await client.cluster.ListEvents(event_pb2.ListEventsRequest(cluster="default", next_token=token))
@@ -39,8 +42,11 @@ async def test_history_over_the_end_of_all_schedulers(
         plane.start(*plane.schedulers)
         await plane.until_led()
 
-        async def history() -> list[tuple[int, str, str, str]]:
+        async def history() -> list[Told]:
             return [event for event in await told(work.client) if event[0] <= before[-1][0]]
 
-        after = await wait_until(history, lambda found: len(found) >= len(before), 20, "the history is there again")
+        def is_there(found: list[Told]) -> bool:
+            return len(found) >= len(before)
+
+        after = await wait_until(history, is_there, 20, "the history is there again")
         assert sorted(after) == sorted(before)

@@ -44,15 +44,12 @@ def is_of(host: Host, box: Box) -> bool:
     return bool(box.task) and not checkers.a_stranger_is_left_alone(box, host.name, Owner(CLUSTER, host.name).labels)
 
 
-def _deregistered_in_part(changes: Sequence[c.Change]) -> set[str]:
-    """Instances that an operator deregisters by force, and which have more tasks than one step may touch."""
+def _deregistered(changes: Sequence[c.Change]) -> set[str]:
+    """Instances that a step deregisters, in part if they have more tasks than one may touch; and whose agent may have
+    come back in the same step."""
     left = {change.instance for change in changes if isinstance(change, c.SetSession) and not change.incarnation}
-    draining = {
-        change.instance.id
-        for change in changes
-        if isinstance(change, c.PutInstance) and change.instance.status == "DRAINING"
-    }
-    return left & draining
+    seen = [change.instance for change in changes if isinstance(change, c.PutInstance)]
+    return left & {instance.id for instance in seen if instance.status in ("DRAINING", "INACTIVE")}
 
 
 class Witness:
@@ -154,7 +151,7 @@ class Witness:
     def committed(self, scheduler: Scheduler, tables: Tables, changes: Sequence[c.Change], revision: int) -> None:
         self.commits += 1
         instances: dict[str, None] = {}
-        self.forced = _deregistered_in_part(changes)
+        self.forced = _deregistered(changes)
         for change in changes:
             match change:
                 case c.PutTask(task):
