@@ -8,7 +8,6 @@ from tests.conftest import ControlPlaneFactory
 from tests.faults.work import at_work
 from tests.ground.waiting import wait_until
 
-
 Told = tuple[int, str, str, str]
 
 
