@@ -76,10 +76,8 @@ class Uploads:
                         break
                     await self._write(upload, size, piece, algorithm)
                     size += len(piece)
-            except Exception:
+            finally:
                 await self._store.flush(paths.upload_data(upload))
-                raise
-            await self._store.flush(paths.upload_data(upload))
             if end not in (None, size):
                 await self._undo(upload, start)
                 raise Refused("SIZE_INVALID", "The chunk is not as long as its Content-Range says.")
