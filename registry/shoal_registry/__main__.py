@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import uvloop
 
-from shoal_registry import configuration
+from shoal_registry import configuration, workers
 from shoal_registry.names import UploadId
 from shoal_registry.registry import Registry
 from shoal_registry.repositories import Repositories
@@ -31,17 +31,24 @@ async def serve(config: configuration.Configuration, store: FolderStore) -> None
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(DISK_THREADS, "disk"))
     repositories = Repositories(store)
     uploads = Uploads(store, repositories, lambda: UploadId(str(uuid.uuid4())))
-    server = Server(config.listen, config.certificate, config.key, Registry(repositories, uploads))
+    registry, is_worker = Registry(repositories, uploads), config.worker is not None
+    server = Server(config.listen, config.certificate, config.key, registry, shares_port=is_worker)
     await server.start()
     log.info("listening for HTTPS address=%s port=%d", config.listen, server.port)
     ended = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, ended.set)
-    cleaning = asyncio.create_task(_clean(uploads, config.upload_grace_seconds))
+    background: list[asyncio.Task[None]] = []
+    if is_worker:
+        background.append(await workers.report_ready(ended.set))
+    if not config.worker:
+        # Once for all of them.
+        background.append(asyncio.create_task(_clean(uploads, config.upload_grace_seconds)))
     try:
         await ended.wait()
     finally:
-        cleaning.cancel()
+        for each in background:
+            each.cancel()
         await server.stop()
 
 
@@ -58,10 +65,9 @@ async def _clean(uploads: Uploads, grace_seconds: float) -> None:
 def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     config = configuration.parse()
-    try:
-        store = FolderStore(config.store.absolute())
-    except BlockingIOError:
-        sys.exit(f"Another registry runs on {config.store}: end it, or give this one a store of its own.")
+    if config.workers > 1 and config.worker is None:
+        sys.exit(asyncio.run(workers.run(config.listen, sys.argv[1:], config.workers)))
+    store = FolderStore(config.store.absolute())
     # As many connections as the system lets this process have: common soft limits end at 1,024.
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

@@ -3,8 +3,8 @@
 import asyncio
 import hashlib
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +16,9 @@ from shoal_registry.storage import paths
 from shoal_registry.storage.store import Store
 
 log = logging.getLogger(__name__)
+
+# A caller whose connection broke resumes on another before the first is known to be gone.
+BUSY_SECONDS = 2.0
 
 
 @dataclass(slots=True)
@@ -36,11 +39,10 @@ class Uploads:
         self._repositories = repositories
         self._new_id = new_id
         self._hashing: dict[UploadId, Hashing] = {}
-        self._busy: set[UploadId] = set()
 
     async def begin(self, repository: Repository) -> UploadId:
         upload = self._new_id()
-        await self._store.append(paths.upload_repository(upload), 0, repository.name.encode())
+        await self._store.put(paths.upload_repository(upload), repository.name.encode(), durable=False)
         return upload
 
     async def size(self, repository: Repository, upload: UploadId) -> int:
@@ -62,25 +64,28 @@ class Uploads:
 
         What came before a connection broke is kept, for the caller to resume. Raises Refused.
         """
-        with self._alone(upload):
+        async with self._alone(upload):
             start = size = await self.size(repository, upload)
             if claimed and claimed.start != start:
                 raise Refused("RANGE_INVALID", f"The next byte of this upload is {start}, not {claimed.start}.")
-            end, overrun = start + claimed.length if claimed else None, False
-            async for piece in body:
-                overrun = end is not None and size + len(piece) > end
-                if overrun:
-                    break
-                await self._write(upload, size, piece, algorithm)
-                size += len(piece)
-            if overrun or end not in (None, size):
+            end = start + claimed.length if claimed else None
+            try:
+                async for piece in body:
+                    if end is not None and size + len(piece) > end:
+                        size += len(piece)
+                        break
+                    await self._write(upload, size, piece, algorithm)
+                    size += len(piece)
+            finally:
+                await self._store.flush(paths.upload_data(upload))
+            if end not in (None, size):
                 await self._undo(upload, start)
                 raise Refused("SIZE_INVALID", "The chunk is not as long as its Content-Range says.")
             return size
 
     async def commit(self, repository: Repository, upload: UploadId, digest: Digest) -> None:
         """The upload is a blob of the repository from now on. Raises Refused, and drops what has another digest."""
-        with self._alone(upload):
+        async with self._alone(upload):
             size = await self.size(repository, upload)
             actual = await self._digest(upload, size, digest.algorithm)
             if actual != digest:
@@ -88,13 +93,14 @@ class Uploads:
                 raise Refused("DIGEST_INVALID", f"The {size} bytes that came have the digest {actual}, not {digest}.")
             if size == 0:
                 await self._store.append(paths.upload_data(upload), 0, b"")
+                await self._store.flush(paths.upload_data(upload))
             await self._store.adopt(paths.upload_data(upload), paths.content(digest))
             await self._repositories.link_blob(repository, digest)
             await self.drop(upload)
 
     async def cancel(self, repository: Repository, upload: UploadId) -> None:
         """Raises Refused."""
-        with self._alone(upload):
+        async with self._alone(upload):
             await self.size(repository, upload)
             await self.drop(upload)
 
@@ -104,28 +110,33 @@ class Uploads:
         for name in await self._store.names(paths.UPLOADS):
             try:
                 upload = UploadId.parse(name)
-                with self._alone(upload):
-                    if await self._store.changed(paths.upload(upload)) < before:
-                        await self.drop(upload)
-                        dropped += 1
+                # Most are young, and need no lock to be seen so.
+                if await self._is_older(upload, before):
+                    async with self._alone(upload):
+                        if await self._is_older(upload, before):
+                            await self.drop(upload)
+                            dropped += 1
             except (Refused, FileNotFoundError):
                 continue
         return dropped
 
-    @contextmanager
-    def _alone(self, upload: UploadId) -> Iterator[None]:
-        if upload in self._busy:
-            raise Refused(
-                "BLOB_UPLOAD_INVALID",
-                "Another call writes to this upload.",
-                status=409,
-                headers={"Retry-After": "1"},
-            )
-        self._busy.add(upload)
-        try:
+    async def _is_older(self, upload: UploadId, before: float) -> bool:
+        return await self._store.changed(paths.upload(upload)) < before
+
+    @asynccontextmanager
+    async def _alone(self, upload: UploadId) -> AsyncIterator[None]:
+        async with AsyncExitStack() as held:
+            try:
+                async with asyncio.timeout(BUSY_SECONDS):
+                    await held.enter_async_context(self._store.lock(f"upload/{upload.text}"))
+            except TimeoutError:
+                raise Refused(
+                    "BLOB_UPLOAD_INVALID",
+                    "Another call writes to this upload.",
+                    status=409,
+                    headers={"Retry-After": "1"},
+                ) from None
             yield
-        finally:
-            self._busy.discard(upload)
 
     async def _write(self, upload: UploadId, offset: int, piece: bytes, algorithm: str) -> None:
         writing = self._store.append(paths.upload_data(upload), offset, piece)
