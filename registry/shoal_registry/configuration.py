@@ -2,19 +2,24 @@
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+from shoal_registry.storage.protection import Wanted
 
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """`listen` is host:port; `store` the folder that holds everything; the certificate and its key are PEM files."""
+    """`listen` is host:port; `store` the folder that holds everything; the certificate and its key are PEM files.
+
+    `protection` is how contents are kept."""
 
     listen: str
     store: Path
     certificate: Path
     key: Path
     upload_grace_seconds: float
+    protection: Wanted
 
 
 def parse(arguments: Sequence[str] | None = None) -> Configuration:
@@ -30,8 +35,46 @@ def parse(arguments: Sequence[str] | None = None) -> Configuration:
         metavar="SECONDS",
         help="how long an upload of which nothing is heard can be resumed; a day by default",
     )
+    add_protection(parser)
+    parser.add_argument(
+        "--encrypt-from-now-on",
+        action="store_true",
+        help="a store that is not encrypted becomes one: what is in it can still be pulled",
+    )
     given = parser.parse_args(arguments)
-    return Configuration(given.listen, given.store, given.certificate, given.key, given.upload_grace_seconds)
+    protection = wanted(parser, given, given.key.parent / "master.key")
+    protection = replace(protection, from_now_on=given.encrypt_from_now_on)
+    return Configuration(
+        given.listen, given.store, given.certificate, given.key, given.upload_grace_seconds, protection
+    )
+
+
+def add_protection(parser: argparse.ArgumentParser) -> None:
+    """The options of every program that opens a store."""
+    encryption = parser.add_mutually_exclusive_group()
+    encryption.add_argument(
+        "--master-key",
+        type=Path,
+        metavar="FILE",
+        help="by which the store is encrypted; made for a new store; without it nobody can read the store, so keep a "
+        "copy; by default master.key beside the certificate's key",
+    )
+    encryption.add_argument(
+        "--no-encryption", action="store_true", help="whoever gets at the store, or a backup of it, can read it"
+    )
+
+
+def wanted(parser: argparse.ArgumentParser, given: argparse.Namespace, default: Path | None) -> Wanted:
+    """Ends the program if the master key would lie in the store."""
+    if given.no_encryption:
+        return Wanted(None)
+    if (path := given.master_key or default) is None:
+        parser.error("give --master-key FILE, with which the registry was started, or --no-encryption")
+    if path.resolve().is_relative_to(given.store.resolve()):
+        parser.error(
+            f"--master-key: {path} lies in the store: whoever gets at a backup of that would have the key, too"
+        )
+    return Wanted(path.absolute())
 
 
 def _positive(text: str) -> float:

@@ -1,9 +1,12 @@
 """Every path of the store, made of parsed parts only.
 
     contents/<algorithm>/<first two>/<hex>            bytes of blobs and manifests, once for all repositories
+    keys/<algorithm>/<first two>/<hex>/<id>           of a content that is encrypted: see `encrypted`
+    encryption                                        whether contents are encrypted: see `protection`
     holders/<algorithm>/<hex>/<name>                  empty: that repository has this blob; its slashes are colons
     uploads/<id>/repository                           whose upload it is
                  data                                 what came so far; becomes a content by being renamed
+                 key                                  by which that is encrypted, if it is
     repositories/<name>/_repository                   made with the first content
                         _blobs/<algorithm>/<hex>      empty: this blob is in the repository
                         _manifests/<algorithm>/<hex>  its media type
@@ -25,11 +28,37 @@ from pathlib import PurePosixPath
 
 from shoal_registry.names import Digest, Repository, Tag, UploadId
 
+CONTENTS = PurePosixPath("contents")
+# How contents are kept: see `protection`.
+ENCRYPTION = PurePosixPath("encryption")
 UPLOADS = PurePosixPath("uploads")
 
 
 def content(digest: Digest) -> PurePosixPath:
-    return PurePosixPath("contents", digest.algorithm, digest.hex[:2], digest.hex)
+    return PurePosixPath(CONTENTS, digest.algorithm, digest.hex[:2], digest.hex)
+
+
+def content_keys(content_path: PurePosixPath) -> PurePosixPath:
+    """Where the keys of that content lie: one, or more for a moment."""
+    return PurePosixPath("keys", *content_path.parts[1:])
+
+
+def upload_key(data: PurePosixPath) -> PurePosixPath:
+    return data.with_name("key")
+
+
+def is_content(path: PurePosixPath) -> bool:
+    return path.parts[0] == CONTENTS.name
+
+
+def digest_of(content_path: PurePosixPath) -> Digest:
+    """Raises Refused."""
+    _, algorithm, _, characters = content_path.parts
+    return Digest.parse(f"{algorithm}:{characters}")
+
+
+def is_upload_data(path: PurePosixPath) -> bool:
+    return path.parts[0] == UPLOADS.name and path.name == "data"
 
 
 def holders(digest: Digest) -> PurePosixPath:
