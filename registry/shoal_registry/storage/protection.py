@@ -120,7 +120,7 @@ def _refusal(found: Protection | None, wanted: Wanted) -> str | None:
 
 def _lost(found: Protection, what: str) -> str:
     return (
-        f"The contents of this store are encrypted by the master key {found.master_key}, and {what}. Give the file that "
-        "it was started with before, or restore that from your copy. Nobody can read the store without it, and a new "
+        f"The contents of this store are encrypted by the master key {found.master_key}, and {what}. Give the file "
+        "it was started with before, or restore that from your copy. Nobody can read the store without it; a new "
         "key would not help: if every copy is lost, begin with an empty store and push the images again."
     )
