@@ -3,7 +3,6 @@
 import asyncio
 import hashlib
 import random
-import shutil
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -206,7 +205,7 @@ async def test_every_change_is_noticed(folder_store: FolderStore, tmp_path: Path
     store, path = EncryptedStore(folder_store, keys), content_path(content)
     await store.put(path, content)
     stored = await folder_store.read(path)
-    key = PurePosixPath("keys", *path.parts[1:], *await folder_store.names(PurePosixPath("keys", *path.parts[1:])))
+    key = PurePosixPath("keys", *path.parts[1:-1], *await folder_store.names(PurePosixPath("keys", *path.parts[1:-1])))
     wrapped = await folder_store.read(key)
     assert stored and wrapped
     for bad in spoiled(stored):
@@ -268,11 +267,14 @@ async def test_a_content_in_the_place_of_another_is_noticed_with_its_key_too(
     )
     await store.put(first, b"first")
     await store.put(second, b"second")
-    for part in ("contents", "keys"):
-        place = tmp_path / "store" / part / PurePosixPath(*second.parts[1:])
-        shutil.rmtree(place) if part == "keys" else place.unlink()
-        (tmp_path / "store" / part / PurePosixPath(*first.parts[1:])).rename(place)
-        await assert_noticed(EncryptedStore(folder_store, keys_in(tmp_path)), second)
+    (file_id,) = [
+        name.partition(".")[2] for name in await folder_store.names(PurePosixPath("keys", *first.parts[1:-1]))
+    ]
+    root, key = tmp_path / "store", f"keys/sha256/{first.parts[2]}/{first.name}.{file_id}"
+    (root / first).rename(root / second)
+    await assert_noticed(EncryptedStore(folder_store, keys_in(tmp_path)), second)
+    (root / key).rename(root / "keys" / "sha256" / second.parts[2] / f"{second.name}.{file_id}")
+    await assert_noticed(EncryptedStore(folder_store, keys_in(tmp_path)), second)
 
 
 async def test_readers_of_a_content_that_is_replaced_see_it_whole(folder_store: FolderStore, tmp_path: Path) -> None:
@@ -291,7 +293,7 @@ async def test_readers_of_a_content_that_is_replaced_see_it_whole(folder_store: 
         assert await reader.read(path) == content
         assert b"".join([piece async for piece in reader.stream(path, Span(70_000, 9))]) == content[70_000:70_009]
     await writing
-    assert len(await folder_store.names(PurePosixPath("keys", *path.parts[1:]))) == 1
+    assert len(await folder_store.names(PurePosixPath("keys", *path.parts[1:-1]))) == 1
 
 
 async def test_no_nonce_is_drawn_twice(folder_store: FolderStore, tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ class CheckedStore:
             digest = paths.digest_of(path)
             actual = await asyncio.to_thread(Digest.of, content, digest.algorithm)
             if actual != digest:
-                raise Damaged(f"{path}: its bytes have the digest {actual}")
+                raise Damaged(f"its bytes have the digest {actual}", path)
         return content
 
     async def stream(self, path: PurePosixPath, span: Span) -> AsyncIterator[bytes]:
@@ -81,6 +81,6 @@ async def _checked(pieces: AsyncIterator[bytes], digest: Digest) -> AsyncIterato
     if updating:
         await updating
     if hashing.hexdigest() != digest.hex:
-        raise Damaged(f"the bytes of {digest} have the digest {hashing.hexdigest()}")
+        raise Damaged(f"its bytes have the digest {hashing.hexdigest()}", paths.content(digest))
     if before:
         yield before

@@ -1,7 +1,7 @@
 """A store that keeps what clients push encrypted in another store: sizes and offsets are those of the plaintext.
 
     contents/<algorithm>/<first two>/<hex>             encrypted; named by the digest of the plaintext, kept once
-    keys/<algorithm>/<first two>/<hex>/<id>            its key, wrapped by a master key; <id> is in the content's header
+    keys/<algorithm>/<first two>/<hex>.<id>            its key, wrapped by a master key; <id> is in the content's header
     uploads/<id>/data                                  encrypted, not finished
                  key                                   its key, wrapped
     …                                                  links, media types and descriptors are as they are
@@ -26,7 +26,7 @@ from shoal_registry.ranges import Span
 from shoal_registry.storage import cipher, paths
 from shoal_registry.storage.checked import CheckedStore
 from shoal_registry.storage.cipher import CHUNK_BYTES, HEADER_BYTES, OVERHEAD_BYTES, RECORD_BYTES, FileKey
-from shoal_registry.storage.damage import Damaged
+from shoal_registry.storage.damage import Damaged, damaged_at
 from shoal_registry.storage.master_keys import MasterKeys
 from shoal_registry.storage.store import Store
 
@@ -79,39 +79,18 @@ class EncryptedStore:
         if paths.is_upload_data(path):
             upload = await self._upload(path)
             return upload.opened.size if upload else 0
-        if self._mixed and path not in self._keys and await self._id(path) is None:
+        if self._mixed and path not in self._keys and await header_id(self._store, path) is None:
             return stored
         return cipher.plain_size(stored)
 
     async def read(self, path: PurePosixPath) -> bytes | None:
-        stored = await self._store.read(path)
-        if stored is None or not paths.is_content(path):
-            return stored
-        try:
-            return await self._decrypted(path, stored)
-        except Damaged:
-            # It may have been replaced between its bytes and its key.
-            self._keys.pop(path, None)
-            again = await self._store.read(path)
-            return None if again is None else await self._decrypted(path, again)
+        with damaged_at(path):
+            return await self._read(path)
 
     async def stream(self, path: PurePosixPath, span: Span) -> AsyncIterator[bytes]:
-        opened = await self._open(path)
-        pieces = self._pieces(path, opened, span) if opened else self._plain.stream(path, span)
-        begun = False
-        try:
-            async for piece in pieces:
-                begun = True
+        with damaged_at(path):
+            async for piece in self._stream(path, span):
                 yield piece
-            return
-        except Damaged:
-            # It may have been replaced between its key and its bytes.
-            self._keys.pop(path, None)
-            again = await self._open(path)
-            if begun or again is None or again == opened:
-                raise
-        async for piece in self._pieces(path, again, span):
-            yield piece
 
     async def put(self, path: PurePosixPath, content: bytes) -> None:
         assert not paths.is_upload_data(path), "an upload is appended to"
@@ -121,12 +100,12 @@ class EncryptedStore:
         key = FileKey.new()
         records = await asyncio.to_thread(key.encrypt, content, 0, last=True)
         await self._put_key(path, key)
-        before = await self._id(path)
+        before = await header_id(self._store, path)
         await self._store.put(path, key.header + records)
         await self._replaced(path, before, key)
 
     async def delete(self, path: PurePosixPath) -> bool:
-        before = await self._id(path) if paths.is_content(path) else None
+        before = await header_id(self._store, path) if paths.is_content(path) else None
         deleted = await self._store.delete(path)
         if before is not None:
             self._keys.pop(path, None)
@@ -153,7 +132,7 @@ class EncryptedStore:
         if size >= upload.opened.size:
             return
         if upload.opened.end is not None:
-            raise Damaged(f"{path} is finished")
+            raise Damaged("it is finished")
         number, rest = divmod(size, CHUNK_BYTES)
         kept = await self._chunk(path, upload.opened, number) if rest else b""
         await self._rewrite(path, upload.opened, number, kept[:rest], last=False)
@@ -170,7 +149,7 @@ class EncryptedStore:
             number = cipher.chunks(upload.opened.size) - 1
             await self._rewrite(source, upload.opened, number, upload.last, last=True)
         await self._put_key(target, upload.opened.key)
-        before = await self._id(target)
+        before = await header_id(self._store, target)
         await self._store.adopt(source, target)
         await self._replaced(target, before, upload.opened.key)
 
@@ -185,6 +164,36 @@ class EncryptedStore:
 
     # Contents
 
+    async def _read(self, path: PurePosixPath) -> bytes | None:
+        stored = await self._store.read(path)
+        if stored is None or not paths.is_content(path):
+            return stored
+        try:
+            return await self._decrypted(path, stored)
+        except Damaged:
+            # It may have been replaced between its bytes and its key.
+            self._keys.pop(path, None)
+            again = await self._store.read(path)
+            return None if again is None else await self._decrypted(path, again)
+
+    async def _stream(self, path: PurePosixPath, span: Span) -> AsyncIterator[bytes]:
+        opened = await self._open(path)
+        pieces = self._pieces(path, opened, span) if opened else self._plain.stream(path, span)
+        begun = False
+        try:
+            async for piece in pieces:
+                begun = True
+                yield piece
+            return
+        except Damaged:
+            # It may have been replaced between its key and its bytes.
+            self._keys.pop(path, None)
+            again = await self._open(path)
+            if begun or again is None or again == opened:
+                raise
+        async for piece in self._pieces(path, again, span):
+            yield piece
+
     async def _open(self, path: PurePosixPath) -> Opened | None:
         """None for what is not encrypted."""
         if not paths.is_upload_data(path) and not paths.is_content(path):
@@ -197,22 +206,22 @@ class EncryptedStore:
             return upload.opened if upload else Opened(FileKey.new(), 0, 0, None)
         key = self._keys.get(path)
         if key is None:
-            found = await self._id(path)
+            found = await header_id(self._store, path)
             if found is None:
-                self._refuse_unless_mixed(path)
+                self._refuse_unless_mixed()
                 return None
             key = await self._key(path, found)
-        return _finished(path, key, stored)
+        return _finished(key, stored)
 
     async def _decrypted(self, path: PurePosixPath, stored: bytes) -> bytes:
         found = cipher.file_id(stored)
         if found is None:
-            self._refuse_unless_mixed(path)
+            self._refuse_unless_mixed()
             return await self._plain.read(path) or b""
         key = self._keys.get(path)
         if key is None or key.id != found:
             key = await self._key(path, found)
-        opened = _finished(path, key, len(stored))
+        opened = _finished(key, len(stored))
         return await asyncio.to_thread(key.decrypt, memoryview(stored)[HEADER_BYTES:], 0, opened.end)
 
     async def _pieces(self, path: PurePosixPath, opened: Opened, span: Span) -> AsyncIterator[bytes]:
@@ -236,17 +245,10 @@ class EncryptedStore:
             if cut:
                 yield cut
 
-    async def _id(self, path: PurePosixPath) -> bytes | None:
-        """Of the file there; None if there is none, or one that is not encrypted."""
-        try:
-            return cipher.file_id(await self._bytes(path, 0, HEADER_BYTES))
-        except (FileNotFoundError, EOFError):
-            return None
-
     async def _key(self, path: PurePosixPath, file_id: bytes) -> FileKey:
         wrapped = await self._store.read(_key_path(path, file_id))
         if wrapped is None:
-            raise Damaged(f"{path}: its key is missing")
+            raise Damaged("its key is missing")
         master = await asyncio.to_thread(self._master_keys.find, cipher.wrapped_by(wrapped))
         key = master.unwrap(wrapped, file_id, path)
         if paths.is_content(path):
@@ -268,12 +270,9 @@ class EncryptedStore:
         while len(self._keys) > KEYS_REMEMBERED:
             self._keys.popitem(last=False)
 
-    def _refuse_unless_mixed(self, path: PurePosixPath) -> None:
+    def _refuse_unless_mixed(self) -> None:
         if not self._mixed:
-            raise Damaged(f"{path} is not encrypted, as everything in this store is")
-
-    async def _bytes(self, path: PurePosixPath, start: int, size: int) -> bytes:
-        return b"".join([piece async for piece in self._store.stream(path, Span(start, size))])
+            raise Damaged("it is not encrypted, as everything in this store is")
 
     # Uploads
 
@@ -282,23 +281,23 @@ class EncryptedStore:
         stored = await self._store.size(path)
         if stored is None or stored < HEADER_BYTES:
             return None
-        found = await self._id(path)
+        found = await header_id(self._store, path)
         if found is None:
-            raise Damaged(f"{path} is not encrypted")
+            raise Damaged("it is not encrypted")
         key = await self._key(path, found)
         whole, rest = divmod(stored - HEADER_BYTES, RECORD_BYTES)
         if rest < OVERHEAD_BYTES:
             whole, rest = whole - 1, RECORD_BYTES
         if whole < 0:
             return Upload(Opened(key, stored, 0, None), b"")
-        record = await self._bytes(path, cipher.position(whole), rest)
+        record = await _bytes(self._store, path, cipher.position(whole), rest)
         for end in (None, whole + 1):
             try:
                 last = await asyncio.to_thread(key.decrypt, record, whole, end)
             except Damaged:
                 continue
             return Upload(Opened(key, stored, whole * CHUNK_BYTES + len(last), end), last)
-        before = await self._bytes(path, cipher.position(whole - 1), RECORD_BYTES) if whole else b""
+        before = await _bytes(self._store, path, cipher.position(whole - 1), RECORD_BYTES) if whole else b""
         last = await asyncio.to_thread(key.decrypt, before, whole - 1, None)
         return Upload(Opened(key, stored, whole * CHUNK_BYTES, None), last)
 
@@ -326,7 +325,7 @@ class EncryptedStore:
         upload = await self._whole_upload(path)
         opened = upload.opened
         if opened.end is not None or opened.size != offset:
-            raise Damaged(f"{path} has {opened.size} bytes{' and is finished' if opened.end else ''}, not {offset}")
+            raise Damaged(f"it has {opened.size} bytes{' and is finished' if opened.end else ''}, not {offset}")
         number, rest = divmod(offset, CHUNK_BYTES)
         await self._rewrite(path, opened, number, upload.last + piece if rest else piece, last=False)
 
@@ -339,17 +338,29 @@ class EncryptedStore:
 
     async def _chunk(self, path: PurePosixPath, opened: Opened, number: int) -> bytes:
         start = cipher.position(number)
-        record = await self._bytes(path, start, min(RECORD_BYTES, opened.stored - start))
+        record = await _bytes(self._store, path, start, min(RECORD_BYTES, opened.stored - start))
         return await asyncio.to_thread(opened.key.decrypt, record, number, opened.end)
 
 
-def _finished(path: PurePosixPath, key: FileKey, stored: int) -> Opened:
+def _finished(key: FileKey, stored: int) -> Opened:
     """Raises Damaged if no file that was finished has that size."""
     size = cipher.plain_size(stored)
     if stored != cipher.stored_size(size, finished=True):
-        raise Damaged(f"{path}: {stored} bytes are no whole number of chunks")
+        raise Damaged(f"{stored} bytes are no whole number of chunks")
     return Opened(key, stored, size, cipher.chunks(size))
 
 
 def _key_path(path: PurePosixPath, file_id: bytes) -> PurePosixPath:
-    return paths.content_keys(path) / file_id.hex() if paths.is_content(path) else paths.upload_key(path)
+    return paths.content_key(path, file_id) if paths.is_content(path) else paths.upload_key(path)
+
+
+async def header_id(store: Store, path: PurePosixPath) -> bytes | None:
+    """Of the file there; None if there is none, or one that is not encrypted."""
+    try:
+        return cipher.file_id(await _bytes(store, path, 0, HEADER_BYTES))
+    except (FileNotFoundError, EOFError):
+        return None
+
+
+async def _bytes(store: Store, path: PurePosixPath, start: int, size: int) -> bytes:
+    return b"".join([piece async for piece in store.stream(path, Span(start, size))])
