@@ -43,7 +43,7 @@ class Uploads:
 
     async def begin(self, repository: Repository) -> UploadId:
         upload = self._new_id()
-        await self._store.append(paths.upload_repository(upload), 0, repository.name.encode())
+        await self._store.put(paths.upload_repository(upload), repository.name.encode(), durable=False)
         return upload
 
     async def size(self, repository: Repository, upload: UploadId) -> int:
@@ -72,14 +72,19 @@ class Uploads:
             start = size = await self.size(repository, upload)
             if claimed and claimed.start != start:
                 raise Refused("RANGE_INVALID", f"The next byte of this upload is {start}, not {claimed.start}.")
-            end, overrun = start + claimed.length if claimed else None, False
-            async for piece in body:
-                overrun = end is not None and size + len(piece) > end
-                if overrun:
-                    break
-                await self._write(upload, size, piece, algorithm)
-                size += len(piece)
-            if overrun or end not in (None, size):
+            end = start + claimed.length if claimed else None
+            try:
+                async for piece in body:
+                    if end is not None and size + len(piece) > end:
+                        size += len(piece)
+                        break
+                    await self._write(upload, size, piece, algorithm)
+                    size += len(piece)
+            except Exception:
+                await self._store.flush(paths.upload_data(upload))
+                raise
+            await self._store.flush(paths.upload_data(upload))
+            if end not in (None, size):
                 await self._undo(upload, start)
                 raise Refused("SIZE_INVALID", "The chunk is not as long as its Content-Range says.")
             return size
@@ -94,6 +99,7 @@ class Uploads:
                 raise Refused("DIGEST_INVALID", f"The {size} bytes that came have the digest {actual}, not {digest}.")
             if size == 0:
                 await self._store.append(paths.upload_data(upload), 0, b"")
+                await self._store.flush(paths.upload_data(upload))
             await self._store.adopt(paths.upload_data(upload), paths.content(digest))
             await self._repositories.link_blob(repository, digest)
             await self.drop(upload)

@@ -68,6 +68,7 @@ async def test_what_was_appended_is_adopted_as_a_whole(store: FolderStore) -> No
     data, content = PurePosixPath("uploads/1/data"), PurePosixPath("contents/sha256/ab/abc")
     await store.append(data, 0, b"first, ")
     await store.append(data, 7, b"second and third")
+    await store.flush(data)
     await store.truncate(data, 13)
     await store.adopt(data, content)
     assert await store.read(content) == b"first, second"
