@@ -25,7 +25,7 @@ from shoal_registry.ranges import Span
 from shoal_registry.repositories import Repositories
 from shoal_registry.storage import paths
 from shoal_registry.storage.damage import Damaged
-from shoal_registry.storage.encrypted import header_id
+from shoal_registry.storage.encrypted_uploads import header_id
 from shoal_registry.storage.master_keys import MasterKeyUnknown
 from shoal_registry.storage.store import Store
 
@@ -114,8 +114,7 @@ class Scrub:
 
     async def suspect(self, digest: Digest) -> Finding | None:
         """Of which a reader said that it is damaged: set aside if it is."""
-        finding = await self._examine(digest, Pace(None))
-        return finding and await self._set_aside(digest)
+        return await self._set_aside(digest) if await self._examine(digest, Pace(None)) else None
 
     async def _look_at(self, digest: Digest, pace: Pace, report: Report) -> None:
         report.contents += 1

@@ -81,9 +81,9 @@ class Dying:
     def lock(self, name: str) -> AbstractAsyncContextManager[None]:
         return self.store.lock(name)
 
-    async def put(self, path: PurePosixPath, content: bytes) -> None:
+    async def put(self, path: PurePosixPath, content: bytes, durable: bool = True) -> None:
         dies = self._dies_before()
-        await self.store.put(path, content)
+        await self.store.put(path, content, durable)
         self._die(dies)
 
     async def delete(self, path: PurePosixPath) -> bool:
@@ -96,6 +96,9 @@ class Dying:
         dies = self._dies_before()
         await self.store.append(path, offset, piece[: self.chance.randint(0, len(piece))] if dies else piece)
         self._die(dies)
+
+    async def flush(self, path: PurePosixPath) -> None:
+        await self.store.flush(path)
 
     async def truncate(self, path: PurePosixPath, size: int) -> None:
         dies = self._dies_before()
@@ -136,8 +139,14 @@ def test_it_holds_what_plain_bytes_would(steps: list[tuple[str, int]], seed: int
         for step, size in steps:
             if step == "append":
                 piece = chance.randbytes(size)
-                await store.append(DATA, len(model), piece)
-                model += piece
+                # In pieces, of one caller or of many.
+                for start in range(0, max(1, size), 50_000):
+                    await store.append(DATA, len(model), piece[start : start + 50_000])
+                    model += piece[start : start + 50_000]
+                    if chance.random() < 0.2:
+                        await store.flush(DATA)
+                assert await store.size(DATA) == len(model)
+                await store.flush(DATA)
             elif step == "truncate" and model:
                 await store.truncate(DATA, size % (len(model) + 1))
                 model = model[: size % (len(model) + 1)]
@@ -146,6 +155,7 @@ def test_it_holds_what_plain_bytes_would(steps: list[tuple[str, int]], seed: int
             assert (await store.size(DATA) or 0) == len(model)
         if await store.size(DATA) is None:
             await store.append(DATA, 0, b"")
+            await store.flush(DATA)
         assert await whole(store, DATA) == model
         path = content_path(model)
         await store.adopt(DATA, path)
@@ -179,9 +189,11 @@ async def test_an_upload_that_was_killed_goes_on_where_it_is_whole(
         try:
             for end in sorted([chance.randint(0, len(content)) for _ in range(4)] + [len(content)]):
                 await dying.append(data, acknowledged, content[acknowledged:end])
+                await dying.flush(data)
                 acknowledged = end
             await dying.truncate(data, acknowledged := acknowledged // 2)
             await dying.append(data, acknowledged, content[acknowledged:])
+            await dying.flush(data)
             await dying.adopt(data, content_path(content))
         except Killed:
             pass
@@ -193,6 +205,7 @@ async def test_an_upload_that_was_killed_goes_on_where_it_is_whole(
             assert size >= (acknowledged - 1) // CHUNK_BYTES * CHUNK_BYTES
             if size < len(content) or not size:
                 await store.append(data, size, content[size:])
+                await store.flush(data)
             await store.adopt(data, content_path(content))
         assert await whole(store, content_path(content)) == content
 
@@ -301,6 +314,7 @@ async def test_no_nonce_is_drawn_twice(folder_store: FolderStore, tmp_path: Path
     store, seen = EncryptedStore(folder_store, keys_in(tmp_path)), set()
     for size in (10, 20, 20, 30):
         await store.append(DATA, 0 if size == 10 else 10, b"x" * size if size == 10 else b"x" * 5)
+        await store.flush(DATA)
         record = (await folder_store.read(DATA) or b"")[HEADER_BYTES:]
         seen.add(record[:12])
         await store.truncate(DATA, 10)

@@ -40,8 +40,8 @@ class CheckedStore:
     async def size(self, path: PurePosixPath) -> int | None:
         return await self._store.size(path)
 
-    async def put(self, path: PurePosixPath, content: bytes) -> None:
-        await self._store.put(path, content)
+    async def put(self, path: PurePosixPath, content: bytes, durable: bool = True) -> None:
+        await self._store.put(path, content, durable)
 
     async def delete(self, path: PurePosixPath) -> bool:
         return await self._store.delete(path)
@@ -51,6 +51,9 @@ class CheckedStore:
 
     async def append(self, path: PurePosixPath, offset: int, piece: bytes) -> None:
         await self._store.append(path, offset, piece)
+
+    async def flush(self, path: PurePosixPath) -> None:
+        await self._store.flush(path)
 
     async def truncate(self, path: PurePosixPath, size: int) -> None:
         await self._store.truncate(path, size)

@@ -2,21 +2,20 @@
 
     file    header, chunk 0, chunk 1, …                  the header is 32 bytes: MAGIC and a random id of 16 bytes
     chunk   nonce (12 bytes), ciphertext, tag (16)       of CHUNK_BYTES of the plaintext; the last one may have fewer
+    key     master key's id (8), nonce (12), ciphertext, tag (16)       of the file's key (32) and size (8)
 
 Each file has a random key of its own, by which AES-256-GCM encrypts and authenticates every chunk together with the
-file's id, the chunk's number and whether it is the last of a file that is finished. So none can be changed, moved, left
-out, added, or taken from another file without it being noticed.
+file's id and the chunk's number. That key lies beside the file, wrapped by a master key together with the file's id,
+its path, and, once it is finished, its size. So no chunk can be changed, moved, left out, added, or taken from another
+file, and no file cut off, or put with its key in the place of another, without it being noticed.
 
 **No nonce is used twice under one key**: every encryption of a chunk draws its nonce anew, 96 random bits, and never
 derives it from the chunk's number. So a chunk may be encrypted again, with other bytes in it: the last one of an upload
-is, with every append that lengthens it, after a cut, and when the upload is finished. A file of 1 TiB has 2^24 chunks;
-the chance that two of so many nonces are equal is 2^-49 (NIST SP 800-38D asks for less than 2^-32).
+is, with every append that lengthens it, and after a cut. A file of 1 TiB has 2^24 chunks; the chance that two of so
+many nonces are equal is 2^-49 (NIST SP 800-38D asks for less than 2^-32).
 
-A file is finished exactly once: nothing is appended to it afterwards. So there is one last chunk under a key, ever, and
-no shorter file than that can be passed off as whole.
-
-The file's key lies beside it, in a file of its own, wrapped by a master key, together with the id and the path of the
-content that it is of: a content's file with its key, put in the place of another's, is noticed as well.
+What this cannot tell apart are two versions of one full chunk, if an upload was cut off and went on otherwise. Whoever
+kept the first, and puts it back, is found out by the content's digest: a scrub and the client see it.
 """
 
 import os
@@ -39,7 +38,10 @@ NONCE_BYTES = 12
 OVERHEAD_BYTES = NONCE_BYTES + 16
 RECORD_BYTES = CHUNK_BYTES + OVERHEAD_BYTES
 MASTER_ID_BYTES = 8
-_BOUND = struct.Struct(">16sQ?")
+_BOUND = struct.Struct(">16sQ")
+_KEY = struct.Struct(">32sQ")
+# Of a file that still grows.
+NO_SIZE = 2**64 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,30 +59,22 @@ class FileKey:
     def header(self) -> bytes:
         return MAGIC + self.id
 
-    def encrypt(self, plain: bytes, first: int, *, last: bool = False) -> bytes:
-        """The chunks that begin with number `first`. `last`: the file ends with them, and is finished."""
+    def encrypt(self, plain: bytes, first: int) -> bytes:
+        """The chunks that begin with number `first`."""
         aes, view = AESGCM(self.secret), memoryview(plain)
-        # Nothing at all is one chunk as well: that it is the end has to be said somewhere.
-        starts = range(0, len(plain), CHUNK_BYTES) if plain else range(1)
         pieces: list[bytes] = []
-        for number, start in enumerate(starts, first):
+        for number, start in enumerate(range(0, len(plain), CHUNK_BYTES), first):
             nonce = os.urandom(NONCE_BYTES)
-            ends = last and start + CHUNK_BYTES >= len(plain)
-            chunk = view[start : start + CHUNK_BYTES]
-            pieces += (nonce, aes.encrypt(nonce, chunk, _BOUND.pack(self.id, number, ends)))
+            pieces += (nonce, aes.encrypt(nonce, view[start : start + CHUNK_BYTES], _BOUND.pack(self.id, number)))
         return b"".join(pieces)
 
-    def decrypt(self, records: bytes | memoryview, first: int, end: int | None) -> bytes:
-        """The plaintext of whole chunks, of which the first has number `first`.
-
-        `end` is the number after the finished file's last one; None if the file is not finished. Raises Damaged.
-        """
+    def decrypt(self, records: bytes | memoryview, first: int) -> bytes:
+        """The plaintext of whole chunks, of which the first has number `first`. Raises Damaged."""
         aes = AESGCM(self.secret)
         pieces = []
         for number, record in enumerate(_records(memoryview(records)), first):
-            bound = _BOUND.pack(self.id, number, number + 1 == end)
             try:
-                pieces.append(aes.decrypt(record[:NONCE_BYTES], record[NONCE_BYTES:], bound))
+                pieces.append(aes.decrypt(record[:NONCE_BYTES], record[NONCE_BYTES:], _BOUND.pack(self.id, number)))
             except (InvalidTag, ValueError):
                 raise Damaged(f"chunk {number} of {CHUNK_BYTES} bytes was changed") from None
         return b"".join(pieces)
@@ -93,18 +87,20 @@ class MasterKey:
     id: bytes
     secret: bytes
 
-    def wrap(self, key: FileKey, path: PurePosixPath) -> bytes:
-        """For the file at that path: this key's id, a nonce, and the secret, encrypted."""
+    def wrap(self, key: FileKey, path: PurePosixPath, size: int = NO_SIZE) -> bytes:
+        """For the file at that path, of that size in plaintext bytes."""
         nonce = os.urandom(NONCE_BYTES)
-        return self.id + nonce + AESGCM(self.secret).encrypt(nonce, key.secret, _named(key.id, path))
+        secret = AESGCM(self.secret).encrypt(nonce, _KEY.pack(key.secret, size), _named(key.id, path))
+        return self.id + nonce + secret
 
-    def unwrap(self, wrapped: bytes, file_id: bytes, path: PurePosixPath) -> FileKey:
-        """Raises Damaged, also if it was wrapped for another file or path."""
+    def unwrap(self, wrapped: bytes, file_id: bytes, path: PurePosixPath) -> tuple[FileKey, int]:
+        """The key and the size. Raises Damaged, also if it was wrapped for another file or path."""
         nonce, ciphertext = wrapped[MASTER_ID_BYTES:][:NONCE_BYTES], wrapped[MASTER_ID_BYTES + NONCE_BYTES :]
         try:
-            return FileKey(file_id, AESGCM(self.secret).decrypt(nonce, ciphertext, _named(file_id, path)))
-        except (InvalidTag, ValueError):
+            secret, size = _KEY.unpack(AESGCM(self.secret).decrypt(nonce, ciphertext, _named(file_id, path)))
+        except (InvalidTag, ValueError, struct.error):
             raise Damaged("its key was changed, or is another file's") from None
+        return FileKey(file_id, secret), size
 
 
 def wrapped_by(wrapped: bytes) -> bytes:
@@ -118,15 +114,13 @@ def plain_size(stored: int) -> int:
     return whole * CHUNK_BYTES + max(0, rest - OVERHEAD_BYTES)
 
 
-def stored_size(size: int, *, finished: bool) -> int:
-    """Of a file of `size` plaintext bytes: of one that is not finished, nothing at all is no chunk."""
-    number = chunks(size) if size or finished else 0
-    return HEADER_BYTES + size + number * OVERHEAD_BYTES
+def stored_size(size: int) -> int:
+    """Of a file of `size` plaintext bytes."""
+    return HEADER_BYTES + size + chunks(size) * OVERHEAD_BYTES
 
 
 def chunks(size: int) -> int:
-    """How many a finished file of `size` plaintext bytes has."""
-    return max(1, -(-size // CHUNK_BYTES))
+    return -(-size // CHUNK_BYTES)
 
 
 def position(chunk: int) -> int:

@@ -2,17 +2,12 @@
 
     contents/<algorithm>/<first two>/<hex>             encrypted; named by the digest of the plaintext, kept once
     keys/<algorithm>/<first two>/<hex>.<id>            its key, wrapped by a master key; <id> is in the content's header
-    uploads/<id>/data                                  encrypted, not finished
-                 key                                   its key, wrapped
+    uploads/<id>/…                                     see `encrypted_uploads`
     …                                                  links, media types and descriptors are as they are
 
 `cipher` says how a file looks. A content's key is durable before the content appears, and removed after it: a crash in
 between leaves a key too many, never a content without one. Removed is only the key that belongs to the file that was
 seen: whoever replaces the file in the meantime keeps his.
-
-An append rewrites the last chunk, unless it is full: it is cut off and written again, longer, under a new nonce. If the
-process dies in between, or half-way through a write, the upload ends with the last chunk that is whole, and is resumed
-there.
 """
 
 import asyncio
@@ -25,36 +20,22 @@ from pathlib import PurePosixPath
 from shoal_registry.ranges import Span
 from shoal_registry.storage import cipher, paths
 from shoal_registry.storage.checked import CheckedStore
-from shoal_registry.storage.cipher import CHUNK_BYTES, HEADER_BYTES, OVERHEAD_BYTES, RECORD_BYTES, FileKey
+from shoal_registry.storage.cipher import CHUNK_BYTES, HEADER_BYTES, RECORD_BYTES, FileKey
 from shoal_registry.storage.damage import Damaged, damaged_at
+from shoal_registry.storage.encrypted_uploads import EncryptedUploads, header_id
 from shoal_registry.storage.master_keys import MasterKeys
 from shoal_registry.storage.store import Store
 
-# 400 bytes each.
-KEYS_REMEMBERED = 10_000
+# 500 bytes each.
+REMEMBERED = 10_000
 
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """`size` bytes of plaintext in a file of `stored`. `end` is the number of chunks, None if it is not finished."""
+    """A file, and how many bytes of plaintext it has."""
 
     key: FileKey
-    stored: int
     size: int
-    end: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Upload:
-    """`last` is the plaintext of the last chunk. Only what was about to become a content is finished."""
-
-    opened: Opened
-    last: bytes
-
-    @property
-    def is_torn(self) -> bool:
-        """What lies there ends with bytes that are no chunk."""
-        return self.opened.stored != cipher.stored_size(self.opened.size, finished=self.opened.end is not None)
 
 
 class EncryptedStore:
@@ -67,93 +48,85 @@ class EncryptedStore:
         self._store = store
         # Of what is not encrypted.
         self._plain = CheckedStore(store)
+        self._uploads = EncryptedUploads(store, master_keys)
         self._master_keys = master_keys
         self._mixed = mixed
-        # By the content's path. Another process may replace it: then it turns out wrong, and is read again.
-        self._keys: OrderedDict[PurePosixPath, FileKey] = OrderedDict()
+        # By the content's path. Another process may replace it: then it turns out wrong, and is opened again.
+        self._opened: OrderedDict[PurePosixPath, Opened] = OrderedDict()
 
     async def size(self, path: PurePosixPath) -> int | None:
-        stored = await self._store.size(path)
-        if stored is None or not (paths.is_upload_data(path) or paths.is_content(path)):
-            return stored
         if paths.is_upload_data(path):
-            upload = await self._upload(path)
-            return upload.opened.size if upload else 0
-        if self._mixed and path not in self._keys and await header_id(self._store, path) is None:
+            return await self._uploads.size(path)
+        stored = await self._store.size(path)
+        if stored is None or not paths.is_content(path):
+            return stored
+        if self._mixed and path not in self._opened and await header_id(self._store, path) is None:
             return stored
         return cipher.plain_size(stored)
 
     async def read(self, path: PurePosixPath) -> bytes | None:
         with damaged_at(path):
-            return await self._read(path)
+            return await self._read(path) if paths.is_content(path) else await self._store.read(path)
 
     async def stream(self, path: PurePosixPath, span: Span) -> AsyncIterator[bytes]:
+        if paths.is_upload_data(path):
+            pieces = self._stream_upload(path, span)
+        elif paths.is_content(path):
+            pieces = self._stream_content(path, span)
+        else:
+            pieces = self._store.stream(path, span)
         with damaged_at(path):
-            async for piece in self._stream(path, span):
+            async for piece in pieces:
                 yield piece
 
-    async def put(self, path: PurePosixPath, content: bytes) -> None:
+    async def put(self, path: PurePosixPath, content: bytes, durable: bool = True) -> None:
         assert not paths.is_upload_data(path), "an upload is appended to"
         if not paths.is_content(path):
-            await self._store.put(path, content)
+            await self._store.put(path, content, durable)
             return
-        key = FileKey.new()
-        records = await asyncio.to_thread(key.encrypt, content, 0, last=True)
-        await self._put_key(path, key)
+        opened = Opened(FileKey.new(), len(content))
+        records = await asyncio.to_thread(opened.key.encrypt, content, 0)
+        await self._put_key(path, opened)
         before = await header_id(self._store, path)
-        await self._store.put(path, key.header + records)
-        await self._replaced(path, before, key)
+        await self._store.put(path, opened.key.header + records, durable)
+        await self._replaced(path, before, opened)
 
     async def delete(self, path: PurePosixPath) -> bool:
         before = await header_id(self._store, path) if paths.is_content(path) else None
         deleted = await self._store.delete(path)
         if before is not None:
-            self._keys.pop(path, None)
-            await self._store.delete(_key_path(path, before))
+            self._opened.pop(path, None)
+            await self._store.delete(paths.content_key(path, before))
         return deleted
 
     async def names(self, path: PurePosixPath) -> Sequence[str]:
         return await self._store.names(path)
 
     async def append(self, path: PurePosixPath, offset: int, piece: bytes) -> None:
-        """Raises Damaged as well if the upload cannot go on."""
-        if not paths.is_upload_data(path):
-            await self._store.append(path, offset, piece)
-        elif offset == 0:
-            await self._begin(path, piece)
-        else:
-            await self._continue(path, offset, piece)
+        await (self._uploads if paths.is_upload_data(path) else self._store).append(path, offset, piece)
+
+    async def flush(self, path: PurePosixPath) -> None:
+        await (self._uploads if paths.is_upload_data(path) else self._store).flush(path)
 
     async def truncate(self, path: PurePosixPath, size: int) -> None:
-        if not paths.is_upload_data(path) or size == 0:
-            await self._store.truncate(path, size)
-            return
-        upload = await self._whole_upload(path)
-        if size >= upload.opened.size:
-            return
-        if upload.opened.end is not None:
-            raise Damaged("it is finished")
-        number, rest = divmod(size, CHUNK_BYTES)
-        kept = await self._chunk(path, upload.opened, number) if rest else b""
-        await self._rewrite(path, upload.opened, number, kept[:rest], last=False)
+        await (self._uploads if paths.is_upload_data(path) else self._store).truncate(path, size)
 
     async def adopt(self, source: PurePosixPath, target: PurePosixPath) -> None:
-        if not paths.is_upload_data(source) or not paths.is_content(target):
-            assert not paths.is_content(target), "a content comes from an upload"
+        assert paths.is_upload_data(source) == paths.is_content(target), (
+            "an upload becomes a content, nothing else does"
+        )
+        if not paths.is_content(target):
             await self._store.adopt(source, target)
             return
-        if not await self.size(source):
-            await self._begin(source, b"")
-        upload = await self._whole_upload(source)
-        if upload.opened.end is None:
-            number = cipher.chunks(upload.opened.size) - 1
-            await self._rewrite(source, upload.opened, number, upload.last, last=True)
-        await self._put_key(target, upload.opened.key)
+        upload = await self._uploads.completed(source)
+        opened = Opened(upload.key, upload.size)
+        await self._put_key(target, opened)
         before = await header_id(self._store, target)
         await self._store.adopt(source, target)
-        await self._replaced(target, before, upload.opened.key)
+        await self._replaced(target, before, opened)
 
     async def remove(self, path: PurePosixPath) -> None:
+        self._uploads.forget(path)
         await self._store.remove(path)
 
     async def changed(self, path: PurePosixPath) -> float:
@@ -162,67 +135,52 @@ class EncryptedStore:
     def lock(self, name: str) -> AbstractAsyncContextManager[None]:
         return self._store.lock(name)
 
-    # Contents
-
     async def _read(self, path: PurePosixPath) -> bytes | None:
         stored = await self._store.read(path)
-        if stored is None or not paths.is_content(path):
-            return stored
         try:
-            return await self._decrypted(path, stored)
+            return None if stored is None else await self._decrypted(path, stored)
         except Damaged:
             # It may have been replaced between its bytes and its key.
-            self._keys.pop(path, None)
+            self._opened.pop(path, None)
             again = await self._store.read(path)
             return None if again is None else await self._decrypted(path, again)
-
-    async def _stream(self, path: PurePosixPath, span: Span) -> AsyncIterator[bytes]:
-        opened = await self._open(path)
-        pieces = self._pieces(path, opened, span) if opened else self._plain.stream(path, span)
-        begun = False
-        try:
-            async for piece in pieces:
-                begun = True
-                yield piece
-            return
-        except Damaged:
-            # It may have been replaced between its key and its bytes.
-            self._keys.pop(path, None)
-            again = await self._open(path)
-            if begun or again is None or again == opened:
-                raise
-        async for piece in self._pieces(path, again, span):
-            yield piece
-
-    async def _open(self, path: PurePosixPath) -> Opened | None:
-        """None for what is not encrypted."""
-        if not paths.is_upload_data(path) and not paths.is_content(path):
-            return None
-        stored = await self._store.size(path)
-        if stored is None:
-            raise FileNotFoundError(f"there is no {path}")
-        if paths.is_upload_data(path):
-            upload = await self._upload(path)
-            return upload.opened if upload else Opened(FileKey.new(), 0, 0, None)
-        key = self._keys.get(path)
-        if key is None:
-            found = await header_id(self._store, path)
-            if found is None:
-                self._refuse_unless_mixed()
-                return None
-            key = await self._key(path, found)
-        return _finished(key, stored)
 
     async def _decrypted(self, path: PurePosixPath, stored: bytes) -> bytes:
         found = cipher.file_id(stored)
         if found is None:
             self._refuse_unless_mixed()
             return await self._plain.read(path) or b""
-        key = self._keys.get(path)
-        if key is None or key.id != found:
-            key = await self._key(path, found)
-        opened = _finished(key, len(stored))
-        return await asyncio.to_thread(key.decrypt, memoryview(stored)[HEADER_BYTES:], 0, opened.end)
+        opened = self._opened.get(path)
+        if opened is None or opened.key.id != found:
+            opened = await self._unwrapped(path, found)
+        _refuse_other_size(opened, len(stored))
+        return await asyncio.to_thread(opened.key.decrypt, memoryview(stored)[HEADER_BYTES:], 0)
+
+    async def _stream_content(self, path: PurePosixPath, span: Span) -> AsyncIterator[bytes]:
+        opened = await self._open(path)
+        begun = False
+        try:
+            async for piece in self._pieces(path, opened, span) if opened else self._plain.stream(path, span):
+                begun = True
+                yield piece
+            return
+        except (Damaged, EOFError):
+            # It may have been replaced between its key and its bytes.
+            self._opened.pop(path, None)
+            again = await self._open(path)
+            if begun or again is None or again == opened:
+                raise
+        async for piece in self._pieces(path, again, span):
+            yield piece
+
+    async def _stream_upload(self, path: PurePosixPath, span: Span) -> AsyncIterator[bytes]:
+        await self._uploads.flush(path)
+        upload = await self._uploads.find(path)
+        if upload is None and await self._store.size(path) is None:
+            raise FileNotFoundError(f"there is no {path}")
+        opened = Opened(upload.key, upload.size) if upload else Opened(FileKey.new(), 0)
+        async for piece in self._pieces(path, opened, span):
+            yield piece
 
     async def _pieces(self, path: PurePosixPath, opened: Opened, span: Span) -> AsyncIterator[bytes]:
         end = span.start + span.length
@@ -232,135 +190,63 @@ class EncryptedStore:
             return
         number = span.start // CHUNK_BYTES
         at = start = cipher.position(number)
-        stop = min(cipher.position(cipher.chunks(end)), opened.stored)
+        stop = min(cipher.position(cipher.chunks(end)), cipher.stored_size(opened.size))
         skip, left, rest = span.start % CHUNK_BYTES, span.length, b""
         async for piece in self._store.stream(path, Span(start, stop - start)):
             at += len(piece)
             rest += piece
             whole = len(rest) if at == stop else len(rest) // RECORD_BYTES * RECORD_BYTES
-            plain = await asyncio.to_thread(opened.key.decrypt, memoryview(rest)[:whole], number, opened.end)
+            plain = await asyncio.to_thread(opened.key.decrypt, memoryview(rest)[:whole], number)
             number, rest = number + whole // RECORD_BYTES, rest[whole:]
             cut = plain[skip : skip + left]
             skip, left = max(0, skip - len(plain)), left - len(cut)
             if cut:
                 yield cut
 
-    async def _key(self, path: PurePosixPath, file_id: bytes) -> FileKey:
-        wrapped = await self._store.read(_key_path(path, file_id))
+    async def _open(self, path: PurePosixPath) -> Opened | None:
+        """None for one that is not encrypted."""
+        stored = await self._store.size(path)
+        if stored is None:
+            raise FileNotFoundError(f"there is no {path}")
+        opened = self._opened.get(path)
+        if opened is None:
+            found = await header_id(self._store, path)
+            if found is None:
+                self._refuse_unless_mixed()
+                return None
+            opened = await self._unwrapped(path, found)
+        _refuse_other_size(opened, stored)
+        return opened
+
+    async def _unwrapped(self, path: PurePosixPath, file_id: bytes) -> Opened:
+        wrapped = await self._store.read(paths.content_key(path, file_id))
         if wrapped is None:
             raise Damaged("its key is missing")
         master = await asyncio.to_thread(self._master_keys.find, cipher.wrapped_by(wrapped))
-        key = master.unwrap(wrapped, file_id, path)
-        if paths.is_content(path):
-            self._remember(path, key)
-        return key
+        opened = Opened(*master.unwrap(wrapped, file_id, path))
+        self._remember(path, opened)
+        return opened
 
-    async def _put_key(self, path: PurePosixPath, key: FileKey) -> None:
+    async def _put_key(self, path: PurePosixPath, opened: Opened) -> None:
         master = await asyncio.to_thread(self._master_keys.current)
-        await self._store.put(_key_path(path, key.id), master.wrap(key, path))
+        await self._store.put(paths.content_key(path, opened.key.id), master.wrap(opened.key, path, opened.size))
 
-    async def _replaced(self, path: PurePosixPath, before: bytes | None, key: FileKey) -> None:
-        self._remember(path, key)
-        if before not in (None, key.id):
-            await self._store.delete(_key_path(path, before))
+    async def _replaced(self, path: PurePosixPath, before: bytes | None, opened: Opened) -> None:
+        self._remember(path, opened)
+        if before is not None and before != opened.key.id:
+            await self._store.delete(paths.content_key(path, before))
 
-    def _remember(self, path: PurePosixPath, key: FileKey) -> None:
-        self._keys[path] = key
-        self._keys.move_to_end(path)
-        while len(self._keys) > KEYS_REMEMBERED:
-            self._keys.popitem(last=False)
+    def _remember(self, path: PurePosixPath, opened: Opened) -> None:
+        self._opened[path] = opened
+        self._opened.move_to_end(path)
+        while len(self._opened) > REMEMBERED:
+            self._opened.popitem(last=False)
 
     def _refuse_unless_mixed(self) -> None:
         if not self._mixed:
             raise Damaged("it is not encrypted, as everything in this store is")
 
-    # Uploads
 
-    async def _upload(self, path: PurePosixPath) -> Upload | None:
-        """None if nothing came; without what a write that was cut off left at the end."""
-        stored = await self._store.size(path)
-        if stored is None or stored < HEADER_BYTES:
-            return None
-        found = await header_id(self._store, path)
-        if found is None:
-            raise Damaged("it is not encrypted")
-        key = await self._key(path, found)
-        whole, rest = divmod(stored - HEADER_BYTES, RECORD_BYTES)
-        if rest < OVERHEAD_BYTES:
-            whole, rest = whole - 1, RECORD_BYTES
-        if whole < 0:
-            return Upload(Opened(key, stored, 0, None), b"")
-        record = await _bytes(self._store, path, cipher.position(whole), rest)
-        for end in (None, whole + 1):
-            try:
-                last = await asyncio.to_thread(key.decrypt, record, whole, end)
-            except Damaged:
-                continue
-            return Upload(Opened(key, stored, whole * CHUNK_BYTES + len(last), end), last)
-        before = await _bytes(self._store, path, cipher.position(whole - 1), RECORD_BYTES) if whole else b""
-        last = await asyncio.to_thread(key.decrypt, before, whole - 1, None)
-        return Upload(Opened(key, stored, whole * CHUNK_BYTES, None), last)
-
-    async def _whole_upload(self, path: PurePosixPath) -> Upload:
-        """For who writes to it next: what a write that was cut off left is cut off."""
-        upload = await self._upload(path)
-        if upload is None:
-            raise FileNotFoundError(f"{path} is empty")
-        if not upload.is_torn:
-            return upload
-        await self._store.truncate(path, cipher.stored_size(upload.opened.size, finished=upload.opened.end is not None))
-        return await self._whole_upload(path)
-
-    async def _begin(self, path: PurePosixPath, piece: bytes) -> None:
-        """Under a new key, whatever there was before."""
-        key = FileKey.new()
-        records = await asyncio.to_thread(key.encrypt, piece, 0) if piece else b""
-        if await self._store.size(path):
-            await self._store.truncate(path, 0)
-        master = await asyncio.to_thread(self._master_keys.current)
-        await self._store.put(paths.upload_key(path), master.wrap(key, path))
-        await self._store.append(path, 0, key.header + records)
-
-    async def _continue(self, path: PurePosixPath, offset: int, piece: bytes) -> None:
-        upload = await self._whole_upload(path)
-        opened = upload.opened
-        if opened.end is not None or opened.size != offset:
-            raise Damaged(f"it has {opened.size} bytes{' and is finished' if opened.end else ''}, not {offset}")
-        number, rest = divmod(offset, CHUNK_BYTES)
-        await self._rewrite(path, opened, number, upload.last + piece if rest else piece, last=False)
-
-    async def _rewrite(self, path: PurePosixPath, opened: Opened, number: int, plain: bytes, *, last: bool) -> None:
-        """Lets it end with these bytes, from the beginning of that chunk on."""
-        records = await asyncio.to_thread(opened.key.encrypt, plain, number, last=last) if plain or last else b""
-        if opened.stored > cipher.position(number):
-            await self._store.truncate(path, cipher.position(number))
-        await self._store.append(path, cipher.position(number), records)
-
-    async def _chunk(self, path: PurePosixPath, opened: Opened, number: int) -> bytes:
-        start = cipher.position(number)
-        record = await _bytes(self._store, path, start, min(RECORD_BYTES, opened.stored - start))
-        return await asyncio.to_thread(opened.key.decrypt, record, number, opened.end)
-
-
-def _finished(key: FileKey, stored: int) -> Opened:
-    """Raises Damaged if no file that was finished has that size."""
-    size = cipher.plain_size(stored)
-    if stored != cipher.stored_size(size, finished=True):
-        raise Damaged(f"{stored} bytes are no whole number of chunks")
-    return Opened(key, stored, size, cipher.chunks(size))
-
-
-def _key_path(path: PurePosixPath, file_id: bytes) -> PurePosixPath:
-    return paths.content_key(path, file_id) if paths.is_content(path) else paths.upload_key(path)
-
-
-async def header_id(store: Store, path: PurePosixPath) -> bytes | None:
-    """Of the file there; None if there is none, or one that is not encrypted."""
-    try:
-        return cipher.file_id(await _bytes(store, path, 0, HEADER_BYTES))
-    except (FileNotFoundError, EOFError):
-        return None
-
-
-async def _bytes(store: Store, path: PurePosixPath, start: int, size: int) -> bytes:
-    return b"".join([piece async for piece in store.stream(path, Span(start, size))])
+def _refuse_other_size(opened: Opened, stored: int) -> None:
+    if stored != (expected := cipher.stored_size(opened.size)):
+        raise Damaged(f"{stored} bytes are stored of it, not {expected}")
