@@ -17,6 +17,8 @@ from shoal_registry.registry import Registry
 from shoal_registry.repositories import Repositories
 from shoal_registry.server import Server
 from shoal_registry.storage.folder import FolderStore
+from shoal_registry.storage.master_keys import KeyFileUnusable
+from shoal_registry.storage.protection import StartRefused, protected
 from shoal_registry.uploads import Uploads
 
 log = logging.getLogger("shoal_registry")
@@ -26,9 +28,11 @@ CLEANINGS_PER_GRACE = 10
 DISK_THREADS = 32
 
 
-async def serve(config: configuration.Configuration, store: FolderStore) -> None:
+async def serve(config: configuration.Configuration, folder: FolderStore) -> None:
+    """Raises StartRefused, KeyFileUnusable."""
     # Most of them wait for the disk, which makes many writes durable in the time of one.
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(DISK_THREADS, "disk"))
+    store = await protected(folder, config.protection)
     repositories = Repositories(store)
     uploads = Uploads(store, repositories, lambda: UploadId(str(uuid.uuid4())))
     registry, is_worker = Registry(repositories, uploads), config.worker is not None
@@ -73,6 +77,8 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     try:
         uvloop.run(serve(config, store))
+    except (StartRefused, KeyFileUnusable) as refused:
+        sys.exit(str(refused))
     finally:
         store.close()
 

@@ -3,8 +3,10 @@
 import argparse
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+from shoal_registry.storage.protection import Wanted
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,7 +14,7 @@ class Configuration:
     """`listen` is host:port; `store` the folder that holds everything; the certificate and its key are PEM files.
 
     `worker` is the number of this process among the `workers` that serve the same port; None if it is the only one, or
-    the one that starts them.
+    the one that starts them. `protection` is how contents are kept.
     """
 
     listen: str
@@ -22,6 +24,7 @@ class Configuration:
     upload_grace_seconds: float
     workers: int
     worker: int | None
+    protection: Wanted
 
 
 def parse(arguments: Sequence[str] | None = None) -> Configuration:
@@ -45,16 +48,53 @@ def parse(arguments: Sequence[str] | None = None) -> Configuration:
         help="how many processes serve; auto: one for each core that this one may use; 1 by default",
     )
     parser.add_argument("--worker", type=int, help=argparse.SUPPRESS)
-    given = parser.parse_args(arguments)
-    return Configuration(
-        given.listen,
-        given.store,
-        given.certificate,
-        given.key,
-        given.upload_grace_seconds,
-        given.workers,
-        given.worker,
+    add_protection(parser)
+    parser.add_argument(
+        "--encrypt-from-now-on",
+        action="store_true",
+        help="a store that is not encrypted becomes one: what is in it can still be pulled",
     )
+    given = parser.parse_args(arguments)
+    protection = wanted(parser, given, given.key.parent / "master.key")
+    protection = replace(protection, from_now_on=given.encrypt_from_now_on)
+    return Configuration(
+        listen=given.listen,
+        store=given.store,
+        certificate=given.certificate,
+        key=given.key,
+        upload_grace_seconds=given.upload_grace_seconds,
+        workers=given.workers,
+        worker=given.worker,
+        protection=protection,
+    )
+
+
+def add_protection(parser: argparse.ArgumentParser) -> None:
+    """The options of every program that opens a store."""
+    encryption = parser.add_mutually_exclusive_group()
+    encryption.add_argument(
+        "--master-key",
+        type=Path,
+        metavar="FILE",
+        help="by which the store is encrypted; made for a new store; without it nobody can read the store, so keep a "
+        "copy; by default master.key beside the certificate's key",
+    )
+    encryption.add_argument(
+        "--no-encryption", action="store_true", help="whoever gets at the store, or a backup of it, can read it"
+    )
+
+
+def wanted(parser: argparse.ArgumentParser, given: argparse.Namespace, default: Path | None) -> Wanted:
+    """Ends the program if the master key would lie in the store."""
+    if given.no_encryption:
+        return Wanted(None)
+    if (path := given.master_key or default) is None:
+        parser.error("give --master-key FILE, with which the registry was started, or --no-encryption")
+    if path.resolve().is_relative_to(given.store.resolve()):
+        parser.error(
+            f"--master-key: {path} lies in the store: whoever gets at a backup of that would have the key, too"
+        )
+    return Wanted(path.absolute())
 
 
 def _count(text: str) -> int:
