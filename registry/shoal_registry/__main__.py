@@ -15,6 +15,7 @@ from shoal_registry import configuration
 from shoal_registry.names import UploadId
 from shoal_registry.registry import Registry
 from shoal_registry.repositories import Repositories
+from shoal_registry.rights.gate import Gate
 from shoal_registry.server import Server
 from shoal_registry.storage.folder import FolderStore
 from shoal_registry.uploads import Uploads
@@ -31,7 +32,8 @@ async def serve(config: configuration.Configuration, store: FolderStore) -> None
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(DISK_THREADS, "disk"))
     repositories = Repositories(store)
     uploads = Uploads(store, repositories, lambda: UploadId(str(uuid.uuid4())))
-    server = Server(config.listen, config.certificate, config.key, Registry(repositories, uploads))
+    registry = Registry(repositories, uploads, Gate(config.is_open))
+    server = Server(config.listen, config.certificate, config.key, registry)
     await server.start()
     log.info("listening for HTTPS address=%s port=%d", config.listen, server.port)
     ended = asyncio.Event()
