@@ -4,7 +4,6 @@ import asyncio
 import logging
 import resource
 import signal
-import sys
 import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
@@ -60,10 +59,7 @@ async def _clean(uploads: Uploads, grace_seconds: float) -> None:
 def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     config = configuration.parse()
-    try:
-        store = FolderStore(config.store.absolute())
-    except BlockingIOError:
-        sys.exit(f"Another registry runs on {config.store}: end it, or give this one a store of its own.")
+    store = FolderStore(config.store.absolute())
     # As many connections as the system lets this process have: common soft limits end at 1,024.
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
