@@ -3,9 +3,9 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any
-from weakref import WeakValueDictionary
 
 from shoal_registry import manifest as manifests
 from shoal_registry.errors import Refused
@@ -31,8 +31,6 @@ class Found:
 class Repositories:
     def __init__(self, store: Store) -> None:
         self._store = store
-        # What is checked before a write must still be so at the write.
-        self._locks: WeakValueDictionary[Repository, asyncio.Lock] = WeakValueDictionary()
 
     async def exists(self, repository: Repository) -> bool:
         return await self._store.size(paths.mark(repository)) is not None
@@ -165,8 +163,9 @@ class Repositories:
             size, at = size + len(content), name
         return described, None
 
-    def _lock(self, repository: Repository) -> asyncio.Lock:
-        return self._locks.setdefault(repository, asyncio.Lock())
+    def _lock(self, repository: Repository) -> AbstractAsyncContextManager[None]:
+        """What is checked before a write must still be so at the write."""
+        return self._store.lock(f"repository/{repository.name}")
 
     async def _manifest(self, repository: Repository, digest: Digest) -> Found | None:
         media_type = await self._store.read(paths.manifest(repository, digest))
