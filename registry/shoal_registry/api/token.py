@@ -25,13 +25,13 @@ async def by_header(call: Call) -> web.Response:
     """For who has a secret (Basic) or a certificate, or is a stranger."""
     query = call.request.query
     _check_service(query.get("service"))
-    caller, mark = call.caller, None
+    caller = call.caller
     if caller.granted is not None:
         raise Refused("DENIED", "A token gets no further ones: send the account's name and secret, or a certificate.")
-    if query.get("offline_token") == "true" and caller.role == "account":
-        account = await call.registry.gate.directory.find(caller.name)
-        mark = account.secret.mark if account else None
-    return web.json_response(await _granted(call, caller, query.getall("scope", []), mark), headers=_HEADERS)
+    answer = await _granted(call, caller, query.getall("scope", []))
+    if query.get("offline_token") == "true":
+        answer |= await _refresh(call, caller)
+    return web.json_response(answer, headers=_HEADERS)
 
 
 async def by_form(call: Call) -> web.Response:
@@ -40,23 +40,23 @@ async def by_form(call: Call) -> web.Response:
     _check_service(form.get("service"))
     gate, grant = call.registry.gate, form.get("grant_type")
     if grant == "password":
-        caller, mark = await gate.login(form.get("username", ""), form.get("password", ""), call.request)
+        caller = await gate.login(form.get("username", ""), form.get("password", ""), call.request)
     elif grant == "refresh_token":
-        caller, mark = await gate.refreshed(form.get("refresh_token", ""), call.request)
+        caller = await gate.refreshed(form.get("refresh_token", ""), call.request)
     else:
         raise Refused("UNSUPPORTED", "grant_type: must be password or refresh_token.", status=400)
-    offline = form.get("access_type") == "offline" and caller.role == "account"
-    answer = await _granted(call, caller, [form.get("scope", "")], mark if offline else None)
+    answer = await _granted(call, caller, [form.get("scope", "")])
     if grant == "refresh_token":
         answer["refresh_token"] = form["refresh_token"]
+    elif form.get("access_type") == "offline":
+        answer |= await _refresh(call, caller)
     return web.json_response(answer, headers=_HEADERS)
 
 
 _HEADERS = {"Cache-Control": "no-store"}
 
 
-async def _granted(call: Call, caller: Caller, asked: list[str], mark: str | None) -> dict[str, Any]:
-    """With a refresh token, if there is the mark of a secret."""
+async def _granted(call: Call, caller: Caller, asked: list[str]) -> dict[str, Any]:
     gate, now = call.registry.gate, int(time.time())
     granted = {}
     for repository, actions in scopes.parse(asked).items():
@@ -66,16 +66,20 @@ async def _granted(call: Call, caller: Caller, asked: list[str], mark: str | Non
     token = tokens.access(gate.signer, caller, granted, now)
     if len(token) > tokens.TOKEN_CHARACTERS_MAX:
         raise Refused("UNSUPPORTED", "The token would be too long for a header: ask for less at once.", status=400)
-    answer: dict[str, Any] = {
+    return {
         "token": token,
         "access_token": token,
         "expires_in": tokens.ACCESS_SECONDS,
         "issued_at": datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "scope": " ".join(scopes.write(repository, actions) for repository, actions in granted.items()),
     }
-    if mark is not None:
-        answer["refresh_token"] = tokens.refresh(gate.signer, caller, mark, now, tokens.REFRESH_SECONDS)
-    return answer
+
+
+async def _refresh(call: Call, caller: Caller) -> Mapping[str, str]:
+    """For accounts: certificates need none, and strangers have nothing to keep."""
+    if caller.role != "account":
+        return {}
+    return {"refresh_token": await call.registry.gate.refresh_token(caller, tokens.REFRESH_SECONDS)}
 
 
 def _check_service(service: str | None) -> None:
