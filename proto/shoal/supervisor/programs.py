@@ -89,6 +89,8 @@ def _scheduler(settings: Settings, layout: Layout, name: str) -> Program:
     arguments += ["--cluster", settings.cluster, "--etcd", ",".join(settings.etcd_endpoints)]
     arguments += ["--http-listen", settings.https[name], "--authority-key", str(layout.authority / "authority.key")]
     arguments += ["--state", str(layout.work(name))]
+    if settings.registry:
+        arguments += ["--registry", settings.registry]
     return Program(name, [*arguments, *identity_options(layout, name)])
 
 
