@@ -2,9 +2,11 @@
 
     contents/<algorithm>/<first two>/<hex>            bytes of blobs and manifests, once for all repositories
     holders/<algorithm>/<hex>/<name>                  empty: that repository has this blob; its slashes are colons
+    accounts/<name>                                   an account, with the hash of its secret
     uploads/<id>/repository                           whose upload it is
                  data                                 what came so far; becomes a content by being renamed
     repositories/<name>/_repository                   made with the first content
+                        _policy                       who else may do what with it
                         _blobs/<algorithm>/<hex>      empty: this blob is in the repository
                         _manifests/<algorithm>/<hex>  its media type
                         _tags/<tag>                   the digest it means
@@ -26,6 +28,7 @@ from pathlib import PurePosixPath
 from shoal_registry.names import Digest, Repository, Tag, UploadId
 
 UPLOADS = PurePosixPath("uploads")
+ACCOUNTS = PurePosixPath("accounts")
 
 
 def content(digest: Digest) -> PurePosixPath:
@@ -59,6 +62,15 @@ def upload_data(upload_id: UploadId) -> PurePosixPath:
 
 def mark(repository: Repository) -> PurePosixPath:
     return _of(repository, "_repository")
+
+
+def account(name: str) -> PurePosixPath:
+    """`name` was parsed as an account's."""
+    return ACCOUNTS / name
+
+
+def policy(repository: Repository) -> PurePosixPath:
+    return _of(repository, "_policy")
 
 
 def blob(repository: Repository, digest: Digest) -> PurePosixPath:
