@@ -65,13 +65,14 @@ class ClusterRegistry:
         if not self.address or registry_of(image) != self.address:
             return None
         said = await self._ask(image_reference.split(image)[0].removeprefix(f"{self.address}/"))
-        if not isinstance(said.get("token"), str):
+        if not isinstance(said.get("refresh_token"), str):
             raise CannotPull(f"the cluster's registry {self.address} gave no token; its version may be another one")
-        entry = {"registrytoken": said["token"], "serveraddress": self.address}
+        # Of access tokens, which last five minutes, the engine gets as many by it as the pull takes.
+        entry = {"identitytoken": said["refresh_token"], "serveraddress": self.address}
         return base64.urlsafe_b64encode(json.dumps(entry).encode()).decode()
 
     async def _ask(self, repository: str) -> dict[str, Any]:
-        scope = {"service": SERVICE, "scope": f"repository:{repository}:pull"}
+        scope = {"service": SERVICE, "scope": f"repository:{repository}:pull", "offline_token": "true"}
         try:
             tls = await asyncio.to_thread(self._tls)
             timeout = aiohttp.ClientTimeout(total=TOKEN_SECONDS)

@@ -95,15 +95,9 @@ def _scheduler(settings: Settings, layout: Layout, name: str) -> Program:
 
 
 def _registry(settings: Settings, layout: Layout) -> Program:
-    certificate, key, _ = _files(layout, "registry")
-    options = {
-        "listen": settings.registry_listen,
-        "store": str(layout.registry_store),
-        "certificate": certificate,
-        "key": key,
-    }
-    arguments = [*PYTHON, "shoal_registry", *(word for name in options for word in (f"--{name}", options[name]))]
-    return Program("registry", arguments)
+    arguments = [*PYTHON, "shoal_registry", "--listen", settings.registry_listen]
+    arguments += ["--store", str(layout.registry_store), "--token-key", str(layout.registry_keys / "token.key")]
+    return Program("registry", [*arguments, *identity_options(layout, "registry")])
 
 
 def _agent(settings: Settings, layout: Layout) -> Program:

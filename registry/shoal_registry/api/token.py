@@ -28,10 +28,12 @@ async def by_header(call: Call) -> web.Response:
     caller, mark = call.caller, None
     if caller.granted is not None:
         raise Refused("DENIED", "A token gets no further ones: send the account's name and secret, or a certificate.")
-    if query.get("offline_token") == "true" and caller.role == "account":
+    offline = query.get("offline_token") == "true"
+    if offline and caller.role == "account":
         account = await call.registry.gate.directory.find(caller.name)
         mark = account.secret.mark if account else None
-    return web.json_response(await _granted(call, caller, query.getall("scope", []), mark), headers=_HEADERS)
+    answer = await _granted(call, caller, query.getall("scope", []), mark, offline and caller.role == "agent")
+    return web.json_response(answer, headers=_HEADERS)
 
 
 async def by_form(call: Call) -> web.Response:
@@ -55,8 +57,10 @@ async def by_form(call: Call) -> web.Response:
 _HEADERS = {"Cache-Control": "no-store"}
 
 
-async def _granted(call: Call, caller: Caller, asked: list[str], mark: str | None) -> dict[str, Any]:
-    """With a refresh token, if there is the mark of a secret."""
+async def _granted(
+    call: Call, caller: Caller, asked: list[str], mark: str | None, for_a_pull: bool = False
+) -> dict[str, Any]:
+    """With a refresh token, if there is the mark of a secret, or it is for a pull of these."""
     gate, now = call.registry.gate, int(time.time())
     granted = {}
     for repository, actions in scopes.parse(asked).items():
@@ -75,6 +79,8 @@ async def _granted(call: Call, caller: Caller, asked: list[str], mark: str | Non
     }
     if mark is not None:
         answer["refresh_token"] = tokens.refresh(gate.signer, caller, mark, now, tokens.REFRESH_SECONDS)
+    elif for_a_pull:
+        answer["refresh_token"] = tokens.for_a_pull(gate.signer, caller, granted, now)
     return answer
 
 
