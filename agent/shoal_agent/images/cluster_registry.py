@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 
 TOKEN_SECONDS = 10.0
 SERVICE = "shoal-registry"
+# The status of a registry that was told to ask nobody who they are, and so has no tokens.
+ASKS_NOBODY = 404
 
 
 class ClusterRegistry:
@@ -61,17 +63,22 @@ class ClusterRegistry:
             log.warning("the engine may not trust the cluster's registry address=%s error=%s", address, error)
 
     async def auth(self, image: str) -> str | None:
-        """The X-Registry-Auth header for a pull of `image`; None if it is another registry's. Raises CannotPull."""
+        """The X-Registry-Auth header for a pull of `image`; None if it is another registry's, or needs none. Raises
+        CannotPull."""
         if not self.address or registry_of(image) != self.address:
             return None
-        said = await self._ask(image_reference.split(image)[0].removeprefix(f"{self.address}/"))
-        if not isinstance(said.get("refresh_token"), str):
-            raise CannotPull(f"the cluster's registry {self.address} gave no token; its version may be another one")
+        status, said = await self._ask(image_reference.split(image)[0].removeprefix(f"{self.address}/"))
+        if status == ASKS_NOBODY:
+            return None
+        token = said.get("refresh_token") if isinstance(said, dict) else None
+        if not isinstance(token, str):
+            raise CannotPull(_refusal(self.address, status))
         # Of access tokens, which last five minutes, the engine gets as many by it as the pull takes.
-        entry = {"identitytoken": said["refresh_token"], "serveraddress": self.address}
+        entry = {"identitytoken": token, "serveraddress": self.address}
         return base64.urlsafe_b64encode(json.dumps(entry).encode()).decode()
 
-    async def _ask(self, repository: str) -> dict[str, Any]:
+    async def _ask(self, repository: str) -> tuple[int, Any]:
+        """The answer's status, and what it holds."""
         scope = {"service": SERVICE, "scope": f"repository:{repository}:pull", "offline_token": "true"}
         try:
             tls = await asyncio.to_thread(self._tls)
@@ -80,10 +87,7 @@ class ClusterRegistry:
                 aiohttp.ClientSession(timeout=timeout) as client,
                 client.get(f"https://{self.address}/token", params=scope, ssl=tls, allow_redirects=False) as answer,
             ):
-                if answer.status != 200:
-                    raise CannotPull(_refusal(self.address, answer.status))
-                said: dict[str, Any] = await answer.json()
-                return said
+                return answer.status, await answer.json()
         except aiohttp.ClientConnectorCertificateError as error:
             raise CannotPull(
                 f"{self.address} is not the cluster's registry: its certificate is not of the cluster's authority, or "
@@ -122,10 +126,10 @@ def hint(registry: str, image: str, message: str) -> str:
 
 
 def _refusal(address: str, status: int) -> str:
-    if status in (401, 403):
+    """To strangers it gives a token, too: one that is good for what everybody may."""
+    if status in (200, 401, 403):
         return (
-            f"the cluster's registry {address} does not know this host ({status}): it has to be started with the"
-            " cluster's --authority, and the host's certificate must be good"
+            f"the cluster's registry {address} does not know this host: it has to be started with the cluster's"
+            " --authority, and the host's certificate must be good"
         )
-    # Of the 5xx, pulling.py knows which pass.
     return f"the cluster's registry {address} gives no token: it answers with {status}"

@@ -1,8 +1,8 @@
 """Tokens: what their bearers are, signed, so that no process has to remember any.
 
 An access token is for certain repositories, for five minutes. A refresh token gets further ones and nothing else. It is
-what `docker login` keeps instead of a secret, and goes with it; or what an agent hands to its engine for one pull, which
-may last longer than an access token: that one is for the repositories of the pull alone.
+what `docker login` keeps instead of a secret, and goes with it; or what an agent hands to its engine for one pull,
+which may last longer than an access token: that one is for the pull's repository alone.
 """
 
 from collections.abc import Mapping
