@@ -57,11 +57,10 @@ def trust(registry: str, authority: bytes, folder: Path = FOLDER) -> bool:
 
 
 def forget(registry: str, authority: bytes, folder: Path = FOLDER) -> None:
-    """What `trust` has written, unless another cluster's has come since. Raises OSError."""
-    path = folder / registry / FILE
-    with contextlib.suppress(FileNotFoundError):
+    """Whatever trusts that authority; others' stay. Raises OSError."""
+    for path in (folder / registry).glob("*.crt"):
         if path.read_bytes() == authority:
             path.unlink()
-        # Not if others have put something there.
-        with contextlib.suppress(OSError):
-            path.parent.rmdir()
+    # Not if others have put something there.
+    with contextlib.suppress(OSError):
+        (folder / registry).rmdir()

@@ -37,7 +37,7 @@ async def serve(config: configuration.Configuration, store: FolderStore) -> None
     uploads = Uploads(store, repositories, lambda: UploadId(str(uuid.uuid4())))
     signer = None if config.is_open else signing_key.load(config.token_key)
     gate = Gate(Directory(store, os.urandom), Policies(store), signer, os.urandom(32))
-    registry = Registry(repositories, uploads, gate)
+    registry = Registry(repositories, uploads, gate, store, time.time)
     server = Server(config.listen, config.certificate, config.key, config.authority, registry)
     await server.start()
     log.info("listening for HTTPS address=%s port=%d", config.listen, server.port)

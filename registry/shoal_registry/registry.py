@@ -10,6 +10,7 @@ from shoal_registry.repositories import Repositories
 from shoal_registry.rights.callers import Caller, Need
 from shoal_registry.rights.gate import Gate
 from shoal_registry.rights.policy import Action
+from shoal_registry.storage.store import Store
 from shoal_registry.uploads import Uploads
 
 
@@ -18,6 +19,8 @@ class Registry:
     repositories: Repositories
     uploads: Uploads
     gate: Gate
+    store: Store
+    now: Callable[[], float]
 
 
 @dataclass(frozen=True, slots=True)

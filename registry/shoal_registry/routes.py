@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from shoal_registry.api import accounts, blobs, manifests, referrers, tags, token, uploads, version
+from shoal_registry.ecr import operations
 from shoal_registry.errors import Refused
 from shoal_registry.registry import Handler
 from shoal_registry.rights.callers import Need
@@ -33,6 +34,7 @@ ROUTES: tuple[tuple[str, str, Need, Handler], ...] = (
     ("DELETE", "/v2/{name}/manifests/{reference}", "delete", manifests.delete),
     ("GET", "/v2/{name}/tags/list", "pull", tags.listed),
     ("GET", "/v2/{name}/referrers/{digest}", "pull", referrers.listed),
+    ("POST", "/ecr/{operation}", "nothing", operations.answer),
 )
 
 
@@ -65,4 +67,4 @@ def match(method: str, raw_path: str) -> Match:
             allowed += methods
     if allowed:
         raise Refused("UNSUPPORTED", f"{method} is not for this path.", headers={"Allow": ", ".join(allowed)})
-    raise Refused("UNSUPPORTED", "There is no such endpoint: all begin with /v2/.", status=404)
+    raise Refused("UNSUPPORTED", "There is no such endpoint: all begin with /v2/ or /ecr/.", status=404)

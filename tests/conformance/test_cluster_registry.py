@@ -129,7 +129,7 @@ async def test_an_agent_pulls_with_nothing_but_its_certificate(host: Host, caplo
 async def test_an_engine_learns_to_trust_it(host: Host, certificates: Certificates) -> None:
     said = await host.refusal()
     assert "unknown authority" in said
-    assert said.endswith("(this host's engine does not know the cluster's authority: as root, shoal registry trust)")
+    assert f"copy {certificates.authority} to {engine_trust.FOLDER / host.source.address}/ca.crt" in said
     trusting = replace(host, registry=ClusterRegistry(host.folder, files(certificates), engine_trust.FOLDER))
     await trusting.registry.learn(host.source.address)
     try:

@@ -102,24 +102,30 @@ class ClusterRegistry:
         context.load_cert_chain(self._files.certificate, self._files.key)
         return context
 
+    def hint(self, image: str, message: str) -> str:
+        """What to do about a pull that failed so; empty if nothing is known of it."""
+        return hint(self.address, self._files.authority, image, message)
+
 
 def folder_of_authorities(docker_host: str) -> Path | None:
     """The engine's, if the engine is of this machine and this process may write there."""
     return engine_trust.FOLDER if docker_host.startswith("unix://") and os.geteuid() == 0 else None
 
 
-def hint(registry: str, image: str, message: str) -> str:
+def hint(registry: str, authority: Path, image: str, message: str) -> str:
     """Pure.
 
-    >>> hint("10.0.0.5:7680", "team/web:1", "pull access denied")
+    >>> authority = Path("/authority.crt")
+    >>> hint("10.0.0.5:7680", authority, "team/web:1", "pull access denied")
     "images of the cluster's registry have its address in their names: 10.0.0.5:7680/team/web:1"
-    >>> hint("10.0.0.5:7680", "10.0.0.5:7680/web", "x509: certificate signed by unknown authority")
-    "this host's engine does not know the cluster's authority: as root, shoal registry trust"
+    >>> hint("10.0.0.5:7680", authority, "10.0.0.5:7680/web", "x509: certificate signed by unknown authority")
+    "the engine does not know the cluster's authority: copy /authority.crt to /etc/docker/certs.d/10.0.0.5:7680/ca.crt"
     """
     if not registry:
         return ""
     if registry_of(image) == registry and "x509" in message:
-        return "this host's engine does not know the cluster's authority: as root, shoal registry trust"
+        wanted = engine_trust.FOLDER / registry / "ca.crt"
+        return f"the engine does not know the cluster's authority: copy {authority} to {wanted}"
     if registry_of(image) == HUB and not image.startswith(f"{HUB}/"):
         return f"images of the cluster's registry have its address in their names: {registry}/{image}"
     return ""

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from shoal_agent.configuration import Configuration
 from shoal_agent.engine.port import CannotPull, Engine, EngineTimeout
-from shoal_agent.images.cluster_registry import ClusterRegistry, hint
+from shoal_agent.images.cluster_registry import ClusterRegistry
 from shoal_agent.images.credentials import BadCredentials, registry_auth
 from shoal_agent.images.records import ImageRecords
 
@@ -72,7 +72,7 @@ class Puller:
             self._progress.pop(image, None)
 
     def _explained(self, image: str, error: CannotPull) -> CannotPull:
-        known = hint(self._registry.address, image, error.message) if self._registry is not None else ""
+        known = self._registry.hint(image, error.message) if self._registry is not None else ""
         return CannotPull(f"{error.message} ({known})") if known else error
 
     async def _auth(self, image: str) -> str | None:

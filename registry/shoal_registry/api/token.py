@@ -17,6 +17,7 @@ from shoal_registry.errors import Refused
 from shoal_registry.registry import Call
 from shoal_registry.rights import scopes, tokens
 from shoal_registry.rights.callers import Caller
+from shoal_registry.rights.tokens import Granted
 
 FORM_BYTES_MAX = 64 * 1024
 
@@ -25,14 +26,13 @@ async def by_header(call: Call) -> web.Response:
     """For who has a secret (Basic) or a certificate, or is a stranger."""
     query = call.request.query
     _check_service(query.get("service"))
-    caller, mark = call.caller, None
+    caller = call.caller
     if caller.granted is not None:
         raise Refused("DENIED", "A token gets no further ones: send the account's name and secret, or a certificate.")
-    offline = query.get("offline_token") == "true"
-    if offline and caller.role == "account":
-        account = await call.registry.gate.directory.find(caller.name)
-        mark = account.secret.mark if account else None
-    answer = await _granted(call, caller, query.getall("scope", []), mark, offline and caller.role == "agent")
+    granted = await _granted(call, caller, query.getall("scope", []))
+    answer = _access(call, caller, granted)
+    if query.get("offline_token") == "true":
+        answer |= await _refresh(call, caller, granted)
     return web.json_response(answer, headers=_HEADERS)
 
 
@@ -42,46 +42,55 @@ async def by_form(call: Call) -> web.Response:
     _check_service(form.get("service"))
     gate, grant = call.registry.gate, form.get("grant_type")
     if grant == "password":
-        caller, mark = await gate.login(form.get("username", ""), form.get("password", ""), call.request)
+        caller = await gate.login(form.get("username", ""), form.get("password", ""), call.request)
     elif grant == "refresh_token":
-        caller, mark = await gate.refreshed(form.get("refresh_token", ""), call.request)
+        caller = await gate.refreshed(form.get("refresh_token", ""), call.request)
     else:
         raise Refused("UNSUPPORTED", "grant_type: must be password or refresh_token.", status=400)
-    offline = form.get("access_type") == "offline" and caller.role == "account"
-    answer = await _granted(call, caller, [form.get("scope", "")], mark if offline else None)
+    granted = await _granted(call, caller, [form.get("scope", "")])
+    answer = _access(call, caller, granted)
     if grant == "refresh_token":
         answer["refresh_token"] = form["refresh_token"]
+    elif form.get("access_type") == "offline":
+        answer |= await _refresh(call, caller, granted)
     return web.json_response(answer, headers=_HEADERS)
 
 
 _HEADERS = {"Cache-Control": "no-store"}
 
 
-async def _granted(
-    call: Call, caller: Caller, asked: list[str], mark: str | None, for_a_pull: bool = False
-) -> dict[str, Any]:
-    """With a refresh token, if there is the mark of a secret, or it is for a pull of these."""
-    gate, now = call.registry.gate, int(time.time())
-    granted = {}
+async def _granted(call: Call, caller: Caller, asked: list[str]) -> Granted:
+    gate, granted = call.registry.gate, {}
     for repository, actions in scopes.parse(asked).items():
         allowed = frozenset({action for action in actions if await gate.may(caller, action, repository)})
         if allowed:
             granted[repository] = allowed
-    token = tokens.access(gate.signer, caller, granted, now)
+    return granted
+
+
+def _access(call: Call, caller: Caller, granted: Granted) -> dict[str, Any]:
+    now = int(time.time())
+    token = tokens.access(call.registry.gate.signer, caller, granted, now)
     if len(token) > tokens.TOKEN_CHARACTERS_MAX:
         raise Refused("UNSUPPORTED", "The token would be too long for a header: ask for less at once.", status=400)
-    answer: dict[str, Any] = {
+    return {
         "token": token,
         "access_token": token,
         "expires_in": tokens.ACCESS_SECONDS,
         "issued_at": datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "scope": " ".join(scopes.write(repository, actions) for repository, actions in granted.items()),
     }
-    if mark is not None:
-        answer["refresh_token"] = tokens.refresh(gate.signer, caller, mark, now, tokens.REFRESH_SECONDS)
-    elif for_a_pull:
-        answer["refresh_token"] = tokens.for_a_pull(gate.signer, caller, granted, now)
-    return answer
+
+
+async def _refresh(call: Call, caller: Caller, granted: Granted) -> Mapping[str, str]:
+    """For accounts; and for agents, whose engines have no certificate, as far as they asked. Strangers have nothing to
+    keep."""
+    gate = call.registry.gate
+    if caller.role == "agent":
+        return {"refresh_token": tokens.for_a_pull(gate.signer, caller, granted, int(time.time()))}
+    if caller.role == "account":
+        return {"refresh_token": await gate.refresh_token(caller, tokens.REFRESH_SECONDS)}
+    return {}
 
 
 def _check_service(service: str | None) -> None:

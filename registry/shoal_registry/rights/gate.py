@@ -71,11 +71,11 @@ class Gate:
             return self._bearer(given.strip(), request)
         if len(header) == 1 and scheme.lower() == "basic":
             name, secret = _basic(given.strip())
-            return (await self.login(name, secret, request))[0]
+            return await self.login(name, secret, request)
         raise _unauthorized(request, "Authorization has to be Basic or Bearer.")
 
-    async def login(self, name: str, secret: str, request: web.Request) -> tuple[Caller, str | None]:
-        """Who has that name and secret, and the mark of the secret. Raises Refused."""
+    async def login(self, name: str, secret: str, request: web.Request) -> Caller:
+        """Who has that name and secret. Raises Refused."""
         if name == TOKEN_BEARER:
             return await self.refreshed(secret, request)
         address, now = request.remote or "", time.monotonic()
@@ -93,20 +93,28 @@ class Gate:
                 raise _unauthorized(request, "There is no such account, or its secret is another one.")
             self._attempts.succeeded(name, address, now)
             _remember(self._proven, proof, account.secret.mark)
-        return _of_account(account, request), account.secret.mark
+        return _of_account(account, request)
 
-    async def refreshed(self, token: str, request: web.Request) -> tuple[Caller, str | None]:
+    async def refreshed(self, token: str, request: web.Request) -> Caller:
         """Whose refresh token that is, unless its account has changed its secret. Raises Refused."""
         try:
             found = tokens.read_refresh(self.signer, token)
         except InvalidTokenError as error:
             raise _unauthorized(request, f"This token is good for nothing: {error}.") from None
         if found.role != "account":
-            return Caller(found.role, found.name, granted=found.granted), None
+            return Caller(found.role, found.name, granted=found.granted)
         account = await self._find(found.name)
         if account is None or found.secret_mark != account.secret.mark:
             raise _unauthorized(request, "The account of this token is gone, or has another secret: log in again.")
-        return _of_account(account, request), account.secret.mark
+        return _of_account(account, request)
+
+    async def refresh_token(self, caller: Caller, life_seconds: int) -> str:
+        """By which its bearer is that caller for a while. Raises Refused: no token is given for a token."""
+        if caller.granted is not None:
+            raise Refused("DENIED", "A token gets none: send the account's name and secret, or a certificate.")
+        account = await self.directory.find(caller.name) if caller.role == "account" else None
+        mark = account.secret.mark if account else None
+        return tokens.refresh(self.signer, caller, mark, int(time.time()), life_seconds)
 
     async def may(self, caller: Caller, action: Action, repository: Repository) -> bool:
         # What tokens and operators may is known without.

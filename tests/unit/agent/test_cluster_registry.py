@@ -80,7 +80,7 @@ def test_what_was_written_goes_again_and_nothing_else(tmp_path: Path) -> None:
     engine_trust.trust(ADDRESS, b"ours", tmp_path)
     engine_trust.forget(ADDRESS, b"another cluster's", tmp_path)
     assert (tmp_path / ADDRESS / "shoal.crt").exists()
-    (tmp_path / ADDRESS / "ca.crt").touch()
+    (tmp_path / ADDRESS / "ca.crt").write_bytes(b"another's")
     engine_trust.forget(ADDRESS, b"ours", tmp_path)
     assert [path.name for path in (tmp_path / ADDRESS).iterdir()] == ["ca.crt"]
     (tmp_path / ADDRESS / "ca.crt").unlink()
