@@ -104,7 +104,7 @@ class Gate:
         except InvalidTokenError as error:
             raise _unauthorized(request, f"This token is good for nothing: {error}.") from None
         if found.role != "account":
-            return Caller(found.role, found.name)
+            return Caller(found.role, found.name, granted=found.granted)
         account = await self._find(found.name)
         if account is None or found.secret_mark != account.secret.mark:
             raise _unauthorized(request, "The account of this token is gone, or has another secret: log in again.")
