@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import resource
 import signal
 import sys
@@ -15,6 +16,10 @@ from shoal_registry import configuration, workers
 from shoal_registry.names import UploadId
 from shoal_registry.registry import Registry
 from shoal_registry.repositories import Repositories
+from shoal_registry.rights import signing_key
+from shoal_registry.rights.directory import Directory
+from shoal_registry.rights.gate import Gate
+from shoal_registry.rights.policies import Policies
 from shoal_registry.server import Server
 from shoal_registry.storage.folder import FolderStore
 from shoal_registry.storage.master_keys import KeyFileUnusable
@@ -35,8 +40,12 @@ async def serve(config: configuration.Configuration, folder: FolderStore) -> Non
     store = await protected(folder, config.protection)
     repositories = Repositories(store)
     uploads = Uploads(store, repositories, lambda: UploadId(str(uuid.uuid4())))
-    registry, is_worker = Registry(repositories, uploads), config.worker is not None
-    server = Server(config.listen, config.certificate, config.key, registry, shares_port=is_worker)
+    if not config.is_open and config.authority is None:
+        log.warning("nobody is an operator: give --authority, or --open for a trial")
+    signer = None if config.is_open else signing_key.load(config.token_key)
+    gate = Gate(Directory(store, os.urandom), Policies(store), signer, os.urandom(32))
+    registry, is_worker = Registry(repositories, uploads, gate, store, time.time), config.worker is not None
+    server = Server(config.listen, config.certificate, config.key, config.authority, registry, shares_port=is_worker)
     await server.start()
     log.info("listening for HTTPS address=%s port=%d", config.listen, server.port)
     ended = asyncio.Event()

@@ -11,7 +11,8 @@ from shoal_registry.storage.protection import Wanted
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """`listen` is host:port; `store` the folder that holds everything; the certificate and its key are PEM files.
+    """`listen` is host:port; `store` the folder that holds everything; the certificate and its key are PEM files, as
+    are the authority, of which clients may have a certificate, and the key that signs tokens.
 
     `worker` is the number of this process among the `workers` that serve the same port; None if it is the only one, or
     the one that starts them. `protection` is how contents are kept.
@@ -25,6 +26,9 @@ class Configuration:
     workers: int
     worker: int | None
     protection: Wanted
+    is_open: bool
+    authority: Path | None
+    token_key: Path
 
 
 def parse(arguments: Sequence[str] | None = None) -> Configuration:
@@ -54,7 +58,26 @@ def parse(arguments: Sequence[str] | None = None) -> Configuration:
         action="store_true",
         help="a store that is not encrypted becomes one: what is in it can still be pulled",
     )
+    parser.add_argument(
+        "--open",
+        action="store_true",
+        dest="is_open",
+        help="anybody may push, pull and delete: for trials, on loopback",
+    )
+    parser.add_argument(
+        "--authority", type=Path, metavar="FILE", help="whose client certificates are known: the cluster's authority"
+    )
+    parser.add_argument(
+        "--token-key",
+        type=Path,
+        metavar="FILE",
+        help="what tokens are signed with; the same for all processes of a registry; made if it is missing; token.key "
+        "beside the certificate's key by default",
+    )
     given = parser.parse_args(arguments)
+    token_key = (given.token_key or given.key.parent / "token.key").absolute()
+    if token_key.is_relative_to(given.store.absolute()):
+        parser.error(f"--token-key: {token_key} lies in the store, with whose copies it would go about")
     protection = wanted(parser, given, given.key.parent / "master.key")
     protection = replace(protection, from_now_on=given.encrypt_from_now_on)
     return Configuration(
@@ -66,6 +89,9 @@ def parse(arguments: Sequence[str] | None = None) -> Configuration:
         workers=given.workers,
         worker=given.worker,
         protection=protection,
+        is_open=given.is_open,
+        authority=given.authority,
+        token_key=token_key,
     )
 
 

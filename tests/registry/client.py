@@ -39,15 +39,23 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """Paths that do not begin with a slash are of the repository."""
+    """Paths that do not begin with a slash are of the repository. `authorization`: the header, if it is not empty."""
 
     session: aiohttp.ClientSession
     url: str
     tls: ssl.SSLContext
     repository: str
+    authorization: str = ""
 
     def of(self, repository: str) -> "Client":
         return replace(self, repository=repository)
+
+    def basic(self, name: str, secret: str) -> "Client":
+        """The same, as that account."""
+        return replace(self, authorization=aiohttp.encode_basic_auth(name, secret))
+
+    def bearer(self, token: str) -> "Client":
+        return replace(self, authorization=f"Bearer {token}")
 
     async def call(
         self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None, **query: str
@@ -57,9 +65,11 @@ class Client:
         url = URL(path if path.startswith("https://") else self.url + whole, encoded=True)
         url = url.update_query(query) if query else url
         # Without it some registries answer with what Docker's clients of 2014 took.
-        accepted = {"Accept": MANIFESTS, **(headers or {})}
+        headers = {"Accept": MANIFESTS, **(headers or {})}
+        if self.authorization:
+            headers = {"Authorization": self.authorization, **headers}
         async with self.session.request(
-            method, url, data=body, headers=accepted, ssl=self.tls, allow_redirects=False
+            method, url, data=body, headers=headers, ssl=self.tls, allow_redirects=False
         ) as answer:
             return Answer(answer.status, answer.headers, await answer.read())
 
