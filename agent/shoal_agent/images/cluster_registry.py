@@ -95,7 +95,9 @@ class ClusterRegistry:
             ) from None
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             why = str(error) or error.__class__.__name__
-            raise CannotPull(f"the cluster's registry {self.address} gives no token, temporarily: {why}") from None
+            raise CannotPull(
+                f"the cluster's registry {self.address} gives no token, temporarily: {why}{_whereabouts(self.address)}"
+            ) from None
 
     def _tls(self) -> ssl.SSLContext:
         context = ssl.create_default_context(cafile=str(self._files.authority))
@@ -129,6 +131,12 @@ def hint(registry: str, authority: Path, image: str, message: str) -> str:
     if registry_of(image) == HUB and not image.startswith(f"{HUB}/"):
         return f"images of the cluster's registry have its address in their names: {registry}/{image}"
     return ""
+
+
+def _whereabouts(address: str) -> str:
+    if engine_trust.needs_trust(address):
+        return ""
+    return "; by that address it is reached on its own machine alone: shoal up --registry HOST:PORT gives it another"
 
 
 def _refusal(address: str, status: int) -> str:
