@@ -8,12 +8,12 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any
 
-from shoal_registry import image, settings
+from shoal_registry import creation, image, settings
 from shoal_registry import manifest as manifests
 from shoal_registry.errors import Refused
 from shoal_registry.image import Image
 from shoal_registry.manifest import Descriptor, Manifest
-from shoal_registry.names import Digest, Reference, Repository, Tag
+from shoal_registry.names import ALGORITHMS, Digest, Reference, Repository, Tag
 from shoal_registry.ranges import Span
 from shoal_registry.settings import Settings
 from shoal_registry.storage import paths
@@ -28,8 +28,12 @@ class Found:
     """A manifest in a repository."""
 
     digest: Digest
-    media_type: str
+    image: Image
     size: int
+
+    @property
+    def media_type(self) -> str:
+        return self.image.media_type
 
 
 class Repositories:
@@ -47,12 +51,35 @@ class Repositories:
             raise repository_unknown(repository)
         return settings.decode(content)
 
-    async def create(self, repository: Repository, wanted: Settings) -> bool:
-        """Whether it was not there before."""
+    async def demand(self, repository: Repository) -> None:
+        """That it is there, or that a push makes it. Raises Refused."""
+        await creation.demand(self._store, repository)
+
+    async def change_settings(self, repository: Repository, change: Callable[[Settings], Settings]) -> Settings:
+        """What it is set to then. Raises Refused."""
         async with self._lock(repository):
-            if await self.exists(repository):
+            changed = change(await self.settings(repository))
+            await self._store.put(paths.mark(repository), settings.encode(changed))
+            return changed
+
+    async def delete(self, repository: Repository, with_images: bool) -> bool:
+        """Whether it is gone, with all that it had: not if it has images, unless it is to go with them.
+
+        Its mark goes last: if the process is killed before, there is a repository to be deleted again. Raises Refused.
+        """
+        async with self._lock(repository):
+            await self.settings(repository)
+            if not with_images and await self._has_images(repository):
                 return False
-            await self._store.put(paths.mark(repository), settings.encode(wanted))
+            for folder in paths.links_of_images(repository):
+                await self._store.remove(folder)
+            for algorithm in ALGORITHMS:
+                for name in await self._store.names(paths.blobs(repository, algorithm)):
+                    digest = Digest(algorithm, name)
+                    await self._store.delete(paths.blob(repository, digest))
+                    await self._store.delete(paths.holder(digest, repository))
+            await self._store.delete(paths.lifecycle_policy(repository))
+            await self._store.delete(paths.mark(repository))
             return True
 
     # Blobs
@@ -120,6 +147,8 @@ class Repositories:
         parsed = await asyncio.to_thread(manifests.parse, content, content_type)
         async with self._lock(repository):
             await self._refuse_if_incomplete(repository, parsed.references)
+            if tag:
+                await self._refuse_if_immutable(repository, tag, digest)
             await self._store.put(paths.content(digest), content)
             await self._mark(repository)
             needed = {each.digest for each in parsed.references}
@@ -127,8 +156,8 @@ class Repositories:
             if parsed.subject:
                 described = json.dumps(parsed.descriptor(digest, len(content))).encode()
                 await self._store.put(paths.referrer(repository, parsed.subject, digest), described)
-            await self._describe(repository, digest, parsed)
-            await self._store.put(paths.manifest(repository, digest), parsed.media_type.encode())
+            found = await self._described(repository, digest, parsed)
+            await self._store.put(paths.manifest(repository, digest), image.encode(found))
             if tag:
                 await self._let_mean(repository, tag, digest)
         return digest, parsed
@@ -142,7 +171,6 @@ class Repositories:
                 if await self._tagged(repository, Tag(name)) == digest:
                     await self._store.delete(paths.tag(repository, Tag(name)))
             await self._store.delete(paths.manifest(repository, digest))
-            await self._store.delete(paths.image(repository, digest))
             await self._store.remove(paths.tags_of(repository, digest))
             parsed = manifests.parse(await self.read_manifest(digest), found.media_type)
             if parsed.subject:
@@ -189,30 +217,32 @@ class Repositories:
         """What is checked before a write must still be so at the write."""
         return self._store.lock(f"repository/{repository.name}")
 
+    async def _has_images(self, repository: Repository) -> bool:
+        found = [await self._store.names(paths.manifests(repository, algorithm)) for algorithm in ALGORITHMS]
+        return any(found)
+
     async def _manifest(self, repository: Repository, digest: Digest) -> Found | None:
-        media_type = await self._store.read(paths.manifest(repository, digest))
+        content = await self._store.read(paths.manifest(repository, digest))
         size = await self._store.size(paths.content(digest))
-        return None if media_type is None or size is None else Found(digest, media_type.decode(), size)
+        return None if content is None or size is None else Found(digest, image.decode(content), size)
 
     async def _mark(self, repository: Repository) -> None:
-        if not await self.exists(repository):
-            made = Settings(created_at=self._now())
-            await self._store.put(paths.mark(repository), settings.encode(made))
+        await creation.create_on_push(self._store, repository, self._now())
 
-    async def _describe(self, repository: Repository, digest: Digest, parsed: Manifest) -> None:
-        """Once: an image that is pushed again came when it first came."""
-        if await self._store.size(paths.manifest(repository, digest)) is not None:
-            return
-        size = sum(each.size for each in parsed.references)
-        if any(each.of_manifest for each in parsed.references):
-            size = max([await self._image_size(repository, each) for each in parsed.references])
+    async def _described(self, repository: Repository, digest: Digest, parsed: Manifest) -> Image:
+        """An image that is pushed again came when it first came; it is no longer archived."""
+        known = await self._store.read(paths.manifest(repository, digest))
+        if known is not None:
+            return image.decode(known).moved("STANDARD", self._now())
+        sizes = [await self._image_size(repository, each) for each in parsed.references]
+        is_index = any(each.of_manifest for each in parsed.references)
         subject = str(parsed.subject) if parsed.subject else None
-        described = Image(self._now(), size, parsed.artifact_type, subject)
-        await self._store.put(paths.image(repository, digest), image.encode(described))
+        size = max(sizes) if is_index else sum(sizes)
+        return Image(parsed.media_type, self._now(), size, parsed.artifact_type, subject)
 
     async def _image_size(self, repository: Repository, reference: Descriptor) -> int:
-        content = await self._store.read(paths.image(repository, reference.digest))
-        return image.decode(content).size_bytes if content else reference.size
+        found = await self._manifest(repository, reference.digest) if reference.of_manifest else None
+        return found.image.size_bytes if found else reference.size
 
     async def _tagged(self, repository: Repository, tag: Tag) -> Digest | None:
         content = await self._store.read(paths.tag(repository, tag))
@@ -226,6 +256,16 @@ class Repositories:
         await self._store.put(paths.tag(repository, tag), str(digest).encode())
         if before:
             await self._store.delete(paths.tag_of(repository, before, tag))
+
+    async def _refuse_if_immutable(self, repository: Repository, tag: Tag, digest: Digest) -> None:
+        before = await self._tagged(repository, tag)
+        if before in (None, digest) or (await self.settings(repository)).lets_move(tag):
+            return
+        raise Refused(
+            "TAG_INVALID",
+            f"The tag {tag.name} means {before} in {repository.name}, and is immutable there: push under another tag.",
+            detail={"tag": tag.name, "digest": str(before)},
+        )
 
     async def _refuse_if_incomplete(self, repository: Repository, references: Sequence[Descriptor]) -> None:
         missing = []

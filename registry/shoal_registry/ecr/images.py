@@ -83,7 +83,7 @@ async def found(call: Call, repository: Repository, wanted: ImageId) -> Kept:
 
 
 def status(kept: Kept) -> str:
-    return "ARCHIVED" if kept.image.storage_class == "ARCHIVE" else "ACTIVE"
+    return "ARCHIVED" if kept.image.is_archived else "ACTIVE"
 
 
 def _detail(repository: Repository, kept: Kept) -> dict[str, Any]:
@@ -96,7 +96,7 @@ def _detail(repository: Repository, kept: Kept) -> dict[str, Any]:
         "imageTags": list(kept.tags) or None,
         "imageSizeInBytes": image.size_bytes,
         "imagePushedAt": image.pushed_at,
-        "imageManifestMediaType": kept.media_type,
+        "imageManifestMediaType": image.media_type,
         "artifactMediaType": image.artifact_media_type,
         "subjectManifestDigest": image.subject,
         "imageStatus": status(kept),

@@ -5,11 +5,9 @@ from dataclasses import dataclass
 
 from shoal_registry import image
 from shoal_registry.image import Image
-from shoal_registry.names import Digest, Repository, Tag
+from shoal_registry.names import ALGORITHMS, Digest, Repository, Tag
 from shoal_registry.storage import paths
 from shoal_registry.storage.store import Store
-
-ALGORITHMS = ("sha256", "sha512")
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +15,6 @@ class Kept:
     """An image that is in a repository now. `tags` are sorted."""
 
     digest: Digest
-    media_type: str
     image: Image
     tags: Sequence[str]
 
@@ -33,16 +30,15 @@ async def digests(store: Store, repository: Repository, after: str = "") -> Sequ
 
 
 async def read(store: Store, repository: Repository, digest: Digest) -> Kept | None:
-    media_type = await store.read(paths.manifest(repository, digest))
-    content = await store.read(paths.image(repository, digest))
-    if media_type is None or content is None:
+    content = await store.read(paths.manifest(repository, digest))
+    if content is None:
         return None
     tags = [
         name
         for name in await store.names(paths.tags_of(repository, digest))
         if await store.read(paths.tag(repository, Tag(name))) == str(digest).encode()
     ]
-    return Kept(digest, media_type.decode(), image.decode(content), tags)
+    return Kept(digest, image.decode(content), tags)
 
 
 async def images(store: Store, repository: Repository, after: str = "") -> AsyncIterator[Kept]:

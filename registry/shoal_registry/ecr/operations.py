@@ -10,7 +10,7 @@ from aiohttp import web
 from shoal.arn import OWNER
 
 from shoal_registry.api.body import whole
-from shoal_registry.ecr import errors, images, repository
+from shoal_registry.ecr import errors, images, labels, repository, templates
 from shoal_registry.ecr.errors import Failed
 from shoal_registry.errors import Refused
 from shoal_registry.names import Repository
@@ -33,7 +33,28 @@ class Operation:
 
 OPERATIONS: Mapping[str, Operation] = {
     "CreateRepository": Operation(repository.CreateRepository, repository.create, "admin"),
+    # Of what a caller may not pull, nothing is said.
     "DescribeRepositories": Operation(repository.DescribeRepositories, repository.describe, "identity"),
+    "DeleteRepository": Operation(repository.DeleteRepository, repository.delete, "admin"),
+    "PutImageTagMutability": Operation(repository.PutImageTagMutability, repository.put_image_tag_mutability, "admin"),
+    # These know of which repository they are once they have read its ARN.
+    "TagResource": Operation(labels.TagResource, labels.tag, "identity"),
+    "UntagResource": Operation(labels.UntagResource, labels.untag, "identity"),
+    "ListTagsForResource": Operation(labels.ListTagsForResource, labels.listed, "identity"),
+    "CreateRepositoryCreationTemplate": Operation(
+        templates.CreateRepositoryCreationTemplate, templates.create, "admin"
+    ),
+    "UpdateRepositoryCreationTemplate": Operation(
+        templates.UpdateRepositoryCreationTemplate, templates.update, "admin"
+    ),
+    "DescribeRepositoryCreationTemplates": Operation(
+        templates.DescribeRepositoryCreationTemplates, templates.describe, "admin"
+    ),
+    "DeleteRepositoryCreationTemplate": Operation(
+        templates.DeleteRepositoryCreationTemplate, templates.delete, "admin"
+    ),
+    "GetAccountSetting": Operation(templates.GetAccountSetting, templates.account_setting, "admin"),
+    "PutAccountSetting": Operation(templates.PutAccountSetting, templates.put_account_setting, "admin"),
     "DescribeImages": Operation(images.DescribeImages, images.describe, "pull"),
 }
 

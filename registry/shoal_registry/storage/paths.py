@@ -6,8 +6,8 @@
                  data                                 what came so far; becomes a content by being renamed
     repositories/<name>/_repository                   what it is set to, as JSON; empty of one that is set to nothing
                         _blobs/<algorithm>/<hex>      empty: this blob is in the repository
-                        _manifests/<algorithm>/<hex>  its media type
-                        _images/<algorithm>/<hex>     when that manifest came, and its size, as JSON
+                        _lifecycle                    its lifecycle policy
+                        _manifests/<algorithm>/<hex>  what is known of that image, as JSON: its media type, when it came
                         _tags/<tag>                   the digest it means
                         _tagged/<algorithm>/<hex>/<tag>
                                                       empty: the tag means, or was about to mean, this manifest
@@ -15,6 +15,8 @@
                                                       empty: the second is a manifest that needs the first
                         _referrers/<algorithm>/<hex>/<algorithm>-<hex>
                                                       descriptor of the second, whose subject is the first
+    settings/create-on-push                           ENABLED or DISABLED
+             templates/<prefix>                       a repository creation template, as JSON; its slashes are colons
 
 Holders and the last three answer backwards. They are written before what they tell of and removed after it, so that
 they may tell of what is not there, but never miss what is. No component of a repository's name begins with `_`, so that
@@ -28,6 +30,8 @@ from pathlib import PurePosixPath
 from shoal_registry.names import Digest, Repository, Tag, UploadId
 
 UPLOADS = PurePosixPath("uploads")
+CREATE_ON_PUSH = PurePosixPath("settings", "create-on-push")
+TEMPLATES = PurePosixPath("settings", "templates")
 MARK = "_repository"
 
 
@@ -64,6 +68,10 @@ def mark(repository: Repository) -> PurePosixPath:
     return _of(repository, MARK)
 
 
+def lifecycle_policy(repository: Repository) -> PurePosixPath:
+    return _of(repository, "_lifecycle")
+
+
 def repositories(folder: Sequence[str]) -> PurePosixPath:
     """Where those lie whose names begin with these components."""
     return PurePosixPath("repositories", *folder)
@@ -73,16 +81,21 @@ def blob(repository: Repository, digest: Digest) -> PurePosixPath:
     return _of(repository, "_blobs", digest.algorithm, digest.hex)
 
 
+def blobs(repository: Repository, algorithm: str) -> PurePosixPath:
+    return _of(repository, "_blobs", algorithm)
+
+
+def links_of_images(repository: Repository) -> Sequence[PurePosixPath]:
+    """Everything but its blobs, tags first: in the order in which it can be removed."""
+    return [_of(repository, name) for name in ("_tags", "_manifests", "_tagged", "_users", "_referrers")]
+
+
 def manifest(repository: Repository, digest: Digest) -> PurePosixPath:
     return _of(repository, "_manifests", digest.algorithm, digest.hex)
 
 
 def manifests(repository: Repository, algorithm: str) -> PurePosixPath:
     return _of(repository, "_manifests", algorithm)
-
-
-def image(repository: Repository, digest: Digest) -> PurePosixPath:
-    return _of(repository, "_images", digest.algorithm, digest.hex)
 
 
 def tags(repository: Repository) -> PurePosixPath:
@@ -115,6 +128,11 @@ def referrers(repository: Repository, subject: Digest) -> PurePosixPath:
 
 def referrer(repository: Repository, subject: Digest, manifest_digest: Digest) -> PurePosixPath:
     return referrers(repository, subject) / _one_part(manifest_digest)
+
+
+def template(prefix: str) -> PurePosixPath:
+    """Of a prefix that was parsed as a repository's name, or is ROOT."""
+    return TEMPLATES / prefix.replace("/", ":")
 
 
 def digest_named(part: str) -> Digest:
