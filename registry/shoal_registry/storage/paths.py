@@ -1,11 +1,14 @@
 """Every path of the store, made of parsed parts only.
 
     contents/<algorithm>/<first two>/<hex>            bytes of blobs and manifests, once for all repositories
-    holders/<algorithm>/<hex>/<name>                  empty: that repository has this blob; its slashes are colons
+    holders/<algorithm>/<hex>/<name>                  empty: that repository has this blob or manifest; its slashes are
+                                                      colons
+    unheld/<algorithm>/<hex>                          since when nothing may lead to this content: see `garbage`
+    collected                                         when garbage was last collected, and what went
     uploads/<id>/repository                           whose upload it is
                  data                                 what came so far; becomes a content by being renamed
     repositories/<name>/_repository                   made with the first content
-                        _blobs/<algorithm>/<hex>      empty: this blob is in the repository
+                        _blobs/<algorithm>/<hex>      this blob is in the repository: when somebody last counted on it
                         _manifests/<algorithm>/<hex>  its media type
                         _tags/<tag>                   the digest it means
                         _tagged/<algorithm>/<hex>/<tag>
@@ -18,7 +21,7 @@
 Holders and the last three answer backwards. They are written before what they tell of and removed after it, so that
 they may tell of what is not there, but never miss what is. No component of a repository's name begins with `_`, so that
 these are never a repository of their own. A content that no link leads to is garbage; a link whose content is missing
-never exists, because it is written after it.
+never exists, because it is written after it, and goes before it.
 """
 
 from pathlib import PurePosixPath
@@ -26,10 +29,20 @@ from pathlib import PurePosixPath
 from shoal_registry.names import Digest, Repository, Tag, UploadId
 
 UPLOADS = PurePosixPath("uploads")
+REPOSITORIES = PurePosixPath("repositories")
+CONTENTS = PurePosixPath("contents")
+UNHELD = PurePosixPath("unheld")
+COLLECTED = PurePosixPath("collected")
+
+MARK = "_repository"
 
 
 def content(digest: Digest) -> PurePosixPath:
-    return PurePosixPath("contents", digest.algorithm, digest.hex[:2], digest.hex)
+    return CONTENTS / digest.algorithm / digest.hex[:2] / digest.hex
+
+
+def unheld(digest: Digest) -> PurePosixPath:
+    return UNHELD / digest.algorithm / digest.hex
 
 
 def holders(digest: Digest) -> PurePosixPath:
@@ -58,15 +71,23 @@ def upload_data(upload_id: UploadId) -> PurePosixPath:
 
 
 def mark(repository: Repository) -> PurePosixPath:
-    return _of(repository, "_repository")
+    return _of(repository, MARK)
+
+
+def blobs(repository: Repository) -> PurePosixPath:
+    return _of(repository, "_blobs")
 
 
 def blob(repository: Repository, digest: Digest) -> PurePosixPath:
-    return _of(repository, "_blobs", digest.algorithm, digest.hex)
+    return blobs(repository) / digest.algorithm / digest.hex
+
+
+def manifests(repository: Repository) -> PurePosixPath:
+    return _of(repository, "_manifests")
 
 
 def manifest(repository: Repository, digest: Digest) -> PurePosixPath:
-    return _of(repository, "_manifests", digest.algorithm, digest.hex)
+    return manifests(repository) / digest.algorithm / digest.hex
 
 
 def tags(repository: Repository) -> PurePosixPath:
@@ -77,24 +98,36 @@ def tag(repository: Repository, name: Tag) -> PurePosixPath:
     return tags(repository) / name.name
 
 
+def all_tagged(repository: Repository) -> PurePosixPath:
+    return _of(repository, "_tagged")
+
+
 def tags_of(repository: Repository, digest: Digest) -> PurePosixPath:
-    return _of(repository, "_tagged", digest.algorithm, digest.hex)
+    return all_tagged(repository) / digest.algorithm / digest.hex
 
 
 def tag_of(repository: Repository, digest: Digest, name: Tag) -> PurePosixPath:
     return tags_of(repository, digest) / name.name
 
 
+def all_used(repository: Repository) -> PurePosixPath:
+    return _of(repository, "_users")
+
+
 def users(repository: Repository, needed: Digest) -> PurePosixPath:
-    return _of(repository, "_users", needed.algorithm, needed.hex)
+    return all_used(repository) / needed.algorithm / needed.hex
 
 
 def user(repository: Repository, needed: Digest, manifest_digest: Digest) -> PurePosixPath:
     return users(repository, needed) / _one_part(manifest_digest)
 
 
+def all_subjects(repository: Repository) -> PurePosixPath:
+    return _of(repository, "_referrers")
+
+
 def referrers(repository: Repository, subject: Digest) -> PurePosixPath:
-    return _of(repository, "_referrers", subject.algorithm, subject.hex)
+    return all_subjects(repository) / subject.algorithm / subject.hex
 
 
 def referrer(repository: Repository, subject: Digest, manifest_digest: Digest) -> PurePosixPath:
@@ -111,4 +144,4 @@ def _one_part(digest: Digest) -> str:
 
 
 def _of(repository: Repository, *parts: str) -> PurePosixPath:
-    return PurePosixPath("repositories", *repository.name.split("/"), *parts)
+    return REPOSITORIES.joinpath(*repository.name.split("/"), *parts)
