@@ -11,6 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 import uvloop
 
 from shoal_registry import configuration
+from shoal_registry.garbage import Collector
+from shoal_registry.links import Links
 from shoal_registry.names import UploadId
 from shoal_registry.registry import Registry
 from shoal_registry.repositories import Repositories
@@ -29,7 +31,7 @@ DISK_THREADS = 32
 async def serve(config: configuration.Configuration, store: FolderStore) -> None:
     # Most of them wait for the disk, which makes many writes durable in the time of one.
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(DISK_THREADS, "disk"))
-    repositories = Repositories(store)
+    repositories = Repositories(store, Links(store, config.garbage_grace_seconds))
     uploads = Uploads(store, repositories, lambda: UploadId(str(uuid.uuid4())))
     registry = Registry(repositories, uploads, store, time.time, Gate(config.is_open))
     server = Server(config.listen, config.certificate, config.key, registry)
@@ -38,11 +40,16 @@ async def serve(config: configuration.Configuration, store: FolderStore) -> None
     ended = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, ended.set)
-    cleaning = asyncio.create_task(_clean(uploads, config.upload_grace_seconds))
+    collector = Collector(store, repositories, config.garbage_grace_seconds)
+    background = (
+        asyncio.create_task(_clean(uploads, config.upload_grace_seconds)),
+        asyncio.create_task(collector.run(config.collect_every_seconds)),
+    )
     try:
         await ended.wait()
     finally:
-        cleaning.cancel()
+        for each in background:
+            each.cancel()
         await server.stop()
 
 

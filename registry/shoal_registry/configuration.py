@@ -15,6 +15,8 @@ class Configuration:
     certificate: Path
     key: Path
     upload_grace_seconds: float
+    garbage_grace_seconds: float
+    collect_every_seconds: float
     is_open: bool
 
 
@@ -32,6 +34,20 @@ def parse(arguments: Sequence[str] | None = None) -> Configuration:
         help="how long an upload of which nothing is heard can be resumed; a day by default",
     )
     parser.add_argument(
+        "--garbage-grace-seconds",
+        type=_positive,
+        default=24 * 3600.0,
+        metavar="SECONDS",
+        help="how long what nothing leads to stays, and a pushed blob may wait for its manifest; a day by default",
+    )
+    parser.add_argument(
+        "--collect-every",
+        type=_positive,
+        default=3600.0,
+        metavar="SECONDS",
+        help="how often garbage is collected; an hour by default",
+    )
+    parser.add_argument(
         "--open",
         action="store_true",
         dest="is_open",
@@ -39,7 +55,14 @@ def parse(arguments: Sequence[str] | None = None) -> Configuration:
     )
     given = parser.parse_args(arguments)
     return Configuration(
-        given.listen, given.store, given.certificate, given.key, given.upload_grace_seconds, given.is_open
+        given.listen,
+        given.store,
+        given.certificate,
+        given.key,
+        given.upload_grace_seconds,
+        given.garbage_grace_seconds,
+        given.collect_every,
+        given.is_open,
     )
 
 

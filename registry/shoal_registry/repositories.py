@@ -2,22 +2,26 @@
 
 import asyncio
 import json
+import logging
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import Any
 
 from shoal_registry import creation, image, settings
 from shoal_registry import manifest as manifests
 from shoal_registry.errors import Refused
 from shoal_registry.image import Image
+from shoal_registry.links import Links
 from shoal_registry.manifest import Descriptor, Manifest
 from shoal_registry.names import ALGORITHMS, Digest, Reference, Repository, Tag
 from shoal_registry.ranges import Span
 from shoal_registry.settings import Settings
 from shoal_registry.storage import paths
 from shoal_registry.storage.store import Store
+
+log = logging.getLogger(__name__)
 
 # Clients read no more than 4 MiB of a list of referrers; a single one may have that in annotations.
 REFERRERS_PAGE_BYTES = 2 * 1024 * 1024
@@ -37,12 +41,26 @@ class Found:
 
 
 class Repositories:
-    def __init__(self, store: Store, now: Callable[[], float] = time.time) -> None:
+    """`links`: of a grace or a clock of one's own; by default of a day, and the machine's."""
+
+    def __init__(self, store: Store, links: Links | None = None, now: Callable[[], float] = time.time) -> None:
         self._store = store
+        self._links = links or Links(store)
         self._now = now
 
     async def exists(self, repository: Repository) -> bool:
         return await self._store.size(paths.mark(repository)) is not None
+
+    async def every(self) -> AsyncIterator[Repository]:
+        """One after the other, in no promised order."""
+        waiting = [paths.REPOSITORIES]
+        while waiting:
+            folder = waiting.pop()
+            names = await self._store.names(folder)
+            if paths.MARK in names:
+                yield Repository("/".join(folder.parts[1:]))
+            # What begins with `_` is of the repository itself.
+            waiting += [folder / name for name in names if not name.startswith("_")]
 
     async def settings(self, repository: Repository) -> Settings:
         """Raises Refused."""
@@ -57,7 +75,7 @@ class Repositories:
 
     async def change_settings(self, repository: Repository, change: Callable[[Settings], Settings]) -> Settings:
         """What it is set to then. Raises Refused."""
-        async with self._lock(repository):
+        async with self._links.repository_lock(repository):
             changed = change(await self.settings(repository))
             await self._store.put(paths.mark(repository), settings.encode(changed))
             return changed
@@ -67,17 +85,17 @@ class Repositories:
 
         Its mark goes last: if the process is killed before, there is a repository to be deleted again. Raises Refused.
         """
-        async with self._lock(repository):
+        async with self._links.repository_lock(repository):
             await self.settings(repository)
-            if not with_images and await self._has_images(repository):
+            if not with_images and await self._digests(paths.manifests(repository)):
                 return False
-            for folder in paths.links_of_images(repository):
+            await self._store.remove(paths.tags(repository))
+            for digest in await self._digests(paths.manifests(repository)):
+                await self._links.remove_manifest(repository, digest)
+            for digest in await self._digests(paths.blobs(repository)):
+                await self._links.remove_blob(repository, digest)
+            for folder in paths.backward(repository):
                 await self._store.remove(folder)
-            for algorithm in ALGORITHMS:
-                for name in await self._store.names(paths.blobs(repository, algorithm)):
-                    digest = Digest(algorithm, name)
-                    await self._store.delete(paths.blob(repository, digest))
-                    await self._store.delete(paths.holder(digest, repository))
             await self._store.delete(paths.lifecycle_policy(repository))
             await self._store.delete(paths.mark(repository))
             return True
@@ -86,39 +104,63 @@ class Repositories:
 
     async def blob_size(self, repository: Repository, digest: Digest) -> int | None:
         """None if the repository has no such blob, whatever others have."""
-        if await self._store.size(paths.blob(repository, digest)) is None:
+        if not await self._links.has_blob(repository, digest):
             return None
         return await self._store.size(paths.content(digest))
+
+    async def promised_blob_size(self, repository: Repository, digest: Digest) -> int | None:
+        """The same for somebody who may push a manifest that needs it, and nothing but that, a while later."""
+        if not await self._links.promise_blob(repository, digest):
+            return None
+        return await self._store.size(paths.content(digest))
+
+    async def pulled_blob_size(self, repository: Repository, digest: Digest) -> int | None:
+        """The same for somebody who gets the blob now: also if there is no room to note that somebody did."""
+        try:
+            return await self.promised_blob_size(repository, digest)
+        except OSError:
+            log.warning("cannot note that a blob was pulled digest=%s", digest, exc_info=True)
+            return await self.blob_size(repository, digest)
 
     def stream(self, digest: Digest, span: Span) -> AsyncIterator[bytes]:
         return self._store.stream(paths.content(digest), span)
 
-    async def link_blob(self, repository: Repository, digest: Digest) -> None:
-        """Its content is stored."""
-        async with self._lock(repository):
-            await self._mark(repository)
-            await self._store.put(paths.holder(digest, repository), b"")
-            await self._store.put(paths.blob(repository, digest), b"")
+    async def adopt_blob(self, repository: Repository, digest: Digest, source: PurePosixPath) -> None:
+        """What lies at `source` has that digest, and is a blob of the repository from now on."""
+
+        async def bring() -> bool:
+            await self._store.adopt(source, paths.content(digest))
+            return True
+
+        await self._links.add_blob(repository, digest, bring)
 
     async def holders(self, digest: Digest) -> Sequence[Repository]:
-        """Those that have that blob, or had it until a moment ago."""
+        """Those that have that as a blob or a manifest, or had it until a moment ago."""
         return [paths.repository_named(name) for name in await self._store.names(paths.holders(digest))]
 
     async def mount(self, repository: Repository, digest: Digest, source: Repository) -> bool:
         """Whether the source has that blob: then the repository has it, too."""
-        if await self.blob_size(source, digest) is None:
-            return False
-        await self.link_blob(repository, digest)
-        return True
+
+        async def is_there() -> bool:
+            return await self.blob_size(source, digest) is not None
+
+        return await is_there() and await self._links.add_blob(repository, digest, is_there)
+
+    async def user(self, repository: Repository, digest: Digest) -> Digest | None:
+        """A manifest of the repository that needs that; None if there is none."""
+        for name in await self._store.names(paths.users(repository, digest)):
+            user = paths.digest_named(name)
+            if await self._links.has_manifest(repository, user):
+                return user
+        return None
 
     async def delete_blob(self, repository: Repository, digest: Digest) -> None:
         """Raises Refused, also for one that a manifest needs: what has a tag can be pulled whole."""
-        async with self._lock(repository):
+        async with self._links.repository_lock(repository):
             if await self.blob_size(repository, digest) is None:
                 raise blob_unknown(repository, digest)
             await self._refuse_if_used(repository, digest)
-            await self._store.delete(paths.blob(repository, digest))
-            await self._store.delete(paths.holder(digest, repository))
+            await self._links.remove_blob(repository, digest)
 
     # Manifests and tags
 
@@ -145,12 +187,11 @@ class Repositories:
         if wanted and wanted != digest:
             raise Refused("DIGEST_INVALID", f"The manifest that came has the digest {digest}, not {wanted}.")
         parsed = await asyncio.to_thread(manifests.parse, content, content_type)
-        async with self._lock(repository):
+        async with self._links.repository_lock(repository):
             await self._refuse_if_incomplete(repository, parsed.references)
             if tag:
                 await self._refuse_if_immutable(repository, tag, digest)
-            await self._store.put(paths.content(digest), content)
-            await self._mark(repository)
+            await self._links.hold_manifest(repository, digest, content)
             needed = {each.digest for each in parsed.references}
             await asyncio.gather(*(self._store.put(paths.user(repository, each, digest), b"") for each in needed))
             if parsed.subject:
@@ -164,23 +205,27 @@ class Repositories:
 
     async def delete_manifest(self, repository: Repository, digest: Digest) -> None:
         """With the tags that mean it. Raises Refused, also for one that an index lists."""
-        async with self._lock(repository):
+        async with self._links.repository_lock(repository):
             found = await self.find(repository, digest)
             await self._refuse_if_used(repository, digest)
+            parsed = manifests.parse(await self.read_manifest(digest), found.media_type)
+            needed = {each.digest for each in parsed.references}
+            # Who is pulling it, or pushes a manifest that needs the same, can do so to the end.
+            for each in needed:
+                await self._links.promise_blob(repository, each)
             for name in await self._store.names(paths.tags_of(repository, digest)):
                 if await self._tagged(repository, Tag(name)) == digest:
                     await self._store.delete(paths.tag(repository, Tag(name)))
-            await self._store.delete(paths.manifest(repository, digest))
+            await self._links.remove_manifest(repository, digest)
             await self._store.remove(paths.tags_of(repository, digest))
-            parsed = manifests.parse(await self.read_manifest(digest), found.media_type)
             if parsed.subject:
                 await self._store.delete(paths.referrer(repository, parsed.subject, digest))
-            for each in {each.digest for each in parsed.references}:
+            for each in needed:
                 await self._store.delete(paths.user(repository, each, digest))
 
     async def delete_tag(self, repository: Repository, tag: Tag) -> None:
         """What it means stays. Raises Refused."""
-        async with self._lock(repository):
+        async with self._links.repository_lock(repository):
             digest = await self._tagged(repository, tag)
             if digest is None:
                 raise await self._unknown(repository, tag)
@@ -213,21 +258,13 @@ class Repositories:
             size, at = size + len(content), name
         return described, None
 
-    def _lock(self, repository: Repository) -> AbstractAsyncContextManager[None]:
-        """What is checked before a write must still be so at the write."""
-        return self._store.lock(f"repository/{repository.name}")
-
-    async def _has_images(self, repository: Repository) -> bool:
-        found = [await self._store.names(paths.manifests(repository, algorithm)) for algorithm in ALGORITHMS]
-        return any(found)
+    async def _digests(self, folder: PurePosixPath) -> Sequence[Digest]:
+        return [Digest(each, name) for each in ALGORITHMS for name in await self._store.names(folder / each)]
 
     async def _manifest(self, repository: Repository, digest: Digest) -> Found | None:
         content = await self._store.read(paths.manifest(repository, digest))
         size = await self._store.size(paths.content(digest))
         return None if content is None or size is None else Found(digest, image.decode(content), size)
-
-    async def _mark(self, repository: Repository) -> None:
-        await creation.create_on_push(self._store, repository, self._now())
 
     async def _described(self, repository: Repository, digest: Digest, parsed: Manifest) -> Image:
         """An image that is pushed again came when it first came; it is no longer archived."""
@@ -294,14 +331,13 @@ class Repositories:
         return await self.blob_size(repository, reference.digest)
 
     async def _refuse_if_used(self, repository: Repository, digest: Digest) -> None:
-        for name in await self._store.names(paths.users(repository, digest)):
-            user = paths.digest_named(name)
-            if await self._store.size(paths.manifest(repository, user)) is not None:
-                raise Refused(
-                    "UNSUPPORTED",
-                    f"The manifest {user} in {repository.name} needs {digest}: delete that one first.",
-                    detail={"neededBy": str(user)},
-                )
+        user = await self.user(repository, digest)
+        if user is not None:
+            raise Refused(
+                "UNSUPPORTED",
+                f"The manifest {user} in {repository.name} needs {digest}: delete that one first.",
+                detail={"neededBy": str(user)},
+            )
 
     async def _unknown(self, repository: Repository, reference: Reference) -> Refused:
         if not await self.exists(repository):

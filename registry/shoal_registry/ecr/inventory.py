@@ -24,7 +24,7 @@ async def digests(store: Store, repository: Repository, after: str = "") -> Sequ
     found = [
         Digest(algorithm, name)
         for algorithm in ALGORITHMS
-        for name in await store.names(paths.manifests(repository, algorithm))
+        for name in await store.names(paths.manifests(repository) / algorithm)
     ]
     return [each for each in found if str(each) > after]
 
