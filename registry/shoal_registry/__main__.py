@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import resource
 import signal
 import time
@@ -16,7 +17,10 @@ from shoal_registry.links import Links
 from shoal_registry.names import UploadId
 from shoal_registry.registry import Registry
 from shoal_registry.repositories import Repositories
+from shoal_registry.rights import signing_key
+from shoal_registry.rights.directory import Directory
 from shoal_registry.rights.gate import Gate
+from shoal_registry.rights.policies import Policies
 from shoal_registry.server import Server
 from shoal_registry.storage.folder import FolderStore
 from shoal_registry.uploads import Uploads
@@ -33,8 +37,10 @@ async def serve(config: configuration.Configuration, store: FolderStore) -> None
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(DISK_THREADS, "disk"))
     repositories = Repositories(store, Links(store, config.garbage_grace_seconds))
     uploads = Uploads(store, repositories, lambda: UploadId(str(uuid.uuid4())))
-    registry = Registry(repositories, uploads, store, time.time, Gate(config.is_open))
-    server = Server(config.listen, config.certificate, config.key, registry)
+    signer = None if config.is_open else signing_key.load(config.token_key)
+    gate = Gate(Directory(store, os.urandom), Policies(store), signer, os.urandom(32))
+    registry = Registry(repositories, uploads, gate, store, time.time)
+    server = Server(config.listen, config.certificate, config.key, config.authority, registry)
     await server.start()
     log.info("listening for HTTPS address=%s port=%d", config.listen, server.port)
     ended = asyncio.Event()

@@ -96,7 +96,8 @@ class Repositories:
                 await self._links.remove_blob(repository, digest)
             for folder in paths.backward(repository):
                 await self._store.remove(folder)
-            await self._store.delete(paths.lifecycle_policy(repository))
+            for settings_of_its_own in (paths.lifecycle_policy(repository), paths.policy(repository)):
+                await self._store.delete(settings_of_its_own)
             await self._store.delete(paths.mark(repository))
             return True
 

@@ -9,7 +9,7 @@ from shoal.arn import REPOSITORY_PREFIX
 from shoal_registry.ecr.errors import Failed
 from shoal_registry.names import Repository
 from shoal_registry.registry import Call
-from shoal_registry.rights.callers import Action
+from shoal_registry.rights.callers import Need
 
 LABELS_MAX = 50
 KEY_CHARACTERS_MAX = 128
@@ -90,7 +90,7 @@ def _few(labels: dict[str, str]) -> dict[str, str]:
     return labels
 
 
-async def _allowed(call: Call, arn: str, need: Action) -> Repository:
+async def _allowed(call: Call, arn: str, need: Need) -> Repository:
     """Raises Failed, Refused."""
     if not arn.startswith(REPOSITORY_PREFIX):
         raise Failed("InvalidParameterException", f"resourceArn: write it as in {REPOSITORY_PREFIX}team/web")

@@ -131,8 +131,7 @@ def mutability_document(settings: Settings | creation.Template) -> dict[str, Any
 
 
 async def _named(call: Call, name: Repository) -> dict[str, Any]:
-    """Raises Failed, Refused."""
-    await call.demand("pull", name)
+    """Raises Failed."""
     if not await call.repositories.exists(name):
         raise repository_not_found(name)
     return await _described_now(call, name)

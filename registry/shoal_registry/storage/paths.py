@@ -5,11 +5,13 @@
                                                       colons
     unheld/<algorithm>/<hex>                          since when nothing may lead to this content: see `garbage`
     collected                                         when garbage was last collected, and what went
+    accounts/<name>                                   an account, with the hash of its secret
     uploads/<id>/repository                           whose upload it is
                  data                                 what came so far; becomes a content by being renamed
     repositories/<name>/_repository                   what it is set to, as JSON; empty of one that is set to nothing
-                        _blobs/<algorithm>/<hex>      this blob is in the repository: when somebody last counted on it
+                        _policy                       who else may do what with it
                         _lifecycle                    its lifecycle policy
+                        _blobs/<algorithm>/<hex>      this blob is in the repository: when somebody last counted on it
                         _manifests/<algorithm>/<hex>  what is known of that image, as JSON: its media type, when it came
                         _tags/<tag>                   the digest it means
                         _tagged/<algorithm>/<hex>/<tag>
@@ -37,9 +39,9 @@ REPOSITORIES = PurePosixPath("repositories")
 CONTENTS = PurePosixPath("contents")
 UNHELD = PurePosixPath("unheld")
 COLLECTED = PurePosixPath("collected")
+ACCOUNTS = PurePosixPath("accounts")
 CREATE_ON_PUSH = PurePosixPath("settings", "create-on-push")
 TEMPLATES = PurePosixPath("settings", "templates")
-
 MARK = "_repository"
 
 
@@ -91,6 +93,15 @@ def repositories(folder: Sequence[str]) -> PurePosixPath:
 
 def blobs(repository: Repository) -> PurePosixPath:
     return _of(repository, "_blobs")
+
+
+def account(name: str) -> PurePosixPath:
+    """`name` was parsed as an account's."""
+    return ACCOUNTS / name
+
+
+def policy(repository: Repository) -> PurePosixPath:
+    return _of(repository, "_policy")
 
 
 def blob(repository: Repository, digest: Digest) -> PurePosixPath:
