@@ -5,6 +5,7 @@ import json
 import logging
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
@@ -47,6 +48,10 @@ class Repositories:
         self._store = store
         self._links = links or Links(store)
         self._now = now
+
+    def lock(self, repository: Repository) -> AbstractAsyncContextManager[None]:
+        """For who changes what is known of its images."""
+        return self._links.repository_lock(repository)
 
     async def exists(self, repository: Repository) -> bool:
         return await self._store.size(paths.mark(repository)) is not None
@@ -94,7 +99,7 @@ class Repositories:
                 await self._links.remove_manifest(repository, digest)
             for digest in await self._digests(paths.blobs(repository)):
                 await self._links.remove_blob(repository, digest)
-            for folder in paths.backward(repository):
+            for folder in paths.told_of_images(repository):
                 await self._store.remove(folder)
             for settings_of_its_own in (paths.lifecycle_policy(repository), paths.policy(repository)):
                 await self._store.delete(settings_of_its_own)
@@ -204,34 +209,49 @@ class Repositories:
                 await self._let_mean(repository, tag, digest)
         return digest, parsed
 
-    async def delete_manifest(self, repository: Repository, digest: Digest) -> None:
-        """With the tags that mean it. Raises Refused, also for one that an index lists."""
+    async def delete_manifest(
+        self, repository: Repository, digest: Digest, goes: Callable[[Sequence[str]], bool] = lambda _: True
+    ) -> bool:
+        """With the tags that mean it. Whether it is gone: `goes` is asked about its tags as they are then.
+
+        Raises Refused, also for one that an index lists.
+        """
         async with self._links.repository_lock(repository):
             found = await self.find(repository, digest)
+            tags = await self.tags_of(repository, digest)
+            if not goes(tags):
+                return False
             await self._refuse_if_used(repository, digest)
             parsed = manifests.parse(await self.read_manifest(digest), found.media_type)
             needed = {each.digest for each in parsed.references}
             # Who is pulling it, or pushes a manifest that needs the same, can do so to the end.
             for each in needed:
                 await self._links.promise_blob(repository, each)
-            for name in await self._store.names(paths.tags_of(repository, digest)):
-                if await self._tagged(repository, Tag(name)) == digest:
-                    await self._store.delete(paths.tag(repository, Tag(name)))
+            for name in tags:
+                await self._store.delete(paths.tag(repository, Tag(name)))
             await self._links.remove_manifest(repository, digest)
+            await self._store.delete(paths.pulled(repository, digest))
             await self._store.remove(paths.tags_of(repository, digest))
             if parsed.subject:
                 await self._store.delete(paths.referrer(repository, parsed.subject, digest))
             for each in needed:
                 await self._store.delete(paths.user(repository, each, digest))
+            return True
 
-    async def delete_tag(self, repository: Repository, tag: Tag) -> None:
-        """What it means stays. Raises Refused."""
+    async def tags_of(self, repository: Repository, digest: Digest) -> Sequence[str]:
+        """Sorted: those that mean that manifest."""
+        names = await self._store.names(paths.tags_of(repository, digest))
+        return [name for name in names if await self._tagged(repository, Tag(name)) == digest]
+
+    async def delete_tag(self, repository: Repository, tag: Tag) -> Digest:
+        """What it meant, which stays. Raises Refused."""
         async with self._links.repository_lock(repository):
             digest = await self._tagged(repository, tag)
             if digest is None:
                 raise await self._unknown(repository, tag)
             await self._store.delete(paths.tag(repository, tag))
             await self._store.delete(paths.tag_of(repository, digest, tag))
+            return digest
 
     async def tags(self, repository: Repository) -> Sequence[str]:
         """Sorted. Raises Refused."""
@@ -327,8 +347,10 @@ class Repositories:
 
     async def _size_of(self, repository: Repository, reference: Descriptor) -> int | None:
         # Build caches are indexes that list layers.
-        if reference.of_manifest and await self._store.size(paths.manifest(repository, reference.digest)) is not None:
-            return await self._store.size(paths.content(reference.digest))
+        found = await self._manifest(repository, reference.digest) if reference.of_manifest else None
+        if found:
+            # What is archived cannot be pulled until it is pushed again, or restored.
+            return None if found.image.is_archived else found.size
         return await self.blob_size(repository, reference.digest)
 
     async def _refuse_if_used(self, repository: Repository, digest: Digest) -> None:

@@ -10,7 +10,17 @@ from aiohttp import web
 from shoal.arn import OWNER
 
 from shoal_registry.api.body import whole
-from shoal_registry.ecr import authorization, errors, images, labels, repository, repository_policy, templates
+from shoal_registry.ecr import (
+    authorization,
+    errors,
+    image_changes,
+    image_events,
+    images,
+    labels,
+    repository,
+    repository_policy,
+    templates,
+)
 from shoal_registry.ecr.errors import Failed
 from shoal_registry.errors import Refused
 from shoal_registry.names import Repository
@@ -55,7 +65,17 @@ OPERATIONS: Mapping[str, Operation] = {
     ),
     "GetAccountSetting": Operation(templates.GetAccountSetting, templates.account_setting, "admin"),
     "PutAccountSetting": Operation(templates.PutAccountSetting, templates.put_account_setting, "admin"),
+    "ListImages": Operation(images.ListImages, images.listed, "pull"),
     "DescribeImages": Operation(images.DescribeImages, images.describe, "pull"),
+    "BatchGetImage": Operation(images.BatchGetImage, images.batch_get, "pull"),
+    "ListImageReferrers": Operation(images.ListImageReferrers, images.referrers, "pull"),
+    "BatchCheckLayerAvailability": Operation(images.BatchCheckLayerAvailability, images.layer_availability, "push"),
+    "PutImage": Operation(image_changes.PutImage, image_changes.put, "push"),
+    "BatchDeleteImage": Operation(image_changes.BatchDeleteImage, image_changes.batch_delete, "delete"),
+    "UpdateImageStorageClass": Operation(
+        image_changes.UpdateImageStorageClass, image_changes.update_storage_class, "admin"
+    ),
+    "ListImageEvents": Operation(image_events.ListImageEvents, image_events.listed, "identity"),
     "GetAuthorizationToken": Operation(authorization.GetAuthorizationToken, authorization.give, "identity"),
     "SetRepositoryPolicy": Operation(repository_policy.SetRepositoryPolicy, repository_policy.put, "admin"),
     "GetRepositoryPolicy": Operation(repository_policy.OneRepository, repository_policy.read, "admin"),

@@ -7,7 +7,7 @@ import msgspec
 from shoal.arn import OWNER, repository_arn
 
 from shoal_registry import catalogue, creation
-from shoal_registry.ecr import labels
+from shoal_registry.ecr import inventory, labels
 from shoal_registry.ecr.errors import Failed, repository_not_found
 from shoal_registry.ecr.labels import Label
 from shoal_registry.names import Repository
@@ -95,11 +95,14 @@ async def describe(call: Call, request: DescribeRepositories) -> Mapping[str, An
 async def delete(call: Call, request: DeleteRepository) -> Mapping[str, Any]:
     name = Repository.parse(request.repository_name)
     settings = await call.repositories.settings(name)
+    images = [kept.digest async for kept in inventory.images(call.registry, name)] if request.force else []
     if not await call.repositories.delete(name, with_images=request.force):
         raise Failed(
             "RepositoryNotEmptyException",
             f"{name.name} has images: delete them first, or delete it with them by force.",
         )
+    for digest in images:
+        call.deleted(name, digest)
     return {"repository": _described(call, name, settings)}
 
 

@@ -13,6 +13,7 @@
                         _lifecycle                    its lifecycle policy
                         _blobs/<algorithm>/<hex>      this blob is in the repository: when somebody last counted on it
                         _manifests/<algorithm>/<hex>  what is known of that image, as JSON: its media type, when it came
+                        _pulled/<algorithm>/<hex>     when that image was last pulled
                         _tags/<tag>                   the digest it means
                         _tagged/<algorithm>/<hex>/<tag>
                                                       empty: the tag means, or was about to mean, this manifest
@@ -20,6 +21,7 @@
                                                       empty: the second is a manifest that needs the first
                         _referrers/<algorithm>/<hex>/<algorithm>-<hex>
                                                       descriptor of the second, whose subject is the first
+    events/…                                          what happened to images: see `events`
     settings/create-on-push                           ENABLED or DISABLED
              templates/<prefix>                       a repository creation template, as JSON; its slashes are colons
 
@@ -40,6 +42,7 @@ CONTENTS = PurePosixPath("contents")
 UNHELD = PurePosixPath("unheld")
 COLLECTED = PurePosixPath("collected")
 ACCOUNTS = PurePosixPath("accounts")
+EVENTS = PurePosixPath("events")
 CREATE_ON_PUSH = PurePosixPath("settings", "create-on-push")
 TEMPLATES = PurePosixPath("settings", "templates")
 MARK = "_repository"
@@ -112,13 +115,17 @@ def manifests(repository: Repository) -> PurePosixPath:
     return _of(repository, "_manifests")
 
 
-def backward(repository: Repository) -> Sequence[PurePosixPath]:
-    """What answers backwards within that repository."""
-    return [_of(repository, name) for name in ("_tagged", "_users", "_referrers")]
+def told_of_images(repository: Repository) -> Sequence[PurePosixPath]:
+    """What tells of its images, and of nothing without them."""
+    return [_of(repository, name) for name in ("_tagged", "_users", "_referrers", "_pulled")]
 
 
 def manifest(repository: Repository, digest: Digest) -> PurePosixPath:
     return manifests(repository) / digest.algorithm / digest.hex
+
+
+def pulled(repository: Repository, digest: Digest) -> PurePosixPath:
+    return _of(repository, "_pulled", digest.algorithm, digest.hex)
 
 
 def tags(repository: Repository) -> PurePosixPath:
