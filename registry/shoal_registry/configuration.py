@@ -26,6 +26,8 @@ class Configuration:
     workers: int
     worker: int | None
     protection: Wanted
+    garbage_grace_seconds: float
+    collect_every_seconds: float
     is_open: bool
     authority: Path | None
     token_key: Path
@@ -57,6 +59,20 @@ def parse(arguments: Sequence[str] | None = None) -> Configuration:
         "--encrypt-from-now-on",
         action="store_true",
         help="a store that is not encrypted becomes one: what is in it can still be pulled",
+    )
+    parser.add_argument(
+        "--garbage-grace-seconds",
+        type=_positive,
+        default=24 * 3600.0,
+        metavar="SECONDS",
+        help="how long what nothing leads to stays, and a pushed blob may wait for its manifest; a day by default",
+    )
+    parser.add_argument(
+        "--collect-every",
+        type=_positive,
+        default=3600.0,
+        metavar="SECONDS",
+        help="how often garbage is collected; an hour by default",
     )
     parser.add_argument(
         "--open",
@@ -92,6 +108,8 @@ def parse(arguments: Sequence[str] | None = None) -> Configuration:
         is_open=given.is_open,
         authority=given.authority,
         token_key=token_key,
+        garbage_grace_seconds=given.garbage_grace_seconds,
+        collect_every_seconds=given.collect_every,
     )
 
 
