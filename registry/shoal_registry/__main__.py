@@ -11,10 +11,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import uvloop
 
-from shoal_registry import configuration
+from shoal_registry import configuration, scrubbing
 from shoal_registry.names import UploadId
 from shoal_registry.registry import Registry
 from shoal_registry.repositories import Repositories
+from shoal_registry.scrubbing import Pace, Scrub, Suspects
 from shoal_registry.server import Server
 from shoal_registry.storage.folder import FolderStore
 from shoal_registry.storage.master_keys import KeyFileUnusable
@@ -26,6 +27,7 @@ log = logging.getLogger("shoal_registry")
 # Often enough that what is overdue is not overdue by much of its grace.
 CLEANINGS_PER_GRACE = 10
 DISK_THREADS = 32
+DAY_SECONDS = 24 * 3600.0
 
 
 async def serve(config: configuration.Configuration, folder: FolderStore) -> None:
@@ -35,17 +37,25 @@ async def serve(config: configuration.Configuration, folder: FolderStore) -> Non
     store = await protected(folder, config.protection)
     repositories = Repositories(store)
     uploads = Uploads(store, repositories, lambda: UploadId(str(uuid.uuid4())))
-    server = Server(config.listen, config.certificate, config.key, Registry(repositories, uploads))
+    suspects, scrub = Suspects(), Scrub(store, folder)
+    server = Server(config.listen, config.certificate, config.key, Registry(repositories, uploads, suspects))
     await server.start()
     log.info("listening for HTTPS address=%s port=%d", config.listen, server.port)
     ended = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, ended.set)
-    cleaning = asyncio.create_task(_clean(uploads, config.upload_grace_seconds))
+    going_on = [
+        asyncio.create_task(_clean(uploads, config.upload_grace_seconds)),
+        asyncio.create_task(suspects.look_at(scrub)),
+    ]
+    if config.scrub_days is not None:
+        pace = Pace(config.scrub_mib_per_second * 2**20)
+        going_on.append(asyncio.create_task(scrubbing.regularly(scrub, config.scrub_days * DAY_SECONDS, pace)))
     try:
         await ended.wait()
     finally:
-        cleaning.cancel()
+        for each in going_on:
+            each.cancel()
         await server.stop()
 
 

@@ -12,7 +12,7 @@ from shoal_registry.storage.protection import Wanted
 class Configuration:
     """`listen` is host:port; `store` the folder that holds everything; the certificate and its key are PEM files.
 
-    `protection` is how contents are kept."""
+    `protection` is how contents are kept; they are read again every `scrub_days`, or never."""
 
     listen: str
     store: Path
@@ -20,6 +20,8 @@ class Configuration:
     key: Path
     upload_grace_seconds: float
     protection: Wanted
+    scrub_days: float | None
+    scrub_mib_per_second: float
 
 
 def parse(arguments: Sequence[str] | None = None) -> Configuration:
@@ -41,11 +43,25 @@ def parse(arguments: Sequence[str] | None = None) -> Configuration:
         action="store_true",
         help="a store that is not encrypted becomes one: what is in it can still be pulled",
     )
+    parser.add_argument(
+        "--scrub-days",
+        type=_positive,
+        metavar="DAYS",
+        help="every content is read again that often, to find damage; never by default",
+    )
+    add_scrub_rate(parser)
     given = parser.parse_args(arguments)
     protection = wanted(parser, given, given.key.parent / "master.key")
     protection = replace(protection, from_now_on=given.encrypt_from_now_on)
     return Configuration(
-        given.listen, given.store, given.certificate, given.key, given.upload_grace_seconds, protection
+        given.listen,
+        given.store,
+        given.certificate,
+        given.key,
+        given.upload_grace_seconds,
+        protection,
+        given.scrub_days,
+        given.scrub_mib_per_second,
     )
 
 
@@ -61,6 +77,16 @@ def add_protection(parser: argparse.ArgumentParser) -> None:
     )
     encryption.add_argument(
         "--no-encryption", action="store_true", help="whoever gets at the store, or a backup of it, can read it"
+    )
+
+
+def add_scrub_rate(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--scrub-mib-per-second",
+        type=_positive,
+        default=32.0,
+        metavar="MIB",
+        help="how fast a scrub reads; 32 by default",
     )
 
 
