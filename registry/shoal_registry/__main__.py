@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import uvloop
 
-from shoal_registry import configuration, workers
+from shoal_registry import configuration, scrubbing, workers
 from shoal_registry.archive import Archive
 from shoal_registry.events import Events
 from shoal_registry.garbage import Collector
@@ -25,6 +25,7 @@ from shoal_registry.rights import signing_key
 from shoal_registry.rights.directory import Directory
 from shoal_registry.rights.gate import Gate
 from shoal_registry.rights.policies import Policies
+from shoal_registry.scrubbing import Pace, Scrub, Suspects
 from shoal_registry.server import Server
 from shoal_registry.storage.folder import FolderStore
 from shoal_registry.storage.master_keys import KeyFileUnusable
@@ -36,6 +37,7 @@ log = logging.getLogger("shoal_registry")
 # Often enough that what is overdue is not overdue by much of its grace.
 CLEANINGS_PER_GRACE = 10
 DISK_THREADS = 32
+DAY_SECONDS = 24 * 3600.0
 
 
 async def serve(config: configuration.Configuration, folder: FolderStore) -> None:
@@ -49,8 +51,9 @@ async def serve(config: configuration.Configuration, folder: FolderStore) -> Non
         log.warning("nobody is an operator: give --authority, or --open for a trial")
     signer = None if config.is_open else signing_key.load(config.token_key)
     gate = Gate(Directory(store, os.urandom), Policies(store), signer, os.urandom(32))
+    suspects, scrub = Suspects(), Scrub(store, folder)
     archive, pulls, events = Archive(store, repositories, time.time), Pulls(store, time.time), Events(store, time.time)
-    registry = Registry(repositories, uploads, archive, pulls, events, gate, store, time.time)
+    registry = Registry(repositories, uploads, archive, pulls, events, suspects, gate, store, time.time)
     is_worker = config.worker is not None
     server = Server(config.listen, config.certificate, config.key, config.authority, registry, shares_port=is_worker)
     await server.start()
@@ -58,7 +61,11 @@ async def serve(config: configuration.Configuration, folder: FolderStore) -> Non
     ended = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, ended.set)
-    background = [asyncio.create_task(pulls.run()), asyncio.create_task(events.run())]
+    background = [
+        asyncio.create_task(pulls.run()),
+        asyncio.create_task(events.run()),
+        asyncio.create_task(suspects.look_at(scrub)),
+    ]
     if is_worker:
         background.append(await workers.report_ready(ended.set))
     if not config.worker:
@@ -68,6 +75,9 @@ async def serve(config: configuration.Configuration, folder: FolderStore) -> Non
             asyncio.create_task(_clean(uploads, config.upload_grace_seconds)),
             asyncio.create_task(collector.run(config.collect_every_seconds)),
         )
+        if config.scrub_days is not None:
+            pace = Pace(config.scrub_mib_per_second * 2**20)
+            background.append(asyncio.create_task(scrubbing.regularly(scrub, config.scrub_days * DAY_SECONDS, pace)))
     try:
         await ended.wait()
     finally:

@@ -15,7 +15,7 @@ class Configuration:
     are the authority, of which clients may have a certificate, and the key that signs tokens.
 
     `worker` is the number of this process among the `workers` that serve the same port; None if it is the only one, or
-    the one that starts them. `protection` is how contents are kept.
+    the one that starts them. `protection` is how contents are kept; they are read again every `scrub_days`, or never.
     """
 
     listen: str
@@ -31,6 +31,8 @@ class Configuration:
     is_open: bool
     authority: Path | None
     token_key: Path
+    scrub_days: float | None
+    scrub_mib_per_second: float
 
 
 def parse(arguments: Sequence[str] | None = None) -> Configuration:
@@ -90,6 +92,13 @@ def parse(arguments: Sequence[str] | None = None) -> Configuration:
         help="what tokens are signed with; the same for all processes of a registry; made if it is missing; token.key "
         "beside the certificate's key by default",
     )
+    parser.add_argument(
+        "--scrub-days",
+        type=_positive,
+        metavar="DAYS",
+        help="every content is read again that often, to find damage; never by default",
+    )
+    add_scrub_rate(parser)
     given = parser.parse_args(arguments)
     token_key = (given.token_key or given.key.parent / "token.key").absolute()
     if token_key.is_relative_to(given.store.absolute()):
@@ -110,6 +119,8 @@ def parse(arguments: Sequence[str] | None = None) -> Configuration:
         token_key=token_key,
         garbage_grace_seconds=given.garbage_grace_seconds,
         collect_every_seconds=given.collect_every,
+        scrub_days=given.scrub_days,
+        scrub_mib_per_second=given.scrub_mib_per_second,
     )
 
 
@@ -125,6 +136,16 @@ def add_protection(parser: argparse.ArgumentParser) -> None:
     )
     encryption.add_argument(
         "--no-encryption", action="store_true", help="whoever gets at the store, or a backup of it, can read it"
+    )
+
+
+def add_scrub_rate(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--scrub-mib-per-second",
+        type=_positive,
+        default=32.0,
+        metavar="MIB",
+        help="how fast a scrub reads; 32 by default",
     )
 
 

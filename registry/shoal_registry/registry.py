@@ -13,6 +13,7 @@ from shoal_registry.repositories import Found, Repositories
 from shoal_registry.rights.callers import Caller, Need
 from shoal_registry.rights.gate import Gate
 from shoal_registry.rights.policy import Action
+from shoal_registry.scrubbing import Suspects
 from shoal_registry.storage.store import Store
 from shoal_registry.uploads import Uploads
 
@@ -24,6 +25,7 @@ class Registry:
     archive: Archive
     pulls: Pulls
     events: Events
+    suspects: Suspects
     gate: Gate
     store: Store
     now: Callable[[], float]

@@ -14,18 +14,20 @@ import hashlib
 import json
 import logging
 import time
+import uuid
 from collections.abc import AsyncIterator, Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
 
 from shoal_registry.errors import Refused
-from shoal_registry.names import Digest, Repository
+from shoal_registry.names import Digest, Repository, UploadId
 from shoal_registry.ranges import Span
 from shoal_registry.repositories import Repositories
 from shoal_registry.storage import paths
 from shoal_registry.storage.damage import Damaged
 from shoal_registry.storage.encrypted_uploads import header_id
+from shoal_registry.storage.listing import paths_in
 from shoal_registry.storage.master_keys import MasterKeyUnknown
 from shoal_registry.storage.store import Store
 
@@ -33,6 +35,9 @@ log = logging.getLogger(__name__)
 
 # Nobody takes as long from writing a content's key to the content.
 KEY_GRACE_SECONDS = 3600.0
+
+# Often enough that a scrub that is due is not late by much of its interval.
+LOOKS_PER_INTERVAL = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,14 +103,15 @@ class Scrub:
     async def run(self, pace: Pace, each: Callable[[Report], None] = lambda _: None) -> Report:
         """Of everything; one at a time on a store. The report is kept in it as well."""
         async with self._store.lock("scrub"):
-            report = Report(self._now())
-            async for digest in contents(self._store):
-                await self._look_at(digest, pace, report)
-                each(report)
-            await self._remove_spare_keys(report)
-            report.ended = self._now()
-            await self._store.put(paths.SCRUB, report.document())
-        return report
+            return await self._run(pace, each)
+
+    async def run_if_due(self, pace: Pace, every_seconds: float) -> Report | None:
+        """Unless the last one began less than that many seconds ago."""
+        async with self._store.lock("scrub"):
+            last = await self.last()
+            if last is not None and last["began"] + every_seconds > self._now():
+                return None
+            return await self._run(pace, lambda _: None)
 
     async def last(self) -> dict[str, Any] | None:
         """The report of the last one; None if there was none."""
@@ -115,6 +121,35 @@ class Scrub:
     async def suspect(self, digest: Digest) -> Finding | None:
         """Of which a reader said that it is damaged: set aside if it is."""
         return await self._set_aside(digest) if await self._examine(digest, Pace(None)) else None
+
+    async def _run(self, pace: Pace, each: Callable[[Report], None]) -> Report:
+        report = Report(self._now())
+        async for digest in contents(self._store):
+            await self._look_at(digest, pace, report)
+            each(report)
+        await self._remove_spare_keys(report)
+        report.ended = self._now()
+        await self._store.put(paths.SCRUB, report.document())
+        return report
+
+    async def encrypt(self, digest: Digest) -> bool:
+        """One that lies there as it is, of a time before the store was encrypted; whether it is one. Raises Damaged."""
+        path, data = paths.content(digest), paths.upload_data(UploadId(str(uuid.uuid4())))
+        async with self._store.lock(f"content/{digest}"):
+            size = await self._store.size(path)
+            if size is None or await header_id(self._raw, path) is not None:
+                return False
+            try:
+                offset = 0
+                await self._store.append(data, 0, b"")
+                async for piece in self._store.stream(path, Span(0, size)):
+                    await self._store.append(data, offset, piece)
+                    offset += len(piece)
+                await self._store.flush(data)
+                await self._store.adopt(data, path)
+            finally:
+                await self._store.remove(data.parent)
+        return True
 
     async def _look_at(self, digest: Digest, pace: Pace, report: Report) -> None:
         report.contents += 1
@@ -172,7 +207,7 @@ class Scrub:
         before = await self.last()
         is_due = before is not None and before["ended"] < self._now() - KEY_GRACE_SECONDS
         due = frozenset(before["spare_keys"]) if before and is_due else frozenset()
-        async for key in files(self._raw, paths.KEYS):
+        async for key in paths_in(self._raw, paths.KEYS):
             content, file_id = paths.keyed(key)
             if await header_id(self._raw, content) == file_id or await self._is_set_aside(content):
                 continue
@@ -185,17 +220,43 @@ class Scrub:
         return await self._raw.size(paths.damaged(paths.digest_of(content)) / "content") is not None
 
 
+class Suspects:
+    """Contents of which a reader said that they are damaged, until somebody has looked."""
+
+    def __init__(self) -> None:
+        self._waiting: asyncio.Queue[Digest] = asyncio.Queue()
+        self._known: set[Digest] = set()
+
+    def add(self, path: PurePosixPath) -> None:
+        if paths.is_content(path) and (digest := paths.digest_of(path)) not in self._known:
+            self._known.add(digest)
+            self._waiting.put_nowait(digest)
+
+    async def look_at(self, scrub: Scrub) -> None:
+        """At each that comes; never ends."""
+        while True:
+            digest = await self._waiting.get()
+            try:
+                await scrub.suspect(digest)
+            except Exception:
+                log.exception("could not look at a content that may be damaged digest=%s", digest)
+            self._known.discard(digest)
+
+
+async def regularly(scrub: Scrub, every_seconds: float, pace: Pace) -> None:
+    """Of several processes on a store, the one that is first; never ends."""
+    while True:
+        try:
+            if report := await scrub.run_if_due(pace, every_seconds):
+                log.info("scrubbed contents=%d damaged=%d", report.contents, len(report.damaged))
+        except Exception:
+            log.exception("scrubbing failed; it is tried again")
+        await asyncio.sleep(every_seconds / LOOKS_PER_INTERVAL)
+
+
 async def contents(store: Store) -> AsyncIterator[Digest]:
-    async for path in files(store, paths.CONTENTS):
+    async for path in paths_in(store, paths.CONTENTS):
         try:
             yield paths.digest_of(path)
         except Refused:
             log.warning("what is this file in the store? path=%s", path)
-
-
-async def files(store: Store, folder: PurePosixPath) -> AsyncIterator[PurePosixPath]:
-    """Of contents, or of their keys: two folders deep."""
-    for algorithm in await store.names(folder):
-        for beginning in await store.names(folder / algorithm):
-            for name in await store.names(folder / algorithm / beginning):
-                yield folder / algorithm / beginning / name

@@ -109,6 +109,8 @@ class Server:
             response.force_close()
         except Damaged as damaged:
             log.error("damaged in the store path=%s reason=%s", request.path, damaged)
+            if damaged.path is not None:
+                self._registry.suspects.add(damaged.path)
             response = _refusal(
                 Refused(
                     "INTERNAL", "The registry's copy of this is damaged. It is whole again once it is pushed again."

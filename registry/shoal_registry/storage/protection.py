@@ -63,7 +63,7 @@ async def protected(store: Store, wanted: Wanted) -> Store:
             found = Protection("mixed", current)
             await write(store, found)
         elif keys.ring().find(bytes.fromhex(found.master_key or "")) is None:
-            raise StartRefused(_lost(found, f"{wanted.master_key} does not hold that key, but {current}"))
+            raise StartRefused(lost(found, f"{wanted.master_key} does not hold that key, but {current}"))
         return EncryptedStore(store, keys, mixed=found.contents == "mixed")
 
 
@@ -87,6 +87,14 @@ async def read(store: Store) -> Protection | None:
 async def write(store: Store, protection: Protection) -> None:
     document = {"contents": protection.contents, "masterKey": protection.master_key}
     await store.put(paths.ENCRYPTION, json.dumps(document).encode())
+
+
+async def note_all_encrypted(store: Store) -> None:
+    """Nothing is left of the time before."""
+    async with store.lock("encryption"):
+        found = await read(store)
+        if found is not None and found.contents == "mixed":
+            await write(store, replace(found, contents="encrypted"))
 
 
 async def note_master_key(store: Store, key_id: bytes) -> None:
@@ -114,13 +122,13 @@ def _refusal(found: Protection | None, wanted: Wanted) -> str | None:
             "without --no-encryption, and with --master-key FILE as before."
         )
     if not wanted.master_key.exists():
-        return _lost(found, f"{wanted.master_key} is not there")
+        return lost(found, f"{wanted.master_key} is not there")
     return None
 
 
-def _lost(found: Protection, what: str) -> str:
+def lost(found: Protection, what: str) -> str:
     return (
         f"The contents of this store are encrypted by the master key {found.master_key}, and {what}. Give the file "
-        "it was started with before, or restore that from your copy. Nobody can read the store without it; a new "
+        "that it was started with before, or restore that from your copy. Nobody can read the store without it; a new "
         "key would not help: if every copy is lost, begin with an empty store and push the images again."
     )
