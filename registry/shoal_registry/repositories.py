@@ -143,7 +143,7 @@ class Repositories:
         async with self._links.repository_lock(repository):
             await self._refuse_if_incomplete(repository, parsed.references)
             await self._links.hold_manifest(repository, digest, content)
-            needed = {each.digest for each in parsed.references}
+            needed = dict.fromkeys(each.digest for each in parsed.references)
             await asyncio.gather(*(self._store.put(paths.user(repository, each, digest), b"") for each in needed))
             if parsed.subject:
                 described = json.dumps(parsed.descriptor(digest, len(content))).encode()
@@ -159,7 +159,7 @@ class Repositories:
             found = await self.find(repository, digest)
             await self._refuse_if_used(repository, digest)
             parsed = manifests.parse(await self.read_manifest(digest), found.media_type)
-            needed = {each.digest for each in parsed.references}
+            needed = dict.fromkeys(each.digest for each in parsed.references)
             # Who is pulling it, or pushes a manifest that needs the same, can do so to the end.
             for each in needed:
                 await self._links.promise_blob(repository, each)
