@@ -1,6 +1,7 @@
 """What the registry is told at its start."""
 
 import argparse
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +9,11 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """`listen` is host:port; `store` the folder that holds everything; the certificate and its key are PEM files."""
+    """`listen` is host:port; `store` the folder that holds everything; the certificate and its key are PEM files.
+
+    `worker` is the number of this process among the `workers` that serve the same port; None if it is the only one, or
+    the one that starts them.
+    """
 
     listen: str
     store: Path
@@ -17,6 +22,8 @@ class Configuration:
     upload_grace_seconds: float
     garbage_grace_seconds: float
     collect_every_seconds: float
+    workers: int
+    worker: int | None
 
 
 def parse(arguments: Sequence[str] | None = None) -> Configuration:
@@ -46,6 +53,14 @@ def parse(arguments: Sequence[str] | None = None) -> Configuration:
         metavar="SECONDS",
         help="how often garbage is collected; an hour by default",
     )
+    parser.add_argument(
+        "--workers",
+        type=_count,
+        default=1,
+        metavar="NUMBER",
+        help="how many processes serve; auto: one for each core that this one may use; 1 by default",
+    )
+    parser.add_argument("--worker", type=int, help=argparse.SUPPRESS)
     given = parser.parse_args(arguments)
     return Configuration(
         given.listen,
@@ -55,7 +70,16 @@ def parse(arguments: Sequence[str] | None = None) -> Configuration:
         given.upload_grace_seconds,
         given.garbage_grace_seconds,
         given.collect_every,
+        given.workers,
+        given.worker,
     )
+
+
+def _count(text: str) -> int:
+    value = len(os.sched_getaffinity(0)) if text == "auto" else int(text)
+    if not 1 <= value <= 256:
+        raise argparse.ArgumentTypeError("must be from 1 to 256")
+    return value
 
 
 def _positive(text: str) -> float:

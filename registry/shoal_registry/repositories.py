@@ -15,7 +15,7 @@ from shoal_registry.manifest import Descriptor, Manifest
 from shoal_registry.names import Digest, Reference, Repository, Tag
 from shoal_registry.ranges import Span
 from shoal_registry.storage import paths
-from shoal_registry.storage.store import Store
+from shoal_registry.storage.store import Store, StoreUnavailableError
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +71,7 @@ class Repositories:
         """The same for somebody who gets the blob now: also if there is no room to note that somebody did."""
         try:
             return await self.promised_blob_size(repository, digest)
-        except OSError:
+        except (OSError, StoreUnavailableError):
             log.warning("cannot note that a blob was pulled digest=%s", digest, exc_info=True)
             return await self.blob_size(repository, digest)
 

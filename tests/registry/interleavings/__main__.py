@@ -29,7 +29,9 @@ def main() -> int:
             failed += 1
             print(f"seed {seed}: {result.violations[0]} (and {len(result.violations) - 1} more)", flush=True)
     seconds = time.monotonic() - began
-    print(f"{len(seeds)} seeds, {operations} operations, {seconds:.0f} s, {failed} failed; {dict(sorted(facts.items()))}")
+    print(
+        f"{len(seeds)} seeds, {operations} operations, {seconds:.0f} s, {failed} failed; {dict(sorted(facts.items()))}"
+    )
     return 1 if failed else 0
 
 

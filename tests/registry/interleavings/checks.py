@@ -51,9 +51,8 @@ class Checks:
         elif kind in ("_users", "_referrers") and not is_there:
             if self._has(paths.manifest(repository, paths.digest_named(rest[2]))):
                 self.violated(f"{kind} of {repository.name} miss {rest[2]}")
-        elif kind == "_tagged" and not is_there:
-            if self._text(paths.tag(repository, Tag(rest[2]))) == str(Digest(*rest[:2])):
-                self.violated(f"{kind} of {repository.name} miss {rest[2]}")
+        elif kind == "_tagged" and not is_there and self.tags(repository).get(rest[2]) == Digest(*rest[:2]):
+            self.violated(f"{kind} of {repository.name} miss {rest[2]}")
 
     def _content(self, digest: Digest, content: bytes | None) -> None:
         if content is not None:
@@ -126,9 +125,6 @@ class Checks:
 
     def _has(self, path: PurePosixPath) -> bool:
         return path in self.files
-
-    def _text(self, path: PurePosixPath) -> str | None:
-        return self.files[path].content.decode() if path in self.files else None
 
     # Once all is quiet, and every grace over
 

@@ -66,7 +66,9 @@ class Clients:
         fields: dict[str, Any] = {"annotations": {"of": str(chance.randrange(3))}} if chance.random() < 0.5 else {}
         if subject:
             fields["subject"] = subject
-        manifest = image_manifest(descriptor(CONFIGURATION, CONFIG), [descriptor(each, LAYER) for each in layers], **fields)
+        manifest = image_manifest(
+            descriptor(CONFIGURATION, CONFIG), [descriptor(each, LAYER) for each in layers], **fields
+        )
         await self._push_manifest(instance, repository, json.dumps(manifest).encode(), told)
 
     async def push_index(self) -> None:
@@ -111,10 +113,12 @@ class Clients:
         try:
             await instance.ask(instance.repositories.put_manifest(repository, Tag(tag), content, media_type))
         except Refused as refused:
-            for each in refused.detail["missing"] if refused.code == "MANIFEST_BLOB_UNKNOWN" else ():
-                at = told.get(Digest.parse(each["digest"]))
-                if at is not None and self._is_kept((repository, Digest.parse(each["digest"])), at):
-                    checks.violated(f"{repository.name} was promised {each['digest']} at {at:.3f}, and lost it")
+            assert refused.code == "MANIFEST_BLOB_UNKNOWN", refused
+            detail: Any = refused.detail
+            for each in detail["missing"]:
+                missing = Digest.parse(each["digest"])
+                if missing in told and self._is_kept((repository, missing), told[missing]):
+                    checks.violated(f"{repository.name} was promised {missing} at {told[missing]:.3f}, and lost it")
             return
         checks.facts["pushes"] += 1
         self.pushed.append((repository, tag, content))

@@ -76,7 +76,7 @@ class MemoryStore:
                 raise EOFError(path)
             yield content[start : start + length]
 
-    async def put(self, path: PurePosixPath, content: bytes) -> None:
+    async def put(self, path: PurePosixPath, content: bytes, durable: bool = True) -> None:
         await self._pause(path)
         self._write(path, content)
         await self._answer()
@@ -100,6 +100,9 @@ class MemoryStore:
         self._write(path, before[:offset] + piece)
         await self._answer()
 
+    async def flush(self, path: PurePosixPath) -> None:
+        await self._pause(path)
+
     async def truncate(self, path: PurePosixPath, size: int) -> None:
         await self._pause(path)
         self._write(path, self.files[path].content[:size])
@@ -122,7 +125,7 @@ class MemoryStore:
 
     async def changed(self, path: PurePosixPath) -> float:
         await self._pause(path)
-        times = [file.written_at for each, file in self.files.items() if each.parent == path]
+        times = [file.written_at for each, file in self.files.items() if path in (each, each.parent)]
         if not times:
             raise FileNotFoundError(path)
         return max(times)
@@ -141,6 +144,9 @@ class MemoryStore:
             yield
         finally:
             self._pass_on(name)
+
+    def close(self) -> None:
+        """Nothing is open."""
 
     # What happens to it
 

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 
 from shoal_registry.garbage import Report
 from shoal_registry.names import Digest
-
 from shoal_registry.storage import paths
 
 from tests.registry.interleavings.checks import split
-from tests.registry.interleavings.clients import BLOBS, Action, Clients
+from tests.registry.interleavings.clients import Action, Clients
 from tests.registry.interleavings.memory import Ambush
 from tests.registry.interleavings.world import GRACE_SECONDS, Instance, World
 
@@ -117,9 +116,7 @@ class Story:
         victim = self.world.instance
         self.world.checks.facts["crashes"] += 1
         if self.world.chance.random() < 0.3:
-            asyncio.get_running_loop().call_later(
-                self.world.chance.uniform(0, BURST_SECONDS), self.world.crash, victim
-            )
+            asyncio.get_running_loop().call_later(self.world.chance.uniform(0, BURST_SECONDS), self.world.crash, victim)
             return
         process = victim.process
         process.on_death.append(lambda: self.world.crash(victim))

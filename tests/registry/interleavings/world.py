@@ -116,7 +116,7 @@ class World:
                 if not task.done():
                     task._log_destroy_pending = False  # type: ignore[attr-defined]
                     with suppress(BaseException):
-                        task.get_coro().close()  # type: ignore[union-attr]
+                        task.get_coro().close()
             process.tasks.clear()
         self.loop.close()
 
