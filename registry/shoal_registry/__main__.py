@@ -31,7 +31,7 @@ async def serve(config: configuration.Configuration, store: FolderStore) -> None
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(DISK_THREADS, "disk"))
     repositories = Repositories(store)
     uploads = Uploads(store, repositories, lambda: UploadId(str(uuid.uuid4())))
-    server = Server(config.listen, config.certificate, config.key, Registry(repositories, uploads))
+    server = Server(config.listen, config.certificate, config.key, Registry(repositories, uploads, store, time.time))
     await server.start()
     log.info("listening for HTTPS address=%s port=%d", config.listen, server.port)
     ended = asyncio.Event()

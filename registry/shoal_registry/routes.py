@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from shoal_registry.api import blobs, manifests, referrers, tags, uploads, version
+from shoal_registry.ecr import operations
 from shoal_registry.errors import Refused
 from shoal_registry.registry import Handler
 
@@ -25,6 +26,7 @@ ROUTES: tuple[tuple[str, str, Handler], ...] = (
     ("DELETE", "/v2/{name}/manifests/{reference}", manifests.delete),
     ("GET", "/v2/{name}/tags/list", tags.listed),
     ("GET", "/v2/{name}/referrers/{digest}", referrers.listed),
+    ("POST", "/ecr/{operation}", operations.answer),
 )
 
 
@@ -56,4 +58,4 @@ def match(method: str, raw_path: str) -> Match:
             allowed += methods
     if allowed:
         raise Refused("UNSUPPORTED", f"{method} is not for this path.", headers={"Allow": ", ".join(allowed)})
-    raise Refused("UNSUPPORTED", "There is no such endpoint: all begin with /v2/.", status=404)
+    raise Refused("UNSUPPORTED", "There is no such endpoint: all begin with /v2/ or /ecr/.", status=404)
