@@ -82,7 +82,7 @@ def test_ids_of_ranges() -> None:
     ]
 
 
-@pytest.mark.parametrize("module", [text, image, checks, explain, metrics, plot])
+@pytest.mark.parametrize("module", [text, image_definition, checks, explain, metrics, plot])
 def test_what_the_docstrings_show(module: ModuleType) -> None:
     result = doctest.testmod(module)
     assert result.attempted > 0
