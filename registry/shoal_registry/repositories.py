@@ -4,9 +4,9 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any
-from weakref import WeakValueDictionary
 
 from shoal_registry import image, settings
 from shoal_registry import manifest as manifests
@@ -36,8 +36,6 @@ class Repositories:
     def __init__(self, store: Store, now: Callable[[], float] = time.time) -> None:
         self._store = store
         self._now = now
-        # What is checked before a write must still be so at the write.
-        self._locks: WeakValueDictionary[Repository, asyncio.Lock] = WeakValueDictionary()
 
     async def exists(self, repository: Repository) -> bool:
         return await self._store.size(paths.mark(repository)) is not None
@@ -187,8 +185,9 @@ class Repositories:
             size, at = size + len(content), name
         return described, None
 
-    def _lock(self, repository: Repository) -> asyncio.Lock:
-        return self._locks.setdefault(repository, asyncio.Lock())
+    def _lock(self, repository: Repository) -> AbstractAsyncContextManager[None]:
+        """What is checked before a write must still be so at the write."""
+        return self._store.lock(f"repository/{repository.name}")
 
     async def _manifest(self, repository: Repository, digest: Digest) -> Found | None:
         media_type = await self._store.read(paths.manifest(repository, digest))

@@ -33,6 +33,7 @@ Kind = Literal[
 
 # What the specification calls a refusal, and what ECR does.
 _KINDS: dict[Code, Kind] = {
+    "DENIED": "AccessDeniedException",
     "BLOB_UNKNOWN": "LayersNotFoundException",
     "MANIFEST_BLOB_UNKNOWN": "LayersNotFoundException",
     "MANIFEST_UNKNOWN": "ImageNotFoundException",

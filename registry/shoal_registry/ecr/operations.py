@@ -1,10 +1,9 @@
 """Every operation of ECR's API that is answered here, in one table, and the door to it."""
 
 import json
-import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 from aiohttp import web
@@ -14,9 +13,9 @@ from shoal_registry.api.body import whole
 from shoal_registry.ecr import errors, images, repository
 from shoal_registry.ecr.errors import Failed
 from shoal_registry.errors import Refused
+from shoal_registry.names import Repository
 from shoal_registry.registry import Call
-
-log = logging.getLogger(__name__)
+from shoal_registry.rights.callers import Need
 
 # A manifest of 4 MiB, escaped in JSON.
 REQUEST_BYTES_MAX = 12 * 1024 * 1024
@@ -25,16 +24,16 @@ CONTENT_TYPE = "application/x-amz-json-1.1"
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """`request` is the shape that the JSON must have; `action` the right that is asked for."""
+    """`request` is the shape that the JSON must have; `need` what a caller needs, in the repository it names if any."""
 
     request: type[Any]
     answer: Callable[[Call, Any], Awaitable[Mapping[str, Any]]]
-    action: Literal["pull", "push", "delete", "admin"]
+    need: Need
 
 
 OPERATIONS: Mapping[str, Operation] = {
     "CreateRepository": Operation(repository.CreateRepository, repository.create, "admin"),
-    "DescribeRepositories": Operation(repository.DescribeRepositories, repository.describe, "pull"),
+    "DescribeRepositories": Operation(repository.DescribeRepositories, repository.describe, "identity"),
     "DescribeImages": Operation(images.DescribeImages, images.describe, "pull"),
 }
 
@@ -47,6 +46,9 @@ async def answer(call: Call) -> web.Response:
     except Failed as failed:
         return _failure(failed)
     except Refused as refused:
+        if refused.code == "UNAUTHORIZED":
+            # Clients that can say who they are do so when they are asked as everywhere else.
+            raise
         return _failure(errors.of_refusal(refused))
 
 
@@ -58,6 +60,8 @@ async def _answer(call: Call, name: str) -> Mapping[str, Any]:
     request = _read(await whole(call.request, REQUEST_BYTES_MAX), operation.request)
     if getattr(request, "registry_id", None) not in (None, OWNER):
         raise Failed("InvalidParameterException", f"registryId: this registry is {OWNER}; it knows no other")
+    named = getattr(request, "repository_name", None)
+    await call.demand(operation.need, None if named is None else Repository.parse(named))
     return await operation.answer(call, request)
 
 

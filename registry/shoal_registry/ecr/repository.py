@@ -59,11 +59,14 @@ async def describe(call: Call, request: DescribeRepositories) -> Mapping[str, An
             raise Failed("InvalidParameterException", "repositoryNames: not with nextToken or maxResults")
         names = [Repository.parse(name) for name in request.repository_names]
         for name in names:
+            await call.demand("pull", name)
             if not await call.repositories.exists(name):
                 raise repository_not_found(name)
         return {"repositories": [await _describe(call, name) for name in names]}
     limit, names = request.max_results or PAGE, []
     async for name in catalogue.repositories(call.registry.store, request.next_token or ""):
+        if not await call.may("pull", name):
+            continue
         if len(names) == limit:
             return {"repositories": [await _describe(call, each) for each in names], "nextToken": names[-1].name}
         names.append(name)
