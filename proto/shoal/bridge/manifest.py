@@ -98,11 +98,7 @@ def media_type_of(content: bytes, said: str = "") -> str:
 
 def image(content: bytes, media_type: str) -> Image:
     """Raises Damaged, also for what no engine can run."""
-    found = _object(content)
-    layers = found.get("layers")
-    if not isinstance(layers, list):
-        raise Damaged("The manifest has no list of layers.")
-    parsed = Image(content, media_type, _descriptor(found.get("config")), tuple(_descriptor(each) for each in layers))
+    parsed = Image(content, media_type, config(content), layers(content))
     if parsed.config.media_type not in CONFIGS:
         raise errors.InvalidInput(
             f"This is an artifact ({parsed.config.media_type[:200]}), not an image that an engine can run."
@@ -110,6 +106,19 @@ def image(content: bytes, media_type: str) -> Image:
     if any(word in each.media_type for each in parsed.layers for word in _ELSEWHERE):
         raise errors.InvalidInput("This image has layers that lie in no registry; it cannot be taken from here.")
     return parsed
+
+
+def config(content: bytes) -> Descriptor:
+    """Of an image or an artifact. Raises Damaged."""
+    return _descriptor(_object(content).get("config"))
+
+
+def layers(content: bytes) -> tuple[Descriptor, ...]:
+    """Of an image or an artifact, the lowest first. Raises Damaged."""
+    found = _object(content).get("layers")
+    if not isinstance(found, list):
+        raise Damaged("The manifest has no list of layers.")
+    return tuple(_descriptor(each) for each in found)
 
 
 def index(content: bytes) -> list[Descriptor]:

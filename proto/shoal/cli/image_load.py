@@ -47,7 +47,7 @@ def load(
         raise click.UsageError("--input is not there yet")
     if name is None:
         raise click.UsageError("Give the NAME of an image in the registry, or --input FILE.")
-    reached = reach(registry)
+    reached, address = reach(registry), engine_address(docker_host)
 
     async def work() -> "Loaded":
         from shoal.bridge import names
@@ -58,7 +58,7 @@ def load(
         named = names.parse(name, reached.registry)
         called = ":".join(names.on_engine(local)) if local else None if named.digest else str(named)
         with bars(quiet=output != "table") as told:
-            async with Engine(engine_address(docker_host)) as engine, reached.exchange() as exchange:
+            async with Engine(address) as engine, reached.exchange() as exchange:
                 repository = Repository(exchange, named.repository)
                 return await carry(engine, repository, named, called, _platform(wanted), told)
 

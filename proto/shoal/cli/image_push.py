@@ -30,7 +30,7 @@ def push(local: str, name: str | None, docker_host: str | None, registry: str | 
 
     Prints what a task definition calls the image, by its digest.
     """
-    reached = reach(registry)
+    reached, address = reach(registry), engine_address(docker_host)
 
     async def work() -> "Pushed":
         from shoal import errors
@@ -46,7 +46,7 @@ def push(local: str, name: str | None, docker_host: str | None, registry: str | 
                 f"{name!r} is a digest: what an image's digest is shows when it was pushed.", "give it a tag"
             )
         with bars(quiet=output != "table") as told:
-            async with Engine(engine_address(docker_host)) as engine, reached.exchange() as exchange:
+            async with Engine(address) as engine, reached.exchange() as exchange:
                 layers = known.KnownLayers(known.default_folder())
                 return await carry(engine, Repository(exchange, named.repository), local, named, layers, told)
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 Function = TypeVar("Function", bound=Callable[..., Any])
 Result = TypeVar("Result")
 DOCKER_HOST = "unix:///var/run/docker.sock"
-_NEEDED = ("aiodocker", "aiohttp", "isal")
+_NEEDED = ("aiodocker", "isal")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,6 @@ class Reach:
 
 def reach(registry: str | None) -> Reach:
     """`registry`: said instead of the context's. Raises NoContext."""
-    _demand_libraries()
     chosen = context.load().choose(target().context)
     address = registry or chosen.registry
     if address is None:
@@ -85,4 +84,6 @@ def engine_option(command: Function) -> Function:
 
 
 def engine_address(docker_host: str | None) -> str:
+    """Raises Failed if this installation cannot speak to engines."""
+    _demand_libraries()
     return docker_host or os.environ.get("DOCKER_HOST") or DOCKER_HOST
