@@ -8,15 +8,28 @@ index.json.
 """
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
-from shoal.bridge.manifest import INDEX, Image
+from shoal.bridge import manifest, names
+from shoal.bridge.archive import Damaged
+from shoal.bridge.manifest import IMAGES, INDEX, Image, Platform
 
 LAYOUT = b'{"imageLayoutVersion": "1.0.0"}'
 
 
 def path(digest: str) -> str:
     return f"blobs/{digest.replace(':', '/')}"
+
+
+def digest_at(member: str) -> str | None:
+    """What the path of a blob says of it.
+
+    >>> digest_at("blobs/sha256/" + 64 * "0") == "sha256:" + 64 * "0", digest_at("layer.tar")
+    (True, None)
+    """
+    digest = member.removeprefix("blobs/").replace("/", ":", 1)
+    return digest if member.startswith("blobs/") and names.is_digest(digest) else None
 
 
 def documents(image: Image, local: str | None) -> dict[str, bytes]:
@@ -26,17 +39,44 @@ def documents(image: Image, local: str | None) -> dict[str, bytes]:
         annotations = {"io.containerd.image.name": _whole(local), "org.opencontainers.image.ref.name": _tag(local)}
         described = described | {"annotations": annotations}
     index = {"schemaVersion": 2, "mediaType": INDEX, "manifests": [described]}
+    return {
+        "oci-layout": LAYOUT,
+        "index.json": json.dumps(index).encode(),
+        "manifest.json": in_docker_words(image, local),
+        path(image.descriptor.digest): image.content,
+    }
+
+
+def in_docker_words(image: Image, local: str | None) -> bytes:
+    """The manifest.json of an archive that has the image's blobs."""
     docker = {
         "Config": path(image.config.digest),
         "RepoTags": [local] if local else None,
         "Layers": [path(each.digest) for each in image.layers],
     }
-    return {
-        "oci-layout": LAYOUT,
-        "index.json": json.dumps(index).encode(),
-        "manifest.json": json.dumps([docker]).encode(),
-        path(image.descriptor.digest): image.content,
-    }
+    return json.dumps([docker]).encode()
+
+
+def found(documents: Mapping[str, bytes], wanted: Platform) -> Image | None:
+    """The image for that platform in an archive with these small files; None if it is no OCI layout.
+
+    Raises Damaged, NotFound.
+    """
+    if "index.json" not in documents:
+        return None
+    listed = manifest.index(documents["index.json"])
+    for _ in range(manifest.INDEXES_MAX):
+        # An engine saves an index also if it has the images of some platforms only.
+        there = [each for each in listed if path(each.digest) in documents]
+        chosen = there[0] if len(there) == 1 else manifest.chosen(there, wanted)
+        content = documents[path(chosen.digest)]
+        if manifest.digest_of(content) != chosen.digest:
+            raise Damaged(f"A manifest in the archive is not {chosen.digest}, as its index says.")
+        media_type = manifest.media_type_of(content, chosen.media_type)
+        if media_type in IMAGES:
+            return manifest.image(content, media_type)
+        listed = manifest.index(content)
+    raise Damaged("The archive has an index of indexes.")
 
 
 def _tag(local: str) -> str:

@@ -5,7 +5,9 @@ be: an engine takes in nothing of an archive that has no end. It checks the laye
 itself.
 """
 
+import asyncio
 import contextlib
+import errno
 import os
 import sys
 import tempfile
@@ -21,9 +23,6 @@ from shoal.bridge.manifest import Image, Platform
 from shoal.bridge.names import ImageName
 from shoal.bridge.steps import Step, Told
 from shoal.bridge.transfer import Repository
-
-# Indexes may list indexes, but not for ever.
-INDEXES_MAX = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +41,7 @@ class Loaded:
 async def find(repository: Repository, name: ImageName, wanted: Platform) -> Image:
     """The image that the name means on that platform. Raises NotFound, InvalidInput, Damaged."""
     found = await repository.manifest(name.reference)
-    for _ in range(INDEXES_MAX):
+    for _ in range(manifest.INDEXES_MAX):
         if found is None:
             raise errors.NotFound(f"The registry has no image {name}.", f"shoal image tags {name.repository}")
         if found.media_type in manifest.IMAGES:
@@ -72,11 +71,16 @@ async def load(
 async def save(
     repository: Repository, name: ImageName, local: str | None, wanted: Platform, target: Path | None, told: Told
 ) -> Loaded:
-    """`target`: whole or not at all; None is standard output. Raises OSError if there is no room."""
+    """`target`: whole or not at all; None is standard output."""
     image = await find(repository, name, wanted)
-    with _writer(target) as write:
-        async for piece in archive(repository, image, local, told):
-            write(piece)
+    try:
+        with _writer(target) as write:
+            async for piece in archive(repository, image, local, told):
+                await asyncio.to_thread(write, piece)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise errors.LimitExceeded(f"No room to write the image to {target or 'standard output'}.") from None
+        raise
     return Loaded(name, image.descriptor.digest, image.media_type, size_of(image), None, local)
 
 

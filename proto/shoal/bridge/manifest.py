@@ -16,6 +16,8 @@ DOCKER_IMAGE = "application/vnd.docker.distribution.manifest.v2+json"
 DOCKER_INDEX = "application/vnd.docker.distribution.manifest.list.v2+json"
 IMAGES = (IMAGE, DOCKER_IMAGE)
 INDEXES = (INDEX, DOCKER_INDEX)
+# An index may list indexes, but not for ever.
+INDEXES_MAX = 4
 DOCKER_CONFIG = "application/vnd.docker.container.image.v1+json"
 DOCKER_LAYER = "application/vnd.docker.image.rootfs.diff.tar.gzip"
 CONFIGS = (DOCKER_CONFIG, "application/vnd.oci.image.config.v1+json")

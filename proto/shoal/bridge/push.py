@@ -10,18 +10,18 @@ import asyncio
 import errno
 import itertools
 import tempfile
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from shoal import errors
-from shoal.bridge import archive, manifest
+from shoal.bridge import archive, layout, manifest
 from shoal.bridge import layers as layers_of
 from shoal.bridge.archive import DOCUMENT_BYTES_MAX, Damaged, Member
 from shoal.bridge.engine import Engine, LocalImage
 from shoal.bridge.known import KnownLayers
 from shoal.bridge.layers import Layer
-from shoal.bridge.manifest import DOCKER_CONFIG, DOCKER_LAYER, Descriptor, Image
+from shoal.bridge.manifest import DOCKER_CONFIG, DOCKER_LAYER, Descriptor, Image, Platform
 from shoal.bridge.names import ImageName
 from shoal.bridge.steps import Step, Told
 from shoal.bridge.tars import TarReader
@@ -101,7 +101,7 @@ async def _carried(
                 f"No room for a layer in {tempfile.gettempdir()}.", "make room there, or point $TMPDIR elsewhere"
             ) from None
         raise
-    config, made = described(taken)
+    config, made = described(taken, await engine.platform())
     await repository.push_bytes(made.config.digest, config)
     return made, taken.sent + len(config)
 
@@ -144,6 +144,9 @@ async def take_in(
                 if expected := by_size.get(member.size):
                     taken.layers[member.path] = await _recognised(content, expected, told, shown)
                     continue
+                if there := await _there(repository, member):
+                    taken.layers[member.path] = await _verified(content, there, told, shown)
+                    continue
                 await room.acquire()
                 path = folder / shown
                 layer = await layers_of.laid_down(content, path)
@@ -174,26 +177,68 @@ async def _recognised(content: AsyncIterator[bytes], expected: Layer, told: Told
     return expected
 
 
-def described(taken: Intake) -> tuple[bytes, Image]:
-    """The config, and a manifest of what came. Raises Damaged unless the layers are those that the config names."""
+async def _there(repository: Repository, member: Member) -> Layer | None:
+    """Where its name is its digest: what the repository has already."""
+    digest = layout.digest_at(member.path)
+    if digest is None or await repository.blob_size(digest) != member.size:
+        return None
+    return Layer(None, 0, digest, member.size)
+
+
+async def _verified(content: AsyncIterator[bytes], there: Layer, told: Told, shown: str) -> Layer:
+    digest, size = await layers_of.checked(content)
+    if digest != there.digest:
+        raise Damaged(f"A layer of the engine's archive is {digest}, not {there.digest} as it is called.")
+    told(Step(shown, "there already", size, size))
+    return there
+
+
+def described(taken: Intake, platform: Platform) -> tuple[bytes, Image]:
+    """The config, and a manifest of what came. Raises Damaged unless the layers are those that the config names.
+
+    An engine that keeps images as a registry does hands over the manifest that it has: that stays, byte for byte.
+    """
+    kept = layout.found(taken.documents, platform)
+    if kept and all(_is_kept(taken, each) for each in kept.layers):
+        config = _document(taken, layout.path(kept.config.digest))
+        if manifest.digest_of(config) != kept.config.digest:
+            raise Damaged("The config in the engine's archive is not the one that its manifest names.")
+        _checked(taken, config, [layout.path(each.digest) for each in kept.layers])
+        return config, kept
     saved = archive.saved(taken.documents)
     if saved is None:
         raise Damaged("The engine's archive has no manifest.json.")
-    config = taken.documents.get(archive.resolved(saved.config, taken.links))
-    if config is None:
-        raise Damaged(f"The engine's archive lacks the config that it names, {saved.config!r}.")
+    config = _document(taken, saved.config)
+    found = [_descriptor(each) for each in _checked(taken, config, saved.layers)]
+    return config, manifest.made(Descriptor(DOCKER_CONFIG, manifest.digest_of(config), len(config)), found)
+
+
+def _is_kept(taken: Intake, layer: Descriptor) -> bool:
+    found = taken.layers.get(layout.path(layer.digest))
+    return found is not None and (found.digest, found.size) == (layer.digest, layer.size)
+
+
+def _document(taken: Intake, path: str) -> bytes:
+    found = taken.documents.get(archive.resolved(path, taken.links))
+    if found is None:
+        raise Damaged(f"The engine's archive lacks the config that it names, {path!r}.")
+    return found
+
+
+def _checked(taken: Intake, config: bytes, paths: Sequence[str]) -> list[Layer]:
+    """The layers at these paths, if they are those of the config."""
     diff_ids = archive.diff_ids(config)
-    if len(diff_ids) != len(saved.layers):
-        raise Damaged(f"The image's config names {len(diff_ids)} layers, the archive {len(saved.layers)}.")
-    found = []
-    for path, diff_id in zip(saved.layers, diff_ids, strict=True):
+    if len(diff_ids) != len(paths):
+        raise Damaged(f"The image's config names {len(diff_ids)} layers, the archive {len(paths)}.")
+    layers = []
+    for path, diff_id in zip(paths, diff_ids, strict=True):
         layer = taken.layers.get(archive.resolved(path, taken.links))
         if layer is None:
             raise Damaged(f"The engine's archive lacks the layer {diff_id}.")
-        if layer.diff_id != diff_id:
+        if layer.diff_id not in (None, diff_id):
             raise Damaged(f"A layer of the engine's archive is {layer.diff_id}, not {diff_id} as the config says.")
-        found.append(_descriptor(layer))
-    return config, manifest.made(Descriptor(DOCKER_CONFIG, manifest.digest_of(config), len(config)), found)
+        layers.append(layer)
+    return layers
 
 
 async def _tagged(repository: Repository, name: ImageName, made: Image, sent: int) -> Pushed:

@@ -11,6 +11,7 @@ from shoal.cli.options import output_option
 
 if TYPE_CHECKING:
     from shoal.bridge.load import Loaded
+    from shoal.bridge.load_file import LoadedFile
     from shoal.bridge.manifest import Platform
 
 _MACHINES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm/v7", "i686": "386"}
@@ -44,7 +45,10 @@ def load(
     shoal image load --input web.tar         what `shoal image save` or `docker save` wrote
     """
     if archive is not None:
-        raise click.UsageError("--input is not there yet")
+        if local is not None:
+            raise click.UsageError("With --input there is one name at most: what the engine shall call it.")
+        _load_file(archive, name, wanted, engine_address(docker_host), output)
+        return
     if name is None:
         raise click.UsageError("Give the NAME of an image in the registry, or --input FILE.")
     reached, address = reach(registry), engine_address(docker_host)
@@ -69,6 +73,27 @@ def load(
     if loaded.was_there:
         click.echo("The engine had it already.", err=True)
     click.echo(loaded.local or loaded.identity)
+
+
+def _load_file(archive: Path, local: str | None, wanted: str | None, address: str, output: str) -> None:
+    async def work() -> "LoadedFile":
+        from shoal.bridge import names
+        from shoal.bridge.engine import Engine
+        from shoal.bridge.load_file import load_file as carry
+
+        called = ":".join(names.on_engine(local)) if local else None
+        with bars(quiet=output != "table") as told:
+            async with Engine(address) as engine:
+                return await carry(engine, archive, called, _platform(wanted), told)
+
+    loaded = run(work)
+    if output in ("json", "yaml"):
+        show.print_document(output, {"local": {"id": loaded.identity, "names": list(loaded.names)}})
+        return
+    if loaded.was_there:
+        click.echo("The engine had it already.", err=True)
+    for each in loaded.names or (loaded.identity,):
+        click.echo(each)
 
 
 @click.command()
