@@ -4,6 +4,7 @@ import json
 import os
 import tempfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -47,9 +48,9 @@ class Bridge:
         return self.folder / "spool"
 
     def run(self, *words: str) -> Result:
-        """`shoal image …`, within this process."""
-        with CliRunner().isolation() as streams:
-            code = execute(["image", *words])
+        """`shoal image …`, within this process; in a thread of its own, for who has a loop running."""
+        with CliRunner().isolation() as streams, ThreadPoolExecutor(1) as thread:
+            code = thread.submit(execute, ["image", *words]).result()
             return Result(code, streams[0].getvalue().decode(), streams[1].getvalue().decode())
 
     def image(self, *words: str) -> Any:
@@ -115,7 +116,7 @@ def bridge_to(
 
 
 def _names(engine: Engine) -> set[str]:
-    return set(engine.docker("images", "--format", "{{.Repository}}:{{.Tag}}").split())
+    return set(engine.docker("images", "--filter", "dangling=false", "--format", "{{.Repository}}:{{.Tag}}").split())
 
 
 @pytest.fixture(scope="module")

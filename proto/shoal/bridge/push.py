@@ -159,7 +159,9 @@ async def take_in(
 
 def is_document(member: Member, first: bytes) -> bool:
     """Not a layer: a layer begins with a tar's header or a compressor's mark, and is at least a block."""
-    return member.size <= DOCUMENT_BYTES_MAX and (first[:1] in (b"{", b"[") or member.size < archive.BLOCK_BYTES)
+    if layers_of.is_compressed(first) or member.size > DOCUMENT_BYTES_MAX:
+        return False
+    return first[:1] in (b"{", b"[") or member.size < archive.BLOCK_BYTES
 
 
 async def _keep(taken: Intake, member: Member, content: AsyncIterator[bytes]) -> None:
