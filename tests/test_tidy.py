@@ -46,7 +46,13 @@ PURE = (
     "registry/shoal_registry/names.py",
     "registry/shoal_registry/pages.py",
     "registry/shoal_registry/ranges.py",
+    "registry/shoal_registry/rights/accounts.py",
+    "registry/shoal_registry/rights/attempts.py",
     "registry/shoal_registry/rights/callers.py",
+    "registry/shoal_registry/rights/patterns.py",
+    "registry/shoal_registry/rights/policy.py",
+    "registry/shoal_registry/rights/scopes.py",
+    "registry/shoal_registry/rights/tokens.py",
     "registry/shoal_registry/storage/paths.py",
 )
 IMPURE_MODULES = frozenset({"asyncio", "logging", "os", "secrets", "socket", "subprocess", "threading", "time", "uuid"})

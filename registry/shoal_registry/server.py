@@ -27,12 +27,16 @@ FULL = (errno.ENOSPC, errno.EDQUOT)
 class Server:
     """Listens between `start` and `stop`. `port` is then the one it listens on."""
 
-    def __init__(self, listen: str, certificate: Path, key: Path, registry: Registry) -> None:
+    def __init__(self, listen: str, certificate: Path, key: Path, authority: Path | None, registry: Registry) -> None:
         self._host, _, port = listen.rpartition(":")
         self.port = int(port)
         self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._tls.minimum_version = ssl.TLSVersion.TLSv1_2
         self._tls.load_cert_chain(certificate, key)
+        if authority is not None:
+            # Who has none may have a secret; who shows one has to have a good one.
+            self._tls.verify_mode = ssl.CERT_OPTIONAL
+            self._tls.load_verify_locations(authority)
         self._registry = registry
         self._silent: dict[asyncio.BaseProtocol, asyncio.TimerHandle] = {}
         application = web.Application()

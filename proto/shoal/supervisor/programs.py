@@ -36,7 +36,8 @@ def programs(settings: Settings, layout: Layout, etcd: str, dockerd: str) -> lis
     engine = [_dockerd(settings, dockerd)] if settings.owns_engine else []
     members = [_etcd(settings, layout, etcd, name) for name in settings.members]
     schedulers = [_scheduler(settings, layout, name) for name in settings.schedulers]
-    return [*engine, *members, *schedulers, _agent(settings, layout)]
+    registry = [_registry(settings, layout)] if settings.registry else []
+    return [*engine, *members, *schedulers, *registry, _agent(settings, layout)]
 
 
 def _etcd(settings: Settings, layout: Layout, etcd: str, name: str) -> Program:
@@ -89,6 +90,18 @@ def _scheduler(settings: Settings, layout: Layout, name: str) -> Program:
     arguments += ["--http-listen", settings.https[name], "--authority-key", str(layout.authority / "authority.key")]
     arguments += ["--state", str(layout.work(name))]
     return Program(name, [*arguments, *identity_options(layout, name)])
+
+
+def _registry(settings: Settings, layout: Layout) -> Program:
+    certificate, key, _ = _files(layout, "registry")
+    options = {
+        "listen": settings.registry_listen,
+        "store": str(layout.registry_store),
+        "certificate": certificate,
+        "key": key,
+    }
+    arguments = [*PYTHON, "shoal_registry", *(word for name in options for word in (f"--{name}", options[name]))]
+    return Program("registry", arguments)
 
 
 def _agent(settings: Settings, layout: Layout) -> Program:
