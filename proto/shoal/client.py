@@ -51,7 +51,7 @@ _BACKOFF_FIRST_SECONDS = 0.05
 _BACKOFF_MAX_SECONDS = 0.8
 # Doing these twice is not the same as doing them once, and they carry no client token.
 _NOT_IDEMPOTENT = frozenset({"RegisterTaskDefinition", "PutMetricData"})
-_STREAMING = frozenset({"Watch", "ReadLogs", "RunTasks", "ExecuteCommand"})
+_STREAMING = frozenset({"Watch", "ReadLogs", "RunTasks", "ExecuteCommand", "PullImage"})
 
 
 class Client:

@@ -7,6 +7,7 @@ are switched on by name.
 """
 
 import asyncio
+import hashlib
 import itertools
 import re
 import time
@@ -14,7 +15,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from shoal_agent.engine.image_reference import pinned
+from shoal.image_reference import pinned
 from shoal_agent.engine.port import (
     CannotCreate,
     CannotExecute,
@@ -31,6 +32,7 @@ from shoal_agent.engine.port import (
     ImageInUse,
     ImageNotFound,
     Inspected,
+    Layer,
     Listed,
     LogLine,
     NameConflict,
@@ -206,6 +208,13 @@ class MemoryEngine:
     async def local_images(self) -> list[Image]:
         await self._enter("local_images", "")
         return [Image(f"sha256:{name}", (name,)) for name in sorted(self.images)]
+
+    async def image_layers(self, image: str) -> tuple[Layer, ...]:
+        """One, of the image's own."""
+        await self._enter("image_layers", image)
+        if image.removeprefix("sha256:") not in self.images:
+            raise ImageNotFound(f"No such image: {image}")
+        return (Layer(f"sha256:{hashlib.sha256(image.encode()).hexdigest()}", 4096),)
 
     async def remove_image(self, reference: str) -> None:
         await self._enter("remove_image", reference)
