@@ -46,6 +46,7 @@ PURE = (
     "registry/shoal_registry/names.py",
     "registry/shoal_registry/pages.py",
     "registry/shoal_registry/ranges.py",
+    "registry/shoal_registry/rights/callers.py",
     "registry/shoal_registry/storage/paths.py",
 )
 IMPURE_MODULES = frozenset({"asyncio", "logging", "os", "secrets", "socket", "subprocess", "threading", "time", "uuid"})

@@ -4,7 +4,6 @@ import asyncio
 import logging
 import resource
 import signal
-import sys
 import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +14,7 @@ from shoal_registry import configuration
 from shoal_registry.names import UploadId
 from shoal_registry.registry import Registry
 from shoal_registry.repositories import Repositories
+from shoal_registry.rights.gate import Gate
 from shoal_registry.server import Server
 from shoal_registry.storage.folder import FolderStore
 from shoal_registry.uploads import Uploads
@@ -31,7 +31,8 @@ async def serve(config: configuration.Configuration, store: FolderStore) -> None
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(DISK_THREADS, "disk"))
     repositories = Repositories(store)
     uploads = Uploads(store, repositories, lambda: UploadId(str(uuid.uuid4())))
-    server = Server(config.listen, config.certificate, config.key, Registry(repositories, uploads))
+    registry = Registry(repositories, uploads, store, time.time, Gate(config.is_open))
+    server = Server(config.listen, config.certificate, config.key, registry)
     await server.start()
     log.info("listening for HTTPS address=%s port=%d", config.listen, server.port)
     ended = asyncio.Event()
@@ -58,10 +59,7 @@ async def _clean(uploads: Uploads, grace_seconds: float) -> None:
 def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     config = configuration.parse()
-    try:
-        store = FolderStore(config.store.absolute())
-    except BlockingIOError:
-        sys.exit(f"Another registry runs on {config.store}: end it, or give this one a store of its own.")
+    store = FolderStore(config.store.absolute())
     # As many connections as the system lets this process have: common soft limits end at 1,024.
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

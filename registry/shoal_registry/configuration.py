@@ -15,6 +15,7 @@ class Configuration:
     certificate: Path
     key: Path
     upload_grace_seconds: float
+    is_open: bool
 
 
 def parse(arguments: Sequence[str] | None = None) -> Configuration:
@@ -30,8 +31,16 @@ def parse(arguments: Sequence[str] | None = None) -> Configuration:
         metavar="SECONDS",
         help="how long an upload of which nothing is heard can be resumed; a day by default",
     )
+    parser.add_argument(
+        "--open",
+        action="store_true",
+        dest="is_open",
+        help="anybody may push, pull and delete: for trials, on loopback",
+    )
     given = parser.parse_args(arguments)
-    return Configuration(given.listen, given.store, given.certificate, given.key, given.upload_grace_seconds)
+    return Configuration(
+        given.listen, given.store, given.certificate, given.key, given.upload_grace_seconds, given.is_open
+    )
 
 
 def _positive(text: str) -> float:

@@ -7,6 +7,9 @@ from aiohttp import web
 
 from shoal_registry.names import Digest, Repository, UploadId
 from shoal_registry.repositories import Repositories
+from shoal_registry.rights.callers import Action, Caller, Need
+from shoal_registry.rights.gate import Gate
+from shoal_registry.storage.store import Store
 from shoal_registry.uploads import Uploads
 
 
@@ -14,6 +17,9 @@ from shoal_registry.uploads import Uploads
 class Registry:
     repositories: Repositories
     uploads: Uploads
+    store: Store
+    now: Callable[[], float]
+    gate: Gate
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +29,7 @@ class Call:
     registry: Registry
     request: web.Request
     parts: Mapping[str, str]
+    caller: Caller
 
     @property
     def repository(self) -> Repository:
@@ -43,6 +50,13 @@ class Call:
     @property
     def uploads(self) -> Uploads:
         return self.registry.uploads
+
+    async def may(self, action: Action, repository: Repository | None = None) -> bool:
+        return await self.registry.gate.may(self.caller, action, repository)
+
+    async def demand(self, need: Need, repository: Repository | None = None) -> None:
+        """Raises Refused. What a route's table says is demanded already."""
+        await self.registry.gate.demand(self.caller, need, repository)
 
 
 Handler = Callable[[Call], Awaitable[web.StreamResponse]]

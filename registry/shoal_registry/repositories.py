@@ -2,16 +2,20 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any
-from weakref import WeakValueDictionary
 
+from shoal_registry import image, settings
 from shoal_registry import manifest as manifests
 from shoal_registry.errors import Refused
+from shoal_registry.image import Image
 from shoal_registry.manifest import Descriptor, Manifest
 from shoal_registry.names import Digest, Reference, Repository, Tag
 from shoal_registry.ranges import Span
+from shoal_registry.settings import Settings
 from shoal_registry.storage import paths
 from shoal_registry.storage.store import Store
 
@@ -29,13 +33,27 @@ class Found:
 
 
 class Repositories:
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, now: Callable[[], float] = time.time) -> None:
         self._store = store
-        # What is checked before a write must still be so at the write.
-        self._locks: WeakValueDictionary[Repository, asyncio.Lock] = WeakValueDictionary()
+        self._now = now
 
     async def exists(self, repository: Repository) -> bool:
         return await self._store.size(paths.mark(repository)) is not None
+
+    async def settings(self, repository: Repository) -> Settings:
+        """Raises Refused."""
+        content = await self._store.read(paths.mark(repository))
+        if content is None:
+            raise repository_unknown(repository)
+        return settings.decode(content)
+
+    async def create(self, repository: Repository, wanted: Settings) -> bool:
+        """Whether it was not there before."""
+        async with self._lock(repository):
+            if await self.exists(repository):
+                return False
+            await self._store.put(paths.mark(repository), settings.encode(wanted))
+            return True
 
     # Blobs
 
@@ -109,6 +127,7 @@ class Repositories:
             if parsed.subject:
                 described = json.dumps(parsed.descriptor(digest, len(content))).encode()
                 await self._store.put(paths.referrer(repository, parsed.subject, digest), described)
+            await self._describe(repository, digest, parsed)
             await self._store.put(paths.manifest(repository, digest), parsed.media_type.encode())
             if tag:
                 await self._let_mean(repository, tag, digest)
@@ -123,6 +142,7 @@ class Repositories:
                 if await self._tagged(repository, Tag(name)) == digest:
                     await self._store.delete(paths.tag(repository, Tag(name)))
             await self._store.delete(paths.manifest(repository, digest))
+            await self._store.delete(paths.image(repository, digest))
             await self._store.remove(paths.tags_of(repository, digest))
             parsed = manifests.parse(await self.read_manifest(digest), found.media_type)
             if parsed.subject:
@@ -165,8 +185,9 @@ class Repositories:
             size, at = size + len(content), name
         return described, None
 
-    def _lock(self, repository: Repository) -> asyncio.Lock:
-        return self._locks.setdefault(repository, asyncio.Lock())
+    def _lock(self, repository: Repository) -> AbstractAsyncContextManager[None]:
+        """What is checked before a write must still be so at the write."""
+        return self._store.lock(f"repository/{repository.name}")
 
     async def _manifest(self, repository: Repository, digest: Digest) -> Found | None:
         media_type = await self._store.read(paths.manifest(repository, digest))
@@ -175,7 +196,23 @@ class Repositories:
 
     async def _mark(self, repository: Repository) -> None:
         if not await self.exists(repository):
-            await self._store.put(paths.mark(repository), b"")
+            made = Settings(created_at=self._now())
+            await self._store.put(paths.mark(repository), settings.encode(made))
+
+    async def _describe(self, repository: Repository, digest: Digest, parsed: Manifest) -> None:
+        """Once: an image that is pushed again came when it first came."""
+        if await self._store.size(paths.manifest(repository, digest)) is not None:
+            return
+        size = sum(each.size for each in parsed.references)
+        if any(each.of_manifest for each in parsed.references):
+            size = max([await self._image_size(repository, each) for each in parsed.references])
+        subject = str(parsed.subject) if parsed.subject else None
+        described = Image(self._now(), size, parsed.artifact_type, subject)
+        await self._store.put(paths.image(repository, digest), image.encode(described))
+
+    async def _image_size(self, repository: Repository, reference: Descriptor) -> int:
+        content = await self._store.read(paths.image(repository, reference.digest))
+        return image.decode(content).size_bytes if content else reference.size
 
     async def _tagged(self, repository: Repository, tag: Tag) -> Digest | None:
         content = await self._store.read(paths.tag(repository, tag))

@@ -84,7 +84,7 @@ class Server:
         response: web.StreamResponse
         try:
             matched = routes.match(request.method, request.raw_path)
-            response = await matched.handler(Call(self._registry, request, matched.parts))
+            response = await matched.handler(await self._admitted(request, matched))
         except Refused as refused:
             response = _refusal(refused)
         except (ConnectionError, web.RequestPayloadError):
@@ -94,6 +94,13 @@ class Server:
         except Exception as error:
             response = _fault(request, error)
         return response
+
+    async def _admitted(self, request: web.Request, matched: routes.Match) -> Call:
+        """Raises Refused."""
+        caller = await self._registry.gate.caller(request)
+        call = Call(self._registry, request, matched.parts, caller)
+        await call.demand(matched.need, call.repository if "name" in matched.parts else None)
+        return call
 
 
 async def _say_version(_request: web.Request, response: web.StreamResponse) -> None:

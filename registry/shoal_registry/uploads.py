@@ -3,8 +3,8 @@
 import asyncio
 import hashlib
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +16,9 @@ from shoal_registry.storage import paths
 from shoal_registry.storage.store import Store
 
 log = logging.getLogger(__name__)
+
+# A caller whose connection broke resumes on another before the first is known to be gone.
+BUSY_SECONDS = 2.0
 
 
 @dataclass(slots=True)
@@ -36,7 +39,6 @@ class Uploads:
         self._repositories = repositories
         self._new_id = new_id
         self._hashing: dict[UploadId, Hashing] = {}
-        self._busy: set[UploadId] = set()
 
     async def begin(self, repository: Repository) -> UploadId:
         upload = self._new_id()
@@ -62,7 +64,7 @@ class Uploads:
 
         What came before a connection broke is kept, for the caller to resume. Raises Refused.
         """
-        with self._alone(upload):
+        async with self._alone(upload):
             start = size = await self.size(repository, upload)
             if claimed and claimed.start != start:
                 raise Refused("RANGE_INVALID", f"The next byte of this upload is {start}, not {claimed.start}.")
@@ -80,7 +82,7 @@ class Uploads:
 
     async def commit(self, repository: Repository, upload: UploadId, digest: Digest) -> None:
         """The upload is a blob of the repository from now on. Raises Refused, and drops what has another digest."""
-        with self._alone(upload):
+        async with self._alone(upload):
             size = await self.size(repository, upload)
             actual = await self._digest(upload, size, digest.algorithm)
             if actual != digest:
@@ -94,7 +96,7 @@ class Uploads:
 
     async def cancel(self, repository: Repository, upload: UploadId) -> None:
         """Raises Refused."""
-        with self._alone(upload):
+        async with self._alone(upload):
             await self.size(repository, upload)
             await self.drop(upload)
 
@@ -104,28 +106,33 @@ class Uploads:
         for name in await self._store.names(paths.UPLOADS):
             try:
                 upload = UploadId.parse(name)
-                with self._alone(upload):
-                    if await self._store.changed(paths.upload(upload)) < before:
-                        await self.drop(upload)
-                        dropped += 1
+                # Most are young, and need no lock to be seen so.
+                if await self._is_older(upload, before):
+                    async with self._alone(upload):
+                        if await self._is_older(upload, before):
+                            await self.drop(upload)
+                            dropped += 1
             except (Refused, FileNotFoundError):
                 continue
         return dropped
 
-    @contextmanager
-    def _alone(self, upload: UploadId) -> Iterator[None]:
-        if upload in self._busy:
-            raise Refused(
-                "BLOB_UPLOAD_INVALID",
-                "Another call writes to this upload.",
-                status=409,
-                headers={"Retry-After": "1"},
-            )
-        self._busy.add(upload)
-        try:
+    async def _is_older(self, upload: UploadId, before: float) -> bool:
+        return await self._store.changed(paths.upload(upload)) < before
+
+    @asynccontextmanager
+    async def _alone(self, upload: UploadId) -> AsyncIterator[None]:
+        async with AsyncExitStack() as held:
+            try:
+                async with asyncio.timeout(BUSY_SECONDS):
+                    await held.enter_async_context(self._store.lock(f"upload/{upload.text}"))
+            except TimeoutError:
+                raise Refused(
+                    "BLOB_UPLOAD_INVALID",
+                    "Another call writes to this upload.",
+                    status=409,
+                    headers={"Retry-After": "1"},
+                ) from None
             yield
-        finally:
-            self._busy.discard(upload)
 
     async def _write(self, upload: UploadId, offset: int, piece: bytes, algorithm: str) -> None:
         writing = self._store.append(paths.upload_data(upload), offset, piece)

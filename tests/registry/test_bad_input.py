@@ -139,7 +139,7 @@ async def test_a_stream_that_is_not_as_long_as_it_says(client: Client, claimed: 
 
 
 async def test_two_writers_of_one_upload(client: Client) -> None:
-    """The second is refused at once; what the first sends is whole."""
+    """The second is refused before long; what the first sends is whole."""
     location, goes_on = await client.begin(), asyncio.Event()
 
     async def slow() -> Any:

@@ -72,3 +72,38 @@ async def test_what_was_appended_is_adopted_as_a_whole(store: FolderStore) -> No
     await store.adopt(data, content)
     assert await store.read(content) == b"first, second"
     assert await store.size(data) is None
+
+
+async def test_a_lock_is_held_by_one(store: FolderStore, tmp_path: Path) -> None:
+    """Of the tasks of two processes; whoever waits gets it, and nothing is left of it."""
+    other, inside, turns = FolderStore(tmp_path), 0, 0
+
+    async def enter(through: FolderStore) -> None:
+        nonlocal inside, turns
+        for _ in range(10):
+            async with through.lock("repository/a"):
+                inside += 1
+                assert inside == 1
+                await asyncio.sleep(0.001)
+                inside -= 1
+                turns += 1
+
+    async with asyncio.timeout(30):
+        await asyncio.gather(*(enter(each) for each in (store, other, store, other)))
+        async with store.lock("repository/a"), other.lock("repository/b"):
+            assert len(list((tmp_path / "locks").iterdir())) == 2
+    assert turns == 40
+    assert not list((tmp_path / "locks").iterdir())
+    other.close()
+
+
+async def test_who_stops_waiting_for_a_lock_leaves_it_to_others(store: FolderStore, tmp_path: Path) -> None:
+    other = FolderStore(tmp_path)
+    async with store.lock("upload/1"):
+        for _ in range(20):
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.005), other.lock("upload/1"):
+                    pytest.fail("it is held")
+    async with asyncio.timeout(30), other.lock("upload/1"):
+        pass
+    other.close()

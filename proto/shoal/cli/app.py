@@ -37,6 +37,9 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "definitions": ("definitions:definitions", "List task definitions."),
         "deregister": ("definitions:deregister", "Make a revision inactive."),
     },
+    "Images": {
+        "image": ("image:image", "Push, load and list images of the cluster's registry."),
+    },
     "Instances and clusters": {
         "instances": ("instances:instances", "List container instances."),
         "drain": ("drain:drain", "Place no more tasks on instances, until they are empty."),

@@ -1,44 +1,44 @@
 """A folder as the store: files appear by an atomic rename, after their bytes are on the disk.
 
-    lock          held while a registry runs on the folder: two would not know of one another's writes
-    temporary/    what is being written; emptied at the start
-    …             the rest is in `paths`
+    locks/             what is held at the moment: see `flocks`
+    temporary/<own>/   what one process is writing; removed by it, or by the next that starts after a kill
+    …                  the rest is in `paths`
 
-All of it happens in threads: no disk makes the loop wait.
+Several processes may run on one folder. All of it happens in threads: no disk makes the loop wait.
 """
 
 import asyncio
 import contextlib
-import fcntl
 import itertools
 import os
+import secrets
 import shutil
 from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path, PurePosixPath
 
 from shoal_registry.ranges import Span
+from shoal_registry.storage.flocks import FolderLocks, take
 
 PIECE_BYTES = 512 * 1024
 
 
 class FolderStore:
-    """Raises BlockingIOError if another registry runs on the folder."""
-
     def __init__(self, root: Path) -> None:
         self._root = root
         self._numbers = itertools.count()
-        _make_folder(root)
-        self._lock = os.open(root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(self._lock)
-            raise
-        shutil.rmtree(self._temporary, ignore_errors=True)
-        _make_folder(self._temporary)
+        _make_folder(root / "locks")
+        _make_folder(root / "temporary")
+        self._locks = FolderLocks(root / "locks")
+        _remove_leftovers(root / "temporary")
+        self._temporary, self._own = _make_own(root / "temporary")
 
     def close(self) -> None:
-        os.close(self._lock)
+        shutil.rmtree(self._temporary, ignore_errors=True)
+        os.close(self._own)
+
+    def lock(self, name: str) -> AbstractAsyncContextManager[None]:
+        return self._locks.hold(name)
 
     async def size(self, path: PurePosixPath) -> int | None:
         return await asyncio.to_thread(_size, self._root / path)
@@ -83,10 +83,6 @@ class FolderStore:
     async def changed(self, path: PurePosixPath) -> float:
         return await asyncio.to_thread(_changed, self._root / path)
 
-    @property
-    def _temporary(self) -> Path:
-        return self._root / "temporary"
-
     def _put(self, path: Path, content: bytes) -> None:
         beside = self._temporary / str(next(self._numbers))
         try:
@@ -95,6 +91,25 @@ class FolderStore:
         except OSError:
             beside.unlink(missing_ok=True)
             raise
+
+
+def _make_own(parent: Path) -> tuple[Path, int]:
+    """A folder that nobody removes while the descriptor is open."""
+    while True:
+        made = parent / secrets.token_hex(8)
+        made.mkdir(mode=0o700)
+        with contextlib.suppress(FileNotFoundError):
+            if (own := take(made, os.O_RDONLY)) is not None:
+                return made, own
+
+
+def _remove_leftovers(parent: Path) -> None:
+    """Of processes that were killed."""
+    for each in parent.iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            if (own := take(each, os.O_RDONLY)) is not None:
+                shutil.rmtree(each, ignore_errors=True)
+                os.close(own)
 
 
 def _size(path: Path) -> int | None:

@@ -4,9 +4,10 @@
     holders/<algorithm>/<hex>/<name>                  empty: that repository has this blob; its slashes are colons
     uploads/<id>/repository                           whose upload it is
                  data                                 what came so far; becomes a content by being renamed
-    repositories/<name>/_repository                   made with the first content
+    repositories/<name>/_repository                   what it is set to, as JSON; empty of one that is set to nothing
                         _blobs/<algorithm>/<hex>      empty: this blob is in the repository
                         _manifests/<algorithm>/<hex>  its media type
+                        _images/<algorithm>/<hex>     when that manifest came, and its size, as JSON
                         _tags/<tag>                   the digest it means
                         _tagged/<algorithm>/<hex>/<tag>
                                                       empty: the tag means, or was about to mean, this manifest
@@ -21,11 +22,13 @@ these are never a repository of their own. A content that no link leads to is ga
 never exists, because it is written after it.
 """
 
+from collections.abc import Sequence
 from pathlib import PurePosixPath
 
 from shoal_registry.names import Digest, Repository, Tag, UploadId
 
 UPLOADS = PurePosixPath("uploads")
+MARK = "_repository"
 
 
 def content(digest: Digest) -> PurePosixPath:
@@ -58,7 +61,12 @@ def upload_data(upload_id: UploadId) -> PurePosixPath:
 
 
 def mark(repository: Repository) -> PurePosixPath:
-    return _of(repository, "_repository")
+    return _of(repository, MARK)
+
+
+def repositories(folder: Sequence[str]) -> PurePosixPath:
+    """Where those lie whose names begin with these components."""
+    return PurePosixPath("repositories", *folder)
 
 
 def blob(repository: Repository, digest: Digest) -> PurePosixPath:
@@ -67,6 +75,14 @@ def blob(repository: Repository, digest: Digest) -> PurePosixPath:
 
 def manifest(repository: Repository, digest: Digest) -> PurePosixPath:
     return _of(repository, "_manifests", digest.algorithm, digest.hex)
+
+
+def manifests(repository: Repository, algorithm: str) -> PurePosixPath:
+    return _of(repository, "_manifests", algorithm)
+
+
+def image(repository: Repository, digest: Digest) -> PurePosixPath:
+    return _of(repository, "_images", digest.algorithm, digest.hex)
 
 
 def tags(repository: Repository) -> PurePosixPath:

@@ -1,6 +1,7 @@
 """What the registry asks of a place to keep things: a folder now, and whatever else can do this."""
 
 from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager
 from pathlib import PurePosixPath
 from typing import Protocol
 
@@ -42,3 +43,10 @@ class Store(Protocol):
 
     async def changed(self, path: PurePosixPath) -> float:
         """When something in that folder was last written, in seconds since 1970. Raises FileNotFoundError."""
+
+    def lock(self, name: str) -> AbstractAsyncContextManager[None]:
+        """Held by one at a time of all tasks in all processes on the store; others wait their turn.
+
+        Names are made of parsed parts, as in `repository/<name>`. It ends with its holder, also if that is killed.
+        Who waits for one while holding another takes them in the order of their names, or two wait for each other.
+        """
