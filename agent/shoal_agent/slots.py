@@ -70,7 +70,8 @@ class Pulls:
             pull.waiting -= 1
             if not (pull.waiting or pull.for_good):
                 self._ended(image, pull.task)  # who comes now begins anew
-                pull.task.cancel()
+                if pull.task.cancel():
+                    log.info("pull given up image=%s", image)
 
     def _ended(self, image: str, task: "asyncio.Task[None]") -> None:
         if image in self._under_way and self._under_way[image].task is task:

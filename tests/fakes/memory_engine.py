@@ -44,6 +44,7 @@ from tests.fakes.memory_box import Box
 from tests.fakes.memory_execution import MemoryExecution
 
 KILLED, TERMINATED = 137, 143
+LAYER_BYTES = 4096
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
 
 
@@ -207,14 +208,15 @@ class MemoryEngine:
 
     async def local_images(self) -> list[Image]:
         await self._enter("local_images", "")
-        return [Image(f"sha256:{name}", (name,)) for name in sorted(self.images)]
+        return [Image(f"sha256:{name}", (name,), size_bytes=LAYER_BYTES) for name in sorted(self.images)]
 
     async def image_layers(self, image: str) -> tuple[Layer, ...]:
         """One, of the image's own."""
         await self._enter("image_layers", image)
-        if image.removeprefix("sha256:") not in self.images:
+        name = image.removeprefix("sha256:")
+        if name not in self.images:
             raise ImageNotFound(f"No such image: {image}")
-        return (Layer(f"sha256:{hashlib.sha256(image.encode()).hexdigest()}", 4096),)
+        return (Layer(f"sha256:{hashlib.sha256(name.encode()).hexdigest()}", LAYER_BYTES),)
 
     async def remove_image(self, reference: str) -> None:
         await self._enter("remove_image", reference)
