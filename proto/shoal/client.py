@@ -54,7 +54,7 @@ _BACKOFF_MAX_SECONDS = 0.8
 _NOT_IDEMPOTENT = frozenset({"RegisterTaskDefinition", "PutMetricData"})
 # Of an event: its revision, and the object that changed.
 _EventKey = tuple[int, str]
-_STREAMING = frozenset({"Watch", "ReadLogs", "RunTasks", "ExecuteCommand"})
+_STREAMING = frozenset({"Watch", "ReadLogs", "RunTasks", "ExecuteCommand", "PullImage"})
 
 
 class Client:

@@ -119,7 +119,7 @@ async def test_operations(stranger: Client, operator: Client, account: AccountFa
     by_token = stranger.bearer(await token(operator, f"repository:{there}:pull,push,delete"))
     for name, operation in OPERATIONS.items():
         for who, caller in (("stranger", stranger), ("outsider", outsider), ("agent", agent), ("token", by_token)):
-            if not refuses(who, operation.action):
+            if not refuses(who, operation.need):
                 continue
             answers = [
                 await caller.call("POST", f"/ecr/{name}", json.dumps(request(operation.request, repository)))
