@@ -42,13 +42,6 @@ def parse(arguments: Sequence[str] | None = None) -> Configuration:
     parser.add_argument("--certificate", required=True, type=Path, help="this registry's certificate")
     parser.add_argument("--key", required=True, type=Path, help="the key of the certificate")
     parser.add_argument(
-        "--upload-grace-seconds",
-        type=_positive,
-        default=24 * 3600.0,
-        metavar="SECONDS",
-        help="how long an upload of which nothing is heard can be resumed; a day by default",
-    )
-    parser.add_argument(
         "--workers",
         type=_count,
         default=1,
@@ -56,41 +49,13 @@ def parse(arguments: Sequence[str] | None = None) -> Configuration:
         help="how many processes serve; auto: one for each core that this one may use; 1 by default",
     )
     parser.add_argument("--worker", type=int, help=argparse.SUPPRESS)
+    _add_rights(parser)
+    _add_graces(parser)
     add_protection(parser)
     parser.add_argument(
         "--encrypt-from-now-on",
         action="store_true",
         help="a store that is not encrypted becomes one: what is in it can still be pulled",
-    )
-    parser.add_argument(
-        "--garbage-grace-seconds",
-        type=_positive,
-        default=24 * 3600.0,
-        metavar="SECONDS",
-        help="how long what nothing leads to stays, and a pushed blob may wait for its manifest; a day by default",
-    )
-    parser.add_argument(
-        "--collect-every",
-        type=_positive,
-        default=3600.0,
-        metavar="SECONDS",
-        help="how often garbage is collected; an hour by default",
-    )
-    parser.add_argument(
-        "--open",
-        action="store_true",
-        dest="is_open",
-        help="anybody may push, pull and delete: for trials, on loopback",
-    )
-    parser.add_argument(
-        "--authority", type=Path, metavar="FILE", help="whose client certificates are known: the cluster's authority"
-    )
-    parser.add_argument(
-        "--token-key",
-        type=Path,
-        metavar="FILE",
-        help="what tokens are signed with; the same for all processes of a registry; made if it is missing; token.key "
-        "beside the certificate's key by default",
     )
     parser.add_argument(
         "--scrub-days",
@@ -121,6 +86,50 @@ def parse(arguments: Sequence[str] | None = None) -> Configuration:
         collect_every_seconds=given.collect_every,
         scrub_days=given.scrub_days,
         scrub_mib_per_second=given.scrub_mib_per_second,
+    )
+
+
+def _add_rights(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--open",
+        action="store_true",
+        dest="is_open",
+        help="anybody may push, pull and delete: for trials, on loopback",
+    )
+    parser.add_argument(
+        "--authority", type=Path, metavar="FILE", help="whose client certificates are known: the cluster's authority"
+    )
+    parser.add_argument(
+        "--token-key",
+        type=Path,
+        metavar="FILE",
+        help="what tokens are signed with; the same for all processes of a registry; made if it is missing; token.key "
+        "beside the certificate's key by default",
+    )
+
+
+def _add_graces(parser: argparse.ArgumentParser) -> None:
+    """How long what may still be wanted stays."""
+    parser.add_argument(
+        "--upload-grace-seconds",
+        type=_positive,
+        default=24 * 3600.0,
+        metavar="SECONDS",
+        help="how long an upload of which nothing is heard can be resumed; a day by default",
+    )
+    parser.add_argument(
+        "--garbage-grace-seconds",
+        type=_positive,
+        default=24 * 3600.0,
+        metavar="SECONDS",
+        help="how long what nothing leads to stays, and a pushed blob may wait for its manifest; a day by default",
+    )
+    parser.add_argument(
+        "--collect-every",
+        type=_positive,
+        default=3600.0,
+        metavar="SECONDS",
+        help="how often garbage is collected; an hour by default",
     )
 
 
