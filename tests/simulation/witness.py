@@ -5,6 +5,7 @@ from typing import Any
 
 from shoal.v1 import agent_pb2
 from shoal_agent.definition.labels import Owner
+from shoal_agent.life.verdict import NO_SCHEDULER
 from shoal_scheduler.control import inputs as i
 from shoal_scheduler.control.host_loss import HOST_LOST
 from shoal_scheduler.model.pace import session_deadline_seconds
@@ -180,6 +181,8 @@ class Witness:
         before = self.recorded.get(task.id)
         if before is not None and before.version == task.version and before.last_status == task.last_status:
             return
+        if before is not None and task.version < before.version and self._is_deposed(scheduler):
+            return  # it stood still since, and only now sees the answer to what it wrote while it led
         boxes = self.boxes.get(task.id, {})
         if before is None or before.last_status != task.last_status or before.desired_status != task.desired_status:
             words = f"{task.id} {task.last_status} {task.desired_status} {task.instance} {task.stopped_reason}"
@@ -191,7 +194,8 @@ class Witness:
         self.demand(checkers.exit_codes_are_never_guessed(task, boxes, clock_jumped=clock_jumped))
         if task.is_stopped and self._is_given_up(tables, task):
             self.given_up[task.id] = None
-        if before is not None and task.stop_code == HOST_LOST and task.instance not in tables.sessions:
+        is_told = task.stopped_reason == NO_SCHEDULER  # by its agent, which ended it
+        if before is not None and task.stop_code == HOST_LOST and task.instance not in tables.sessions and not is_told:
             self._check_loss(scheduler, tables, task)
         self.demand(checkers.stopped_means_ended(task, boxes, given_up=task.id in self.given_up))
         self.demand(checkers.running_means_started(task, [], boxes))
@@ -201,6 +205,9 @@ class Witness:
             held.pop(task.id, None)
         elif task.instance:
             held[task.id] = task
+
+    def _is_deposed(self, scheduler: Scheduler) -> bool:
+        return scheduler.plane is not None and scheduler.plane.epoch != self.members.leader()[0]
 
     def _is_given_up(self, tables: Tables, task: Task) -> bool:
         """It may run on where it was: by an operator's word, by its own, or for want of anybody who could end it."""
