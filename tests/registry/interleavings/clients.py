@@ -160,7 +160,7 @@ class Clients:
                 return
             self.world.checks.facts[f"ambushes: {kind}"] += 1
             other = self.world.instance
-            if self.world.chance.random() < 0.5:
+            if kind != "manifest" and self.world.chance.random() < 0.5:
                 await asyncio.sleep(self.world.chance.uniform(0, 0.9 * PROMISED_SECONDS))
                 await other.ask(other.collector.collect())
             manifest = image_manifest(descriptor(CONFIGURATION, CONFIG), [descriptor(content, LAYER)])

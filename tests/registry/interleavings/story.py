@@ -99,7 +99,8 @@ class Story:
         """Somebody wants a blob at one of the operations that a collection does on it."""
         chance = self.world.chance
         left = [await self.clients.leave() for _ in range(2)]
-        await asyncio.sleep(chance.choice(QUIET_SECONDS))
+        # Mostly for long enough that it goes.
+        await asyncio.sleep(chance.choice(QUIET_SECONDS[-5:]))
         for repository, content in left:
             self._arm(content, await self.clients.prepare(repository, content))
         self._start(self._collect)
@@ -109,7 +110,7 @@ class Story:
             task = self.world.loop.start(self.world.clients, self.clients.live(action))
             self._under_way.append(task)
 
-        number = self.world.chance.randrange(OPERATIONS_ON_ONE)
+        number = self.world.chance.choice((0, 1, self.world.chance.randrange(OPERATIONS_ON_ONE)))
         self.world.store.ambushes.append(Ambush(Digest.of(content).hex, number, act))
 
     def _let_one_die(self) -> None:
