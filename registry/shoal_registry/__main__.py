@@ -13,6 +13,7 @@ import uvloop
 
 from shoal_registry import configuration
 from shoal_registry.archive import Archive
+from shoal_registry.ecr import lifecycle_run
 from shoal_registry.events import Events
 from shoal_registry.garbage import Collector
 from shoal_registry.links import Links
@@ -56,6 +57,7 @@ async def serve(config: configuration.Configuration, store: FolderStore) -> None
         asyncio.create_task(collector.run(config.collect_every_seconds)),
         asyncio.create_task(pulls.run()),
         asyncio.create_task(events.run()),
+        asyncio.create_task(lifecycle_run.run(registry, config.lifecycle_every_seconds)),
     )
     try:
         await ended.wait()

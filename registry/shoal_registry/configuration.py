@@ -18,6 +18,7 @@ class Configuration:
     upload_grace_seconds: float
     garbage_grace_seconds: float
     collect_every_seconds: float
+    lifecycle_every_seconds: float
     is_open: bool
     authority: Path | None
     token_key: Path
@@ -51,6 +52,13 @@ def parse(arguments: Sequence[str] | None = None) -> Configuration:
         help="how often garbage is collected; an hour by default",
     )
     parser.add_argument(
+        "--lifecycle-every",
+        type=_positive,
+        default=3600.0,
+        metavar="SECONDS",
+        help="how often lifecycle policies are applied; an hour by default",
+    )
+    parser.add_argument(
         "--open",
         action="store_true",
         dest="is_open",
@@ -78,6 +86,7 @@ def parse(arguments: Sequence[str] | None = None) -> Configuration:
         given.upload_grace_seconds,
         given.garbage_grace_seconds,
         given.collect_every,
+        given.lifecycle_every,
         given.is_open,
         given.authority,
         token_key,
