@@ -5,13 +5,14 @@ import logging
 import os
 import resource
 import signal
+import sys
 import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 
 import uvloop
 
-from shoal_registry import configuration
+from shoal_registry import configuration, workers
 from shoal_registry.archive import Archive
 from shoal_registry.ecr import lifecycle_run
 from shoal_registry.events import Events
@@ -45,20 +46,25 @@ async def serve(config: configuration.Configuration, store: FolderStore) -> None
     gate = Gate(Directory(store, os.urandom), Policies(store), signer, os.urandom(32))
     archive, pulls, events = Archive(store, repositories, time.time), Pulls(store, time.time), Events(store, time.time)
     registry = Registry(repositories, uploads, archive, pulls, events, gate, store, time.time)
-    server = Server(config.listen, config.certificate, config.key, config.authority, registry)
+    is_worker = config.worker is not None
+    server = Server(config.listen, config.certificate, config.key, config.authority, registry, shares_port=is_worker)
     await server.start()
     log.info("listening for HTTPS address=%s port=%d", config.listen, server.port)
     ended = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, ended.set)
-    collector = Collector(store, repositories, config.garbage_grace_seconds)
-    background = (
-        asyncio.create_task(_clean(uploads, config.upload_grace_seconds)),
-        asyncio.create_task(collector.run(config.collect_every_seconds)),
-        asyncio.create_task(pulls.run()),
-        asyncio.create_task(events.run()),
-        asyncio.create_task(lifecycle_run.run(registry, config.lifecycle_every_seconds)),
-    )
+    background: list[asyncio.Task[None]] = [asyncio.create_task(each) for each in (pulls.run(), events.run())]
+    if is_worker:
+        background.append(await workers.report_ready(ended.set))
+    if not config.worker:
+        # Once for all of them.
+        collector = Collector(store, repositories, config.garbage_grace_seconds)
+        once = (
+            _clean(uploads, config.upload_grace_seconds),
+            collector.run(config.collect_every_seconds),
+            lifecycle_run.run(registry, config.lifecycle_every_seconds),
+        )
+        background += [asyncio.create_task(each) for each in once]
     try:
         await ended.wait()
     finally:
@@ -90,6 +96,8 @@ async def _clean(uploads: Uploads, grace_seconds: float) -> None:
 def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     config = configuration.parse()
+    if config.workers > 1 and config.worker is None:
+        sys.exit(asyncio.run(workers.run(config.listen, sys.argv[1:], config.workers)))
     store = FolderStore(config.store.absolute())
     # As many connections as the system lets this process have: common soft limits end at 1,024.
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)

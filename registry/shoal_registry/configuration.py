@@ -1,6 +1,7 @@
 """What the registry is told at its start."""
 
 import argparse
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,11 @@ from pathlib import Path
 @dataclass(frozen=True, slots=True)
 class Configuration:
     """`listen` is host:port; `store` the folder that holds everything; the certificate and its key are PEM files,
-    as are the authority, of which clients may have a certificate, and the key that signs tokens."""
+    as are the authority, of which clients may have a certificate, and the key that signs tokens.
+
+    `worker` is the number of this process among the `workers` that serve the same port; None if it is the only one, or
+    the one that starts them.
+    """
 
     listen: str
     store: Path
@@ -22,6 +27,8 @@ class Configuration:
     is_open: bool
     authority: Path | None
     token_key: Path
+    workers: int
+    worker: int | None
 
 
 def parse(arguments: Sequence[str] | None = None) -> Configuration:
@@ -74,6 +81,14 @@ def parse(arguments: Sequence[str] | None = None) -> Configuration:
         help="what tokens are signed with; the same for all processes of a registry; made if it is missing; token.key "
         "beside the certificate's key by default",
     )
+    parser.add_argument(
+        "--workers",
+        type=_count,
+        default=1,
+        metavar="NUMBER",
+        help="how many processes serve; auto: one for each core that this one may use; 1 by default",
+    )
+    parser.add_argument("--worker", type=int, help=argparse.SUPPRESS)
     given = parser.parse_args(arguments)
     token_key = (given.token_key or given.key.parent / "token.key").absolute()
     if token_key.is_relative_to(given.store.absolute()):
@@ -90,7 +105,16 @@ def parse(arguments: Sequence[str] | None = None) -> Configuration:
         given.is_open,
         given.authority,
         token_key,
+        given.workers,
+        given.worker,
     )
+
+
+def _count(text: str) -> int:
+    value = len(os.sched_getaffinity(0)) if text == "auto" else int(text)
+    if not 1 <= value <= 256:
+        raise argparse.ArgumentTypeError("must be from 1 to 256")
+    return value
 
 
 def _positive(text: str) -> float:

@@ -42,7 +42,7 @@ class Uploads:
 
     async def begin(self, repository: Repository) -> UploadId:
         upload = self._new_id()
-        await self._store.append(paths.upload_repository(upload), 0, repository.name.encode())
+        await self._store.put(paths.upload_repository(upload), repository.name.encode(), durable=False)
         return upload
 
     async def size(self, repository: Repository, upload: UploadId) -> int:
@@ -68,14 +68,17 @@ class Uploads:
             start = size = await self.size(repository, upload)
             if claimed and claimed.start != start:
                 raise Refused("RANGE_INVALID", f"The next byte of this upload is {start}, not {claimed.start}.")
-            end, overrun = start + claimed.length if claimed else None, False
-            async for piece in body:
-                overrun = end is not None and size + len(piece) > end
-                if overrun:
-                    break
-                await self._write(upload, size, piece, algorithm)
-                size += len(piece)
-            if overrun or end not in (None, size):
+            end = start + claimed.length if claimed else None
+            try:
+                async for piece in body:
+                    if end is not None and size + len(piece) > end:
+                        size += len(piece)
+                        break
+                    await self._write(upload, size, piece, algorithm)
+                    size += len(piece)
+            finally:
+                await self._store.flush(paths.upload_data(upload))
+            if end not in (None, size):
                 await self._undo(upload, start)
                 raise Refused("SIZE_INVALID", "The chunk is not as long as its Content-Range says.")
             return size
@@ -90,6 +93,7 @@ class Uploads:
                 raise Refused("DIGEST_INVALID", f"The {size} bytes that came have the digest {actual}, not {digest}.")
             if size == 0:
                 await self._store.append(paths.upload_data(upload), 0, b"")
+                await self._store.flush(paths.upload_data(upload))
             await self._repositories.adopt_blob(repository, digest, paths.upload_data(upload))
             await self.drop(upload)
 
