@@ -42,6 +42,8 @@ async def serve(config: configuration.Configuration, store: FolderStore) -> None
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(DISK_THREADS, "disk"))
     repositories = Repositories(store, Links(store, config.garbage_grace_seconds))
     uploads = Uploads(store, repositories, lambda: UploadId(str(uuid.uuid4())))
+    if not config.is_open and config.authority is None:
+        log.warning("nobody is an operator: give --authority, or --open for a trial")
     signer = None if config.is_open else signing_key.load(config.token_key)
     gate = Gate(Directory(store, os.urandom), Policies(store), signer, os.urandom(32))
     archive, pulls, events = Archive(store, repositories, time.time), Pulls(store, time.time), Events(store, time.time)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from shoal import certificates
+from shoal import certificates, engine_trust
 from shoal.context import Context
 from shoal.rpc import Identity
 from shoal.supervisor import settings
@@ -131,7 +131,9 @@ def _registry(asked: str | None, listen: str, kept: str) -> str:
         return kept
     if asked is None:
         host, port = settings.split_address(listen)
-        return f"{settings.dialled(host)}:{_port_or_free(host, port + REGISTRY_PORT_OFFSET)}"
+        # Images cannot name every address on which a scheduler can listen.
+        named = settings.dialled(host) if engine_trust.is_address(f"{settings.dialled(host)}:1") else LOOPBACK[0]
+        return f"{named}:{_port_or_free(named, port + REGISTRY_PORT_OFFSET)}"
     host, port = settings.split_address(asked)
     if port == 0 and kept and settings.split_address(kept)[0] == host:
         return kept

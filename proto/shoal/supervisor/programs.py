@@ -89,19 +89,15 @@ def _scheduler(settings: Settings, layout: Layout, name: str) -> Program:
     arguments += ["--cluster", settings.cluster, "--etcd", ",".join(settings.etcd_endpoints)]
     arguments += ["--http-listen", settings.https[name], "--authority-key", str(layout.authority / "authority.key")]
     arguments += ["--state", str(layout.work(name))]
+    if settings.registry:
+        arguments += ["--registry", settings.registry]
     return Program(name, [*arguments, *identity_options(layout, name)])
 
 
 def _registry(settings: Settings, layout: Layout) -> Program:
-    certificate, key, _ = _files(layout, "registry")
-    options = {
-        "listen": settings.registry_listen,
-        "store": str(layout.registry_store),
-        "certificate": certificate,
-        "key": key,
-    }
-    arguments = [*PYTHON, "shoal_registry", *(word for name in options for word in (f"--{name}", options[name]))]
-    return Program("registry", arguments)
+    arguments = [*PYTHON, "shoal_registry", "--listen", settings.registry_listen]
+    arguments += ["--store", str(layout.registry_store), "--token-key", str(layout.registry_keys / "token.key")]
+    return Program("registry", [*arguments, *identity_options(layout, "registry")])
 
 
 def _agent(settings: Settings, layout: Layout) -> Program:
