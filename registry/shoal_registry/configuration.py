@@ -65,22 +65,7 @@ def parse(arguments: Sequence[str] | None = None) -> Configuration:
         metavar="SECONDS",
         help="how often lifecycle policies are applied; an hour by default",
     )
-    parser.add_argument(
-        "--open",
-        action="store_true",
-        dest="is_open",
-        help="anybody may push, pull and delete: for trials, on loopback",
-    )
-    parser.add_argument(
-        "--authority", type=Path, metavar="FILE", help="whose client certificates are known: the cluster's authority"
-    )
-    parser.add_argument(
-        "--token-key",
-        type=Path,
-        metavar="FILE",
-        help="what tokens are signed with; the same for all processes of a registry; made if it is missing; token.key "
-        "beside the certificate's key by default",
-    )
+    _add_rights(parser)
     parser.add_argument(
         "--workers",
         type=_count,
@@ -107,6 +92,25 @@ def parse(arguments: Sequence[str] | None = None) -> Configuration:
         token_key,
         given.workers,
         given.worker,
+    )
+
+
+def _add_rights(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--open",
+        action="store_true",
+        dest="is_open",
+        help="anybody may push, pull and delete: for trials, on loopback",
+    )
+    parser.add_argument(
+        "--authority", type=Path, metavar="FILE", help="whose client certificates are known: the cluster's authority"
+    )
+    parser.add_argument(
+        "--token-key",
+        type=Path,
+        metavar="FILE",
+        help="what tokens are signed with; the same for all processes of a registry; made if it is missing; token.key "
+        "beside the certificate's key by default",
     )
 
 
