@@ -14,6 +14,7 @@ import uvloop
 
 from shoal_registry import configuration, scrubbing, workers
 from shoal_registry.archive import Archive
+from shoal_registry.ecr import lifecycle_run
 from shoal_registry.events import Events
 from shoal_registry.garbage import Collector
 from shoal_registry.links import Links
@@ -74,6 +75,7 @@ async def serve(config: configuration.Configuration, folder: FolderStore) -> Non
         background += (
             asyncio.create_task(_clean(uploads, config.upload_grace_seconds)),
             asyncio.create_task(collector.run(config.collect_every_seconds)),
+            asyncio.create_task(lifecycle_run.run(registry, config.lifecycle_every_seconds)),
         )
         if config.scrub_days is not None:
             pace = Pace(config.scrub_mib_per_second * 2**20)

@@ -28,6 +28,7 @@ class Configuration:
     protection: Wanted
     garbage_grace_seconds: float
     collect_every_seconds: float
+    lifecycle_every_seconds: float
     is_open: bool
     authority: Path | None
     token_key: Path
@@ -84,6 +85,7 @@ def parse(arguments: Sequence[str] | None = None) -> Configuration:
         token_key=token_key,
         garbage_grace_seconds=given.garbage_grace_seconds,
         collect_every_seconds=given.collect_every,
+        lifecycle_every_seconds=given.lifecycle_every,
         scrub_days=given.scrub_days,
         scrub_mib_per_second=given.scrub_mib_per_second,
     )
@@ -130,6 +132,13 @@ def _add_graces(parser: argparse.ArgumentParser) -> None:
         default=3600.0,
         metavar="SECONDS",
         help="how often garbage is collected; an hour by default",
+    )
+    parser.add_argument(
+        "--lifecycle-every",
+        type=_positive,
+        default=3600.0,
+        metavar="SECONDS",
+        help="how often lifecycle policies are applied; an hour by default",
     )
 
 

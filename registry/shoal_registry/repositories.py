@@ -101,8 +101,8 @@ class Repositories:
                 await self._links.remove_blob(repository, digest)
             for folder in paths.told_of_images(repository):
                 await self._store.remove(folder)
-            for settings_of_its_own in (paths.lifecycle_policy(repository), paths.policy(repository)):
-                await self._store.delete(settings_of_its_own)
+            for path in paths.own_settings(repository):
+                await self._store.delete(path)
             await self._store.delete(paths.mark(repository))
             return True
 

@@ -15,7 +15,9 @@
                  key                                  by which that is encrypted, if it is
     repositories/<name>/_repository                   what it is set to, as JSON; empty of one that is set to nothing
                         _policy                       who else may do what with it
-                        _lifecycle                    its lifecycle policy
+                        _lifecycle                    its lifecycle policy, as it was put
+                        _lifecycle_evaluated          when that was last evaluated
+                        _lifecycle_preview            what a policy would do, as JSON
                         _blobs/<algorithm>/<hex>      this blob is in the repository: when somebody last counted on it
                         _manifests/<algorithm>/<hex>  what is known of that image, as JSON: its media type, when it came
                         _pulled/<algorithm>/<hex>     when that image was last pulled
@@ -129,6 +131,20 @@ def mark(repository: Repository) -> PurePosixPath:
 
 def lifecycle_policy(repository: Repository) -> PurePosixPath:
     return _of(repository, "_lifecycle")
+
+
+def lifecycle_evaluated(repository: Repository) -> PurePosixPath:
+    return _of(repository, "_lifecycle_evaluated")
+
+
+def lifecycle_preview(repository: Repository) -> PurePosixPath:
+    return _of(repository, "_lifecycle_preview")
+
+
+def own_settings(repository: Repository) -> Sequence[PurePosixPath]:
+    """What is set of that repository beside its mark, and told of that."""
+    evaluated, preview = lifecycle_evaluated(repository), lifecycle_preview(repository)
+    return [lifecycle_policy(repository), evaluated, preview, policy(repository)]
 
 
 def repositories(folder: Sequence[str]) -> PurePosixPath:
