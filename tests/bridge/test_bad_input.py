@@ -4,9 +4,11 @@ import contextlib
 import random
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from shoal import context
 
 from tests.bridge.conftest import Bridge, BridgeFactory, Builder
 from tests.ground.certificates import Certificates
@@ -61,6 +63,24 @@ def test_an_authority_that_is_not_known(
     code, said = bridge.refused("push", "busybox:shoal-test", "web")
     assert code == UNREACHABLE
     assert "authority" in said
+
+
+@pytest.mark.parametrize(
+    ("role", "code", "said"),
+    [("agent", FAILED, "may not push"), ("scheduler", FAILED, "knows nobody"), ("nobody", UNREACHABLE, "reached")],
+)
+def test_who_may_not(
+    role: str, code: int, said: str, bridge: Bridge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An agent, which may pull only; a program that has nothing to do with images; a stranger's certificate."""
+    monkeypatch.setattr("shoal.bridge.exchange.PAUSE_SECONDS", 0.0)
+    known = bridge.registry.certificates
+    issued = known.files(role, "a") if role != "nobody" else Certificates(tmp_path).files("operator", "operator")
+    chosen = context.load(bridge.folder / "contexts.json")
+    other = replace(chosen.choose(), certificate=issued.certificate, key=issued.key)
+    context.save(chosen.with_context(other))
+    found, heard = bridge.refused("push", "busybox:shoal-test", "not/mine")
+    assert (found, said in heard) == (code, True), heard
 
 
 def test_a_context_without_registry(bridge: Bridge) -> None:

@@ -73,7 +73,7 @@ async def test_several_platforms(bridge: Bridge, image_registry: ImageRegistry) 
     """Of an index the engine's platform is loaded, or the one that was asked for."""
     children, configs = [], {}
     async with aiohttp.ClientSession() as session:
-        client = Client(session, image_registry.url, image_registry.tls(), "several")
+        client = Client(session, image_registry.url, bridge.tls(), "several")
         for architecture in ("arm64", "amd64", "s390x"):
             layer, platform = layer_of(architecture.encode()), {"architecture": architecture, "os": "linux"}
             config = json.dumps(platform | {"rootfs": {"type": "layers", "diff_ids": [digest_of(layer)]}}).encode()
@@ -98,7 +98,7 @@ async def test_several_platforms(bridge: Bridge, image_registry: ImageRegistry) 
 
 @contextlib.asynccontextmanager
 async def reached(bridge: Bridge, name: str) -> AsyncIterator[Repository]:
-    async with Exchange(bridge.registry.address, bridge.registry.tls()) as exchange:
+    async with Exchange(bridge.registry.address, bridge.tls()) as exchange:
         yield Repository(exchange, name)
 
 
@@ -148,7 +148,10 @@ async def test_archives_of_skopeo(bridge: Bridge, builder: Builder, tmp_path: Pa
     bridge.image("push", "foreign:v1")
     certificates = tmp_path / "certificates"
     certificates.mkdir()
+    issued = bridge.registry.certificates.files("operator", "operator")
     shutil.copy(bridge.registry.authority, certificates / "ca.crt")
+    shutil.copy(issued.certificate, certificates / "client.cert")
+    shutil.copy(issued.key, certificates / "client.key")
     source = f"docker://{bridge.registry.address}/foreign:v1"
     for kind in ("docker-archive", "oci-archive"):
         target = f"{kind}:{tmp_path}/{kind}.tar"
