@@ -138,6 +138,25 @@ def test_full_disks(bridge: Bridge, builder: Builder, tmp_path: Path) -> None:
         assert not list(files.iterdir())
 
 
+def test_a_registry_whose_disk_is_full(
+    bridge_to: BridgeFactory, certificates: Certificates, builder: Builder, tmp_path: Path
+) -> None:
+    """It says so, and not that it cannot be reached; once there is room, the same push goes through."""
+    builder.image("heavy:v1", random.Random(5).randbytes(6_000_000))
+    (tmp_path / "disk").mkdir()
+    with small_disk(tmp_path / "disk", "5m"):
+        registry = ImageRegistry(tmp_path / "disk" / "registry", certificates, is_open=False)
+        registry.start()
+        try:
+            bridge = bridge_to(registry)
+            code, said = bridge.refused("push", "heavy:v1")
+            assert (code, "disk is full" in said) == (FAILED, True), said
+            subprocess.run(["mount", "-o", "remount,size=50m", str(tmp_path / "disk")], check=True)
+            bridge.image("push", "heavy:v1")
+        finally:
+            registry.end()
+
+
 @pytest.mark.parametrize("damage", ["cut", "changed", "no tar", "empty", "two", "outside"])
 def test_files_that_are_no_image(damage: str, bridge: Bridge, builder: Builder, tmp_path: Path) -> None:
     builder.image("filed:v1", b"content")
