@@ -21,7 +21,7 @@ from shoal.bridge.archive import Damaged
 from shoal.bridge.engine import Engine
 from shoal.bridge.manifest import Image, Platform
 from shoal.bridge.names import ImageName
-from shoal.bridge.steps import Step, Told
+from shoal.bridge.steps import Step, Told, worked, working
 from shoal.bridge.transfer import Repository
 
 
@@ -60,6 +60,7 @@ async def load(
     there = await engine.known(*identities)
     if there is None:
         await engine.load(archive(repository, image, local, told))
+        told(worked())
     elif local:
         await engine.tag(there, local)
     identity = there or await engine.known(*identities)
@@ -97,6 +98,7 @@ async def archive(repository: Repository, image: Image, local: str | None, told:
             yield piece
         told(Step(shown, "pulled", each.size, each.size))
         yield tars.ended(each.size)
+    told(working())
     yield tars.END
 
 
