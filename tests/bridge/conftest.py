@@ -162,3 +162,13 @@ class Builder:
 @pytest.fixture
 def builder(engine: Engine, busybox_image: str, tmp_path: Path) -> Builder:
     return Builder(engine, tmp_path)
+
+
+def damage(store: Path, size: int) -> None:
+    """Changes one byte of what the registry has of the smallest blob that has at least that size."""
+    sizes = [(path.stat().st_size, path) for path in store.rglob("*") if path.is_file()]
+    with min(each for each in sizes if each[0] >= size)[1].open("r+b") as file:
+        file.seek(size // 2)
+        byte = file.read(1)[0]
+        file.seek(size // 2)
+        file.write(bytes([byte ^ 1]))

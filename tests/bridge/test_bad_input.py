@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from shoal import context
 
-from tests.bridge.conftest import Bridge, BridgeFactory, Builder
+from tests.bridge.conftest import Bridge, BridgeFactory, Builder, damage
 from tests.ground.certificates import Certificates
 from tests.ground.image_registry import ImageRegistry
 
@@ -95,16 +95,9 @@ def test_a_damaged_blob(bridge: Bridge, builder: Builder, tmp_path: Path) -> Non
     """One byte in the registry's store: no engine and no file takes it."""
     content = random.Random(3).randbytes(500_000)
     identity = bridge.identity(builder.image("damaged:v1", content))
-    before = set(bridge.registry.store.rglob("*"))
     bridge.image("push", "damaged:v1")
     bridge.engine.docker("rmi", "damaged:v1")
-    added = [path for path in set(bridge.registry.store.rglob("*")) - before if path.is_file()]
-    damaged = min((path.stat().st_size, path) for path in added if path.stat().st_size >= len(content))[1]
-    with damaged.open("r+b") as file:
-        file.seek(250_000)
-        byte = file.read(1)[0]
-        file.seek(250_000)
-        file.write(bytes([byte ^ 1]))
+    damage(bridge.registry.store, len(content))
     target = tmp_path / "damaged.tar"
     for words in (("load", "damaged:v1"), ("save", "damaged:v1", str(target))):
         _, said = bridge.refused(*words)
