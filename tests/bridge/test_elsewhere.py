@@ -167,3 +167,32 @@ async def test_archives_of_skopeo(bridge: Bridge, builder: Builder, tmp_path: Pa
     assert (result.code, result.out) == (0, "foreign:v2\n"), result
     assert bridge.identity("foreign:v2") == manifest.digest_of(config)
     assert bridge.engine.docker("run", "--rm", "--network=none", "foreign:v2") == "content"
+
+
+def ctr(engine: Engine, *words: str) -> str:
+    """containerd's own command line, against the containerd of the engine, in a namespace of its own."""
+    address = f"--address={engine.folder}/exec/containerd/containerd.sock"
+    command = ["ctr", address, "--namespace=bridge-test", *words]
+    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout
+
+
+async def test_archives_of_containerd(bridge: Bridge, builder: Builder, tmp_path: Path) -> None:
+    """It imports what was saved here; what it exports, as engines with its image store do, keeps its digest."""
+    demand("" if shutil.which("ctr") else "not installed: containerd")
+    builder.image("contained:v1", b"content", b"more")
+    digest = bridge.image("push", "contained:v1")["image"]["imageId"]["imageDigest"]
+    bridge.image("save", "contained:v1", str(tmp_path / "saved.tar"))
+    ctr(bridge.engine, "images", "import", "--digests", str(tmp_path / "saved.tar"))
+    try:
+        listed = ctr(bridge.engine, "images", "list")
+        assert digest in listed
+        assert "docker.io/library/contained:v1" in listed
+        exported = str(tmp_path / "exported.tar")
+        ctr(bridge.engine, "images", "export", exported, "docker.io/library/contained:v1")
+    finally:
+        names = ctr(bridge.engine, "images", "list", "--quiet").split()
+        ctr(bridge.engine, "images", "remove", "--sync", *names)
+    async with reached(bridge, "contained/again") as repository:
+        taken = await taken_in(tmp_path / "exported.tar", repository, tmp_path)
+        _, image = described(taken, LINUX)
+    assert image.descriptor.digest == digest
