@@ -12,7 +12,12 @@ from concurrent.futures import ThreadPoolExecutor
 import uvloop
 
 from shoal_registry import configuration
+from shoal_registry.archive import Archive
+from shoal_registry.events import Events
+from shoal_registry.garbage import Collector
+from shoal_registry.links import Links
 from shoal_registry.names import UploadId
+from shoal_registry.pulls import Pulls
 from shoal_registry.registry import Registry
 from shoal_registry.repositories import Repositories
 from shoal_registry.rights import signing_key
@@ -33,23 +38,41 @@ DISK_THREADS = 32
 async def serve(config: configuration.Configuration, store: FolderStore) -> None:
     # Most of them wait for the disk, which makes many writes durable in the time of one.
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(DISK_THREADS, "disk"))
-    repositories = Repositories(store)
+    repositories = Repositories(store, Links(store, config.garbage_grace_seconds))
     uploads = Uploads(store, repositories, lambda: UploadId(str(uuid.uuid4())))
     signer = None if config.is_open else signing_key.load(config.token_key)
     gate = Gate(Directory(store, os.urandom), Policies(store), signer, os.urandom(32))
-    registry = Registry(repositories, uploads, gate, store, time.time)
+    archive, pulls, events = Archive(store, repositories, time.time), Pulls(store, time.time), Events(store, time.time)
+    registry = Registry(repositories, uploads, archive, pulls, events, gate, store, time.time)
     server = Server(config.listen, config.certificate, config.key, config.authority, registry)
     await server.start()
     log.info("listening for HTTPS address=%s port=%d", config.listen, server.port)
     ended = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, ended.set)
-    cleaning = asyncio.create_task(_clean(uploads, config.upload_grace_seconds))
+    collector = Collector(store, repositories, config.garbage_grace_seconds)
+    background = (
+        asyncio.create_task(_clean(uploads, config.upload_grace_seconds)),
+        asyncio.create_task(collector.run(config.collect_every_seconds)),
+        asyncio.create_task(pulls.run()),
+        asyncio.create_task(events.run()),
+    )
     try:
         await ended.wait()
     finally:
-        cleaning.cancel()
+        for each in background:
+            each.cancel()
         await server.stop()
+        await _write_last(pulls, events)
+
+
+async def _write_last(pulls: Pulls, events: Events) -> None:
+    """What waits in memory."""
+    for write in (pulls.flush(is_last=True), events.flush()):
+        try:
+            await write
+        except Exception:
+            log.exception("not all that happened last could be written")
 
 
 async def _clean(uploads: Uploads, grace_seconds: float) -> None:

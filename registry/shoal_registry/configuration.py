@@ -16,6 +16,8 @@ class Configuration:
     certificate: Path
     key: Path
     upload_grace_seconds: float
+    garbage_grace_seconds: float
+    collect_every_seconds: float
     is_open: bool
     authority: Path | None
     token_key: Path
@@ -33,6 +35,20 @@ def parse(arguments: Sequence[str] | None = None) -> Configuration:
         default=24 * 3600.0,
         metavar="SECONDS",
         help="how long an upload of which nothing is heard can be resumed; a day by default",
+    )
+    parser.add_argument(
+        "--garbage-grace-seconds",
+        type=_positive,
+        default=24 * 3600.0,
+        metavar="SECONDS",
+        help="how long what nothing leads to stays, and a pushed blob may wait for its manifest; a day by default",
+    )
+    parser.add_argument(
+        "--collect-every",
+        type=_positive,
+        default=3600.0,
+        metavar="SECONDS",
+        help="how often garbage is collected; an hour by default",
     )
     parser.add_argument(
         "--open",
@@ -60,6 +76,8 @@ def parse(arguments: Sequence[str] | None = None) -> Configuration:
         given.certificate,
         given.key,
         given.upload_grace_seconds,
+        given.garbage_grace_seconds,
+        given.collect_every,
         given.is_open,
         given.authority,
         token_key,

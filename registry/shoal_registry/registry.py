@@ -5,8 +5,11 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
+from shoal_registry.archive import Archive
+from shoal_registry.events import Events
 from shoal_registry.names import Digest, Repository, UploadId
-from shoal_registry.repositories import Repositories
+from shoal_registry.pulls import Pulls
+from shoal_registry.repositories import Found, Repositories
 from shoal_registry.rights.callers import Caller, Need
 from shoal_registry.rights.gate import Gate
 from shoal_registry.rights.policy import Action
@@ -18,6 +21,9 @@ from shoal_registry.uploads import Uploads
 class Registry:
     repositories: Repositories
     uploads: Uploads
+    archive: Archive
+    pulls: Pulls
+    events: Events
     gate: Gate
     store: Store
     now: Callable[[], float]
@@ -51,6 +57,17 @@ class Call:
     @property
     def uploads(self) -> Uploads:
         return self.registry.uploads
+
+    def pulled(self, repository: Repository, found: Found, tag: str | None) -> None:
+        self.registry.pulls.note(repository, found.digest)
+        self.registry.events.note("PULL", repository, found.digest, self.caller.name, tag, found.media_type)
+
+    def pushed(self, repository: Repository, digest: Digest, tag: str | None, media_type: str) -> None:
+        self.registry.events.note("PUSH", repository, digest, self.caller.name, tag, media_type)
+
+    def deleted(self, repository: Repository, digest: Digest, tag: str | None = None) -> None:
+        """`tag`: if that is all that was deleted, and the image stays."""
+        self.registry.events.note("DELETE", repository, digest, self.caller.name, tag)
 
     async def may(self, action: Action, repository: Repository) -> bool:
         return await self.registry.gate.may(self.caller, action, repository)

@@ -48,5 +48,6 @@ class Store(Protocol):
         """Held by one at a time of all tasks in all processes on the store; others wait their turn.
 
         Names are made of parsed parts, as in `repository/<name>`. It ends with its holder, also if that is killed.
-        Who waits for one while holding another takes them in the order of their names, or two wait for each other.
+        Who waits for one while holding another takes them in this order, or two wait for each other: an upload's, a
+        repository's, a content's.
         """
