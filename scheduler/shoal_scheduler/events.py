@@ -91,9 +91,11 @@ class EventLog:
         self._more.set()
 
     def on_commit(self, changes: Sequence[c.Change], revision: int, now: int) -> None:
-        if changes:
-            self._commits.append(_Commit(revision, now, changes))
-            self._changes += len(changes)
+        # Reports of images are no events, and large.
+        kept = [change for change in changes if type(change) is not c.SetImages]
+        if kept:
+            self._commits.append(_Commit(revision, now, kept))
+            self._changes += len(kept)
         while self._changes > CHANGES_MAX and len(self._commits) > 1:
             dropped = self._commits.popleft()
             self._changes -= len(dropped.changes)
