@@ -106,9 +106,11 @@ class EventLog:
         self._more.set()
 
     def on_commit(self, changes: Sequence[c.Change], revision: int, now: int) -> None:
-        if changes:
-            self._commits.append(_Commit(revision, now, changes))
-            self._changes += len(changes)
+        # Reports of images are no events, and large.
+        kept = [change for change in changes if type(change) is not c.SetImages]
+        if kept:
+            self._commits.append(_Commit(revision, now, kept))
+            self._changes += len(kept)
         self._forget_oldest()
         self.revision = max(self.revision, revision)
         self._more.set()

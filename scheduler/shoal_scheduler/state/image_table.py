@@ -1,8 +1,8 @@
 """Which row of the table of instances holds which images and layers, as far as agents have reported it.
 
-Of each image that several hold there is one entry, with the rows as the bits of a number: a thousand of them take 125
-bytes, and those that hold one of many images are found by a few `|`. What a placement asks is kept until something
-changes. Only the tables change this; a step's own copy of the table of instances reads the same one.
+Rows are the bits of a number: a thousand of them take 125 bytes, and the rows of several images are found by a few `|`.
+What several instances hold is kept once. What a placement asks is remembered until something changes. Only the tables
+change this; a step's own copy of the table of instances reads the same one.
 """
 
 from collections.abc import Iterable, Sequence
@@ -33,9 +33,13 @@ class ImageTable:
     def __init__(self) -> None:
         self._entries: dict[HeldImage, _Entry] = {}
         self._by_name: dict[str, dict[HeldImage, _Entry]] = {}
-        self._by_layer: dict[int, dict[HeldImage, _Entry]] = {}
+
+        # The rows that have each layer; what each row has, by the engine's id.
+        self._layers: dict[int, int] = {}
         self._on: dict[int, dict[str, _Entry]] = {}
-        self._ranks: dict[tuple[str, ...], Ints | None] = {}
+
+        # By names and number of rows.
+        self._ranks: dict[tuple[tuple[str, ...], int], Ints | None] = {}
 
     def __bool__(self) -> bool:
         return bool(self._entries)
@@ -43,27 +47,23 @@ class ImageTable:
     def on(self, row: int) -> list[HeldImage]:
         return [entry.image for entry in self._on.get(row, {}).values()]
 
-    def count(self, row: int) -> int:
-        return len(self._on.get(row, ()))
-
     def change(self, row: int, images: Iterable[HeldImage], removed: Iterable[str], *, full: bool) -> None:
         """`full`: these are all there are. Otherwise these came or changed, and those with the ids are gone."""
         known = self._on.setdefault(row, {})
-        new = {image.id: image for image in images}
-        gone = [image_id for image_id in known if image_id not in new] if full else removed
-        for image_id in [*gone, *new]:
-            before = known.pop(image_id, None)
-            if before is not None:
-                self._leave(before, row)
-        for image in new.values():
-            known[image.id] = self._enter(image, row)
+        came = {image.id: image for image in images}
+        same = {each for each, image in came.items() if each in known and known[each].image == image}
+        gone = [each for each in known if each not in came] if full else [each for each in removed if each not in came]
+        left = [known.pop(each) for each in (*gone, *(came.keys() - same)) if each in known]
+        for image_id, image in came.items():
+            if image_id not in same:
+                entry = self._enter(image, row)
+                known[entry.image.id] = entry
+        for entry in left:
+            self._leave(entry, row)
+        self._lose_layers(row, {layer for entry in left for layer in entry.image.layers})
         if not known:
             del self._on[row]
         self._ranks.clear()
-
-    def forget(self, row: int) -> None:
-        """Nothing is known of it any more."""
-        self.change(row, (), (), full=True)
 
     def _enter(self, image: HeldImage, row: int) -> _Entry:
         entry = self._entries.get(image)
@@ -71,9 +71,9 @@ class ImageTable:
             entry = self._entries[image] = _Entry(image)
             for name in image.names:
                 self._by_name.setdefault(name, {})[image] = entry
-            for layer in image.layers:
-                self._by_layer.setdefault(layer, {})[image] = entry
         entry.rows |= 1 << row
+        for layer in image.layers:
+            self._layers[layer] = self._layers.get(layer, 0) | 1 << row
         return entry
 
     def _leave(self, entry: _Entry, row: int) -> None:
@@ -81,23 +81,29 @@ class ImageTable:
         if entry.rows:
             return
         del self._entries[entry.image]
-        for name in entry.image.names:
-            _take_out(self._by_name, name, entry.image)
-        for layer in set(entry.image.layers):
-            _take_out(self._by_layer, layer, entry.image)
+        for name in set(entry.image.names):
+            self._by_name[name].pop(entry.image)
+            if not self._by_name[name]:
+                del self._by_name[name]
+
+    def _lose_layers(self, row: int, layers: set[int]) -> None:
+        """Those that no other image of the row has."""
+        for layer in layers.difference(*(entry.image.layers for entry in self._on[row].values())):
+            self._layers[layer] &= ~(1 << row)
+            if not self._layers[layer]:
+                del self._layers[layer]
 
     # -- what placement asks -------------------------------------------------------------------------------
 
     def ranks(self, names: tuple[str, ...], rows: int) -> Ints | None:
         """Of each of so many rows, how much of the images of these names would have to be fetched: 0 for one that
         holds them all, else KiB of layers, and one for each image. None where that is the same for all."""
-        known = self._ranks.get(names, ...)
-        if known is not ... and (known is None or len(known) == rows):
-            return known
-        if len(self._ranks) >= RANKS_MAX:
-            self._ranks.clear()
-        found = self._ranks[names] = self._ranked(names, rows)
-        return found
+        asked = (names, rows)
+        if asked not in self._ranks:
+            if len(self._ranks) >= RANKS_MAX:
+                self._ranks.clear()
+            self._ranks[asked] = self._ranked(names, rows)
+        return self._ranks[asked]
 
     def _ranked(self, names: Sequence[str], rows: int) -> Ints | None:
         total = np.zeros(rows, np.int64)
@@ -119,18 +125,9 @@ class ImageTable:
         usual = max(entries, key=lambda entry: (entry.rows.bit_count(), msgspec.structs.astuple(entry.image)))
         sizes = dict(zip(usual.image.layers, usual.image.layer_bytes, strict=True))
         for layer, size_bytes in sizes.items():
-            with_layer = 0
-            for entry in self._by_layer[layer].values():
-                with_layer |= entry.rows
-            missing += np.where(_marked(with_layer, rows), 0, -(-size_bytes // KIB))
+            missing += np.where(_marked(self._layers[layer], rows), 0, -(-size_bytes // KIB))
         missing[_marked(held, rows)] = 0
         return missing
-
-
-def _take_out(index: dict, key: str | int, image: HeldImage) -> None:  # type: ignore[type-arg]
-    index[key].pop(image, None)
-    if not index[key]:
-        del index[key]
 
 
 def _marked(bits: int, rows: int) -> NDArray[np.bool_]:
