@@ -11,12 +11,15 @@ from concurrent.futures import ThreadPoolExecutor
 
 import uvloop
 
-from shoal_registry import configuration, workers
+from shoal_registry import configuration, scrubbing, workers
 from shoal_registry.names import UploadId
 from shoal_registry.registry import Registry
 from shoal_registry.repositories import Repositories
+from shoal_registry.scrubbing import Pace, Scrub, Suspects
 from shoal_registry.server import Server
 from shoal_registry.storage.folder import FolderStore
+from shoal_registry.storage.master_keys import KeyFileUnusable
+from shoal_registry.storage.protection import StartRefused, protected
 from shoal_registry.uploads import Uploads
 
 log = logging.getLogger("shoal_registry")
@@ -24,26 +27,33 @@ log = logging.getLogger("shoal_registry")
 # Often enough that what is overdue is not overdue by much of its grace.
 CLEANINGS_PER_GRACE = 10
 DISK_THREADS = 32
+DAY_SECONDS = 24 * 3600.0
 
 
-async def serve(config: configuration.Configuration, store: FolderStore) -> None:
+async def serve(config: configuration.Configuration, folder: FolderStore) -> None:
+    """Raises StartRefused, KeyFileUnusable."""
     # Most of them wait for the disk, which makes many writes durable in the time of one.
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(DISK_THREADS, "disk"))
+    store = await protected(folder, config.protection)
     repositories = Repositories(store)
     uploads = Uploads(store, repositories, lambda: UploadId(str(uuid.uuid4())))
-    registry, is_worker = Registry(repositories, uploads), config.worker is not None
+    suspects, scrub, is_worker = Suspects(), Scrub(store, folder), config.worker is not None
+    registry = Registry(repositories, uploads, suspects)
     server = Server(config.listen, config.certificate, config.key, registry, shares_port=is_worker)
     await server.start()
     log.info("listening for HTTPS address=%s port=%d", config.listen, server.port)
     ended = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, ended.set)
-    background: list[asyncio.Task[None]] = []
+    background = [asyncio.create_task(suspects.look_at(scrub))]
     if is_worker:
         background.append(await workers.report_ready(ended.set))
     if not config.worker:
         # Once for all of them.
         background.append(asyncio.create_task(_clean(uploads, config.upload_grace_seconds)))
+    if not config.worker and config.scrub_days is not None:
+        pace = Pace(config.scrub_mib_per_second * 2**20)
+        background.append(asyncio.create_task(scrubbing.regularly(scrub, config.scrub_days * DAY_SECONDS, pace)))
     try:
         await ended.wait()
     finally:
@@ -73,6 +83,8 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     try:
         uvloop.run(serve(config, store))
+    except (StartRefused, KeyFileUnusable) as refused:
+        sys.exit(str(refused))
     finally:
         store.close()
 

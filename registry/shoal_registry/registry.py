@@ -7,6 +7,7 @@ from aiohttp import web
 
 from shoal_registry.names import Digest, Repository, UploadId
 from shoal_registry.repositories import Repositories
+from shoal_registry.scrubbing import Suspects
 from shoal_registry.uploads import Uploads
 
 
@@ -14,6 +15,7 @@ from shoal_registry.uploads import Uploads
 class Registry:
     repositories: Repositories
     uploads: Uploads
+    suspects: Suspects
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from aiohttp.web_protocol import RequestHandler
 from shoal_registry import routes
 from shoal_registry.errors import Refused
 from shoal_registry.registry import Call, Registry
+from shoal_registry.storage.damage import Damaged
 
 log = logging.getLogger(__name__)
 
@@ -95,6 +96,15 @@ class Server:
             # The caller is gone, or sent less than it said: what it sent of an upload waits for it.
             response = _refusal(Refused("SIZE_INVALID", "The body ended before its end."))
             response.force_close()
+        except Damaged as damaged:
+            log.error("damaged in the store path=%s reason=%s", request.path, damaged)
+            if damaged.path is not None:
+                self._registry.suspects.add(damaged.path)
+            response = _refusal(
+                Refused(
+                    "INTERNAL", "The registry's copy of this is damaged. It is whole again once it is pushed again."
+                )
+            )
         except Exception as error:
             response = _fault(request, error)
         return response

@@ -14,6 +14,7 @@ from shoal_registry.names import Digest, Repository, UploadId
 from shoal_registry.ranges import Span
 from shoal_registry.repositories import Repositories
 from shoal_registry.storage import paths
+from shoal_registry.storage.damage import Damaged
 from shoal_registry.storage.store import Store
 
 log = logging.getLogger(__name__)
@@ -51,7 +52,10 @@ class Uploads:
         owner = await self._store.read(paths.upload_repository(upload))
         if owner != repository.name.encode():
             raise Refused("BLOB_UPLOAD_UNKNOWN", "There is no such upload: begin one with POST …/blobs/uploads/.")
-        return await self._store.size(paths.upload_data(upload)) or 0
+        try:
+            return await self._store.size(paths.upload_data(upload)) or 0
+        except Damaged as damaged:
+            raise _spoiled(upload, damaged) from None
 
     async def append(
         self,
@@ -138,7 +142,11 @@ class Uploads:
                     status=409,
                     headers={"Retry-After": "1"},
                 ) from None
-            yield
+            try:
+                yield
+            except Damaged as damaged:
+                await self.drop(upload)
+                raise _spoiled(upload, damaged) from None
 
     async def _write(self, upload: UploadId, offset: int, piece: bytes, algorithm: str) -> None:
         writing = self._store.append(paths.upload_data(upload), offset, piece)
@@ -176,3 +184,11 @@ class Uploads:
         """With all that came; for who has it alone."""
         self._hashing.pop(upload, None)
         await self._store.remove(paths.upload(upload))
+
+
+def _spoiled(upload: UploadId, damaged: Damaged) -> Refused:
+    log.warning("an upload cannot go on upload=%s reason=%s", upload.text, damaged)
+    return Refused(
+        "BLOB_UPLOAD_UNKNOWN",
+        "What came of this upload was not kept whole, as after a power failure: begin another by POST.",
+    )

@@ -67,6 +67,3 @@ class Store(Protocol):
         holder that loses it is cancelled, and the lock raises StoreUnavailableError. Who waits for one while holding
         another takes them in the order of their names, or two wait for each other.
         """
-
-    def close(self) -> None:
-        """Ends what this process has open."""
