@@ -52,34 +52,31 @@ async def serve(config: configuration.Configuration, folder: FolderStore) -> Non
         log.warning("nobody is an operator: give --authority, or --open for a trial")
     signer = None if config.is_open else signing_key.load(config.token_key)
     gate = Gate(Directory(store, os.urandom), Policies(store), signer, os.urandom(32))
-    suspects, scrub = Suspects(), Scrub(store, folder)
+    suspects, scrub, is_worker = Suspects(), Scrub(store, folder), config.worker is not None
     archive, pulls, events = Archive(store, repositories, time.time), Pulls(store, time.time), Events(store, time.time)
-    registry = Registry(repositories, uploads, archive, pulls, events, suspects, gate, store, time.time)
-    is_worker = config.worker is not None
+    registry = Registry(repositories, uploads, suspects, archive, pulls, events, gate, store, time.time)
     server = Server(config.listen, config.certificate, config.key, config.authority, registry, shares_port=is_worker)
     await server.start()
     log.info("listening for HTTPS address=%s port=%d", config.listen, server.port)
     ended = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, ended.set)
-    background = [
-        asyncio.create_task(pulls.run()),
-        asyncio.create_task(events.run()),
-        asyncio.create_task(suspects.look_at(scrub)),
-    ]
+    always = pulls.run(), events.run(), suspects.look_at(scrub)
+    background: list[asyncio.Task[None]] = [asyncio.create_task(each) for each in always]
     if is_worker:
         background.append(await workers.report_ready(ended.set))
     if not config.worker:
         # Once for all of them.
         collector = Collector(store, repositories, config.garbage_grace_seconds)
-        background += (
-            asyncio.create_task(_clean(uploads, config.upload_grace_seconds)),
-            asyncio.create_task(collector.run(config.collect_every_seconds)),
-            asyncio.create_task(lifecycle_run.run(registry, config.lifecycle_every_seconds)),
-        )
+        once = [
+            _clean(uploads, config.upload_grace_seconds),
+            collector.run(config.collect_every_seconds),
+            lifecycle_run.run(registry, config.lifecycle_every_seconds),
+        ]
         if config.scrub_days is not None:
             pace = Pace(config.scrub_mib_per_second * 2**20)
-            background.append(asyncio.create_task(scrubbing.regularly(scrub, config.scrub_days * DAY_SECONDS, pace)))
+            once.append(scrubbing.regularly(scrub, config.scrub_days * DAY_SECONDS, pace))
+        background += [asyncio.create_task(each) for each in once]
     try:
         await ended.wait()
     finally:

@@ -22,10 +22,10 @@ from shoal_registry.uploads import Uploads
 class Registry:
     repositories: Repositories
     uploads: Uploads
+    suspects: Suspects
     archive: Archive
     pulls: Pulls
     events: Events
-    suspects: Suspects
     gate: Gate
     store: Store
     now: Callable[[], float]

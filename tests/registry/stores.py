@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from shoal_registry.storage.folder import FolderStore
 from shoal_registry.storage.s3 import Place, S3Store
-from shoal_registry.storage.store import Store, StoreUnavailableError
+from shoal_registry.storage.store import StoreUnavailableError
 
 from tests.ground.s3 import BUCKET, S3Server
 
@@ -31,7 +31,7 @@ def place_of(kind: str, root: Path, request: pytest.FixtureRequest) -> tuple[str
     return f"s3://{BUCKET}/{prefix}", server.endpoint
 
 
-def open_store_at(place: str, endpoint: str) -> Store:
+def open_store_at(place: str, endpoint: str) -> FolderStore | S3Store:
     """As another process would."""
     return S3Store(Place(place, endpoint), LEASE_SECONDS) if endpoint else FolderStore(Path(place))
 

@@ -81,9 +81,6 @@ class Dying:
     def lock(self, name: str) -> AbstractAsyncContextManager[None]:
         return self.store.lock(name)
 
-    def close(self) -> None:
-        self.store.close()
-
     async def put(self, path: PurePosixPath, content: bytes, durable: bool = True) -> None:
         dies = self._dies_before()
         await self.store.put(path, content, durable)

@@ -11,6 +11,8 @@ from typing import TypeAlias
 
 import pytest
 from shoal_registry.ranges import Span
+from shoal_registry.storage.folder import FolderStore
+from shoal_registry.storage.s3 import S3Store
 from shoal_registry.storage.store import Store
 
 from tests.registry.stores import KINDS, LEASE_SECONDS, open_store_at, place_of
@@ -32,7 +34,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, str]:
 @pytest.fixture
 def open_store(place: tuple[str, str]) -> Iterator[OpenStore]:
     """Opens one and the same store, every time as another process would."""
-    opened: list[Store] = []
+    opened: list[FolderStore | S3Store] = []
 
     def open_one() -> Store:
         opened.append(open_store_at(*place))

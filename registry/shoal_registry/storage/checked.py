@@ -70,9 +70,6 @@ class CheckedStore:
     def lock(self, name: str) -> AbstractAsyncContextManager[None]:
         return self._store.lock(name)
 
-    def close(self) -> None:
-        self._store.close()
-
 
 async def _checked(pieces: AsyncIterator[bytes], digest: Digest) -> AsyncIterator[bytes]:
     """Each piece is hashed while the one before it is sent."""

@@ -135,9 +135,6 @@ class EncryptedStore:
     def lock(self, name: str) -> AbstractAsyncContextManager[None]:
         return self._store.lock(name)
 
-    def close(self) -> None:
-        self._store.close()
-
     async def _read(self, path: PurePosixPath) -> bytes | None:
         stored = await self._store.read(path)
         try:
