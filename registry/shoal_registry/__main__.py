@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import uvloop
 
-from shoal_registry import configuration, scrubbing
+from shoal_registry import configuration, scrubbing, workers
 from shoal_registry.names import UploadId
 from shoal_registry.registry import Registry
 from shoal_registry.repositories import Repositories
@@ -37,24 +37,27 @@ async def serve(config: configuration.Configuration, folder: FolderStore) -> Non
     store = await protected(folder, config.protection)
     repositories = Repositories(store)
     uploads = Uploads(store, repositories, lambda: UploadId(str(uuid.uuid4())))
-    suspects, scrub = Suspects(), Scrub(store, folder)
-    server = Server(config.listen, config.certificate, config.key, Registry(repositories, uploads, suspects))
+    suspects, scrub, is_worker = Suspects(), Scrub(store, folder), config.worker is not None
+    registry = Registry(repositories, uploads, suspects)
+    server = Server(config.listen, config.certificate, config.key, registry, shares_port=is_worker)
     await server.start()
     log.info("listening for HTTPS address=%s port=%d", config.listen, server.port)
     ended = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, ended.set)
-    going_on = [
-        asyncio.create_task(_clean(uploads, config.upload_grace_seconds)),
-        asyncio.create_task(suspects.look_at(scrub)),
-    ]
-    if config.scrub_days is not None:
+    background = [asyncio.create_task(suspects.look_at(scrub))]
+    if is_worker:
+        background.append(await workers.report_ready(ended.set))
+    if not config.worker:
+        # Once for all of them.
+        background.append(asyncio.create_task(_clean(uploads, config.upload_grace_seconds)))
+    if not config.worker and config.scrub_days is not None:
         pace = Pace(config.scrub_mib_per_second * 2**20)
-        going_on.append(asyncio.create_task(scrubbing.regularly(scrub, config.scrub_days * DAY_SECONDS, pace)))
+        background.append(asyncio.create_task(scrubbing.regularly(scrub, config.scrub_days * DAY_SECONDS, pace)))
     try:
         await ended.wait()
     finally:
-        for each in going_on:
+        for each in background:
             each.cancel()
         await server.stop()
 
@@ -72,6 +75,8 @@ async def _clean(uploads: Uploads, grace_seconds: float) -> None:
 def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     config = configuration.parse()
+    if config.workers > 1 and config.worker is None:
+        sys.exit(asyncio.run(workers.run(config.listen, sys.argv[1:], config.workers)))
     store = FolderStore(config.store.absolute())
     # As many connections as the system lets this process have: common soft limits end at 1,024.
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -1,6 +1,7 @@
 """What the registry is told at its start."""
 
 import argparse
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,13 +13,17 @@ from shoal_registry.storage.protection import Wanted
 class Configuration:
     """`listen` is host:port; `store` the folder that holds everything; the certificate and its key are PEM files.
 
-    `protection` is how contents are kept; they are read again every `scrub_days`, or never."""
+    `worker` is the number of this process among the `workers` that serve the same port; None if it is the only one, or
+    the one that starts them. `protection` is how contents are kept; they are read again every `scrub_days`, or never.
+    """
 
     listen: str
     store: Path
     certificate: Path
     key: Path
     upload_grace_seconds: float
+    workers: int
+    worker: int | None
     protection: Wanted
     scrub_days: float | None
     scrub_mib_per_second: float
@@ -37,6 +42,14 @@ def parse(arguments: Sequence[str] | None = None) -> Configuration:
         metavar="SECONDS",
         help="how long an upload of which nothing is heard can be resumed; a day by default",
     )
+    parser.add_argument(
+        "--workers",
+        type=_count,
+        default=1,
+        metavar="NUMBER",
+        help="how many processes serve; auto: one for each core that this one may use; 1 by default",
+    )
+    parser.add_argument("--worker", type=int, help=argparse.SUPPRESS)
     add_protection(parser)
     parser.add_argument(
         "--encrypt-from-now-on",
@@ -59,10 +72,19 @@ def parse(arguments: Sequence[str] | None = None) -> Configuration:
         given.certificate,
         given.key,
         given.upload_grace_seconds,
+        given.workers,
+        given.worker,
         protection,
         given.scrub_days,
         given.scrub_mib_per_second,
     )
+
+
+def _count(text: str) -> int:
+    value = len(os.sched_getaffinity(0)) if text == "auto" else int(text)
+    if not 1 <= value <= 256:
+        raise argparse.ArgumentTypeError("must be from 1 to 256")
+    return value
 
 
 def add_protection(parser: argparse.ArgumentParser) -> None:

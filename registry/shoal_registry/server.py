@@ -26,15 +26,18 @@ FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Server:
-    """Listens between `start` and `stop`. `port` is then the one it listens on."""
+    """Listens between `start` and `stop`. `port` is then the one it listens on; other processes may share it."""
 
-    def __init__(self, listen: str, certificate: Path, key: Path, registry: Registry) -> None:
+    def __init__(
+        self, listen: str, certificate: Path, key: Path, registry: Registry, *, shares_port: bool = False
+    ) -> None:
         self._host, _, port = listen.rpartition(":")
         self.port = int(port)
         self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._tls.minimum_version = ssl.TLSVersion.TLSv1_2
         self._tls.load_cert_chain(certificate, key)
         self._registry = registry
+        self._shares_port = shares_port
         self._silent: dict[asyncio.BaseProtocol, asyncio.TimerHandle] = {}
         application = web.Application()
         application.router.add_route("*", r"/{path:[\s\S]*}", self._answer)
@@ -57,6 +60,7 @@ class Server:
             self._connection,
             self._host.strip("[]"),
             self.port,
+            reuse_port=self._shares_port or None,
             ssl=self._tls,
             ssl_handshake_timeout=HANDSHAKE_SECONDS,
         )

@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from shoal_registry.ahead import ahead
 from shoal_registry.errors import Refused
 from shoal_registry.names import Digest, Repository, UploadId
 from shoal_registry.ranges import Span
@@ -74,16 +75,15 @@ class Uploads:
                 raise Refused("RANGE_INVALID", f"The next byte of this upload is {start}, not {claimed.start}.")
             end = start + claimed.length if claimed else None
             try:
-                async for piece in body:
-                    if end is not None and size + len(piece) > end:
+                async with ahead(body) as pieces:
+                    async for piece in pieces:
+                        if end is not None and size + len(piece) > end:
+                            size += len(piece)
+                            break
+                        await self._write(upload, size, piece, algorithm)
                         size += len(piece)
-                        break
-                    await self._write(upload, size, piece, algorithm)
-                    size += len(piece)
-            except Exception:
+            finally:
                 await self._store.flush(paths.upload_data(upload))
-                raise
-            await self._store.flush(paths.upload_data(upload))
             if end not in (None, size):
                 await self._undo(upload, start)
                 raise Refused("SIZE_INVALID", "The chunk is not as long as its Content-Range says.")

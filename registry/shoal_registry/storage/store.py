@@ -8,10 +8,14 @@ from typing import Protocol
 from shoal_registry.ranges import Span
 
 
+class StoreUnavailableError(Exception):
+    """The store does not do what it was asked for now; it may later."""
+
+
 class Store(Protocol):
     """Paths are those of `paths`. What `put` and `adopt` return from is durable and was never visible in part.
 
-    Several processes may use one store at a time.
+    Several processes may use one store at a time. Every call may raise StoreUnavailableError, or OSError.
     """
 
     async def size(self, path: PurePosixPath) -> int | None:
@@ -33,9 +37,9 @@ class Store(Protocol):
         """Of what lies in that folder, sorted by their bytes; none if there is no such folder."""
 
     async def append(self, path: PurePosixPath, offset: int, piece: bytes) -> None:
-        """Writes at `offset`, which is where the file ends (0 makes it); by one task at a time, ended by `flush`.
+        """Writes at `offset`, which is where the file ends (0 makes it). For one task at a time, which then flushes.
 
-        After an error the file may be shorter than before: as long as it was at the last `flush`.
+        After an error the file may be as short as it was at the last `flush`.
         """
 
     async def flush(self, path: PurePosixPath) -> None:
@@ -59,6 +63,7 @@ class Store(Protocol):
     def lock(self, name: str) -> AbstractAsyncContextManager[None]:
         """Held by one at a time of all tasks in all processes on the store; others wait their turn.
 
-        Names are made of parsed parts, as in `repository/<name>`. It ends with its holder, also if that is killed.
-        Who waits for one while holding another takes them in the order of their names, or two wait for each other.
+        Names are made of parsed parts, as in `repository/<name>`. It ends with its holder, also if that is killed. A
+        holder that loses it is cancelled, and the lock raises StoreUnavailableError. Who waits for one while holding
+        another takes them in the order of their names, or two wait for each other.
         """
