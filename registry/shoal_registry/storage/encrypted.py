@@ -12,14 +12,13 @@ seen: whoever replaces the file in the meantime keeps his.
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from shoal_registry.ranges import Span
 from shoal_registry.storage import cipher, paths
-from shoal_registry.storage.ahead import ahead
 from shoal_registry.storage.checked import CheckedStore
 from shoal_registry.storage.cipher import CHUNK_BYTES, HEADER_BYTES, RECORD_BYTES, FileKey
 from shoal_registry.storage.damage import Damaged, damaged_at
@@ -161,7 +160,7 @@ class EncryptedStore:
         opened = await self._open(path)
         begun = False
         try:
-            async for piece in ahead(self._pieces(path, opened, span)) if opened else self._plain.stream(path, span):
+            async for piece in self._pieces(path, opened, span) if opened else self._plain.stream(path, span):
                 begun = True
                 yield piece
             return
@@ -183,7 +182,7 @@ class EncryptedStore:
         async for piece in self._pieces(path, opened, span):
             yield piece
 
-    async def _pieces(self, path: PurePosixPath, opened: Opened, span: Span) -> AsyncGenerator[bytes, None]:
+    async def _pieces(self, path: PurePosixPath, opened: Opened, span: Span) -> AsyncIterator[bytes]:
         end = span.start + span.length
         if end > opened.size:
             raise EOFError(f"{path} ends at {opened.size}, before {end}")
