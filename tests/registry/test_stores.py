@@ -170,6 +170,15 @@ async def test_what_was_appended_is_adopted_as_a_whole(store: Store) -> None:
     assert (await store.size(CONTENT), await store.read(CONTENT)) == (0, b"")
 
 
+async def test_what_was_put_can_be_moved(store: Store) -> None:
+    aside = PurePosixPath("damaged/sha256-abc/content")
+    await store.put(PATH, b"a tag")
+    await store.adopt(PATH, aside)
+    assert (await store.read(PATH), await store.read(aside)) == (None, b"a tag")
+    with pytest.raises(FileNotFoundError):
+        await store.adopt(PATH, aside)
+
+
 async def test_nothing_is_adopted_from_nowhere(store: Store) -> None:
     with pytest.raises(FileNotFoundError):
         await store.adopt(DATA, CONTENT)
