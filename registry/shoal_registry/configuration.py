@@ -11,7 +11,8 @@ from shoal_registry.storage.protection import Wanted
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """`listen` is host:port; `store` the folder that holds everything; the certificate and its key are PEM files.
+    """`listen` is host:port; `store` the folder that holds everything; the certificate and its key are PEM files,
+    as are the authority, of which clients may have a certificate, and the key that signs tokens.
 
     `worker` is the number of this process among the `workers` that serve the same port; None if it is the only one, or
     the one that starts them. `protection` is how contents are kept; they are read again every `scrub_days`, or never.
@@ -22,6 +23,12 @@ class Configuration:
     certificate: Path
     key: Path
     upload_grace_seconds: float
+    garbage_grace_seconds: float
+    collect_every_seconds: float
+    lifecycle_every_seconds: float
+    is_open: bool
+    authority: Path | None
+    token_key: Path
     workers: int
     worker: int | None
     protection: Wanted
@@ -41,6 +48,43 @@ def parse(arguments: Sequence[str] | None = None) -> Configuration:
         default=24 * 3600.0,
         metavar="SECONDS",
         help="how long an upload of which nothing is heard can be resumed; a day by default",
+    )
+    parser.add_argument(
+        "--garbage-grace-seconds",
+        type=_positive,
+        default=24 * 3600.0,
+        metavar="SECONDS",
+        help="how long what nothing leads to stays, and a pushed blob may wait for its manifest; a day by default",
+    )
+    parser.add_argument(
+        "--collect-every",
+        type=_positive,
+        default=3600.0,
+        metavar="SECONDS",
+        help="how often garbage is collected; an hour by default",
+    )
+    parser.add_argument(
+        "--lifecycle-every",
+        type=_positive,
+        default=3600.0,
+        metavar="SECONDS",
+        help="how often lifecycle policies are applied; an hour by default",
+    )
+    parser.add_argument(
+        "--open",
+        action="store_true",
+        dest="is_open",
+        help="anybody may push, pull and delete: for trials, on loopback",
+    )
+    parser.add_argument(
+        "--authority", type=Path, metavar="FILE", help="whose client certificates are known: the cluster's authority"
+    )
+    parser.add_argument(
+        "--token-key",
+        type=Path,
+        metavar="FILE",
+        help="what tokens are signed with; the same for all processes of a registry; made if it is missing; token.key "
+        "beside the certificate's key by default",
     )
     parser.add_argument(
         "--workers",
@@ -66,12 +110,21 @@ def parse(arguments: Sequence[str] | None = None) -> Configuration:
     given = parser.parse_args(arguments)
     protection = wanted(parser, given, given.key.parent / "master.key")
     protection = replace(protection, from_now_on=given.encrypt_from_now_on)
+    token_key = (given.token_key or given.key.parent / "token.key").absolute()
+    if token_key.is_relative_to(given.store.absolute()):
+        parser.error(f"--token-key: {token_key} lies in the store, with whose copies it would go about")
     return Configuration(
         given.listen,
         given.store,
         given.certificate,
         given.key,
         given.upload_grace_seconds,
+        given.garbage_grace_seconds,
+        given.collect_every,
+        given.lifecycle_every,
+        given.is_open,
+        given.authority,
+        token_key,
         given.workers,
         given.worker,
         protection,

@@ -7,6 +7,7 @@ Code = Literal[
     "BLOB_UNKNOWN",
     "BLOB_UPLOAD_INVALID",
     "BLOB_UPLOAD_UNKNOWN",
+    "DENIED",
     "DIGEST_INVALID",
     "INSUFFICIENT_STORAGE",
     "INTERNAL",
@@ -19,6 +20,8 @@ Code = Literal[
     "RANGE_INVALID",
     "SIZE_INVALID",
     "TAG_INVALID",
+    "TOOMANYREQUESTS",
+    "UNAUTHORIZED",
     "UNSUPPORTED",
 ]
 
@@ -26,6 +29,7 @@ STATUSES: Mapping[Code, int] = {
     "BLOB_UNKNOWN": 404,
     "BLOB_UPLOAD_INVALID": 400,
     "BLOB_UPLOAD_UNKNOWN": 404,
+    "DENIED": 403,
     "DIGEST_INVALID": 400,
     "INSUFFICIENT_STORAGE": 507,
     "INTERNAL": 500,
@@ -38,6 +42,8 @@ STATUSES: Mapping[Code, int] = {
     "RANGE_INVALID": 416,
     "SIZE_INVALID": 400,
     "TAG_INVALID": 400,
+    "TOOMANYREQUESTS": 429,
+    "UNAUTHORIZED": 401,
     "UNSUPPORTED": 405,
 }
 

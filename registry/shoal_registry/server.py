@@ -29,13 +29,24 @@ class Server:
     """Listens between `start` and `stop`. `port` is then the one it listens on; other processes may share it."""
 
     def __init__(
-        self, listen: str, certificate: Path, key: Path, registry: Registry, *, shares_port: bool = False
+        self,
+        listen: str,
+        certificate: Path,
+        key: Path,
+        authority: Path | None,
+        registry: Registry,
+        *,
+        shares_port: bool = False,
     ) -> None:
         self._host, _, port = listen.rpartition(":")
         self.port = int(port)
         self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._tls.minimum_version = ssl.TLSVersion.TLSv1_2
         self._tls.load_cert_chain(certificate, key)
+        if authority is not None:
+            # Who has none may have a secret; who shows one has to have a good one.
+            self._tls.verify_mode = ssl.CERT_OPTIONAL
+            self._tls.load_verify_locations(authority)
         self._registry = registry
         self._shares_port = shares_port
         self._silent: dict[asyncio.BaseProtocol, asyncio.TimerHandle] = {}
@@ -89,7 +100,7 @@ class Server:
         response: web.StreamResponse
         try:
             matched = routes.match(request.method, request.raw_path)
-            response = await matched.handler(Call(self._registry, request, matched.parts))
+            response = await matched.handler(await self._admitted(request, matched))
         except Refused as refused:
             response = _refusal(refused)
         except (ConnectionError, web.RequestPayloadError):
@@ -108,6 +119,13 @@ class Server:
         except Exception as error:
             response = _fault(request, error)
         return response
+
+    async def _admitted(self, request: web.Request, matched: routes.Match) -> Call:
+        """Raises Refused."""
+        caller = await self._registry.gate.caller(request)
+        call = Call(self._registry, request, matched.parts, caller)
+        await call.demand(matched.need, call.repository if "name" in matched.parts else None)
+        return call
 
 
 async def _say_version(_request: web.Request, response: web.StreamResponse) -> None:

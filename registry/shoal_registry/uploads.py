@@ -100,8 +100,7 @@ class Uploads:
             if size == 0:
                 await self._store.append(paths.upload_data(upload), 0, b"")
                 await self._store.flush(paths.upload_data(upload))
-            await self._store.adopt(paths.upload_data(upload), paths.content(digest))
-            await self._repositories.link_blob(repository, digest)
+            await self._repositories.adopt_blob(repository, digest, paths.upload_data(upload))
             await self.drop(upload)
 
     async def cancel(self, repository: Repository, upload: UploadId) -> None:

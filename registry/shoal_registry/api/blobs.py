@@ -14,7 +14,8 @@ from shoal_registry.repositories import blob_unknown
 
 async def pull(call: Call) -> web.StreamResponse:
     repository, digest, request = call.repository, call.digest, call.request
-    size = await call.repositories.blob_size(repository, digest)
+    look = call.repositories.pulled_blob_size if request.method == "GET" else call.repositories.promised_blob_size
+    size = await look(repository, digest)
     if size is None:
         raise blob_unknown(repository, digest)
     tag = f'"{digest}"'

@@ -68,5 +68,5 @@ class Store(Protocol):
 
         Names are made of parsed parts, as in `repository/<name>`. It ends with its holder, also if that is killed. A
         holder that loses it is cancelled, and the lock raises StoreUnavailableError. Who waits for one while holding
-        another takes them in the order of their names, or two wait for each other.
+        another takes them in this order, or two wait for each other: an upload's, a repository's, a content's.
         """
