@@ -2,6 +2,7 @@
 
 import json
 import os
+import ssl
 import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -66,6 +67,12 @@ class Bridge:
         assert not list(self.spool.iterdir())
         return result.code, result.err
 
+    def tls(self) -> ssl.SSLContext:
+        """With the operator's certificate."""
+        issued, tls = self.registry.certificates.files("operator", "operator"), self.registry.tls()
+        tls.load_cert_chain(issued.certificate, issued.key)
+        return tls
+
     def identity(self, local: str) -> str:
         """The engine's id of an image."""
         return self.engine.docker("image", "inspect", "--format", "{{.Id}}", local)
@@ -121,7 +128,7 @@ def _names(engine: Engine) -> set[str]:
 
 @pytest.fixture(scope="module")
 def image_registry(tmp_path_factory: pytest.TempPathFactory, certificates: Certificates) -> Iterator[ImageRegistry]:
-    registry = ImageRegistry(tmp_path_factory.mktemp("registry"), certificates)
+    registry = ImageRegistry(tmp_path_factory.mktemp("registry"), certificates, is_open=False)
     registry.start()
     yield registry
     registry.end()
@@ -155,3 +162,13 @@ class Builder:
 @pytest.fixture
 def builder(engine: Engine, busybox_image: str, tmp_path: Path) -> Builder:
     return Builder(engine, tmp_path)
+
+
+def damage(store: Path, size: int) -> None:
+    """Changes one byte of what the registry has of the smallest blob that has at least that size."""
+    sizes = [(path.stat().st_size, path) for path in store.rglob("*") if path.is_file()]
+    with min(each for each in sizes if each[0] >= size)[1].open("r+b") as file:
+        file.seek(size // 2)
+        byte = file.read(1)[0]
+        file.seek(size // 2)
+        file.write(bytes([byte ^ 1]))

@@ -73,7 +73,7 @@ async def test_several_platforms(bridge: Bridge, image_registry: ImageRegistry) 
     """Of an index the engine's platform is loaded, or the one that was asked for."""
     children, configs = [], {}
     async with aiohttp.ClientSession() as session:
-        client = Client(session, image_registry.url, image_registry.tls(), "several")
+        client = Client(session, image_registry.url, bridge.tls(), "several")
         for architecture in ("arm64", "amd64", "s390x"):
             layer, platform = layer_of(architecture.encode()), {"architecture": architecture, "os": "linux"}
             config = json.dumps(platform | {"rootfs": {"type": "layers", "diff_ids": [digest_of(layer)]}}).encode()
@@ -98,7 +98,7 @@ async def test_several_platforms(bridge: Bridge, image_registry: ImageRegistry) 
 
 @contextlib.asynccontextmanager
 async def reached(bridge: Bridge, name: str) -> AsyncIterator[Repository]:
-    async with Exchange(bridge.registry.address, bridge.registry.tls()) as exchange:
+    async with Exchange(bridge.registry.address, bridge.tls()) as exchange:
         yield Repository(exchange, name)
 
 
@@ -148,7 +148,10 @@ async def test_archives_of_skopeo(bridge: Bridge, builder: Builder, tmp_path: Pa
     bridge.image("push", "foreign:v1")
     certificates = tmp_path / "certificates"
     certificates.mkdir()
+    issued = bridge.registry.certificates.files("operator", "operator")
     shutil.copy(bridge.registry.authority, certificates / "ca.crt")
+    shutil.copy(issued.certificate, certificates / "client.cert")
+    shutil.copy(issued.key, certificates / "client.key")
     source = f"docker://{bridge.registry.address}/foreign:v1"
     for kind in ("docker-archive", "oci-archive"):
         target = f"{kind}:{tmp_path}/{kind}.tar"
@@ -164,3 +167,32 @@ async def test_archives_of_skopeo(bridge: Bridge, builder: Builder, tmp_path: Pa
     assert (result.code, result.out) == (0, "foreign:v2\n"), result
     assert bridge.identity("foreign:v2") == manifest.digest_of(config)
     assert bridge.engine.docker("run", "--rm", "--network=none", "foreign:v2") == "content"
+
+
+def ctr(engine: Engine, *words: str) -> str:
+    """containerd's own command line, against the containerd of the engine, in a namespace of its own."""
+    address = f"--address={engine.folder}/exec/containerd/containerd.sock"
+    command = ["ctr", address, "--namespace=bridge-test", *words]
+    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout
+
+
+async def test_archives_of_containerd(bridge: Bridge, builder: Builder, tmp_path: Path) -> None:
+    """It imports what was saved here; what it exports, as engines with its image store do, keeps its digest."""
+    demand("" if shutil.which("ctr") else "not installed: containerd")
+    builder.image("contained:v1", b"content", b"more")
+    digest = bridge.image("push", "contained:v1")["image"]["imageId"]["imageDigest"]
+    bridge.image("save", "contained:v1", str(tmp_path / "saved.tar"))
+    ctr(bridge.engine, "images", "import", "--digests", str(tmp_path / "saved.tar"))
+    try:
+        listed = ctr(bridge.engine, "images", "list")
+        assert digest in listed
+        assert "docker.io/library/contained:v1" in listed
+        exported = str(tmp_path / "exported.tar")
+        ctr(bridge.engine, "images", "export", exported, "docker.io/library/contained:v1")
+    finally:
+        names = ctr(bridge.engine, "images", "list", "--quiet").split()
+        ctr(bridge.engine, "images", "remove", "--sync", *names)
+    async with reached(bridge, "contained/again") as repository:
+        taken = await taken_in(tmp_path / "exported.tar", repository, tmp_path)
+        _, image = described(taken, LINUX)
+    assert image.descriptor.digest == digest

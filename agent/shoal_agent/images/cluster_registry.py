@@ -14,11 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-from shoal import engine_trust
+from shoal import engine_trust, image_reference
 from shoal.joining.identity import IdentityFiles
 from shoal.whole_file import write_whole
 
-from shoal_agent.engine import image_reference
 from shoal_agent.engine.port import CannotPull
 from shoal_agent.images.credentials import HUB, registry_of
 

@@ -115,7 +115,7 @@ def _verify(signer: Signer, token: str, use: Use) -> Mapping[str, Any]:
             leeway=LEEWAY_SECONDS,
             options={"require": list(_CLAIMS), "strict_aud": True},
         )
-    except jwt.PyJWTError as error:
+    except (jwt.PyJWTError, ValueError, RecursionError) as error:
         raise InvalidTokenError(str(error)[:200]) from None
     if claims["use"] != use:
         raise InvalidTokenError(f"it is for another use than {use}")

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import doctest
 import json
 import shutil
 import ssl
@@ -34,6 +35,7 @@ WRONG, TOO_MANY = (
         ("TOOMANYREQUESTS", "Too many failed logins: try again in a while."),
     )
 )
+MANY = pytest.param(True, GUESSES, marks=pytest.mark.slow)
 
 
 def test_guesses_are_few() -> None:
@@ -43,6 +45,10 @@ def test_guesses_are_few() -> None:
         tried += limit.begin("ci", "10.0.0.1", number * 3600 / GUESSES)
     assert 300 <= tried <= 305
     assert limit.begin("ci", "10.0.0.2", 3600.0), "the right one, from elsewhere, is not kept out"
+
+
+def test_whose_addresses_they_are() -> None:
+    assert doctest.testmod(attempts).failed == 0
 
 
 def test_guesses_at_many_accounts_are_few() -> None:
@@ -58,7 +64,7 @@ def test_who_succeeds_is_not_counted() -> None:
         limit.succeeded("ci", "10.0.0.1", 0.0)
 
 
-@pytest.mark.parametrize(("known", "guesses"), [(True, GUESSES), (False, 100)])
+@pytest.mark.parametrize(("known", "guesses"), [(True, 1_000), (False, 100), MANY])
 async def test_guessing(account: AccountFactory, stranger: Client, known: bool, guesses: int) -> None:
     """A handful of guesses are looked at, the others told to come later; the answers do not tell whether there is such
     an account. Who is logged in goes on."""

@@ -6,6 +6,7 @@ from itertools import product
 from typing import Any
 
 import pytest
+from shoal.arn import repository_arn
 from shoal.registry import RegistryClient
 from shoal_registry.ecr.operations import OPERATIONS
 from shoal_registry.rights.callers import ACTIONS
@@ -115,39 +116,57 @@ async def test_operations(stranger: Client, operator: Client, account: AccountFa
     """Of ECR's API: who may not is told so before anything is looked up."""
     there, absent = f"{stranger.repository}/there", f"{stranger.repository}/never"
     await operator.of(there).push_image("v1", LAYER)
-    outsider = await account("other/*", *ACTIONS)
-    by_token = stranger.bearer(await token(operator, f"repository:{there}:pull,push,delete"))
-    for name, operation in OPERATIONS.items():
-        for who, caller in (("stranger", stranger), ("outsider", outsider), ("agent", agent), ("token", by_token)):
-            if not refuses(who, operation.action):
-                continue
-            answers = [
-                await caller.call("POST", f"/ecr/{name}", json.dumps(request(operation.request, repository)))
-                for repository in (there, absent)
-            ]
-            one, other = answers
-            assert one.status == 400, (name, who)
-            assert one.json["__type"] == "AccessDeniedException", (name, who, one.body)
-            assert one.body.replace(there.encode(), b"") == other.body.replace(absent.encode(), b"")
+    callers = {
+        "stranger": stranger,
+        "outsider": await account("other/*", *ACTIONS),
+        "agent": agent,
+        "token": stranger.bearer(await token(operator, f"repository:{there}:pull,push,delete")),
+    }
+    for (name, operation), (who, caller) in product(OPERATIONS.items(), callers.items()):
+        if not is_refused(who, name, operation.need):
+            continue
+        one, other = [
+            await caller.call("POST", f"/ecr/{name}", json.dumps(request(name, operation.request, repository)))
+            for repository in (there, absent)
+        ]
+        assert one.status == (401 if who == "stranger" else 400), (name, who, one.body)
+        assert b"AccessDenied" in one.body or b"UNAUTHORIZED" in one.body, (name, who, one.body)
+        assert seen(one, there) == seen(other, absent)
 
 
-def refuses(who: str, action: str) -> bool:
-    if action == "admin" or who == "stranger":
+# By its ARN, not by its name, and what they need then.
+BY_ARN: Mapping[str, str] = {"TagResource": "admin", "UntagResource": "admin", "ListTagsForResource": "pull"}
+
+
+def is_refused(who: str, operation: str, need: str) -> bool:
+    needed = BY_ARN.get(operation, need)
+    if who == "stranger" or needed == "admin":
         return True
     if who == "outsider":
-        return action in ACTIONS
-    return who == "agent" and action in ("push", "delete")
+        return needed in ACTIONS
+    return who == "agent" and needed in ("push", "delete")
 
 
-def request(shape: Any, repository: str) -> Mapping[str, Any]:
+_IMAGES = {"imageIds": [{"imageDigest": digest_of(LAYER)}]}
+_FURTHER: Mapping[str, Mapping[str, Any]] = {
+    "BatchCheckLayerAvailability": {"layerDigests": [digest_of(LAYER)]},
+    "BatchDeleteImage": _IMAGES,
+    "BatchGetImage": _IMAGES,
+    "ListImageReferrers": {"subjectId": {"imageDigest": digest_of(LAYER)}},
+    "PutImage": {"imageManifest": "{}"},
+    "TagResource": {"tags": []},
+    "UntagResource": {"tagKeys": []},
+}
+
+
+def request(name: str, shape: Any, repository: str) -> Mapping[str, Any]:
     """Names the repository as that operation does."""
-    fields = shape.__struct_fields__
-    if "repository_name" in fields:
-        return {"repositoryName": repository, **_FURTHER.get(shape.__name__, {})}
-    return {"repositoryNames": [repository]} if "repository_names" in fields else {}
-
-
-_FURTHER: Mapping[str, Mapping[str, Any]] = {"SetRepositoryPolicy": {"policyText": "{}"}}
+    further = _FURTHER.get(name, {})
+    if name in BY_ARN:
+        return {"resourceArn": repository_arn(repository), **further}
+    if "repository_name" in shape.__struct_fields__:
+        return {"repositoryName": repository, **further}
+    return {"repositoryNames": [repository]} if "repository_names" in shape.__struct_fields__ else further
 
 
 async def test_a_list_of_repositories(stranger: Client, operator: Client, account: AccountFactory) -> None:

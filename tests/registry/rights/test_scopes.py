@@ -1,6 +1,8 @@
 """What somebody may ask a token for, and what is no way to ask."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from shoal_registry.errors import Refused
 from shoal_registry.names import Repository
 from shoal_registry.rights import scopes
@@ -40,3 +42,15 @@ def test_no_scopes(text: str) -> None:
     with pytest.raises(Refused) as refused:
         scopes.parse([text])
     assert refused.value.status == 400
+
+
+@given(st.lists(st.text() | st.text("repositoy:/,pulsh* -a", max_size=40), max_size=3))
+def test_whatever_is_asked(texts: list[str]) -> None:
+    try:
+        asked = scopes.parse(texts)
+    except Refused as refused:
+        assert refused.status == 400
+        return
+    for repository, actions in asked.items():
+        assert Repository.parse(repository.name) == repository
+        assert actions <= {"pull", "push", "delete"}

@@ -9,19 +9,23 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import jwt
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from hypothesis import given
+from hypothesis import strategies as st
 from shoal_registry.names import Repository
 from shoal_registry.rights import signing_key, tokens
 from shoal_registry.rights.callers import STRANGER
 from shoal_registry.rights.policy import Action
 from shoal_registry.rights.tokens import Signer
 
+from tests.ground.certificates import Certificates
 from tests.ground.image_registry import ImageRegistry
 from tests.registry.client import Client, digest_of
-from tests.registry.rights.conftest import AccountFactory, token
+from tests.registry.rights.conftest import AccountFactory, tls_of, token
 
 Claims = dict[str, Any]
 Forge = Callable[[Signer, Claims], str]
@@ -90,6 +94,7 @@ FORGERIES: Mapping[str, Forge] = {
     "three dots": lambda signer, claims: "...",
     "no JSON": lambda signer, claims: f"{encoded(b'{')}.{encoded(b'{')}.{encoded(b'x')}",
     "a header that is no object": lambda signer, claims: f"{encoded(b'[]')}.{encoded(claims)}.{encoded(b'x')}",
+    "nested without end": lambda signer, claims: f"{encoded(b'[' * 8_000)}.{encoded(claims)}.{encoded(b'x')}",
     "without end": lambda signer, claims: "a" * 15_000,
 }
 
@@ -113,6 +118,26 @@ async def test_forgeries(stranger: Client, operator: Client, signer: Signer, for
         assert (answer.status, answer.codes) == (401, ["UNAUTHORIZED"])
         assert answer.headers["WWW-Authenticate"].startswith(f'Bearer realm="{stranger.url}/token",service=')
     assert 'error="invalid_token"' in answer.headers["WWW-Authenticate"]
+
+
+@given(st.text(max_size=300) | st.lists(st.binary(max_size=60), min_size=3, max_size=3))
+def test_whatever_text_is_no_token(text: str | list[bytes]) -> None:
+    signer = Signer(Ed25519PrivateKey.generate(), "key")
+    token = text if isinstance(text, str) else ".".join(encoded(part) for part in text)
+    for read in (tokens.read_access, tokens.read_refresh):
+        with pytest.raises(tokens.InvalidTokenError):
+            read(signer, token)
+
+
+async def test_bytes_that_are_no_text(closed_registry: ImageRegistry) -> None:
+    """In the header, and in what Basic holds."""
+    for said in (b"Bearer \xff\xfe.\x80.a", b"Basic " + base64.b64encode(b"\xff:\xff"), b"\xff"):
+        reader, writer = await asyncio.open_connection("127.0.0.1", closed_registry.port, ssl=closed_registry.tls())
+        writer.write(b'GET /v2/ HTTP/1.1\r\nHost: \xff"x\r\nAuthorization: ' + said + b"\r\nConnection: close\r\n\r\n")
+        status, _, rest = (await reader.read()).partition(b"\r\n")
+        assert status.split()[1] in (b"400", b"401")
+        assert b'"x' not in rest, "nothing of it is said again"
+        writer.close()
 
 
 async def test_a_refresh_token_is_no_access_token_and_the_other_way_round(
@@ -149,11 +174,11 @@ def test_one_key_for_all_processes(tmp_path: Path) -> None:
 def test_a_token_is_good_for_five_minutes(tmp_path: Path) -> None:
     signer = signing_key.load(tmp_path / "token.key")
     now = int(time.time())
-    given: dict[Repository, frozenset[Action]] = {Repository("a"): frozenset({"pull"})}
+    may_pull: dict[Repository, frozenset[Action]] = {Repository("a"): frozenset({"pull"})}
     for age_seconds, is_good in ((0, True), (290, True), (320, False)):
-        made = tokens.access(signer, STRANGER, given, now - age_seconds)
+        made = tokens.access(signer, STRANGER, may_pull, now - age_seconds)
         if is_good:
-            assert tokens.read_access(signer, made)[0].granted == {"a": given[Repository("a")]}
+            assert tokens.read_access(signer, made)[0].granted == {"a": may_pull[Repository("a")]}
         else:
             with pytest.raises(tokens.InvalidTokenError, match="expired"):
                 tokens.read_access(signer, made)
@@ -223,16 +248,18 @@ async def test_a_refresh_token_ends_with_its_secret_and_its_account(
     assert await refreshed() == 401
 
 
-async def test_two_processes_know_each_others_tokens(
-    closed_registry: ImageRegistry, stranger: Client, operator: Client
-) -> None:
-    """They share the key's file, as the workers of one registry do."""
-    options = ("--token-key", str(closed_registry.folder / "tls" / "token.key"))
-    second = ImageRegistry(closed_registry.folder / "second", closed_registry.certificates, options, is_open=False)
-    given = await token(operator, f"repository:{stranger.repository}:pull")
-    await asyncio.to_thread(second.start)
+async def test_workers_know_each_others_tokens(certificates: Certificates, tmp_path: Path) -> None:
+    """Started at once, without a key: one of them makes it, for all."""
+    registry = ImageRegistry(tmp_path, certificates, ("--workers", "3"), is_open=False)
+    await asyncio.to_thread(registry.start)
     try:
-        there = Client(stranger.session, second.url, stranger.tls, stranger.repository).bearer(given)
-        assert (await there.call("GET", "tags/list")).codes == ["NAME_UNKNOWN"]
+        # A connection for each call, so that each may be answered by another process.
+        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True)) as session:
+            operator = Client(session, registry.url, tls_of(registry, "operator", "ann"), "a")
+            stranger = Client(session, registry.url, registry.tls(), "a")
+            for _ in range(10):
+                bearer = stranger.bearer(await token(operator, "repository:a:pull"))
+                for _ in range(3):
+                    assert (await bearer.call("GET", "tags/list")).codes == ["NAME_UNKNOWN"]
     finally:
-        await asyncio.to_thread(second.end)
+        await asyncio.to_thread(registry.end)
