@@ -16,6 +16,10 @@ EMPTY_CLASSES = re.compile(r"(Manager|Handler|Helper|Info|Data|Base|Abstract)$|^
 
 # Where decisions are made: values in, values out. Time, chance and failure are arguments there.
 PURE = (
+    "proto/shoal/bridge/archive.py",
+    "proto/shoal/bridge/layout.py",
+    "proto/shoal/bridge/manifest.py",
+    "proto/shoal/bridge/names.py",
     "scheduler/shoal_scheduler/model",
     "scheduler/shoal_scheduler/placement",
     "scheduler/shoal_scheduler/control",
@@ -41,12 +45,23 @@ PURE = (
     "agent/shoal_agent/images/credentials.py",
     "agent/shoal_agent/definition/sandbox.py",
     "agent/shoal_agent/definition/specification.py",
+    "registry/shoal_registry/ecr/errors.py",
+    "registry/shoal_registry/ecr/lifecycle.py",
+    "registry/shoal_registry/ecr/lifecycle_rules.py",
     "registry/shoal_registry/errors.py",
+    "registry/shoal_registry/image.py",
     "registry/shoal_registry/manifest.py",
     "registry/shoal_registry/names.py",
     "registry/shoal_registry/pages.py",
     "registry/shoal_registry/ranges.py",
+    "registry/shoal_registry/rights/accounts.py",
+    "registry/shoal_registry/rights/attempts.py",
     "registry/shoal_registry/rights/callers.py",
+    "registry/shoal_registry/rights/patterns.py",
+    "registry/shoal_registry/rights/policy.py",
+    "registry/shoal_registry/rights/scopes.py",
+    "registry/shoal_registry/rights/tokens.py",
+    "registry/shoal_registry/settings.py",
     "registry/shoal_registry/storage/paths.py",
 )
 IMPURE_MODULES = frozenset({"asyncio", "logging", "os", "secrets", "socket", "subprocess", "threading", "time", "uuid"})

@@ -1,4 +1,4 @@
-"""What is kept of an image beside its manifest: when it came, how large it is, where it lies."""
+"""What is kept of an image beside its manifest: the content of its link in a repository."""
 
 from typing import Literal
 
@@ -8,12 +8,13 @@ StorageClass = Literal["STANDARD", "ARCHIVE"]
 
 
 class Image(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
-    """Written before the image can be seen, and once only but for its storage class. Times in seconds since 1970.
+    """Times in seconds since 1970; `pushed_at`: when it first came.
 
-    `size_bytes`: of its config and layers; of an index, that of its largest image. `transitioned_at`: when the storage
-    class last changed.
+    `size_bytes`: of its config and layers; of an index, that of its largest image. `archived_at`, `activated_at`: when
+    it last became ARCHIVE, and STANDARD again.
     """
 
+    media_type: str
     pushed_at: float
     size_bytes: int
     artifact_media_type: str | None = None
@@ -21,6 +22,18 @@ class Image(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
     storage_class: StorageClass = "STANDARD"
     archived_at: float | None = None
     activated_at: float | None = None
+
+    @property
+    def is_archived(self) -> bool:
+        return self.storage_class == "ARCHIVE"
+
+    def moved(self, to: StorageClass, now: float) -> "Image":
+        """The same in that storage class from now on."""
+        if to == self.storage_class:
+            return self
+        if to == "ARCHIVE":
+            return msgspec.structs.replace(self, storage_class=to, archived_at=now)
+        return msgspec.structs.replace(self, storage_class=to, activated_at=now)
 
 
 _DECODER = msgspec.json.Decoder(Image)

@@ -1,10 +1,10 @@
-"""Every endpoint of the specification ("Endpoints"), and what a caller needs for it, in one table."""
+"""Every endpoint, of the specification ("Endpoints") and of our own, and what its caller needs, in one table."""
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from shoal_registry.api import blobs, manifests, referrers, tags, uploads, version
+from shoal_registry.api import accounts, blobs, manifests, referrers, tags, token, uploads, version
 from shoal_registry.ecr import operations
 from shoal_registry.errors import Refused
 from shoal_registry.registry import Handler
@@ -12,6 +12,13 @@ from shoal_registry.rights.callers import Need
 
 # A repository's name has slashes; no other part of a path has.
 ROUTES: tuple[tuple[str, str, Need, Handler], ...] = (
+    ("GET", "/token", "nothing", token.by_header),
+    ("POST", "/token", "nothing", token.by_form),
+    ("GET", "/accounts", "admin", accounts.listed),
+    ("POST", "/accounts", "admin", accounts.create),
+    ("PATCH", "/accounts/{account}", "admin", accounts.update),
+    ("DELETE", "/accounts/{account}", "admin", accounts.delete),
+    ("POST", "/accounts/{account}/secret", "admin", accounts.rotate),
     ("GET HEAD", "/v2/", "identity", version.check),
     ("GET HEAD", "/v2", "identity", version.check),
     ("POST", "/v2/{name}/blobs/uploads/", "push", uploads.begin),
@@ -27,8 +34,7 @@ ROUTES: tuple[tuple[str, str, Need, Handler], ...] = (
     ("DELETE", "/v2/{name}/manifests/{reference}", "delete", manifests.delete),
     ("GET", "/v2/{name}/tags/list", "pull", tags.listed),
     ("GET", "/v2/{name}/referrers/{digest}", "pull", referrers.listed),
-    # Each operation says what it needs itself, once its request has said of which repository.
-    ("POST", "/ecr/{operation}", "identity", operations.answer),
+    ("POST", "/ecr/{operation}", "nothing", operations.answer),
 )
 
 

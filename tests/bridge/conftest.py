@@ -2,8 +2,10 @@
 
 import json
 import os
+import ssl
 import tempfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -47,9 +49,9 @@ class Bridge:
         return self.folder / "spool"
 
     def run(self, *words: str) -> Result:
-        """`shoal image …`, within this process."""
-        with CliRunner().isolation() as streams:
-            code = execute(["image", *words])
+        """`shoal image …`, within this process; in a thread of its own, for who has a loop running."""
+        with CliRunner().isolation() as streams, ThreadPoolExecutor(1) as thread:
+            code = thread.submit(execute, ["image", *words]).result()
             return Result(code, streams[0].getvalue().decode(), streams[1].getvalue().decode())
 
     def image(self, *words: str) -> Any:
@@ -64,6 +66,12 @@ class Bridge:
         assert result.code != 0, result
         assert not list(self.spool.iterdir())
         return result.code, result.err
+
+    def tls(self) -> ssl.SSLContext:
+        """With the operator's certificate."""
+        issued, tls = self.registry.certificates.files("operator", "operator"), self.registry.tls()
+        tls.load_cert_chain(issued.certificate, issued.key)
+        return tls
 
     def identity(self, local: str) -> str:
         """The engine's id of an image."""
@@ -115,12 +123,12 @@ def bridge_to(
 
 
 def _names(engine: Engine) -> set[str]:
-    return set(engine.docker("images", "--format", "{{.Repository}}:{{.Tag}}").split())
+    return set(engine.docker("images", "--filter", "dangling=false", "--format", "{{.Repository}}:{{.Tag}}").split())
 
 
 @pytest.fixture(scope="module")
 def image_registry(tmp_path_factory: pytest.TempPathFactory, certificates: Certificates) -> Iterator[ImageRegistry]:
-    registry = ImageRegistry(tmp_path_factory.mktemp("registry"), certificates)
+    registry = ImageRegistry(tmp_path_factory.mktemp("registry"), certificates, is_open=False)
     registry.start()
     yield registry
     registry.end()
@@ -154,3 +162,13 @@ class Builder:
 @pytest.fixture
 def builder(engine: Engine, busybox_image: str, tmp_path: Path) -> Builder:
     return Builder(engine, tmp_path)
+
+
+def damage(store: Path, size: int) -> None:
+    """Changes one byte of what the registry has of the smallest blob that has at least that size."""
+    sizes = [(path.stat().st_size, path) for path in store.rglob("*") if path.is_file()]
+    with min(each for each in sizes if each[0] >= size)[1].open("r+b") as file:
+        file.seek(size // 2)
+        byte = file.read(1)[0]
+        file.seek(size // 2)
+        file.write(bytes([byte ^ 1]))

@@ -4,11 +4,13 @@ import contextlib
 import random
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from shoal import context
 
-from tests.bridge.conftest import Bridge, BridgeFactory, Builder
+from tests.bridge.conftest import Bridge, BridgeFactory, Builder, damage
 from tests.ground.certificates import Certificates
 from tests.ground.image_registry import ImageRegistry
 
@@ -63,6 +65,24 @@ def test_an_authority_that_is_not_known(
     assert "authority" in said
 
 
+@pytest.mark.parametrize(
+    ("role", "code", "said"),
+    [("agent", FAILED, "may not push"), ("scheduler", FAILED, "knows nobody"), ("nobody", UNREACHABLE, "reached")],
+)
+def test_who_may_not(
+    role: str, code: int, said: str, bridge: Bridge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An agent, which may pull only; a program that has nothing to do with images; a stranger's certificate."""
+    monkeypatch.setattr("shoal.bridge.exchange.PAUSE_SECONDS", 0.0)
+    known = bridge.registry.certificates
+    issued = known.files(role, "a") if role != "nobody" else Certificates(tmp_path).files("operator", "operator")
+    chosen = context.load(bridge.folder / "contexts.json")
+    other = replace(chosen.choose(), certificate=issued.certificate, key=issued.key)
+    context.save(chosen.with_context(other))
+    found, heard = bridge.refused("push", "busybox:shoal-test", "not/mine")
+    assert (found, said in heard) == (code, True), heard
+
+
 def test_a_context_without_registry(bridge: Bridge) -> None:
     text = (bridge.folder / "contexts.json").read_text()
     (bridge.folder / "contexts.json").write_text(text.replace('"registry"', '"unknown"'))
@@ -75,16 +95,9 @@ def test_a_damaged_blob(bridge: Bridge, builder: Builder, tmp_path: Path) -> Non
     """One byte in the registry's store: no engine and no file takes it."""
     content = random.Random(3).randbytes(500_000)
     identity = bridge.identity(builder.image("damaged:v1", content))
-    before = set(bridge.registry.store.rglob("*"))
     bridge.image("push", "damaged:v1")
     bridge.engine.docker("rmi", "damaged:v1")
-    added = [path for path in set(bridge.registry.store.rglob("*")) - before if path.is_file()]
-    damaged = min((path.stat().st_size, path) for path in added if path.stat().st_size >= len(content))[1]
-    with damaged.open("r+b") as file:
-        file.seek(250_000)
-        byte = file.read(1)[0]
-        file.seek(250_000)
-        file.write(bytes([byte ^ 1]))
+    damage(bridge.registry.store, len(content))
     target = tmp_path / "damaged.tar"
     for words in (("load", "damaged:v1"), ("save", "damaged:v1", str(target))):
         _, said = bridge.refused(*words)
@@ -116,6 +129,25 @@ def test_full_disks(bridge: Bridge, builder: Builder, tmp_path: Path) -> None:
         _, said = bridge.refused("save", "large:v1", str(files / "large.tar"))
         assert "No room" in said
         assert not list(files.iterdir())
+
+
+def test_a_registry_whose_disk_is_full(
+    bridge_to: BridgeFactory, certificates: Certificates, builder: Builder, tmp_path: Path
+) -> None:
+    """It says so, and not that it cannot be reached; once there is room, the same push goes through."""
+    builder.image("heavy:v1", random.Random(5).randbytes(6_000_000))
+    (tmp_path / "disk").mkdir()
+    with small_disk(tmp_path / "disk", "5m"):
+        registry = ImageRegistry(tmp_path / "disk" / "registry", certificates, is_open=False)
+        registry.start()
+        try:
+            bridge = bridge_to(registry)
+            code, said = bridge.refused("push", "heavy:v1")
+            assert (code, "disk is full" in said) == (FAILED, True), said
+            subprocess.run(["mount", "-o", "remount,size=50m", str(tmp_path / "disk")], check=True)
+            bridge.image("push", "heavy:v1")
+        finally:
+            registry.end()
 
 
 @pytest.mark.parametrize("damage", ["cut", "changed", "no tar", "empty", "two", "outside"])

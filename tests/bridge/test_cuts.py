@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import signal
 import subprocess
 import sys
 import time
@@ -59,6 +60,18 @@ def test_a_push_that_is_killed(repeat: int, bridge: Bridge, builder: Builder) ->
     bridge.image("push", "killed:v1", name)
     bridge.engine.docker("rmi", "killed:v1")
     assert bridge.image("load", name, "killed:v2")["local"]["id"] == identity
+
+
+def test_a_push_that_is_interrupted(bridge: Bridge, builder: Builder) -> None:
+    """By Ctrl-C: it ends at once and leaves nothing on the disk."""
+    builder.image("interrupted:v1", random.Random(9).randbytes(5 * LAYER_BYTES))
+    command = [sys.executable, "-m", "shoal.cli", "image", "push", "interrupted:v1"]
+    running = subprocess.Popen(command, env=dict(bridge.shell.environment), stderr=subprocess.PIPE, text=True)
+    block_until(lambda: size_below(bridge.spool) > 0, 30.0, "a layer on its way")
+    running.send_signal(signal.SIGINT)
+    _, said = running.communicate(timeout=20)
+    assert (running.returncode, said.strip()) == (130, "Interrupted.")
+    assert not list(bridge.spool.iterdir())
 
 
 def test_a_registry_that_is_killed(bridge: Bridge, builder: Builder) -> None:

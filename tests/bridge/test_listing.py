@@ -45,3 +45,19 @@ def test_what_is_not_there(bridge: Bridge) -> None:
         assert code == 3, said
         assert "no/such" in said
     assert bridge.refused("describe", "A/b")[0] == 1
+
+
+def test_deletes(bridge: Bridge, busybox_image: str) -> None:
+    """Tags one by one, and the image with the last; by digest with all of them."""
+    for name in ("deleted:v1", "deleted:v2", "deleted/other:v1", "deleted/other:v2"):
+        digest = bridge.image("push", busybox_image, name)["image"]["imageId"]["imageDigest"]
+    assert "says no tag" in bridge.refused("rm", "deleted")[1]
+    assert bridge.image("rm", "deleted:v1")["imageIds"] == [{"imageDigest": digest, "imageTag": "v1"}]
+    assert [each["imageTags"] for each in bridge.image("ls", "deleted")["imageDetails"]] == [["v2"]]
+    result = bridge.run("rm", "deleted:v2", "deleted:v1", f"deleted/other@{digest}")
+    assert result.code == 1
+    assert re.search(r"Not deleted: v1: .*v1", result.err)
+    assert f"v2 {digest}" in result.out.splitlines()
+    for repository in ("deleted", "deleted/other"):
+        assert not bridge.image("ls", repository, "--all")["imageDetails"]
+    assert bridge.refused("load", "deleted:v2")[0] == 3

@@ -3,7 +3,7 @@
 import random
 from pathlib import Path
 
-from tests.bridge.conftest import Bridge, Builder
+from tests.bridge.conftest import Bridge, Builder, damage
 
 GREETING = b"from another layer"
 
@@ -36,13 +36,19 @@ def test_mounted(bridge: Bridge, builder: Builder) -> None:
 
 
 def test_one_layer_more(bridge: Bridge, builder: Builder) -> None:
-    """Of an image that another one is made of, only the new layer and the config are sent."""
+    """Of an image that is made of another one, only the new layer and the config are sent, and loaded."""
     builder.image("grown:v1", random.Random(2).randbytes(2_000_000))
     first = bridge.image("push", "grown:v1", "grown")
     builder.image("grown:v2", b"on top", below="grown:v1")
-    second = bridge.image("push", "grown:v2")
+    identity, second = bridge.identity("grown:v2"), bridge.image("push", "grown:v2")
     assert second["sentBytes"] < 10_000 < first["sentBytes"]
     assert second["image"]["imageId"]["imageTag"] == "v2"
+    bridge.engine.docker("rmi", "grown:v2")
+    # The engine still has the layer of the first one: it is not asked for, though nobody could have it any more.
+    damage(bridge.registry.store, 2_000_000)
+    assert bridge.image("load", "grown:v2")["local"]["id"] == identity
+    bridge.engine.docker("rmi", "grown:v1", "grown:v2")
+    assert "sent something else" in bridge.refused("load", "grown:v2")[1]
 
 
 def test_a_saved_file(bridge: Bridge, builder: Builder, tmp_path: Path) -> None:

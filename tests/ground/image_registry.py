@@ -71,7 +71,7 @@ class ImageRegistry:
             [
                 *(sys.executable, "-m", "shoal_registry", "--listen", self.address, "--store", str(self.store)),
                 *("--certificate", str(issued.certificate), "--key", str(issued.key), *self.options),
-                *(("--open",) if self.is_open else ()),
+                *(("--open",) if self.is_open else ("--authority", str(self.authority))),
             ],
             self.log,
             {"PYTHONPATH": os.pathsep.join(str(ROOT / part) for part in ("proto", "registry"))},

@@ -1,5 +1,6 @@
 """All that is said to a Docker Engine; the only module here that imports aiodocker."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ LOOK_SECONDS = 30.0
 # before it unpacks it.
 SILENCE_SECONDS = 600.0
 PIECE_BYTES = 1024 * 1024
+LOOKS_AT_ONCE = 8
 # aiodocker's number for "no connection"; the engine's own are HTTP's.
 _NO_CONNECTION = 900
 
@@ -69,6 +71,31 @@ class Engine:
             found: dict[str, Any] = await self._docker.images.inspect(name)
         layers = (found.get("RootFS") or {}).get("Layers") or []
         return LocalImage(found["Id"], tuple(layers), int(found.get("Size") or 0), tuple(found.get("RepoTags") or ()))
+
+    async def layers_below(self, diff_ids: Sequence[str]) -> int:
+        """How many of an image's layers, from the lowest on, it has from other images and need not be given again.
+
+        0 for engines with containerd's image store: these want all that a manifest names.
+        """
+        with self._explained("info"):
+            status = (await self._docker.system.info()).get("DriverStatus") or ()
+            if any("containerd" in str(value) for _, value in status):
+                return 0
+            listed = await self._docker.images.list()
+        room = asyncio.Semaphore(LOOKS_AT_ONCE)
+
+        async def common(identity: str) -> int:
+            async with room:
+                try:
+                    there = (await self.inspect(identity)).diff_ids
+                except errors.NotFound:  # removed meanwhile
+                    return 0
+            return next(
+                (at for at, pair in enumerate(zip(there, diff_ids, strict=False)) if pair[0] != pair[1]),
+                min(len(there), len(diff_ids)),
+            )
+
+        return max(await asyncio.gather(*(common(each["Id"]) for each in listed)), default=0)
 
     @contextlib.asynccontextmanager
     async def export(self, name: str) -> AsyncIterator[AsyncIterator[bytes]]:

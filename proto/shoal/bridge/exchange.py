@@ -1,4 +1,7 @@
-"""One request to the registry and its answer: who asks, what is tried again, and every failure as an error of ours."""
+"""One request to the registry and its answer: what is tried again, and every failure as an error of ours.
+
+Who asks says the certificate of the connection: the registry takes it as it is, so that there are no tokens here.
+"""
 
 import asyncio
 import contextlib
@@ -14,7 +17,6 @@ from yarl import URL
 
 from shoal import errors
 from shoal.bridge.archive import DOCUMENT_BYTES_MAX, Damaged
-from shoal.bridge.tokens import Tokens
 
 CONNECT_SECONDS = 5.0
 # Of nothing, in either direction. The last answer to an upload comes when it is on the registry's disk.
@@ -24,6 +26,11 @@ PAUSE_SECONDS = 0.25
 PAUSE_SECONDS_MAX = 4.0
 # Of a server that is overloaded or on its way down or up. One that fails on a call, fails on it again: 500 is not here.
 _PASSING = (429, 502, 503, 504)
+
+_WITHOUT_WORDS = {
+    401: "The registry knows nobody by this context's certificate.",
+    403: "This context's certificate may not do that in this repository.",
+}
 
 
 class AgainError(Exception):
@@ -45,7 +52,7 @@ class Answer:
         if self.status == 404:
             raise errors.NotFound(words)
         if self.status in (401, 403):
-            raise errors.Denied(words, "shoal registry account")
+            raise errors.Denied(words, "shoal context show: the certificate there says who you are")
         if self.status in (409, 412):
             raise errors.Conflict(words)
         if self.status in (413, 507):
@@ -59,7 +66,8 @@ class Answer:
             found = json.loads(self.content)["errors"][0]
             return f"{found.get('message') or self.reason} ({found['code']})"
         except (ValueError, KeyError, TypeError, IndexError, AttributeError):
-            return f"The registry answers {self.status} {self.reason}."
+            # To HEAD there are no words.
+            return _WITHOUT_WORDS.get(self.status, f"The registry answers {self.status} {self.reason}.")
 
 
 class Exchange:
@@ -75,7 +83,6 @@ class Exchange:
         patience = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=SILENCE_SECONDS)
         # Bytes as they are: a digest is of those.
         self._session = aiohttp.ClientSession(connector=connector, timeout=patience, auto_decompress=False)
-        self._tokens = Tokens(self._session, self._url)
         return self
 
     async def __aexit__(
@@ -107,17 +114,10 @@ class Exchange:
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """`path`: below that of the repository, or whole. Raises AgainError for what may go well later."""
         url = self._below(repository, path)
-        known = self._tokens.header(repository)
         try:
-            async with self._session.request(
-                method, url, data=body, headers={**headers, **known}, allow_redirects=False
-            ) as answer:
+            async with self._session.request(method, url, data=body, headers=headers, allow_redirects=False) as answer:
                 if answer.status in _PASSING:
                     raise AgainError(f"it answers {answer.status} {answer.reason}")
-                challenge = answer.headers.get("WWW-Authenticate")
-                if answer.status == 401 and challenge:
-                    await self._tokens.renew(repository, challenge, known.get("Authorization"))
-                    raise AgainError("its token was not taken")
                 yield answer
         except aiohttp.ClientConnectorCertificateError as error:
             raise self._distrusted(str(error.certificate_error)) from None

@@ -48,6 +48,11 @@ async def checked(pieces: AsyncIterator[bytes]) -> tuple[str, int]:
     return f"sha256:{hashing.hexdigest()}", size
 
 
+def is_compressed(first: bytes) -> bool:
+    """By how it begins."""
+    return first.startswith((_GZIP_MAGIC, _ZSTD_MAGIC))
+
+
 async def laid_down(pieces: AsyncIterator[bytes], path: Path) -> Layer:
     """Writes what a registry shall keep of a layer to a new file: what is compressed already stays as it is.
 

@@ -17,11 +17,11 @@ from pathlib import Path
 
 from shoal import errors
 from shoal.bridge import layout, manifest, tars
-from shoal.bridge.archive import Damaged
+from shoal.bridge.archive import DOCUMENT_BYTES_MAX, Damaged, diff_ids
 from shoal.bridge.engine import Engine
 from shoal.bridge.manifest import Image, Platform
 from shoal.bridge.names import ImageName
-from shoal.bridge.steps import Step, Told
+from shoal.bridge.steps import Step, Told, worked, working
 from shoal.bridge.transfer import Repository
 
 
@@ -59,13 +59,30 @@ async def load(
     identities = (image.config.digest, image.descriptor.digest)
     there = await engine.known(*identities)
     if there is None:
-        await engine.load(archive(repository, image, local, told))
+        await _take_in(engine, repository, image, local, told)
     elif local:
         await engine.tag(there, local)
     identity = there or await engine.known(*identities)
     if identity is None:
         raise errors.ServerFault(f"The engine took {name} in, but has it not.")
     return Loaded(name, image.descriptor.digest, image.media_type, size_of(image), identity, local, there is not None)
+
+
+async def _take_in(engine: Engine, repository: Repository, image: Image, local: str | None, told: Told) -> None:
+    """Without the layers that the engine has from other images, if it takes the image so."""
+    if image.config.size > DOCUMENT_BYTES_MAX:
+        raise Damaged(f"The image's config has {image.config.size} bytes: no engine takes that.")
+    config = b"".join([piece async for piece in repository.blob(image.config.digest, image.config.size)])
+    below = await engine.layers_below(diff_ids(config))
+    try:
+        await engine.load(archive(repository, image, local, told, below))
+    except errors.ServerFault:
+        if not below:
+            raise
+        # An image that had them may be gone by now.
+        await engine.load(archive(repository, image, local, told))
+    finally:
+        told(worked())
 
 
 async def save(
@@ -84,11 +101,13 @@ async def save(
     return Loaded(name, image.descriptor.digest, image.media_type, size_of(image), None, local)
 
 
-async def archive(repository: Repository, image: Image, local: str | None, told: Told) -> AsyncIterator[bytes]:
-    """Raises Damaged before its end if a blob is not what its digest says."""
+async def archive(
+    repository: Repository, image: Image, local: str | None, told: Told, without: int = 0
+) -> AsyncIterator[bytes]:
+    """Raises Damaged before its end if a blob is not what its digest says. `without`: so many layers, the lowest."""
     for path, content in layout.documents(image, local).items():
         yield tars.file(path, content)
-    for each in dict.fromkeys((image.config, *image.layers)):
+    for each in dict.fromkeys((image.config, *image.layers[without:])):
         shown, done = each.digest.partition(":")[2][:12], 0
         yield tars.begun(layout.path(each.digest), each.size)
         async for piece in repository.blob(each.digest, each.size):
@@ -97,6 +116,7 @@ async def archive(repository: Repository, image: Image, local: str | None, told:
             yield piece
         told(Step(shown, "pulled", each.size, each.size))
         yield tars.ended(each.size)
+    told(working())
     yield tars.END
 
 

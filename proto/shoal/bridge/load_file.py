@@ -17,7 +17,7 @@ from shoal.bridge import archive, layers, layout, manifest, tars
 from shoal.bridge.archive import DOCUMENT_BYTES_MAX, Damaged
 from shoal.bridge.engine import Engine
 from shoal.bridge.manifest import Platform
-from shoal.bridge.steps import State, Step, Told
+from shoal.bridge.steps import State, Step, Told, worked, working
 from shoal.bridge.tars import PIECE_BYTES, TarReader
 
 _GZIP = 31  # zlib's word for a deflate stream in gzip's frame
@@ -48,6 +48,7 @@ async def load_file(engine: Engine, path: Path, local: str | None, wanted: Platf
     was_there = await engine.known(*inside.identities)
     if was_there is None:
         await engine.load(_for_engine(path, inside, told))
+        told(worked())
     identity = was_there or await engine.known(*inside.identities)
     if identity is None:
         raise errors.ServerFault(f"The engine took {path} in, but has not the image.")
@@ -113,6 +114,7 @@ async def _for_engine(path: Path, inside: Inside, told: Told) -> AsyncIterator[b
         yield inside.lacking
     async for piece in _pieces(path, told, "pushing"):
         yield piece
+    told(working())
 
 
 async def _pieces(path: Path, told: Told, state: State) -> AsyncIterator[bytes]:

@@ -23,7 +23,7 @@ from shoal.bridge.known import KnownLayers
 from shoal.bridge.layers import Layer
 from shoal.bridge.manifest import DOCKER_CONFIG, DOCKER_LAYER, Descriptor, Image, Platform
 from shoal.bridge.names import ImageName
-from shoal.bridge.steps import Step, Told
+from shoal.bridge.steps import Step, Told, worked, working
 from shoal.bridge.tars import TarReader
 from shoal.bridge.transfer import Moved, Repository
 
@@ -91,6 +91,7 @@ async def _carried(
     known: KnownLayers,
     told: Told,
 ) -> tuple[Image, int]:
+    told(working())
     try:
         with tempfile.TemporaryDirectory(prefix="shoal-push-") as folder:
             async with engine.export(image.identity) as pieces:
@@ -129,6 +130,7 @@ async def take_in(
     try:
         async with asyncio.TaskGroup() as sending:
             async for member in reader:
+                told(worked())
                 if member.kind == "link":
                     taken.links[member.path] = member.target
                 if member.kind != "file":
@@ -159,7 +161,9 @@ async def take_in(
 
 def is_document(member: Member, first: bytes) -> bool:
     """Not a layer: a layer begins with a tar's header or a compressor's mark, and is at least a block."""
-    return member.size <= DOCUMENT_BYTES_MAX and (first[:1] in (b"{", b"[") or member.size < archive.BLOCK_BYTES)
+    if layers_of.is_compressed(first) or member.size > DOCUMENT_BYTES_MAX:
+        return False
+    return first[:1] in (b"{", b"[") or member.size < archive.BLOCK_BYTES
 
 
 async def _keep(taken: Intake, member: Member, content: AsyncIterator[bytes]) -> None:

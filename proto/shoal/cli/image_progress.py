@@ -33,11 +33,17 @@ class _Shown:
         self._tasks: dict[str, tuple[Any, str]] = {}
 
     def tell(self, step: "Step") -> None:
+        if step.state == "done":
+            if found := self._tasks.pop(step.name, None):
+                self._shown.remove_task(found[0])
+            return
+        # A bar without an end swings to and fro.
+        total = step.total or (None if step.state == "engine works" else 0)
         if step.name not in self._tasks:
-            self._tasks[step.name] = self._shown.add_task(step.state, total=step.total), step.state
+            self._tasks[step.name] = self._shown.add_task(step.state, total=total), step.state
         task, state = self._tasks[step.name]
         if state != step.state and step.state not in _LASTING:
             # Its speed is of what it does now.
-            self._shown.reset(task, total=step.total, description=step.state)
+            self._shown.reset(task, total=total, description=step.state)
         self._tasks[step.name] = task, step.state
-        self._shown.update(task, completed=step.done, total=step.total, description=step.state)
+        self._shown.update(task, completed=step.done, total=total, description=step.state)

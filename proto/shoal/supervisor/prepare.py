@@ -2,6 +2,7 @@
 
 import getpass
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +14,7 @@ from shoal.supervisor import settings
 from shoal.supervisor.layout import Layout
 from shoal.supervisor.settings import Settings
 
+LOOPBACK = ("127.0.0.1", "localhost")
 DEFAULT_LISTEN = "127.0.0.1:7600"
 
 
@@ -26,6 +28,7 @@ class Asked:
     dockerd_options: tuple[str, ...] = ()
     schedulers: int | None = None
     etcd_members: int | None = None
+    registry: str | None = None
 
 
 def prepare(layout: Layout, asked: Asked, owns_engine: bool) -> tuple[Settings, Context]:
@@ -34,7 +37,10 @@ def prepare(layout: Layout, asked: Asked, owns_engine: bool) -> tuple[Settings, 
     The caller holds the setup lock, and no supervisor runs: ports that are taken are another program's.
     """
     kept = settings.load(layout.settings)
+    # Of an older version there may be settings, but no registry whose address images carry in their names.
+    had_registry = kept is not None and (layout.certificates / "registry.crt").exists()
     chosen = replace(_choose(kept, asked), owns_engine=owns_engine)
+    chosen = replace(chosen, registry=_registry(asked.registry, chosen, kept if had_registry else None))
     if chosen != kept:
         settings.save(layout.settings, chosen)
     return chosen, issue_all(layout, chosen)
@@ -110,8 +116,31 @@ def _first(asked: Asked) -> Settings:
 def _http_port(listen: str, kept: int) -> int:
     """The one kept while it can be had, else the one after the scheduler's, else any."""
     host, port = settings.split_address(listen)
-    wanted = kept or port + 1
+    return _port_or_free(host, kept or port + 1)
+
+
+def _port_or_free(host: str, wanted: int) -> int:
     return wanted if wanted < 65536 and settings.is_free(host, wanted) else settings.free_ports("127.0.0.1", 1)[0]
+
+
+def _registry(asked: str | None, chosen: Settings, kept: Settings | None) -> str:
+    """As in the settings. Chosen once: images carry it in their names. Port 0 is any free one."""
+    beside = settings.registry_beside(chosen.listen)
+    if asked is None and kept is None:
+        host, port = settings.split_address(beside)
+        address = f"{host}:{_port_or_free(host, port)}"
+    elif asked is None or (kept is not None and _is_served(asked, kept.registry_address)):
+        assert kept is not None
+        address = kept.registry_address
+    else:
+        host, port = settings.split_address(asked)
+        address = f"{host}:{port or settings.free_ports('127.0.0.1', 1)[0]}"
+    return "" if address == beside else address
+
+
+def _is_served(asked: str, address: str) -> bool:
+    """Whether who asks for any free port of a host may be given that address."""
+    return asked == f"{settings.split_address(address)[0]}:0"
 
 
 def issue_all(layout: Layout, chosen: Settings) -> Context:
@@ -119,13 +148,14 @@ def issue_all(layout: Layout, chosen: Settings) -> Context:
     now = datetime.now(UTC)
     authority = certificates.ensure_authority(layout.authority, chosen.cluster, now)
 
-    def issue(role: str, name: str, file: str = "") -> certificates.Issued:
+    def issue(role: str, name: str, file: str = "", called: Sequence[str] = ()) -> certificates.Issued:
         identity = Identity(chosen.cluster, role, name)
-        return certificates.ensure_certificate(authority, layout.certificates, file or role, identity, now)
+        return certificates.ensure_certificate(authority, layout.certificates, file or role, identity, now, called)
 
     for role, programs in (("scheduler", chosen.schedulers), ("etcd", chosen.members)):
         for program in programs:
             issue(role, "local" if program == role else program, program)
+    issue("registry", "local", called=[settings.split_address(chosen.registry_address)[0], *LOOPBACK])
     issue("agent", chosen.instance_id)
     operator = issue("operator", _user())
     return Context(
@@ -135,6 +165,7 @@ def issue_all(layout: Layout, chosen: Settings) -> Context:
         authority.path.resolve(),
         Path(operator.certificate).resolve(),
         Path(operator.key).resolve(),
+        chosen.registry_address,
     )
 
 

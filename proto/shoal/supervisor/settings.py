@@ -1,5 +1,6 @@
 """What was chosen when a cluster was first brought up, and is kept for every later start."""
 
+import ipaddress
 import json
 import os
 import socket
@@ -7,6 +8,9 @@ from dataclasses import MISSING, asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from shoal import engine_trust
+
+REGISTRY_PORT_OFFSET = 80
 DOCKER_HOST = "unix:///var/run/docker.sock"
 
 
@@ -17,6 +21,7 @@ class Settings:
     owns_engine: the engine there is a dockerd that we run; dockerd_options are added to its command line.
     more_schedulers: of each but the first, the port beside that of `listen`, and one for its HTTPS.
     more_members: of each member of etcd but the first, its client's port and its peers'.
+    registry: host:port by which images name the image registry; empty if that is `registry_beside` the scheduler.
     """
 
     cluster: str
@@ -30,6 +35,18 @@ class Settings:
     http_port: int = 0
     more_schedulers: tuple[tuple[int, int], ...] = ()
     more_members: tuple[tuple[int, int], ...] = ()
+    registry: str = ""
+
+    @property
+    def registry_address(self) -> str:
+        """By which images name the image registry."""
+        return self.registry or registry_beside(self.listen)
+
+    @property
+    def registry_listen(self) -> str:
+        """An address is listened on as it is; a name may stand for many, so that all of this machine's will do."""
+        host, port = split_address(self.registry_address)
+        return self.registry_address if is_ip_address(host) else f"0.0.0.0:{port}"
 
     @property
     def https(self) -> dict[str, str]:
@@ -66,6 +83,27 @@ class Settings:
     @property
     def etcd_endpoints(self) -> tuple[str, ...]:
         return tuple(f"127.0.0.1:{client}" for client, _ in self.members.values())
+
+
+def registry_beside(listen: str) -> str:
+    """Where the registry is of a scheduler that listens there, unless another place was chosen: who reaches the one
+    reaches the other.
+
+    >>> registry_beside("127.0.0.1:7600"), registry_beside("0.0.0.0:7600"), registry_beside("[::1]:7600")
+    ('127.0.0.1:7680', '127.0.0.1:7680', '127.0.0.1:7680')
+    """
+    host, port = split_address(listen)
+    # Images cannot name every address on which a scheduler can listen.
+    address = f"{dialled(host)}:{port + REGISTRY_PORT_OFFSET}"
+    return address if engine_trust.is_address(address) else f"127.0.0.1:{port + REGISTRY_PORT_OFFSET}"
+
+
+def is_ip_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host.strip("[]"))
+    except ValueError:
+        return False
+    return True
 
 
 def dialled(host: str) -> str:

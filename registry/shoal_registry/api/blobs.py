@@ -5,6 +5,7 @@ import asyncio
 from aiohttp import web
 
 from shoal_registry import ranges
+from shoal_registry.ahead import ahead
 from shoal_registry.api.body import STALL_SECONDS
 from shoal_registry.ranges import Span
 from shoal_registry.registry import Call
@@ -13,7 +14,8 @@ from shoal_registry.repositories import blob_unknown
 
 async def pull(call: Call) -> web.StreamResponse:
     repository, digest, request = call.repository, call.digest, call.request
-    size = await call.repositories.blob_size(repository, digest)
+    look = call.repositories.pulled_blob_size if request.method == "GET" else call.repositories.promised_blob_size
+    size = await look(repository, digest)
     if size is None:
         raise blob_unknown(repository, digest)
     tag = f'"{digest}"'
@@ -31,9 +33,10 @@ async def pull(call: Call) -> web.StreamResponse:
     await response.prepare(request)
     if request.method == "GET":
         try:
-            async for piece in call.repositories.stream(digest, part):
-                async with asyncio.timeout(STALL_SECONDS):
-                    await response.write(piece)
+            async with ahead(call.repositories.stream(digest, part)) as pieces:
+                async for piece in pieces:
+                    async with asyncio.timeout(STALL_SECONDS):
+                        await response.write(piece)
         except BaseException:
             # Nothing else may follow what was promised to be the blob.
             if request.transport is not None:

@@ -23,6 +23,7 @@ Kind = Literal[
     "RepositoryAlreadyExistsException",
     "RepositoryNotEmptyException",
     "RepositoryNotFoundException",
+    "RepositoryPolicyNotFoundException",
     "ServerException",
     "TemplateAlreadyExistsException",
     "TemplateNotFoundException",
@@ -34,6 +35,7 @@ Kind = Literal[
 # What the specification calls a refusal, and what ECR does.
 _KINDS: dict[Code, Kind] = {
     "DENIED": "AccessDeniedException",
+    "UNAUTHORIZED": "AccessDeniedException",
     "BLOB_UNKNOWN": "LayersNotFoundException",
     "MANIFEST_BLOB_UNKNOWN": "LayersNotFoundException",
     "MANIFEST_UNKNOWN": "ImageNotFoundException",

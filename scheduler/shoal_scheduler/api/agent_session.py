@@ -75,7 +75,8 @@ async def session(plane: ControlPlane, messages: Messages, caller: Identity) -> 
         period, deadline = heartbeat_seconds(instances), session_deadline_seconds(instances)
         if not plane.leads():
             raise Unavailable("this scheduler does not lead any more")
-        yield _welcome(plane.epoch, period, deadline)
+        _refuse_if_closed(plane, caller.name, hello.incarnation)
+        yield _welcome(plane.epoch, period, deadline, plane.registry)
         opened = _Session(plane, caller.name, hello.incarnation, outbox, deadline)
         async with contextlib.aclosing(_exchange(opened, messages)) as outgoing:
             async for message in outgoing:
@@ -100,6 +101,12 @@ async def _open(plane: ControlPlane, hello: pb.Hello, instance: str, period_seco
         raise
 
 
+def _refuse_if_closed(plane: ControlPlane, instance: str, incarnation: int) -> None:
+    """Who closes a session in the very step that opens it finds no stream yet that could be ended: it ends here."""
+    if plane.tables.sessions.get(instance) != incarnation:
+        raise Unavailable("the session was closed as it was opened: begin another one")
+
+
 async def _hello(messages: Messages) -> pb.Hello:
     try:
         async with asyncio.timeout(HELLO_SECONDS):
@@ -119,12 +126,13 @@ async def _hello(messages: Messages) -> pb.Hello:
     return hello
 
 
-def _welcome(epoch: int, period_seconds: float, deadline_seconds: float) -> pb.SchedulerMessage:
+def _welcome(epoch: int, period_seconds: float, deadline_seconds: float, registry: str | None) -> pb.SchedulerMessage:
     return pb.SchedulerMessage(
         welcome=pb.Welcome(
             epoch=epoch,
             heartbeat_period_millis=int(period_seconds * 1000),
             session_deadline_millis=int(deadline_seconds * 1000),
+            registry=registry,
         )
     )
 

@@ -1,6 +1,8 @@
 """The pure parts: words in, values out, and back."""
 
 import doctest
+import subprocess
+import sys
 from types import ModuleType
 
 import click
@@ -200,3 +202,10 @@ def test_a_table_for_pipes_is_aligned_and_cuts_nothing() -> None:
 
 def test_the_supervisor_knows_the_servers_names_without_loading_their_modules() -> None:
     assert (programs.SCHEDULER_NAME, programs.ETCD_NAME) == (rpc.SERVER_NAME, certificates.ETCD_NAME)
+
+
+@pytest.mark.parametrize("words", [(), ("image",), ("image", "push"), ("image", "ls")])
+def test_help_imports_nothing_that_takes_long(words: tuple[str, ...]) -> None:
+    program = "import sys; from shoal.cli.app import execute; execute(sys.argv[1:]); print(*sys.modules)"
+    said = subprocess.run([sys.executable, "-c", program, *words, "--help"], capture_output=True, text=True, check=True)
+    assert not {"aiodocker", "aiohttp", "grpc", "isal", "rich", "yaml"} & set(said.stdout.splitlines()[-1].split())
