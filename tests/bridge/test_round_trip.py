@@ -3,6 +3,10 @@
 import random
 from pathlib import Path
 
+import pytest
+from shoal.bridge import manifest
+from shoal.bridge.transfer import Repository
+
 from tests.bridge.conftest import Bridge, Builder, damage
 
 GREETING = b"from another layer"
@@ -60,3 +64,26 @@ def test_a_saved_file(bridge: Bridge, builder: Builder, tmp_path: Path) -> None:
     bridge.engine.docker("load", "--input", str(file))
     assert bridge.identity("saved:v1") == identity
     assert bridge.engine.docker("run", "--rm", "--network=none", "saved:v1") == GREETING.decode()
+
+
+def test_what_is_collected_meanwhile(bridge: Bridge, builder: Builder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A blob that is there when the push begins and gone when it ends is sent after all."""
+    identity = bridge.identity(builder.image("lost:v1", random.Random(12).randbytes(1_500_000)))
+    first = bridge.image("push", "lost:v1")
+    bridge.image("rm", "lost:v1")
+    put_manifest = Repository.put_manifest
+    lost: list[str] = []
+
+    async def put_later(repository: Repository, reference: str, content: bytes, media_type: str) -> None:
+        if not lost:
+            lost.append(manifest.layers(content)[-1].digest)
+            (await repository.exchange.ask("DELETE", repository.name, f"blobs/{lost[0]}")).demand(202)
+        await put_manifest(repository, reference, content, media_type)
+
+    monkeypatch.setattr(Repository, "put_manifest", put_later)
+    again = bridge.image("push", "lost:v1")
+    assert len(lost) == 1
+    assert again["image"] == first["image"]
+    assert again["sentBytes"] > 1_500_000
+    bridge.engine.docker("rmi", "lost:v1")
+    assert bridge.image("load", "lost:v1")["local"]["id"] == identity
