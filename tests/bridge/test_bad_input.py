@@ -101,7 +101,8 @@ def test_a_damaged_blob(bridge: Bridge, builder: Builder, tmp_path: Path) -> Non
     target = tmp_path / "damaged.tar"
     for words in (("load", "damaged:v1"), ("save", "damaged:v1", str(target))):
         _, said = bridge.refused(*words)
-        assert "sent something else than sha256:" in said
+        # Where the store is encrypted the registry sees it itself.
+        assert "sent something else than sha256:" in said or "has no blob" in said, said
     assert identity not in bridge.engine.docker("images", "--all", "--quiet", "--no-trunc").split()
     assert not [path for path in tmp_path.iterdir() if target.name in path.name]
 

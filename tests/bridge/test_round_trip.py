@@ -52,7 +52,7 @@ def test_one_layer_more(bridge: Bridge, builder: Builder) -> None:
     damage(bridge.registry.store, 2_000_000)
     assert bridge.image("load", "grown:v2")["local"]["id"] == identity
     bridge.engine.docker("rmi", "grown:v1", "grown:v2")
-    assert "sent something else" in bridge.refused("load", "grown:v2")[1]
+    bridge.refused("load", "grown:v2")
 
 
 def test_a_saved_file(bridge: Bridge, builder: Builder, tmp_path: Path) -> None:
