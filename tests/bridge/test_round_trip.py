@@ -1,5 +1,6 @@
 """From an engine to the registry and back, by digests and by what runs."""
 
+import json
 import random
 from pathlib import Path
 
@@ -64,6 +65,29 @@ def test_a_saved_file(bridge: Bridge, builder: Builder, tmp_path: Path) -> None:
     bridge.engine.docker("load", "--input", str(file))
     assert bridge.identity("saved:v1") == identity
     assert bridge.engine.docker("run", "--rm", "--network=none", "saved:v1") == GREETING.decode()
+
+
+def test_layers_of_the_same_size(bridge: Bridge, builder: Builder) -> None:
+    """Which of them the registry has is not guessed by that."""
+    chance = random.Random(13)
+    builder.image("same:v1", chance.randbytes(1_500_000))
+    bridge.image("push", "same:v1")
+    builder.image("same:v2", chance.randbytes(1_500_000), below="same:v1")
+    identity, pushed = bridge.identity("same:v2"), bridge.image("push", "same:v2")
+    assert 1_500_000 < pushed["sentBytes"] < 2_000_000
+    bridge.engine.docker("rmi", "same:v1", "same:v2")
+    assert bridge.image("load", "same:v2")["local"]["id"] == identity
+
+
+def test_a_cache_that_cannot_be_read(bridge: Bridge, builder: Builder) -> None:
+    """It costs the time to compress, and is mended."""
+    builder.image("cached:v1", b"content")
+    bridge.image("push", "cached:v1")
+    files = list(bridge.cache.rglob("*.json"))
+    for file, content in zip(files, ("", '{"digest": "../x", "size": 1, "plainSize": 1}'), strict=True):
+        file.write_text(content)
+    assert bridge.image("push", "cached:v1")["sentBytes"] < 10_000
+    assert all(json.loads(file.read_text())["digest"].startswith("sha256:") for file in files)
 
 
 def test_what_is_collected_meanwhile(bridge: Bridge, builder: Builder, monkeypatch: pytest.MonkeyPatch) -> None:
