@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 
 from tests.ground import engine as engines
-from tests.ground import etcd, images, sweep
+from tests.ground import etcd, images, s3, sweep
 from tests.ground.certificates import Certificates
 from tests.ground.cluster import Cluster
 from tests.ground.control_plane import ControlPlane
 from tests.ground.engine import Engine
 from tests.ground.etcd import EtcdServer
+from tests.ground.s3 import S3Server
 
 EngineFactory = Callable[[], Engine]
 EtcdFactory = Callable[[], EtcdServer]
@@ -203,3 +204,13 @@ def cluster(shared_cluster: Cluster, busybox_image: str) -> Cluster:
     """
     shared_cluster.up()
     return shared_cluster
+
+
+@pytest.fixture(scope="session")
+def s3_server(ground: Path) -> Iterator[S3Server]:
+    """One for all tests, which have prefixes of their own in its bucket."""
+    demand(s3.missing())
+    server = S3Server(ground / "s3")
+    server.start()
+    yield server
+    server.end()

@@ -45,7 +45,11 @@ PURE = (
     "agent/shoal_agent/images/credentials.py",
     "agent/shoal_agent/definition/sandbox.py",
     "agent/shoal_agent/definition/specification.py",
+    "registry/shoal_registry/ecr/errors.py",
+    "registry/shoal_registry/ecr/lifecycle.py",
+    "registry/shoal_registry/ecr/lifecycle_rules.py",
     "registry/shoal_registry/errors.py",
+    "registry/shoal_registry/image.py",
     "registry/shoal_registry/manifest.py",
     "registry/shoal_registry/names.py",
     "registry/shoal_registry/pages.py",
@@ -57,6 +61,7 @@ PURE = (
     "registry/shoal_registry/rights/policy.py",
     "registry/shoal_registry/rights/scopes.py",
     "registry/shoal_registry/rights/tokens.py",
+    "registry/shoal_registry/settings.py",
     "registry/shoal_registry/storage/paths.py",
 )
 IMPURE_MODULES = frozenset({"asyncio", "logging", "os", "secrets", "socket", "subprocess", "threading", "time", "uuid"})

@@ -94,6 +94,10 @@ class Events:
                 log.exception("writing events failed; it is tried again")
 
     async def flush(self) -> None:
+        """Who is cancelled meanwhile leaves it to end by itself: no event is written twice."""
+        await asyncio.shield(self._flush())
+
+    async def _flush(self) -> None:
         async with self._flushing:
             while batch := self._waiting[:BATCH_MAX]:
                 await self._write(batch)

@@ -183,7 +183,7 @@ class _Collection:
         notes = set(await self._digests(paths.UNHELD))
         async for digest in self._contents():
             await self._content(digest, digest in notes)
-        for digest in notes:
+        for digest in sorted(notes):
             if await self.store.size(paths.content(digest)) is None:
                 async with self._step(digest):
                     await self._remove_note(digest)
@@ -273,11 +273,12 @@ class _Collection:
         is_held = False
         for holder in await self.store.names(paths.holders(digest)):
             is_held |= await self._is_holder(digest, holder)
-        if is_held and is_noted:
+        is_linked = _short(digest) in self.linked
+        if (is_held or is_linked) and is_noted and not self.report.is_dry:
             async with self._step(digest), self.links.content_lock(digest):
-                if not self.report.is_dry and await self.store.names(paths.holders(digest)):
+                if is_linked or await self.store.names(paths.holders(digest)):
                     await self.store.delete(paths.unheld(digest))
-        if not (is_held or _short(digest) in self.linked or self.protected(digest)):
+        if not (is_held or is_linked or self.protected(digest)):
             async with self._step(digest), self.links.content_lock(digest):
                 await self._unheld_content(digest)
 

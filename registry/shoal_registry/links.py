@@ -120,7 +120,8 @@ class Links:
 async def note_unheld(store: Store, digest: Digest, now: float) -> bool:
     """Whether there was room for it: deleting goes on without, because it is what makes room."""
     try:
-        await store.put(paths.unheld(digest), grace.moment(now))
+        # A note that is lost makes the grace begin anew.
+        await store.put(paths.unheld(digest), grace.moment(now), durable=False)
     except OSError as error:
         if error.errno not in FULL:
             raise

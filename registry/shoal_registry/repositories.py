@@ -20,7 +20,7 @@ from shoal_registry.names import ALGORITHMS, Digest, Reference, Repository, Tag
 from shoal_registry.ranges import Span
 from shoal_registry.settings import Settings
 from shoal_registry.storage import paths
-from shoal_registry.storage.store import Store
+from shoal_registry.storage.store import Store, StoreUnavailableError
 
 log = logging.getLogger(__name__)
 
@@ -101,8 +101,8 @@ class Repositories:
                 await self._links.remove_blob(repository, digest)
             for folder in paths.told_of_images(repository):
                 await self._store.remove(folder)
-            for settings_of_its_own in (paths.lifecycle_policy(repository), paths.policy(repository)):
-                await self._store.delete(settings_of_its_own)
+            for path in paths.own_settings(repository):
+                await self._store.delete(path)
             await self._store.delete(paths.mark(repository))
             return True
 
@@ -124,7 +124,7 @@ class Repositories:
         """The same for somebody who gets the blob now: also if there is no room to note that somebody did."""
         try:
             return await self.promised_blob_size(repository, digest)
-        except OSError:
+        except (OSError, StoreUnavailableError):
             log.warning("cannot note that a blob was pulled digest=%s", digest, exc_info=True)
             return await self.blob_size(repository, digest)
 
@@ -198,7 +198,7 @@ class Repositories:
             if tag:
                 await self._refuse_if_immutable(repository, tag, digest)
             await self._links.hold_manifest(repository, digest, content)
-            needed = {each.digest for each in parsed.references}
+            needed = dict.fromkeys(each.digest for each in parsed.references)
             await asyncio.gather(*(self._store.put(paths.user(repository, each, digest), b"") for each in needed))
             if parsed.subject:
                 described = json.dumps(parsed.descriptor(digest, len(content))).encode()
@@ -223,7 +223,7 @@ class Repositories:
                 return False
             await self._refuse_if_used(repository, digest)
             parsed = manifests.parse(await self.read_manifest(digest), found.media_type)
-            needed = {each.digest for each in parsed.references}
+            needed = dict.fromkeys(each.digest for each in parsed.references)
             # Who is pulling it, or pushes a manifest that needs the same, can do so to the end.
             for each in needed:
                 await self._links.promise_blob(repository, each)

@@ -12,6 +12,7 @@ from aiohttp.web_protocol import RequestHandler
 from shoal_registry import routes
 from shoal_registry.errors import Refused
 from shoal_registry.registry import Call, Registry
+from shoal_registry.storage.damage import Damaged
 
 log = logging.getLogger(__name__)
 
@@ -25,9 +26,18 @@ FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Server:
-    """Listens between `start` and `stop`. `port` is then the one it listens on."""
+    """Listens between `start` and `stop`. `port` is then the one it listens on; other processes may share it."""
 
-    def __init__(self, listen: str, certificate: Path, key: Path, authority: Path | None, registry: Registry) -> None:
+    def __init__(
+        self,
+        listen: str,
+        certificate: Path,
+        key: Path,
+        authority: Path | None,
+        registry: Registry,
+        *,
+        shares_port: bool = False,
+    ) -> None:
         self._host, _, port = listen.rpartition(":")
         self.port = int(port)
         self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -38,6 +48,7 @@ class Server:
             self._tls.verify_mode = ssl.CERT_OPTIONAL
             self._tls.load_verify_locations(authority)
         self._registry = registry
+        self._shares_port = shares_port
         self._silent: dict[asyncio.BaseProtocol, asyncio.TimerHandle] = {}
         application = web.Application()
         application.router.add_route("*", r"/{path:[\s\S]*}", self._answer)
@@ -60,6 +71,7 @@ class Server:
             self._connection,
             self._host.strip("[]"),
             self.port,
+            reuse_port=self._shares_port or None,
             ssl=self._tls,
             ssl_handshake_timeout=HANDSHAKE_SECONDS,
         )
@@ -95,6 +107,15 @@ class Server:
             # The caller is gone, or sent less than it said: what it sent of an upload waits for it.
             response = _refusal(Refused("SIZE_INVALID", "The body ended before its end."))
             response.force_close()
+        except Damaged as damaged:
+            log.error("damaged in the store path=%s reason=%s", request.path, damaged)
+            if damaged.path is not None:
+                self._registry.suspects.add(damaged.path)
+            response = _refusal(
+                Refused(
+                    "INTERNAL", "The registry's copy of this is damaged. It is whole again once it is pushed again."
+                )
+            )
         except Exception as error:
             response = _fault(request, error)
         return response

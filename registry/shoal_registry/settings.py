@@ -1,7 +1,9 @@
 """What a repository is set to, in ECR's words: the content of its mark in the store."""
 
+import fnmatch
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Annotated, Literal
 
 import msgspec
@@ -21,7 +23,7 @@ class ExclusionFilter(msgspec.Struct, frozen=True, rename="camel", forbid_unknow
     filter: Annotated[str, msgspec.Meta(min_length=1, max_length=128, pattern=r"^[0-9a-zA-Z._*-]+$")]
 
     def matches(self, tag: Tag) -> bool:
-        return wildcard(self.filter).fullmatch(tag.name) is not None
+        return matches(self.filter, tag.name)
 
 
 class Settings(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
@@ -49,9 +51,19 @@ def encode(settings: Settings) -> bytes:
     return msgspec.json.encode(settings)
 
 
-def wildcard(pattern: str) -> re.Pattern[str]:
-    """Of a text in which `*` stands for any characters, also none."""
-    return re.compile(".*".join(re.escape(part) for part in pattern.split("*")), re.DOTALL)
+def matches(pattern: str, tag: str) -> bool:
+    """`*` stands for any characters, also none; other wildcards are in no pattern of tags.
+
+    >>> matches("release-*", "release-"), matches("*-dev", "dev")
+    (True, False)
+    """
+    return _compiled(pattern).fullmatch(tag) is not None
+
+
+@lru_cache(maxsize=1024)
+def _compiled(pattern: str) -> re.Pattern[str]:
+    # The library's translation never tries a text twice, whatever number of stars there is.
+    return re.compile(fnmatch.translate(pattern))
 
 
 def filter_problems(mutability: Mutability, filters: Sequence[ExclusionFilter]) -> list[str]:

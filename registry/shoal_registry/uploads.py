@@ -8,11 +8,13 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from shoal_registry.ahead import ahead
 from shoal_registry.errors import Refused
 from shoal_registry.names import Digest, Repository, UploadId
 from shoal_registry.ranges import Span
 from shoal_registry.repositories import Repositories
 from shoal_registry.storage import paths
+from shoal_registry.storage.damage import Damaged
 from shoal_registry.storage.store import Store
 
 log = logging.getLogger(__name__)
@@ -42,7 +44,7 @@ class Uploads:
 
     async def begin(self, repository: Repository) -> UploadId:
         upload = self._new_id()
-        await self._store.append(paths.upload_repository(upload), 0, repository.name.encode())
+        await self._store.put(paths.upload_repository(upload), repository.name.encode(), durable=False)
         return upload
 
     async def size(self, repository: Repository, upload: UploadId) -> int:
@@ -50,7 +52,10 @@ class Uploads:
         owner = await self._store.read(paths.upload_repository(upload))
         if owner != repository.name.encode():
             raise Refused("BLOB_UPLOAD_UNKNOWN", "There is no such upload: begin one with POST …/blobs/uploads/.")
-        return await self._store.size(paths.upload_data(upload)) or 0
+        try:
+            return await self._store.size(paths.upload_data(upload)) or 0
+        except Damaged as damaged:
+            raise _spoiled(upload, damaged) from None
 
     async def append(
         self,
@@ -68,14 +73,18 @@ class Uploads:
             start = size = await self.size(repository, upload)
             if claimed and claimed.start != start:
                 raise Refused("RANGE_INVALID", f"The next byte of this upload is {start}, not {claimed.start}.")
-            end, overrun = start + claimed.length if claimed else None, False
-            async for piece in body:
-                overrun = end is not None and size + len(piece) > end
-                if overrun:
-                    break
-                await self._write(upload, size, piece, algorithm)
-                size += len(piece)
-            if overrun or end not in (None, size):
+            end = start + claimed.length if claimed else None
+            try:
+                async with ahead(body) as pieces:
+                    async for piece in pieces:
+                        if end is not None and size + len(piece) > end:
+                            size += len(piece)
+                            break
+                        await self._write(upload, size, piece, algorithm)
+                        size += len(piece)
+            finally:
+                await self._store.flush(paths.upload_data(upload))
+            if end not in (None, size):
                 await self._undo(upload, start)
                 raise Refused("SIZE_INVALID", "The chunk is not as long as its Content-Range says.")
             return size
@@ -90,6 +99,7 @@ class Uploads:
                 raise Refused("DIGEST_INVALID", f"The {size} bytes that came have the digest {actual}, not {digest}.")
             if size == 0:
                 await self._store.append(paths.upload_data(upload), 0, b"")
+                await self._store.flush(paths.upload_data(upload))
             await self._repositories.adopt_blob(repository, digest, paths.upload_data(upload))
             await self.drop(upload)
 
@@ -131,7 +141,11 @@ class Uploads:
                     status=409,
                     headers={"Retry-After": "1"},
                 ) from None
-            yield
+            try:
+                yield
+            except Damaged as damaged:
+                await self.drop(upload)
+                raise _spoiled(upload, damaged) from None
 
     async def _write(self, upload: UploadId, offset: int, piece: bytes, algorithm: str) -> None:
         writing = self._store.append(paths.upload_data(upload), offset, piece)
@@ -169,3 +183,11 @@ class Uploads:
         """With all that came; for who has it alone."""
         self._hashing.pop(upload, None)
         await self._store.remove(paths.upload(upload))
+
+
+def _spoiled(upload: UploadId, damaged: Damaged) -> Refused:
+    log.warning("an upload cannot go on upload=%s reason=%s", upload.text, damaged)
+    return Refused(
+        "BLOB_UPLOAD_UNKNOWN",
+        "What came of this upload was not kept whole, as after a power failure: begin another by POST.",
+    )

@@ -49,8 +49,8 @@ DIGESTS = [
 def files(registry: ImageRegistry) -> set[Path]:
     """Without those of the collecting of garbage, which happens beside."""
     beside = {"collected", "locks", "temporary"}
-    found = {path.relative_to(registry.store) for path in registry.store.rglob("*") if path.is_file()}
-    return {path for path in found if path.parts[0] not in beside}
+    found = (path for path in registry.store.rglob("*") if path.is_file())
+    return {path for path in found if path.relative_to(registry.store).parts[0] not in beside}
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -37,9 +37,9 @@ class CrashingStore(FolderStore):
             raise CrashError
         self.left -= 1
 
-    async def put(self, path: PurePosixPath, content: bytes) -> None:
+    async def put(self, path: PurePosixPath, content: bytes, durable: bool = True) -> None:
         self._count()
-        await super().put(path, content)
+        await super().put(path, content, durable)
 
     async def delete(self, path: PurePosixPath) -> bool:
         self._count()

@@ -12,6 +12,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "ls": ("image_list:ls", "List images in the registry."),
     "tags": ("image_list:tags", "List the tags of a repository."),
     "describe": ("image_list:describe", "Show all there is to know of an image in the registry."),
+    "prepull": ("image_prepull:prepull", "Have instances fetch an image before tasks need it there."),
     "rm": ("image_list:rm", "Delete images or tags from the registry."),
 }
 

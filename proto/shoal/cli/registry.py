@@ -6,12 +6,13 @@ from pathlib import Path
 
 import click
 
+from shoal import engine_trust
 from shoal.cli.failures import Failed
 from shoal.cli.options import connected
 from shoal.cli.registry_accounts import account
 from shoal.cli.registry_http import Registry, chosen, registry_option
+from shoal.context import config_path
 
-CERTIFICATES = Path("/etc/docker/certs.d")
 LOGIN = "AWS"
 
 
@@ -59,7 +60,7 @@ def _authorization(there: Registry) -> str:
 @click.option(
     "--to",
     type=click.Path(path_type=Path, file_okay=False),
-    default=CERTIFICATES,
+    default=engine_trust.FOLDER,
     show_default=True,
     metavar="DIR",
     help="Where engines look for authorities.",
@@ -71,28 +72,14 @@ def trust(to: Path, address: str | None) -> None:
 
     docker, podman, buildah and skopeo look there. Run it again whenever you like.
     """
-    from shoal.whole_file import write_whole
-
     there = chosen(address)
-    path = to / there.address / "ca.crt"
-    wanted = there.authority.read_bytes()
+    if not engine_trust.is_address(there.address):
+        raise Failed(f"{there.address!r} is no HOST:PORT.", "shoal registry trust --registry registry.example:7680")
+    path = to / there.address / engine_trust.FILE
     try:
-        if path.exists() and path.read_bytes() == wanted:
-            click.echo(f"{there.address} is known already: {path}")
-            return
-        was_there = path.exists()
-        # Whoever runs an engine's client may read it.
-        path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-        write_whole(path, wanted)
+        is_new = engine_trust.trust(there.address, there.authority.read_bytes(), to)
     except PermissionError:
         raise Failed(
-            f"{path} is for root to write.", f"sudo SHOAL_CONFIG={_configuration()} {sys.argv[0]} registry trust"
+            f"{path} is for root to write.", f"sudo SHOAL_CONFIG={config_path()} {sys.argv[0]} registry trust"
         ) from None
-    said = "was known by another authority, and is now by this cluster's" if was_there else "is known now"
-    click.echo(f"{there.address} {said}: {path}")
-
-
-def _configuration() -> Path:
-    from shoal import context
-
-    return context.config_path()
+    click.echo(f"{there.address} is known {'now' if is_new else 'already'}: {path}")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from shoal import engine_trust
 from shoal.cli import engine_http
 from shoal.cli.failures import USAGE, Failed
 from shoal.cli.options import duration
@@ -161,11 +162,17 @@ def _check(asked: "Asked") -> None:
         if asked.listen is not None:
             settings.split_address(asked.listen)
         if asked.registry is not None:
-            settings.split_address(asked.registry)
+            _check_registry(asked.registry)
         if asked.docker_host is not None:
             engine_http.socket_path(asked.docker_host)
     except (ValueError, engine_http.EngineError) as error:
         raise Failed(f"{error}.", exit_code=USAGE) from None
+
+
+def _check_registry(address: str) -> None:
+    settings.split_address(address)
+    if not engine_trust.is_address(address):
+        raise ValueError(f"{address!r} is nothing that images can be named by; take an IPv4 address or a name")
 
 
 def _docker_host_from_environment() -> str | None:
@@ -191,7 +198,7 @@ def _as_it_runs(
         for option, wanted, is_now in (
             ("--name", asked.cluster, chosen.cluster),
             ("--listen", said(listen), chosen.listen),
-            ("--registry", said(asked.registry), chosen.registry),
+            ("--registry", said(asked.registry), chosen.registry_address),
             ("--docker-host", docker_host, chosen.docker_host),
             ("--schedulers", asked.schedulers, len(chosen.schedulers)),
             ("--etcd-members", asked.etcd_members, len(chosen.members)),

@@ -10,6 +10,7 @@ from google.protobuf.internal import containers as _containers
 from google.rpc import status_pb2 as _status_pb2
 from shoal.v1 import command_pb2 as _command_pb2
 from shoal.v1 import container_instance_pb2 as _container_instance_pb2
+from shoal.v1 import image_pb2 as _image_pb2
 from shoal.v1 import log_pb2 as _log_pb2
 from shoal.v1 import resource_pb2 as _resource_pb2
 from shoal.v1 import task_definition_pb2 as _task_definition_pb2
@@ -34,6 +35,7 @@ class AgentMessage(_message.Message):
     REPORTS_FIELD_NUMBER: _builtins.int
     HEARTBEAT_FIELD_NUMBER: _builtins.int
     SAMPLES_FIELD_NUMBER: _builtins.int
+    IMAGES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def hello(self) -> Global___Hello: ...
     @_builtins.property
@@ -44,6 +46,8 @@ class AgentMessage(_message.Message):
     def heartbeat(self) -> Global___Heartbeat: ...
     @_builtins.property
     def samples(self) -> Global___Samples: ...
+    @_builtins.property
+    def images(self) -> _image_pb2.ImageReport: ...
     def __init__(
         self,
         *,
@@ -52,12 +56,13 @@ class AgentMessage(_message.Message):
         reports: Global___Reports | None = ...,
         heartbeat: Global___Heartbeat | None = ...,
         samples: Global___Samples | None = ...,
+        images: _image_pb2.ImageReport | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["heartbeat", b"heartbeat", "hello", b"hello", "inventory", b"inventory", "kind", b"kind", "reports", b"reports", "samples", b"samples"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["heartbeat", b"heartbeat", "hello", b"hello", "images", b"images", "inventory", b"inventory", "kind", b"kind", "reports", b"reports", "samples", b"samples"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["heartbeat", b"heartbeat", "hello", b"hello", "inventory", b"inventory", "kind", b"kind", "reports", b"reports", "samples", b"samples"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["heartbeat", b"heartbeat", "hello", b"hello", "images", b"images", "inventory", b"inventory", "kind", b"kind", "reports", b"reports", "samples", b"samples"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["hello", "inventory", "reports", "heartbeat", "samples"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["hello", "inventory", "reports", "heartbeat", "samples", "images"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
@@ -73,6 +78,7 @@ class SchedulerMessage(_message.Message):
     LOG_REQUEST_FIELD_NUMBER: _builtins.int
     COMMAND_REQUEST_FIELD_NUMBER: _builtins.int
     HEARTBEAT_ACK_FIELD_NUMBER: _builtins.int
+    PULL_REQUEST_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def welcome(self) -> Global___Welcome: ...
     @_builtins.property
@@ -85,6 +91,8 @@ class SchedulerMessage(_message.Message):
     def command_request(self) -> Global___CommandRequest: ...
     @_builtins.property
     def heartbeat_ack(self) -> Global___HeartbeatAck: ...
+    @_builtins.property
+    def pull_request(self) -> _image_pb2.PullRequest: ...
     def __init__(
         self,
         *,
@@ -94,12 +102,13 @@ class SchedulerMessage(_message.Message):
         log_request: Global___LogRequest | None = ...,
         command_request: Global___CommandRequest | None = ...,
         heartbeat_ack: Global___HeartbeatAck | None = ...,
+        pull_request: _image_pb2.PullRequest | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["assignments", b"assignments", "command_request", b"command_request", "heartbeat_ack", b"heartbeat_ack", "kind", b"kind", "log_request", b"log_request", "reports_ack", b"reports_ack", "welcome", b"welcome"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["assignments", b"assignments", "command_request", b"command_request", "heartbeat_ack", b"heartbeat_ack", "kind", b"kind", "log_request", b"log_request", "pull_request", b"pull_request", "reports_ack", b"reports_ack", "welcome", b"welcome"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["assignments", b"assignments", "command_request", b"command_request", "heartbeat_ack", b"heartbeat_ack", "kind", b"kind", "log_request", b"log_request", "reports_ack", b"reports_ack", "welcome", b"welcome"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["assignments", b"assignments", "command_request", b"command_request", "heartbeat_ack", b"heartbeat_ack", "kind", b"kind", "log_request", b"log_request", "pull_request", b"pull_request", "reports_ack", b"reports_ack", "welcome", b"welcome"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["welcome", "assignments", "reports_ack", "log_request", "command_request", "heartbeat_ack"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["welcome", "assignments", "reports_ack", "log_request", "command_request", "heartbeat_ack", "pull_request"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
@@ -663,6 +672,7 @@ class Welcome(_message.Message):
     EPOCH_FIELD_NUMBER: _builtins.int
     HEARTBEAT_PERIOD_MILLIS_FIELD_NUMBER: _builtins.int
     SESSION_DEADLINE_MILLIS_FIELD_NUMBER: _builtins.int
+    REGISTRY_FIELD_NUMBER: _builtins.int
     epoch: _builtins.int
     """create_revision of the leader's key. An agent obeys no lower one than the
     highest it has durably seen.
@@ -670,27 +680,36 @@ class Welcome(_message.Message):
     heartbeat_period_millis: _builtins.int
     session_deadline_millis: _builtins.int
     """The scheduler gives the session up after this much silence."""
+    registry: _builtins.str
+    """host:port by which images name the cluster's image registry; absent if
+    there is none. For pulls from it, agents get tokens by their certificate.
+    """
     def __init__(
         self,
         *,
         epoch: _builtins.int | None = ...,
         heartbeat_period_millis: _builtins.int | None = ...,
         session_deadline_millis: _builtins.int | None = ...,
+        registry: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_epoch", b"_epoch", "_heartbeat_period_millis", b"_heartbeat_period_millis", "_session_deadline_millis", b"_session_deadline_millis", "epoch", b"epoch", "heartbeat_period_millis", b"heartbeat_period_millis", "session_deadline_millis", b"session_deadline_millis"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_epoch", b"_epoch", "_heartbeat_period_millis", b"_heartbeat_period_millis", "_registry", b"_registry", "_session_deadline_millis", b"_session_deadline_millis", "epoch", b"epoch", "heartbeat_period_millis", b"heartbeat_period_millis", "registry", b"registry", "session_deadline_millis", b"session_deadline_millis"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_epoch", b"_epoch", "_heartbeat_period_millis", b"_heartbeat_period_millis", "_session_deadline_millis", b"_session_deadline_millis", "epoch", b"epoch", "heartbeat_period_millis", b"heartbeat_period_millis", "session_deadline_millis", b"session_deadline_millis"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_epoch", b"_epoch", "_heartbeat_period_millis", b"_heartbeat_period_millis", "_registry", b"_registry", "_session_deadline_millis", b"_session_deadline_millis", "epoch", b"epoch", "heartbeat_period_millis", b"heartbeat_period_millis", "registry", b"registry", "session_deadline_millis", b"session_deadline_millis"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__epoch: _TypeAlias = _typing.Literal["epoch"]  # noqa: Y015
     _WhichOneofArgType__epoch: _TypeAlias = _typing.Literal["_epoch", b"_epoch"]  # noqa: Y015
     _WhichOneofReturnType__heartbeat_period_millis: _TypeAlias = _typing.Literal["heartbeat_period_millis"]  # noqa: Y015
     _WhichOneofArgType__heartbeat_period_millis: _TypeAlias = _typing.Literal["_heartbeat_period_millis", b"_heartbeat_period_millis"]  # noqa: Y015
+    _WhichOneofReturnType__registry: _TypeAlias = _typing.Literal["registry"]  # noqa: Y015
+    _WhichOneofArgType__registry: _TypeAlias = _typing.Literal["_registry", b"_registry"]  # noqa: Y015
     _WhichOneofReturnType__session_deadline_millis: _TypeAlias = _typing.Literal["session_deadline_millis"]  # noqa: Y015
     _WhichOneofArgType__session_deadline_millis: _TypeAlias = _typing.Literal["_session_deadline_millis", b"_session_deadline_millis"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__epoch) -> _WhichOneofReturnType__epoch | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__heartbeat_period_millis) -> _WhichOneofReturnType__heartbeat_period_millis | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__registry) -> _WhichOneofReturnType__registry | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__session_deadline_millis) -> _WhichOneofReturnType__session_deadline_millis | None: ...
 

@@ -12,7 +12,10 @@ STALL_SECONDS = 60.0
 
 
 async def pieces(request: web.Request) -> AsyncIterator[bytes]:
-    """Raises ConnectionError if the caller goes away, Refused if it falls silent; what came before was yielded."""
+    """Of `PIECE_BYTES` each, but for the last.
+
+    Raises ConnectionError if the caller goes away, Refused if it falls silent; what came before was yielded.
+    """
     waiting: list[bytes] = []
     size = 0
     try:
@@ -21,8 +24,11 @@ async def pieces(request: web.Request) -> AsyncIterator[bytes]:
             waiting.append(received)
             size += len(received)
             if size >= PIECE_BYTES:
-                piece, waiting, size = b"".join(waiting), [], 0
-                yield piece
+                joined = b"".join(waiting)
+                for start in range(0, size - PIECE_BYTES + 1, PIECE_BYTES):
+                    yield joined[start : start + PIECE_BYTES]
+                size %= PIECE_BYTES
+                waiting = [joined[-size:]] if size else []
     except (ConnectionError, web.RequestPayloadError, Refused):
         if size:
             yield b"".join(waiting)

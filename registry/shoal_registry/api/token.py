@@ -17,6 +17,7 @@ from shoal_registry.errors import Refused
 from shoal_registry.registry import Call
 from shoal_registry.rights import scopes, tokens
 from shoal_registry.rights.callers import Caller
+from shoal_registry.rights.tokens import Granted
 
 FORM_BYTES_MAX = 64 * 1024
 
@@ -28,9 +29,10 @@ async def by_header(call: Call) -> web.Response:
     caller = call.caller
     if caller.granted is not None:
         raise Refused("DENIED", "A token gets no further ones: send the account's name and secret, or a certificate.")
-    answer = await _granted(call, caller, query.getall("scope", []))
+    granted = await _granted(call, caller, query.getall("scope", []))
+    answer = _access(call, caller, granted)
     if query.get("offline_token") == "true":
-        answer |= await _refresh(call, caller)
+        answer |= await _refresh(call, caller, granted)
     return web.json_response(answer, headers=_HEADERS)
 
 
@@ -45,25 +47,30 @@ async def by_form(call: Call) -> web.Response:
         caller = await gate.refreshed(form.get("refresh_token", ""), call.request)
     else:
         raise Refused("UNSUPPORTED", "grant_type: must be password or refresh_token.", status=400)
-    answer = await _granted(call, caller, [form.get("scope", "")])
+    granted = await _granted(call, caller, [form.get("scope", "")])
+    answer = _access(call, caller, granted)
     if grant == "refresh_token":
         answer["refresh_token"] = form["refresh_token"]
     elif form.get("access_type") == "offline":
-        answer |= await _refresh(call, caller)
+        answer |= await _refresh(call, caller, granted)
     return web.json_response(answer, headers=_HEADERS)
 
 
 _HEADERS = {"Cache-Control": "no-store"}
 
 
-async def _granted(call: Call, caller: Caller, asked: list[str]) -> dict[str, Any]:
-    gate, now = call.registry.gate, int(time.time())
-    granted = {}
+async def _granted(call: Call, caller: Caller, asked: list[str]) -> Granted:
+    gate, granted = call.registry.gate, {}
     for repository, actions in scopes.parse(asked).items():
         allowed = frozenset({action for action in actions if await gate.may(caller, action, repository)})
         if allowed:
             granted[repository] = allowed
-    token = tokens.access(gate.signer, caller, granted, now)
+    return granted
+
+
+def _access(call: Call, caller: Caller, granted: Granted) -> dict[str, Any]:
+    now = int(time.time())
+    token = tokens.access(call.registry.gate.signer, caller, granted, now)
     if len(token) > tokens.TOKEN_CHARACTERS_MAX:
         raise Refused("UNSUPPORTED", "The token would be too long for a header: ask for less at once.", status=400)
     return {
@@ -75,11 +82,15 @@ async def _granted(call: Call, caller: Caller, asked: list[str]) -> dict[str, An
     }
 
 
-async def _refresh(call: Call, caller: Caller) -> Mapping[str, str]:
-    """For accounts: certificates need none, and strangers have nothing to keep."""
-    if caller.role != "account":
-        return {}
-    return {"refresh_token": await call.registry.gate.refresh_token(caller, tokens.REFRESH_SECONDS)}
+async def _refresh(call: Call, caller: Caller, granted: Granted) -> Mapping[str, str]:
+    """For accounts; and for agents, whose engines have no certificate, as far as they asked. Strangers have nothing to
+    keep."""
+    gate = call.registry.gate
+    if caller.role == "agent":
+        return {"refresh_token": tokens.for_a_pull(gate.signer, caller, granted, int(time.time()))}
+    if caller.role == "account":
+        return {"refresh_token": await gate.refresh_token(caller, tokens.REFRESH_SECONDS)}
+    return {}
 
 
 def _check_service(service: str | None) -> None:

@@ -17,6 +17,7 @@ from shoal_registry.ecr import (
     image_events,
     images,
     labels,
+    lifecycle_policy,
     repository,
     repository_policy,
     templates,
@@ -74,6 +75,15 @@ OPERATIONS: Mapping[str, Operation] = {
     "BatchDeleteImage": Operation(image_changes.BatchDeleteImage, image_changes.batch_delete, "delete"),
     "UpdateImageStorageClass": Operation(
         image_changes.UpdateImageStorageClass, image_changes.update_storage_class, "admin"
+    ),
+    "PutLifecyclePolicy": Operation(lifecycle_policy.PutLifecyclePolicy, lifecycle_policy.put, "admin"),
+    "GetLifecyclePolicy": Operation(lifecycle_policy.OneRepository, lifecycle_policy.read, "admin"),
+    "DeleteLifecyclePolicy": Operation(lifecycle_policy.OneRepository, lifecycle_policy.delete, "admin"),
+    "StartLifecyclePolicyPreview": Operation(
+        lifecycle_policy.StartLifecyclePolicyPreview, lifecycle_policy.start_preview, "admin"
+    ),
+    "GetLifecyclePolicyPreview": Operation(
+        lifecycle_policy.GetLifecyclePolicyPreview, lifecycle_policy.preview, "admin"
     ),
     "ListImageEvents": Operation(image_events.ListImageEvents, image_events.listed, "identity"),
     "GetAuthorizationToken": Operation(authorization.GetAuthorizationToken, authorization.give, "identity"),

@@ -8,7 +8,7 @@ from shoal.arn import OWNER
 
 from shoal_registry import creation
 from shoal_registry.creation import ROOT, AppliedFor, Switch, Template
-from shoal_registry.ecr import labels, repository
+from shoal_registry.ecr import labels, lifecycle_policy, repository
 from shoal_registry.ecr.errors import Failed
 from shoal_registry.ecr.labels import Label
 from shoal_registry.names import Repository
@@ -28,6 +28,7 @@ class CreateRepositoryCreationTemplate(msgspec.Struct, rename="camel", forbid_un
     resource_tags: list[Label] | None = None
     image_tag_mutability: Mutability = "MUTABLE"
     image_tag_mutability_exclusion_filters: list[ExclusionFilter] | None = None
+    lifecycle_policy: str = ""
 
 
 class UpdateRepositoryCreationTemplate(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
@@ -39,6 +40,7 @@ class UpdateRepositoryCreationTemplate(msgspec.Struct, rename="camel", forbid_un
     resource_tags: list[Label] | None = None
     image_tag_mutability: Mutability | None = None
     image_tag_mutability_exclusion_filters: list[ExclusionFilter] | None = None
+    lifecycle_policy: str | None = None
 
 
 class DescribeRepositoryCreationTemplates(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
@@ -73,6 +75,7 @@ async def create(call: Call, request: CreateRepositoryCreationTemplate) -> Mappi
             request.image_tag_mutability, request.image_tag_mutability_exclusion_filters
         ),
         resource_tags=labels.checked(request.resource_tags),
+        lifecycle_policy=_policy(request.lifecycle_policy),
     )
     async with call.registry.store.lock(LOCK):
         if await _find(call, prefix) is not None:
@@ -90,6 +93,8 @@ async def update(call: Call, request: UpdateRepositoryCreationTemplate) -> Mappi
         changes["description"] = request.description
     if request.resource_tags is not None:
         changes["resource_tags"] = labels.checked(request.resource_tags)
+    if request.lifecycle_policy is not None:
+        changes["lifecycle_policy"] = _policy(request.lifecycle_policy)
     if request.image_tag_mutability is not None:
         changes["image_tag_mutability"] = request.image_tag_mutability
     if request.image_tag_mutability_exclusion_filters is not None or request.image_tag_mutability is not None:
@@ -138,6 +143,13 @@ def _prefix(text: str) -> str:
     return text if text == ROOT else Repository.parse(text.removesuffix("/")).name
 
 
+def _policy(text: str) -> str:
+    """Raises Failed."""
+    if text:
+        lifecycle_policy.checked(text)
+    return text
+
+
 async def _find(call: Call, prefix: str) -> Template | None:
     content = await call.registry.store.read(paths.template(prefix))
     return None if content is None else msgspec.json.decode(content, type=Template)
@@ -161,6 +173,7 @@ def _document(template: Template) -> dict[str, Any]:
         "appliedFor": list(template.applied_for),
         "createdAt": template.created_at,
         "updatedAt": template.updated_at,
+        "lifecyclePolicy": template.lifecycle_policy,
         "resourceTags": labels.document(template.resource_tags),
         **repository.mutability_document(template),
     }

@@ -18,7 +18,7 @@ from shoal_registry.errors import Refused
 from shoal_registry.names import Repository
 from shoal_registry.rights import scopes, tokens
 from shoal_registry.rights.accounts import Account, Hash, parse_name
-from shoal_registry.rights.attempts import RETRY_AFTER_SECONDS, Attempts
+from shoal_registry.rights.attempts import RETRY_AFTER_SECONDS, Attempts, origin
 from shoal_registry.rights.callers import STRANGER, UNASKED, Caller, Need, Role, may, may_administer
 from shoal_registry.rights.directory import Directory
 from shoal_registry.rights.policies import Policies
@@ -78,11 +78,13 @@ class Gate:
         """Who has that name and secret. Raises Refused."""
         if name == TOKEN_BEARER:
             return await self.refreshed(secret, request)
-        address, now = request.remote or "", time.monotonic()
+        address, now = origin(request.remote or ""), time.monotonic()
         account = await self._find(name)
+        # Of what could be no account's name, not all is kept.
+        tried = name[:64]
         proof = hmac.digest(self._process_key, f"{name}\0{secret}".encode(), "sha256")
         if account is None or self._proven.get(proof) != account.secret.mark:
-            if not self._attempts.begin(name, address, now):
+            if not self._attempts.begin(tried, address, now):
                 raise Refused(
                     "TOOMANYREQUESTS",
                     "Too many failed logins: try again in a while.",
@@ -91,7 +93,7 @@ class Gate:
             if not await self._proves(account, secret) or account is None:
                 log.warning("a login failed account=%s address=%s", name[:64].encode(), address)
                 raise _unauthorized(request, "There is no such account, or its secret is another one.")
-            self._attempts.succeeded(name, address, now)
+            self._attempts.succeeded(tried, address, now)
             _remember(self._proven, proof, account.secret.mark)
         return _of_account(account, request)
 
@@ -102,7 +104,7 @@ class Gate:
         except InvalidTokenError as error:
             raise _unauthorized(request, f"This token is good for nothing: {error}.") from None
         if found.role != "account":
-            return Caller(found.role, found.name)
+            return Caller(found.role, found.name, granted=found.granted)
         account = await self._find(found.name)
         if account is None or found.secret_mark != account.secret.mark:
             raise _unauthorized(request, "The account of this token is gone, or has another secret: log in again.")

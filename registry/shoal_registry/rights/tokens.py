@@ -1,7 +1,8 @@
 """Tokens: what their bearers are, signed, so that no process has to remember any.
 
-An access token is for certain repositories, for five minutes. A refresh token gets further ones and nothing else: it is
-what `docker login` keeps instead of a secret, and goes with it.
+An access token is for certain repositories, for five minutes. A refresh token gets further ones and nothing else. It is
+what `docker login` keeps instead of a secret, and goes with it; or what an agent hands to its engine for one pull,
+which may last longer than an access token: that one is for the pull's repository alone.
 """
 
 from collections.abc import Mapping
@@ -25,6 +26,7 @@ LOGIN_SECONDS = 12 * 3600
 LEEWAY_SECONDS = 10
 TOKEN_CHARACTERS_MAX = 12_000
 
+Granted: TypeAlias = Mapping[Repository, frozenset[Action]]
 Use: TypeAlias = Literal["access", "refresh"]
 _ALGORITHM = "EdDSA"
 _CLAIMS = ("iss", "aud", "sub", "iat", "nbf", "exp", "use", "role")
@@ -50,31 +52,44 @@ class Refresh:
     name: str
     secret_mark: str | None
     expires_at: int
+    granted: Mapping[str, frozenset[Action]] | None = None
 
 
-def access(signer: Signer, caller: Caller, granted: Mapping[Repository, frozenset[Action]], now: int) -> str:
-    listed = [
-        {"type": "repository", "name": repository.name, "actions": [each for each in ACTIONS if each in actions]}
-        for repository, actions in granted.items()
-    ]
-    return _sign(signer, caller, "access", now, ACCESS_SECONDS, {"access": listed})
+def access(signer: Signer, caller: Caller, granted: Granted, now: int) -> str:
+    return _sign(signer, caller, "access", now, ACCESS_SECONDS, {"access": _listed(granted)})
 
 
 def refresh(signer: Signer, caller: Caller, secret_mark: str | None, now: int, life_seconds: int) -> str:
     return _sign(signer, caller, "refresh", now, life_seconds, {"mark": secret_mark} if secret_mark else {})
 
 
+def for_a_pull(signer: Signer, caller: Caller, granted: Granted, now: int) -> str:
+    """A refresh token that gets tokens for these repositories, and for no others."""
+    return _sign(signer, caller, "refresh", now, LOGIN_SECONDS, {"access": _listed(granted)})
+
+
+def _listed(granted: Granted) -> list[dict[str, Any]]:
+    return [
+        {"type": "repository", "name": repository.name, "actions": [each for each in ACTIONS if each in actions]}
+        for repository, actions in granted.items()
+    ]
+
+
+def _granted(claims: Mapping[str, Any]) -> Mapping[str, frozenset[Action]]:
+    return {each["name"]: frozenset(each["actions"]) for each in claims["access"]}
+
+
 def read_access(signer: Signer, token: str) -> tuple[Caller, int]:
     """Who has it, and when it expires, in seconds since 1970. Raises InvalidTokenError."""
     claims = _verify(signer, token, "access")
-    granted = {each["name"]: frozenset(each["actions"]) for each in claims["access"]}
-    return Caller(_role(claims), claims["sub"], granted=granted), claims["exp"]
+    return Caller(_role(claims), claims["sub"], granted=_granted(claims)), claims["exp"]
 
 
 def read_refresh(signer: Signer, token: str) -> Refresh:
     """Raises InvalidTokenError."""
     claims = _verify(signer, token, "refresh")
-    return Refresh(_role(claims), claims["sub"], claims.get("mark"), claims["exp"])
+    granted = _granted(claims) if "access" in claims else None
+    return Refresh(_role(claims), claims["sub"], claims.get("mark"), claims["exp"], granted)
 
 
 def _sign(signer: Signer, caller: Caller, use: Use, now: int, life_seconds: int, claims: Mapping[str, Any]) -> str:
@@ -100,7 +115,7 @@ def _verify(signer: Signer, token: str, use: Use) -> Mapping[str, Any]:
             leeway=LEEWAY_SECONDS,
             options={"require": list(_CLAIMS), "strict_aud": True},
         )
-    except jwt.PyJWTError as error:
+    except (jwt.PyJWTError, ValueError, RecursionError) as error:
         raise InvalidTokenError(str(error)[:200]) from None
     if claims["use"] != use:
         raise InvalidTokenError(f"it is for another use than {use}")

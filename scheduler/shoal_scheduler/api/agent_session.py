@@ -16,7 +16,7 @@ from shoal.rpc import Identity
 from shoal.v1 import agent_pb2 as pb
 
 from shoal_scheduler.api import agent_convert as convert
-from shoal_scheduler.api import copies, samples
+from shoal_scheduler.api import copies, image_reports, samples
 from shoal_scheduler.api.agent_checks import check_engine_status, check_hello, check_report, text
 from shoal_scheduler.api.validate_names import name_problems
 from shoal_scheduler.control import inputs as i
@@ -75,7 +75,7 @@ async def session(plane: ControlPlane, messages: Messages, caller: Identity) -> 
         period, deadline = heartbeat_seconds(instances), session_deadline_seconds(instances)
         if not plane.leads():
             raise Unavailable("this scheduler does not lead any more")
-        yield _welcome(plane.epoch, period, deadline)
+        yield _welcome(plane.epoch, period, deadline, plane.registry)
         opened = _Session(plane, caller.name, hello.incarnation, outbox, deadline)
         async with contextlib.aclosing(_exchange(opened, messages)) as outgoing:
             async for message in outgoing:
@@ -119,12 +119,13 @@ async def _hello(messages: Messages) -> pb.Hello:
     return hello
 
 
-def _welcome(epoch: int, period_seconds: float, deadline_seconds: float) -> pb.SchedulerMessage:
+def _welcome(epoch: int, period_seconds: float, deadline_seconds: float, registry: str | None) -> pb.SchedulerMessage:
     return pb.SchedulerMessage(
         welcome=pb.Welcome(
             epoch=epoch,
             heartbeat_period_millis=int(period_seconds * 1000),
             session_deadline_millis=int(deadline_seconds * 1000),
+            registry=registry,
         )
     )
 
@@ -159,6 +160,8 @@ def _messages(open_session: _Session, news: News) -> Iterator[bytes]:
         yield convert.log_request_message(wanted).SerializeToString()
     for command in news.command_requests:
         yield convert.command_request_message(command).SerializeToString()
+    for pull in news.pull_requests:
+        yield convert.pull_request_message(pull).SerializeToString()
     if news.everything:
         live = [task.key for task in tables.tasks_on(open_session.instance)]
         yield from convert.assignment_messages(tables, live, full=True)
@@ -236,6 +239,8 @@ async def _take(open_session: _Session, message: pb.AgentMessage, *, first: bool
         await _hear(open_session, message.heartbeat)
     elif kind == "samples":
         samples.take(open_session.plane, open_session.instance, message.samples, open_session.plane.engine.now() / 1000)
+    elif kind == "images":
+        await image_reports.take(open_session.plane, open_session.instance, open_session.incarnation, message.images)
 
 
 async def _hear(open_session: _Session, heartbeat: pb.Heartbeat) -> None:

@@ -36,8 +36,8 @@ def tls_of(registry: ImageRegistry, role: str, name: str) -> ssl.SSLContext:
 @pytest.fixture
 async def stranger(closed_registry: ImageRegistry) -> AsyncIterator[Client]:
     """Its repository is no other test's."""
-    # Every call has a connection of its own, which would otherwise show another's certificate.
-    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True)) as session:
+    # Connections are kept apart by the context they were opened with: none shows another caller's certificate.
+    async with aiohttp.ClientSession() as session:
         yield Client(session, closed_registry.url, closed_registry.tls(), f"rights/number-{next(_NUMBERS)}")
 
 

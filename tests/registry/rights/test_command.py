@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from shoal import context
+from shoal import context, engine_trust
 from shoal.context import Context
 
 from tests.ground.image_registry import ImageRegistry
@@ -101,13 +101,25 @@ def test_a_configuration_that_is_none_stays(registry: Command, tmp_path: Path) -
 
 def test_trust(registry: Command, closed_registry: ImageRegistry, tmp_path: Path) -> None:
     """Says what it did, which is nothing the second time."""
-    path = tmp_path / "certs.d" / closed_registry.address / "ca.crt"
+    path = tmp_path / "certs.d" / closed_registry.address / "shoal.crt"
     assert "is known now" in registry("trust", "--to", tmp_path / "certs.d").out
     assert path.read_bytes() == closed_registry.authority.read_bytes()
     assert "already" in registry("trust", "--to", tmp_path / "certs.d").out
     path.write_text("another")
-    assert "another authority" in registry("trust", "--to", tmp_path / "certs.d").out
+    assert "is known now" in registry("trust", "--to", tmp_path / "certs.d").out
     assert path.read_bytes() == closed_registry.authority.read_bytes()
+    assert registry("trust", "--to", tmp_path / "certs.d", "--registry", "../../etc:1").code == 1
+
+
+def test_trust_is_for_root(registry: Command, closed_registry: ImageRegistry, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who is not learns what to type."""
+
+    def refuse(*_: object) -> bool:
+        raise PermissionError
+
+    monkeypatch.setattr(engine_trust, "trust", refuse)
+    refused = registry("trust")
+    assert refused.code == 1 and "is for root to write" in refused.err and "Try: sudo SHOAL_CONFIG=" in refused.err
 
 
 def test_a_context_without_a_registry(shoal: Command, closed_registry: ImageRegistry) -> None:

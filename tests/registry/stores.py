@@ -1,0 +1,50 @@
+"""Every kind of store that the registry can be started on, for the tests of what all of them promise.
+
+As a program, one that holds a lock: `python -m tests.registry.stores PLACE ENDPOINT NAME`, until it is ended.
+"""
+
+import asyncio
+import sys
+from pathlib import Path
+
+import pytest
+from shoal_registry.storage.folder import FolderStore
+from shoal_registry.storage.s3 import Place, S3Store
+from shoal_registry.storage.store import StoreUnavailableError
+
+from tests.ground.s3 import BUCKET, S3Server
+
+KINDS = ("folder", "s3")
+# So that nobody waits long for what a holder left that is no more.
+LEASE_SECONDS = 3.0
+
+
+def place_of(kind: str, root: Path, request: pytest.FixtureRequest) -> tuple[str, str]:
+    """A place of its own in a store of that kind, and where its server is; this process may use it then."""
+    if kind == "folder":
+        return str(root / "store"), ""
+    server: S3Server = request.getfixturevalue("s3_server")
+    monkeypatch: pytest.MonkeyPatch = request.getfixturevalue("monkeypatch")
+    for name, value in server.environment.items():
+        monkeypatch.setenv(name, value)
+    prefix = f"{root.parent.name}/{root.name}".replace("[", "-").replace("]", "")
+    return f"s3://{BUCKET}/{prefix}", server.endpoint
+
+
+def open_store_at(place: str, endpoint: str) -> FolderStore | S3Store:
+    """As another process would."""
+    return S3Store(Place(place, endpoint), LEASE_SECONDS) if endpoint else FolderStore(Path(place))
+
+
+async def hold(place: str, endpoint: str, name: str) -> None:
+    """Says when it has the lock, and when it lost it."""
+    try:
+        async with open_store_at(place, endpoint).lock(name):
+            print("held", flush=True)
+            await asyncio.Event().wait()
+    except StoreUnavailableError as error:
+        print(error, flush=True)
+
+
+if __name__ == "__main__":
+    asyncio.run(hold(*sys.argv[1:]))

@@ -1,0 +1,72 @@
+"""Locks in an S3 store, where no kernel knows who is still there: who cannot say so in time stops by itself."""
+
+import asyncio
+import signal
+import time
+from pathlib import Path, PurePosixPath
+
+import pytest
+from shoal_registry.storage.s3 import Place, S3Store
+from shoal_registry.storage.store import StoreUnavailableError
+
+from tests.ground.proxy import Proxy
+from tests.ground.s3 import S3Server
+from tests.registry.stores import LEASE_SECONDS, open_store_at, place_of
+from tests.registry.test_stores import holder, said
+
+NAME = "repository/a"
+
+
+@pytest.fixture
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, str]:
+    return place_of("s3", tmp_path, request)
+
+
+async def test_a_holder_that_slept_too_long_knows_it(place: tuple[str, str]) -> None:
+    """Before it writes anything: another may have the lock by now."""
+    other = open_store_at(*place)
+    async with holder(place, NAME) as process:
+        process.send_signal(signal.SIGSTOP)
+        async with asyncio.timeout(30), other.lock(NAME):
+            process.send_signal(signal.SIGCONT)
+            assert "was lost" in await said(process)
+            # It did not end what is another's now.
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(LEASE_SECONDS), open_store_at(*place).lock(NAME):
+                    pytest.fail("it is held")
+
+
+async def test_a_holder_that_is_cut_off_stops_before_others_begin(place: tuple[str, str], s3_server: S3Server) -> None:
+    other, stopped = open_store_at(*place), 0.0
+
+    async def hold_until_lost(store: S3Store) -> None:
+        nonlocal stopped
+        try:
+            async with store.lock(NAME):
+                is_held.set()
+                await asyncio.Event().wait()
+        finally:
+            stopped = time.monotonic()
+
+    is_held = asyncio.Event()
+    async with Proxy("127.0.0.1", s3_server.port) as proxy:
+        one = S3Store(Place(place[0], f"http://{proxy.endpoint}"), LEASE_SECONDS)
+        holding = asyncio.create_task(hold_until_lost(one))
+        await is_held.wait()
+        proxy.cut()
+        async with asyncio.timeout(60), other.lock(NAME):
+            begun = time.monotonic()
+        with pytest.raises(StoreUnavailableError, match="was lost"):
+            await holding
+        assert stopped < begun
+
+
+async def test_a_place_is_proven_before_it_is_used(place: tuple[str, str]) -> None:
+    store = open_store_at(*place)
+    assert isinstance(store, S3Store)
+    await store.prove()
+    assert await store.names(PurePosixPath("locks")) == []
+    with pytest.raises(StoreUnavailableError):
+        await S3Store(Place(place[0], "http://127.0.0.1:1")).prove()
+    with pytest.raises(ValueError, match="s3://bucket/prefix"):
+        S3Store(Place("s3:/bucket", place[1]))
