@@ -86,6 +86,18 @@ def test_who_may_not(
     assert (found, said in heard) == (code, True), heard
 
 
+@pytest.mark.parametrize("words", [("push", "busybox:shoal-test"), ("ls",)])
+def test_certificates_that_cannot_be_used(words: tuple[str, ...], bridge: Bridge, tmp_path: Path) -> None:
+    chosen = context.load(bridge.folder / "contexts.json")
+    (tmp_path / "empty.key").touch()
+    for key, said in (
+        (tmp_path / "missing.key", "missing.key: No such file"),
+        (tmp_path / "empty.key", "cannot be used"),
+    ):
+        context.save(chosen.with_context(replace(chosen.choose(), key=key)))
+        assert said in bridge.refused(*words)[1]
+
+
 def test_a_context_without_registry(bridge: Bridge) -> None:
     text = (bridge.folder / "contexts.json").read_text()
     (bridge.folder / "contexts.json").write_text(text.replace('"registry"', '"unknown"'))
