@@ -26,26 +26,22 @@ _NEEDED = ("aiodocker", "isal")
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """`registry`: host:port."""
+    """`registry`: host:port. `tls`: verifies it, and has the operator's certificate."""
 
     registry: str
     context: context.Context
+    tls: ssl.SSLContext
 
     def exchange(self) -> "Exchange":
         from shoal.bridge.exchange import Exchange
 
-        return Exchange(self.registry, self._tls())
+        return Exchange(self.registry, self.tls)
 
     def client(self) -> "RegistryClient":
         from shoal.registry import RegistryClient
 
         chosen = self.context
         return RegistryClient(self.registry, chosen.authority, chosen.certificate, chosen.key)
-
-    def _tls(self) -> ssl.SSLContext:
-        tls = ssl.create_default_context(cafile=str(self.context.authority))
-        tls.load_cert_chain(self.context.certificate, self.context.key)
-        return tls
 
 
 def reach(registry: str | None) -> Reach:
@@ -56,7 +52,23 @@ def reach(registry: str | None) -> Reach:
         raise errors.NoContext(
             f"Context {chosen.name!r} names no image registry.", "shoal up, which starts one; or --registry HOST:PORT"
         )
-    return Reach(address, replace(chosen, registry=address))
+    return Reach(address, replace(chosen, registry=address), _tls(chosen))
+
+
+def _tls(chosen: context.Context) -> ssl.SSLContext:
+    """Raises NoContext, and OSError naming a file that cannot be read."""
+    # Of those that it cannot read, the library does not say which.
+    for path in (chosen.authority, chosen.certificate, chosen.key):
+        path.read_bytes()
+    try:
+        tls = ssl.create_default_context(cafile=str(chosen.authority))
+        tls.load_cert_chain(chosen.certificate, chosen.key)
+    except ssl.SSLError as error:
+        raise errors.NoContext(
+            f"Context {chosen.name!r} has a certificate or a key that cannot be used: {error.reason or error}.",
+            "shoal context show, which names the files",
+        ) from None
+    return tls
 
 
 def _demand_libraries() -> None:
