@@ -22,6 +22,7 @@ from shoal_agent.engine.docker import DockerEngine
 from shoal_agent.fingerprint import Fingerprint, fingerprint, look
 from shoal_agent.identity import NotAnAgent, identity_of
 from shoal_agent.images.cleaner import ImageCleaner
+from shoal_agent.images.cluster_registry import ClusterRegistry, folder_of_authorities
 from shoal_agent.images.pulling import Puller
 from shoal_agent.images.records import ImageRecords
 from shoal_agent.lease import Lease
@@ -109,7 +110,9 @@ async def _serve(
     await journal.append(record.incarnation(incarnation))
     records = ImageRecords(arguments.state)
     lease = Lease(arguments.state / lease_file.FILE)
-    around = _surroundings(arguments.docker_host, rules, identity, journal, log_store, records, lease)
+    files = IdentityFiles(arguments.authority, arguments.certificate, arguments.key)
+    registry = ClusterRegistry(arguments.state, files, folder_of_authorities(arguments.docker_host))
+    around = _surroundings(arguments.docker_host, rules, identity, journal, log_store, records, lease, registry)
     keeper = _watchdog_keeper(arguments, rules, around)
     remembered = [task.as_task(task_id) for task_id, task in journal.memory.tasks.items()]
     worker = Worker(around, remembered)
@@ -224,6 +227,7 @@ def _surroundings(
     log_store: LogStore,
     records: ImageRecords,
     lease: Lease,
+    registry: ClusterRegistry,
 ) -> Surroundings:
     engine = DockerEngine(docker_host)
     return Surroundings(
@@ -238,7 +242,8 @@ def _surroundings(
         # last create.
         creates=Slots(max(1, rules.concurrent_starts // 2)),
         starts=Slots(rules.concurrent_starts),
-        pulls=Pulls(engine, rules.concurrent_pulls, Puller(engine, rules, records)),
+        pulls=Pulls(engine, rules.concurrent_pulls, Puller(engine, rules, records, registry)),
+        registry=registry,
         pulled_before=records.names,
         engine_trouble=asyncio.Event(),
         engine_start=EngineStart(),

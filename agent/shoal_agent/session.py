@@ -184,6 +184,8 @@ class Session:
         if first.WhichOneof("kind") != "welcome":
             raise SessionOver("it does not begin with a welcome")
         await self._obey(first.welcome.epoch)
+        if self._around.registry is not None:
+            await self._around.registry.learn(first.welcome.registry)
         self._beats.clear()
         self._is_heard = False
         self._deadline_seconds = first.welcome.session_deadline_millis / 1000

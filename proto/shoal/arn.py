@@ -6,10 +6,12 @@ task                  arn:shoal:ecs:local:000000000000:task/default/<32 hex digi
 container instance    arn:shoal:ecs:local:000000000000:container-instance/default/<32 hex digits>
 alarm                 arn:shoal:ecs:local:000000000000:alarm:<name>
 container             arn:shoal:ecs:local:000000000000:container/default/<task>/<name>
+repository            arn:shoal:ecr:local:000000000000:repository/<name with slashes>
 """
 
 OWNER = "000000000000"
 PREFIX = f"arn:shoal:ecs:local:{OWNER}:"
+REPOSITORY_PREFIX = f"arn:shoal:ecr:local:{OWNER}:repository/"
 
 
 def cluster_arn(cluster: str) -> str:
@@ -34,6 +36,10 @@ def container_arn(cluster: str, task_id: str, name: str) -> str:
 
 def alarm_arn(name: str) -> str:
     return f"{PREFIX}alarm:{name}"
+
+
+def repository_arn(name: str) -> str:
+    return f"{REPOSITORY_PREFIX}{name}"
 
 
 def short(name: str) -> str:

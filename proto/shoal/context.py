@@ -3,7 +3,8 @@
     {"current": "default",
      "contexts": {"default": {"endpoints": ["127.0.0.1:7600"], "cluster": "default",
                               "authority": "/…/authority.crt",
-                              "certificate": "/…/operator.crt", "key": "/…/operator.key"}}}
+                              "certificate": "/…/operator.crt", "key": "/…/operator.key",
+                              "registry": "127.0.0.1:7680"}}}
 
 It lies at $SHOAL_CONFIG, or at ~/.config/shoal/contexts.json. `shoal up` writes it; any client can read it.
 """
@@ -20,7 +21,10 @@ from shoal.errors import NoContext
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """endpoints: host:port of every scheduler of the cluster. authority, certificate, key: PEM files."""
+    """endpoints: host:port of every scheduler of the cluster. authority, certificate, key: PEM files.
+
+    registry: host:port of the cluster's image registry, as images name it; None if there is none.
+    """
 
     name: str
     endpoints: tuple[str, ...]
@@ -28,12 +32,14 @@ class Context:
     authority: Path
     certificate: Path
     key: Path
+    registry: str | None = None
 
     def document(self) -> dict[str, Any]:
         """As in the file."""
         fields = asdict(self)
         del fields["name"]
-        return {**{name: str(value) for name, value in fields.items()}, "endpoints": list(self.endpoints)}
+        words = {name: str(value) for name, value in fields.items() if value is not None}
+        return {**words, "endpoints": list(self.endpoints)}
 
     @classmethod
     def parse(cls, name: str, document: Mapping[str, Any]) -> "Context":
@@ -42,6 +48,7 @@ class Context:
             endpoints = document["endpoints"]
             if not isinstance(endpoints, list) or not endpoints:
                 raise NoContext(f"Context {name!r} has no endpoints.", "Give it a list of host:port.")
+            registry = document.get("registry")
             return cls(
                 name,
                 tuple(str(endpoint) for endpoint in endpoints),
@@ -49,6 +56,7 @@ class Context:
                 Path(document["authority"]),
                 Path(document["certificate"]),
                 Path(document["key"]),
+                None if registry is None else str(registry),
             )
         except (KeyError, TypeError) as error:
             raise NoContext(f"Context {name!r} is not usable: {error} is missing.", _HINT) from None

@@ -15,7 +15,7 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 
-from shoal_registry import grace
+from shoal_registry import creation, grace
 from shoal_registry.names import Digest, Repository
 from shoal_registry.storage import paths
 from shoal_registry.storage.store import Store
@@ -68,6 +68,8 @@ class Links:
             await self._mark(repository)
             await self._store.put(paths.holder(digest, repository), b"")
             await self._store.put(paths.blob(repository, digest), grace.moment(self._now()))
+            # The repository may have been deleted since, and what is in none is found by nobody.
+            await self._mark(repository)
         return True
 
     async def hold_manifest(self, repository: Repository, digest: Digest, content: bytes) -> None:
@@ -112,8 +114,7 @@ class Links:
         await note_unheld(self._store, digest, self._now())
 
     async def _mark(self, repository: Repository) -> None:
-        if await self._store.size(paths.mark(repository)) is None:
-            await self._store.put(paths.mark(repository), b"")
+        await creation.create_on_push(self._store, repository, self._now())
 
 
 async def note_unheld(store: Store, digest: Digest, now: float) -> bool:

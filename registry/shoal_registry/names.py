@@ -16,6 +16,7 @@ _REPOSITORY = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*")
 _TAG = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}")
 _UPLOAD = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _HEX_CHARACTERS = {"sha256": 64, "sha512": 128}
+ALGORITHMS = tuple(_HEX_CHARACTERS)
 _HEX = re.compile(r"[0-9a-f]+")
 
 

@@ -3,17 +3,22 @@
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Sequence
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
+from shoal_registry import creation, image, settings
 from shoal_registry import manifest as manifests
 from shoal_registry.errors import Refused
+from shoal_registry.image import Image
 from shoal_registry.links import Links
 from shoal_registry.manifest import Descriptor, Manifest
-from shoal_registry.names import Digest, Reference, Repository, Tag
+from shoal_registry.names import ALGORITHMS, Digest, Reference, Repository, Tag
 from shoal_registry.ranges import Span
+from shoal_registry.settings import Settings
 from shoal_registry.storage import paths
 from shoal_registry.storage.store import Store, StoreUnavailableError
 
@@ -28,16 +33,25 @@ class Found:
     """A manifest in a repository."""
 
     digest: Digest
-    media_type: str
+    image: Image
     size: int
+
+    @property
+    def media_type(self) -> str:
+        return self.image.media_type
 
 
 class Repositories:
     """`links`: of a grace or a clock of one's own; by default of a day, and the machine's."""
 
-    def __init__(self, store: Store, links: Links | None = None) -> None:
+    def __init__(self, store: Store, links: Links | None = None, now: Callable[[], float] = time.time) -> None:
         self._store = store
         self._links = links or Links(store)
+        self._now = now
+
+    def lock(self, repository: Repository) -> AbstractAsyncContextManager[None]:
+        """For who changes what is known of its images."""
+        return self._links.repository_lock(repository)
 
     async def exists(self, repository: Repository) -> bool:
         return await self._store.size(paths.mark(repository)) is not None
@@ -52,6 +66,45 @@ class Repositories:
                 yield Repository("/".join(folder.parts[1:]))
             # What begins with `_` is of the repository itself.
             waiting += [folder / name for name in names if not name.startswith("_")]
+
+    async def settings(self, repository: Repository) -> Settings:
+        """Raises Refused."""
+        content = await self._store.read(paths.mark(repository))
+        if content is None:
+            raise repository_unknown(repository)
+        return settings.decode(content)
+
+    async def demand(self, repository: Repository) -> None:
+        """That it is there, or that a push makes it. Raises Refused."""
+        await creation.demand(self._store, repository)
+
+    async def change_settings(self, repository: Repository, change: Callable[[Settings], Settings]) -> Settings:
+        """What it is set to then. Raises Refused."""
+        async with self._links.repository_lock(repository):
+            changed = change(await self.settings(repository))
+            await self._store.put(paths.mark(repository), settings.encode(changed))
+            return changed
+
+    async def delete(self, repository: Repository, with_images: bool) -> bool:
+        """Whether it is gone, with all that it had: not if it has images, unless it is to go with them.
+
+        Its mark goes last: if the process is killed before, there is a repository to be deleted again. Raises Refused.
+        """
+        async with self._links.repository_lock(repository):
+            await self.settings(repository)
+            if not with_images and await self._digests(paths.manifests(repository)):
+                return False
+            await self._store.remove(paths.tags(repository))
+            for digest in await self._digests(paths.manifests(repository)):
+                await self._links.remove_manifest(repository, digest)
+            for digest in await self._digests(paths.blobs(repository)):
+                await self._links.remove_blob(repository, digest)
+            for folder in paths.told_of_images(repository):
+                await self._store.remove(folder)
+            for path in paths.own_settings(repository):
+                await self._store.delete(path)
+            await self._store.delete(paths.mark(repository))
+            return True
 
     # Blobs
 
@@ -142,45 +195,63 @@ class Repositories:
         parsed = await asyncio.to_thread(manifests.parse, content, content_type)
         async with self._links.repository_lock(repository):
             await self._refuse_if_incomplete(repository, parsed.references)
+            if tag:
+                await self._refuse_if_immutable(repository, tag, digest)
             await self._links.hold_manifest(repository, digest, content)
             needed = dict.fromkeys(each.digest for each in parsed.references)
             await asyncio.gather(*(self._store.put(paths.user(repository, each, digest), b"") for each in needed))
             if parsed.subject:
                 described = json.dumps(parsed.descriptor(digest, len(content))).encode()
                 await self._store.put(paths.referrer(repository, parsed.subject, digest), described)
-            await self._store.put(paths.manifest(repository, digest), parsed.media_type.encode())
+            found = await self._described(repository, digest, parsed)
+            await self._store.put(paths.manifest(repository, digest), image.encode(found))
             if tag:
                 await self._let_mean(repository, tag, digest)
         return digest, parsed
 
-    async def delete_manifest(self, repository: Repository, digest: Digest) -> None:
-        """With the tags that mean it. Raises Refused, also for one that an index lists."""
+    async def delete_manifest(
+        self, repository: Repository, digest: Digest, goes: Callable[[Sequence[str]], bool] = lambda _: True
+    ) -> bool:
+        """With the tags that mean it. Whether it is gone: `goes` is asked about its tags as they are then.
+
+        Raises Refused, also for one that an index lists.
+        """
         async with self._links.repository_lock(repository):
             found = await self.find(repository, digest)
+            tags = await self.tags_of(repository, digest)
+            if not goes(tags):
+                return False
             await self._refuse_if_used(repository, digest)
             parsed = manifests.parse(await self.read_manifest(digest), found.media_type)
             needed = dict.fromkeys(each.digest for each in parsed.references)
             # Who is pulling it, or pushes a manifest that needs the same, can do so to the end.
             for each in needed:
                 await self._links.promise_blob(repository, each)
-            for name in await self._store.names(paths.tags_of(repository, digest)):
-                if await self._tagged(repository, Tag(name)) == digest:
-                    await self._store.delete(paths.tag(repository, Tag(name)))
+            for name in tags:
+                await self._store.delete(paths.tag(repository, Tag(name)))
             await self._links.remove_manifest(repository, digest)
+            await self._store.delete(paths.pulled(repository, digest))
             await self._store.remove(paths.tags_of(repository, digest))
             if parsed.subject:
                 await self._store.delete(paths.referrer(repository, parsed.subject, digest))
             for each in needed:
                 await self._store.delete(paths.user(repository, each, digest))
+            return True
 
-    async def delete_tag(self, repository: Repository, tag: Tag) -> None:
-        """What it means stays. Raises Refused."""
+    async def tags_of(self, repository: Repository, digest: Digest) -> Sequence[str]:
+        """Sorted: those that mean that manifest."""
+        names = await self._store.names(paths.tags_of(repository, digest))
+        return [name for name in names if await self._tagged(repository, Tag(name)) == digest]
+
+    async def delete_tag(self, repository: Repository, tag: Tag) -> Digest:
+        """What it meant, which stays. Raises Refused."""
         async with self._links.repository_lock(repository):
             digest = await self._tagged(repository, tag)
             if digest is None:
                 raise await self._unknown(repository, tag)
             await self._store.delete(paths.tag(repository, tag))
             await self._store.delete(paths.tag_of(repository, digest, tag))
+            return digest
 
     async def tags(self, repository: Repository) -> Sequence[str]:
         """Sorted. Raises Refused."""
@@ -208,10 +279,28 @@ class Repositories:
             size, at = size + len(content), name
         return described, None
 
+    async def _digests(self, folder: PurePosixPath) -> Sequence[Digest]:
+        return [Digest(each, name) for each in ALGORITHMS for name in await self._store.names(folder / each)]
+
     async def _manifest(self, repository: Repository, digest: Digest) -> Found | None:
-        media_type = await self._store.read(paths.manifest(repository, digest))
+        content = await self._store.read(paths.manifest(repository, digest))
         size = await self._store.size(paths.content(digest))
-        return None if media_type is None or size is None else Found(digest, media_type.decode(), size)
+        return None if content is None or size is None else Found(digest, image.decode(content), size)
+
+    async def _described(self, repository: Repository, digest: Digest, parsed: Manifest) -> Image:
+        """An image that is pushed again came when it first came; it is no longer archived."""
+        known = await self._store.read(paths.manifest(repository, digest))
+        if known is not None:
+            return image.decode(known).moved("STANDARD", self._now())
+        sizes = [await self._image_size(repository, each) for each in parsed.references]
+        is_index = any(each.of_manifest for each in parsed.references)
+        subject = str(parsed.subject) if parsed.subject else None
+        size = max(sizes) if is_index else sum(sizes)
+        return Image(parsed.media_type, self._now(), size, parsed.artifact_type, subject)
+
+    async def _image_size(self, repository: Repository, reference: Descriptor) -> int:
+        found = await self._manifest(repository, reference.digest) if reference.of_manifest else None
+        return found.image.size_bytes if found else reference.size
 
     async def _tagged(self, repository: Repository, tag: Tag) -> Digest | None:
         content = await self._store.read(paths.tag(repository, tag))
@@ -225,6 +314,16 @@ class Repositories:
         await self._store.put(paths.tag(repository, tag), str(digest).encode())
         if before:
             await self._store.delete(paths.tag_of(repository, before, tag))
+
+    async def _refuse_if_immutable(self, repository: Repository, tag: Tag, digest: Digest) -> None:
+        before = await self._tagged(repository, tag)
+        if before in (None, digest) or (await self.settings(repository)).lets_move(tag):
+            return
+        raise Refused(
+            "TAG_INVALID",
+            f"The tag {tag.name} means {before} in {repository.name}, and is immutable there: push under another tag.",
+            detail={"tag": tag.name, "digest": str(before)},
+        )
 
     async def _refuse_if_incomplete(self, repository: Repository, references: Sequence[Descriptor]) -> None:
         missing = []
@@ -248,8 +347,10 @@ class Repositories:
 
     async def _size_of(self, repository: Repository, reference: Descriptor) -> int | None:
         # Build caches are indexes that list layers.
-        if reference.of_manifest and await self._store.size(paths.manifest(repository, reference.digest)) is not None:
-            return await self._store.size(paths.content(reference.digest))
+        found = await self._manifest(repository, reference.digest) if reference.of_manifest else None
+        if found:
+            # What is archived cannot be pulled until it is pushed again, or restored.
+            return None if found.image.is_archived else found.size
         return await self.blob_size(repository, reference.digest)
 
     async def _refuse_if_used(self, repository: Repository, digest: Digest) -> None:

@@ -12,6 +12,8 @@ from aiohttp.web_protocol import RequestHandler
 from shoal_registry import routes
 from shoal_registry.errors import Refused
 from shoal_registry.registry import Call, Registry
+from shoal_registry.storage.damage import Damaged
+from shoal_registry.storage.store import StoreUnavailableError
 
 log = logging.getLogger(__name__)
 
@@ -28,13 +30,24 @@ class Server:
     """Listens between `start` and `stop`. `port` is then the one it listens on; other processes may share it."""
 
     def __init__(
-        self, listen: str, certificate: Path, key: Path, registry: Registry, *, shares_port: bool = False
+        self,
+        listen: str,
+        certificate: Path,
+        key: Path,
+        authority: Path | None,
+        registry: Registry,
+        *,
+        shares_port: bool = False,
     ) -> None:
         self._host, _, port = listen.rpartition(":")
         self.port = int(port)
         self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._tls.minimum_version = ssl.TLSVersion.TLSv1_2
         self._tls.load_cert_chain(certificate, key)
+        if authority is not None:
+            # Who has none may have a secret; who shows one has to have a good one.
+            self._tls.verify_mode = ssl.CERT_OPTIONAL
+            self._tls.load_verify_locations(authority)
         self._registry = registry
         self._shares_port = shares_port
         self._silent: dict[asyncio.BaseProtocol, asyncio.TimerHandle] = {}
@@ -88,16 +101,32 @@ class Server:
         response: web.StreamResponse
         try:
             matched = routes.match(request.method, request.raw_path)
-            response = await matched.handler(Call(self._registry, request, matched.parts))
+            response = await matched.handler(await self._admitted(request, matched))
         except Refused as refused:
             response = _refusal(refused)
         except (ConnectionError, web.RequestPayloadError):
             # The caller is gone, or sent less than it said: what it sent of an upload waits for it.
             response = _refusal(Refused("SIZE_INVALID", "The body ended before its end."))
             response.force_close()
+        except Damaged as damaged:
+            log.error("damaged in the store path=%s reason=%s", request.path, damaged)
+            if damaged.path is not None:
+                self._registry.suspects.add(damaged.path)
+            response = _refusal(
+                Refused(
+                    "INTERNAL", "The registry's copy of this is damaged. It is whole again once it is pushed again."
+                )
+            )
         except Exception as error:
             response = _fault(request, error)
         return response
+
+    async def _admitted(self, request: web.Request, matched: routes.Match) -> Call:
+        """Raises Refused."""
+        caller = await self._registry.gate.caller(request)
+        call = Call(self._registry, request, matched.parts, caller)
+        await call.demand(matched.need, call.repository if "name" in matched.parts else None)
+        return call
 
 
 async def _say_version(_request: web.Request, response: web.StreamResponse) -> None:
@@ -108,6 +137,9 @@ def _fault(request: web.Request, error: Exception) -> web.Response:
     if isinstance(error, OSError) and error.errno in FULL:
         log.error("no room left on the store's disk path=%s", request.path)
         return _refusal(Refused("INSUFFICIENT_STORAGE", "The registry's disk is full.", headers={"Retry-After": "60"}))
+    if isinstance(error, StoreUnavailableError):
+        log.error("the store did not answer as it should path=%s reason=%s", request.path, error)
+        return _refusal(Refused("UNAVAILABLE", "The registry's store does not answer.", headers={"Retry-After": "5"}))
     log.error("a call failed method=%s path=%s", request.method, request.path, exc_info=error)
     return _refusal(Refused("INTERNAL", "The registry failed on this call; its log says more."))
 

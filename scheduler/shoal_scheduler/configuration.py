@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from shoal import engine_trust
+
 from shoal_scheduler.webhooks import Network
 
 
@@ -30,6 +32,9 @@ class Configuration:
     authority_key: Path | None = None
     agent_certificate_seconds: int = 24 * 3600
 
+    # By which images name the cluster's image registry; agents are told.
+    registry: str | None = None
+
     # Networks that alarms may reach beside the public internet.
     webhook_networks: tuple[Network, ...] = ()
 
@@ -49,6 +54,12 @@ def _networks(text: str) -> tuple[Network, ...]:
         return tuple(map(ipaddress.ip_network, text.split(",")))
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"{error}; write a network as 10.0.0.0/8") from None
+
+
+def _registry(text: str) -> str:
+    if not engine_trust.is_address(text):
+        raise argparse.ArgumentTypeError("write it as images do, with its port: registry.example:7680")
+    return text
 
 
 def parse(arguments: Sequence[str] | None = None) -> Configuration:
@@ -80,6 +91,9 @@ def parse(arguments: Sequence[str] | None = None) -> Configuration:
         metavar="CIDR[,...]",
         help="where alarms may be told beside the public internet, as 10.0.0.0/8",
     )
+    parser.add_argument(
+        "--registry", type=_registry, metavar="HOST:PORT", help="the cluster's image registry, as images name it"
+    )
     given = parser.parse_args(arguments)
     endpoint = given.endpoint or _dialled(given.listen)
     host, _, port = endpoint.rpartition(":")
@@ -96,5 +110,6 @@ def parse(arguments: Sequence[str] | None = None) -> Configuration:
         state=given.state,
         authority_key=given.authority_key,
         agent_certificate_seconds=given.agent_certificate_seconds,
+        registry=given.registry,
         webhook_networks=given.webhook_networks,
     )

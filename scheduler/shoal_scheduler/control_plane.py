@@ -41,6 +41,9 @@ class ControlPlane:
     leads: Callable[[], bool] = field(default=lambda: True)
     admission: Admission = field(default_factory=Admission)
 
+    # By which images name the cluster's image registry: agents are told.
+    registry: str | None = None
+
     # Since when this process leads, in milliseconds: what it does not know of before is nobody's fault.
     led_since: int = field(default_factory=now_millis)
 

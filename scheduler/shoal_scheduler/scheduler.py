@@ -19,13 +19,15 @@ from shoal_scheduler.configuration import Configuration
 from shoal_scheduler.control.inputs import PutClusterDocument
 from shoal_scheduler.control_plane import ControlPlane
 from shoal_scheduler.engine import Unavailable
+from shoal_scheduler.events import EventLog
 from shoal_scheduler.leader import Leadership, LeaseKeeper, Seen, campaign, resign
 from shoal_scheduler.metrics.store import Metrics
 from shoal_scheduler.model.refusal import Refused
 from shoal_scheduler.standby import Standby
 from shoal_scheduler.state.etcd import EtcdStore, revision_base, store_version
 from shoal_scheduler.state.etcd_feed import EtcdFeed
-from shoal_scheduler.state.store import StoreError
+from shoal_scheduler.state.store import Store, StoreError
+from shoal_scheduler.state.tables import Tables
 from shoal_scheduler.state.writes import loaded
 from shoal_scheduler.webhooks import Webhooks
 
@@ -167,13 +169,24 @@ class Scheduler:
             store = EtcdStore(self._channel, epoch, followed.revision, leadership.step.revision, self._base)
             log.info("state followed revision=%d seconds=%.3f", followed.revision, time.monotonic() - began)
             tables, events = followed.tables, followed.events
-            return ControlPlane(tables, store, epoch, self._version, events=events, metrics=self._metrics)
+            return self._control_plane(tables, store, epoch, events)
         log.warning("the feed is not whole up to revision=%d: everything is read anew", epoch)
         store = EtcdStore(self._channel, epoch, base=self._base)
         tables = loaded([record async for record in store.load()], store.revision)
         garbage.leave_alone()
         log.info("state loaded revision=%d seconds=%.3f", store.revision, time.monotonic() - began)
-        return ControlPlane(tables, store, epoch, self._version, metrics=self._metrics)
+        return self._control_plane(tables, store, epoch, EventLog())
+
+    def _control_plane(self, tables: Tables, store: Store, epoch: int, events: EventLog) -> ControlPlane:
+        return ControlPlane(
+            tables,
+            store,
+            epoch,
+            self._version,
+            events=events,
+            metrics=self._metrics,
+            registry=self._config.registry,
+        )
 
     async def _lead(self, plane: ControlPlane, leadership: Leadership) -> None:
         """Until the lease is lost, the engine fails or leadership is handed over."""

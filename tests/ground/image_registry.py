@@ -20,13 +20,14 @@ ROOT = Path(__file__).parent.parent.parent
 
 @dataclass(slots=True)
 class ImageRegistry:
-    """`options` are added to its command line."""
+    """`options` are added to its command line. `is_open`: it asks nobody who they are."""
 
     folder: Path
     certificates: Certificates
     options: tuple[str, ...] = ()
     host: str = "127.0.0.1"
     port: int = 0
+    is_open: bool = True
     _daemon: Daemon | None = field(default=None, repr=False)
 
     @property
@@ -70,6 +71,7 @@ class ImageRegistry:
             [
                 *(sys.executable, "-m", "shoal_registry", "--listen", self.address, "--store", str(self.store)),
                 *("--certificate", str(issued.certificate), "--key", str(issued.key), *self.options),
+                *(("--open",) if self.is_open else ("--authority", str(self.authority))),
             ],
             self.log,
             {"PYTHONPATH": os.pathsep.join(str(ROOT / part) for part in ("proto", "registry"))},

@@ -38,15 +38,23 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """Paths that do not begin with a slash are of the repository."""
+    """Paths that do not begin with a slash are of the repository. `authorization`: the header, if it is not empty."""
 
     session: aiohttp.ClientSession
     url: str
     tls: ssl.SSLContext
     repository: str
+    authorization: str = ""
 
     def of(self, repository: str) -> "Client":
         return replace(self, repository=repository)
+
+    def basic(self, name: str, secret: str) -> "Client":
+        """The same, as that account."""
+        return replace(self, authorization=aiohttp.encode_basic_auth(name, secret))
+
+    def bearer(self, token: str) -> "Client":
+        return replace(self, authorization=f"Bearer {token}")
 
     async def call(
         self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None, **query: str
@@ -55,6 +63,7 @@ class Client:
         whole = path if path.startswith("/") else f"/v2/{self.repository}/{path}"
         url = URL(self.url + whole, encoded=True)
         url = url.update_query(query) if query else url
+        headers = {"Authorization": self.authorization, **(headers or {})} if self.authorization else headers
         async with self.session.request(
             method, url, data=body, headers=headers, ssl=self.tls, allow_redirects=False
         ) as answer:

@@ -186,7 +186,7 @@ async def check_manifest(repositories: Repositories, digest: Digest, media_type:
         if each.of_manifest:
             found = await repositories.find(PUSHED, each.digest)
             await check_manifest(repositories, found.digest, found.media_type)
-            deleting = repositories.delete_manifest(PUSHED, each.digest)
+            deleting: Awaitable[object] = repositories.delete_manifest(PUSHED, each.digest)
         else:
             assert await repositories.blob_size(PUSHED, each.digest) == each.size
             deleting = repositories.delete_blob(PUSHED, each.digest)

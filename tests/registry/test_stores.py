@@ -11,6 +11,7 @@ from typing import TypeAlias
 
 import pytest
 from shoal_registry.ranges import Span
+from shoal_registry.storage.folder import FolderStore
 from shoal_registry.storage.store import Store
 
 from tests.registry.stores import KINDS, LEASE_SECONDS, open_store_at, place_of
@@ -25,21 +26,23 @@ VERSIONS = [bytes([number]) * SIZE for number in range(4)]
 
 
 @pytest.fixture(params=KINDS)
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, str]:
-    return place_of(request.param, tmp_path, request)
+def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[str, str]:
+    return place_of(request.param, tmp_path, request, monkeypatch)
 
 
 @pytest.fixture
 def open_store(place: tuple[str, str]) -> Iterator[OpenStore]:
     """Opens one and the same store, every time as another process would."""
-    opened: list[Store] = []
+    folders: list[FolderStore] = []
 
     def open_one() -> Store:
-        opened.append(open_store_at(*place))
-        return opened[-1]
+        store = open_store_at(*place)
+        if isinstance(store, FolderStore):
+            folders.append(store)
+        return store
 
     yield open_one
-    for each in opened:
+    for each in folders:
         each.close()
 
 

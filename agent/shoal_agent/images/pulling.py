@@ -1,5 +1,6 @@
-"""One image fetched from its registry: with the credentials for it, again after trouble that passes, and with a
-word in the log now and then. How many at once, and that equal pulls are one, is engine/slots.py's."""
+"""One image fetched from its registry: with the credentials for it, which for the cluster's own registry is a token for
+this pull, again after trouble that passes, and with a word in the log now and then. How many at once, and that equal
+pulls are one, is slots.py's."""
 
 import asyncio
 import logging
@@ -10,6 +11,7 @@ from pathlib import Path
 
 from shoal_agent.configuration import Configuration
 from shoal_agent.engine.port import CannotPull, Engine, EngineTimeout
+from shoal_agent.images.cluster_registry import ClusterRegistry
 from shoal_agent.images.credentials import BadCredentials, registry_auth
 from shoal_agent.images.records import ImageRecords
 
@@ -29,8 +31,12 @@ _PASSING = re.compile(
 
 
 class Puller:
-    def __init__(self, engine: Engine, rules: Configuration, records: ImageRecords) -> None:
+    def __init__(
+        self, engine: Engine, rules: Configuration, records: ImageRecords, registry: ClusterRegistry | None = None
+    ) -> None:
+        """Without a `registry` nothing is known of the cluster's own."""
         self._engine = engine
+        self._registry = registry
         self._rules = rules
         self._records = records
         self._progress: dict[str, Progress] = {}
@@ -48,7 +54,7 @@ class Puller:
                 break
             except CannotPull as error:
                 if attempt == TRIES or not passes(error.message):
-                    raise
+                    raise self._explained(image, error) from None
                 log.warning("pull failed, again soon image=%s try=%d error=%s", image, attempt, error)
             ceiling = min(PAUSE_SECONDS_MAX, PAUSE_SECONDS_MIN * 2 ** (attempt - 1))
             await asyncio.sleep(random.uniform(ceiling / 2, ceiling))
@@ -65,8 +71,17 @@ class Puller:
         finally:
             self._progress.pop(image, None)
 
+    def _explained(self, image: str, error: CannotPull) -> CannotPull:
+        known = self._registry.hint(image, error.message) if self._registry is not None else ""
+        return CannotPull(f"{error.message} ({known})") if known else error
+
     async def _auth(self, image: str) -> str | None:
-        """Read for each pull: credentials may be renewed at any time."""
+        """Found for each pull: credentials may be renewed at any time, and tokens are of one pull. The operator's word
+        comes before the cluster's."""
+        said = await self._from_file(image)
+        return said if said is not None or self._registry is None else await self._registry.auth(image)
+
+    async def _from_file(self, image: str) -> str | None:
         path = self._rules.registry_credentials_file
         if path is None:
             return None

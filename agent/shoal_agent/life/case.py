@@ -15,6 +15,7 @@ from shoal_agent.definition.sandbox import PAUSE, joined, own_ports
 from shoal_agent.definition.specification import Specification, specification
 from shoal_agent.engine import image_reference
 from shoal_agent.engine.port import Engine
+from shoal_agent.images.cluster_registry import ClusterRegistry
 from shoal_agent.lease import Lease
 from shoal_agent.life.cgroup import Cgroups
 from shoal_agent.life.verdict import EngineStart, is_stranded
@@ -34,6 +35,7 @@ class Surroundings:
     engine_trouble     set by whoever finds the engine silent
     guarded            whether a watchdog runs beside the agent
     pulled_before      images that earlier tasks had pulled
+    registry           the cluster's own image registry; None where nobody asks for it
     endpoint_changed   set by whoever learns another address of the endpoint
     """
 
@@ -53,6 +55,7 @@ class Surroundings:
     lease: Lease = field(default_factory=Lease)
     guarded: Callable[[], bool] = field(default=lambda: False)
     endpoint: Endpoint | None = None
+    registry: ClusterRegistry | None = None
     endpoint_changed: asyncio.Event = field(default_factory=asyncio.Event)
 
 

@@ -37,6 +37,9 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "definitions": ("definitions:definitions", "List task definitions."),
         "deregister": ("definitions:deregister", "Make a revision inactive."),
     },
+    "Images": {
+        "registry": ("registry:registry", "Manage who may push and pull; log engines in, let them know it."),
+    },
     "Instances and clusters": {
         "instances": ("instances:instances", "List container instances."),
         "drain": ("drain:drain", "Place no more tasks on instances, until they are empty."),

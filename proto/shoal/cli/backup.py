@@ -5,7 +5,7 @@ A tar archive, so that anybody can look into it:
     manifest.json              what it is, of which cluster, from when
     snapshot                   etcd's own snapshot, with etcd's hash at its end
     settings.json              what `shoal up` was told: name, addresses, the id of this machine's instance
-    authority/ certificates/   only with --with-certificates: keys, which let their holder do anything
+    authority/ certificates/ registry-keys/   only with --with-certificates: keys, which let their holder do anything
 """
 
 import io
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from shoal.supervisor.settings import Settings
 
 FORMAT = 1
-KEPT = ("authority", "certificates")
+KEPT = ("authority", "certificates", "registry-keys")
 START_SECONDS = 30.0
 POLL_SECONDS = 0.1
 STOP_SECONDS = 10.0
@@ -134,7 +134,7 @@ def _pack(path: Path, layout: Layout, manifest: Mapping[str, Any], snapshot: Pat
         archive.addfile(header, io.BytesIO(content))
         archive.add(layout.settings, "settings.json")
         for name in KEPT if manifest["certificates"] else ():
-            for each in sorted((layout.root / name).iterdir()):
+            for each in sorted((layout.root / name).glob("*")):
                 archive.add(each, f"{name}/{each.name}")
         archive.add(snapshot, "snapshot")
 
@@ -164,7 +164,7 @@ def _chosen(layout: Layout, unpacked: Path, manifest: Mapping[str, Any], members
             "give another --state",
         )
     if kept is None and manifest["certificates"]:
-        for name in KEPT:
+        for name in (name for name in KEPT if (unpacked / name).exists()):
             shutil.copytree(unpacked / name, layout.root / name, dirs_exist_ok=True)
             (layout.root / name).chmod(0o700)
     chosen = kept or settings.load(unpacked / "settings.json")

@@ -66,6 +66,7 @@ def show_context(output: str) -> None:
         fields = [
             ("Cluster", chosen.cluster),
             ("Endpoints", ", ".join(chosen.endpoints)),
+            ("Registry", chosen.registry or "none"),
             ("Authority", str(chosen.authority)),
             ("Certificate", str(chosen.certificate)),
             ("Key", str(chosen.key)),

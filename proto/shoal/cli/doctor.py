@@ -108,6 +108,9 @@ def _ports(layout: Layout, chosen: "Settings | None") -> Iterator[Check]:
         yield checks.port(f"of the {name}", number, settings.is_free(host, number), ours)
     for name, (number, _) in chosen.members.items() if chosen else ():
         yield checks.port(f"of {name}", number, settings.is_free("127.0.0.1", number), ours)
+    if chosen and chosen.registry:
+        host, number = settings.split_address(chosen.registry_listen)
+        yield checks.port("of the registry", number, settings.is_free(host, number), ours)
 
 
 def _cluster(layout: Layout, chosen: "Settings | None") -> Iterator[Check]:
@@ -120,7 +123,18 @@ def _cluster(layout: Layout, chosen: "Settings | None") -> Iterator[Check]:
         return
     yield Check("context", OK, f"{current.name}, at {', '.join(current.endpoints)}")
     yield from _certificates(layout, current)
+    yield from _registry(current)
     yield from _control_plane(chosen)
+
+
+def _registry(current: "Context") -> Iterator[Check]:
+    from shoal.cli.health import registry_lacks
+
+    if current.registry is None:
+        return
+    lacks = registry_lacks(current)
+    verdict, mend = (FAIL, "shoal up; its log says why") if lacks else (OK, "")
+    yield Check("registry", verdict, lacks or current.registry, mend)
 
 
 def _certificates(layout: Layout, current: "Context") -> Iterator[Check]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from shoal import cgroups
+from shoal import cgroups, engine_trust
 from shoal.cli import engine_http
 from shoal.cli.failures import Failed, warn
 from shoal.hosts.programs import survives
@@ -138,11 +138,20 @@ def _answers(docker_host: str) -> bool:
 def _forget(layout: Layout, chosen: "Settings") -> None:
     from shoal import context
 
+    _forget_trust(layout, chosen)
     shutil.rmtree(layout.root)
     contexts = context.load()
     mine = contexts.contexts.get(chosen.cluster)
     if mine is not None and mine.certificate.is_relative_to(layout.root):
         context.save(contexts.without(chosen.cluster))
+
+
+def _forget_trust(layout: Layout, chosen: "Settings") -> None:
+    """What this machine's agents have told its engines of the registry."""
+    try:
+        engine_trust.forget(chosen.registry, (layout.authority / "authority.crt").read_bytes())
+    except OSError as error:
+        warn(f"{engine_trust.FOLDER} may still name the cluster's registry: {error}")
 
 
 def _stop_tasks(chosen: "Settings") -> None:

@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import http.client
+import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -34,6 +36,7 @@ class Health:
     engine: str
     etcd: str
     scheduler: str
+    registry: str
     agent: str
     engine_version: str = ""
     instance: "ContainerInstance | None" = None
@@ -42,7 +45,7 @@ class Health:
     @property
     def lacking(self) -> str:
         """The first thing that is lacking, in the order in which they come up; empty when all is well."""
-        return self.engine or self.etcd or self.scheduler or self.agent
+        return self.engine or self.etcd or self.scheduler or self.registry or self.agent
 
     @property
     def culprit(self) -> str:
@@ -50,7 +53,8 @@ class Health:
         prefix = self.place.prefix if self.place is not None else ""
         if self.engine:
             return f"{prefix}engine" if prefix else "dockerd"
-        return "etcd" if self.etcd else "scheduler" if self.scheduler else f"{prefix}agent"
+        parts = {"etcd": self.etcd, "scheduler": self.scheduler, "registry": self.registry}
+        return next((name for name, lacks in parts.items() if lacks), f"{prefix}agent")
 
 
 async def probe(places: Sequence[Place], settings: "Settings", context: "Context", client: "Client") -> Health:
@@ -67,9 +71,26 @@ async def _probe(place: Place, settings: "Settings", context: "Context", client:
     scheduler = await serving(context)
     # Where a leader serves, its store does; and etcd logs a complaint about whoever only knocks.
     etcd = await _etcd(settings) if scheduler else ""
+    registry = await asyncio.to_thread(registry_lacks, context)
     instance = None if scheduler else await _instance(client, settings.cluster, place.instance_id)
     agent = "" if instance is not None else f"the {place.prefix}agent has not registered yet"
-    return Health(engine, etcd, scheduler, agent, version, instance, place)
+    return Health(engine, etcd, scheduler, registry, agent, version, instance, place)
+
+
+def registry_lacks(context: "Context") -> str:
+    """Empty if it answers as an image registry does, in the cluster's name, or if there is none."""
+    if context.registry is None:
+        return ""
+    try:
+        trust = ssl.create_default_context(cafile=str(context.authority))
+        connection = http.client.HTTPSConnection(context.registry, timeout=PROBE_TIMEOUT_SECONDS, context=trust)
+        with contextlib.closing(connection):
+            connection.request("GET", "/v2/")
+            status = connection.getresponse().status
+    except (OSError, http.client.HTTPException) as error:
+        return f"the image registry at {context.registry} does not answer yet: {error}"
+    # Whoever it is may have to say first who they are.
+    return "" if status in (200, 401) else f"the image registry at {context.registry} answers with {status}"
 
 
 async def serving(context: "Context") -> str:

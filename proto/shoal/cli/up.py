@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from shoal import engine_trust
 from shoal.cli import engine_http
 from shoal.cli.failures import USAGE, Failed
 from shoal.cli.options import duration
@@ -76,6 +77,12 @@ COPIES_MAX = 3
     help="Run N hosts on this machine, to try a cluster of several: each with an address, an engine and an agent "
     "of its own. Needs root.",
 )
+@click.option(
+    "--registry",
+    metavar="HOST:PORT",
+    help="What images call the image registry, and where it listens; port 0 picks a free one. Chosen once, since "
+    "images carry it in their names.  [default: as before, or the scheduler's host and 7680]",
+)
 @click.option("--name", metavar="CLUSTER", help="The cluster's name.  [default: default]")
 @click.option(
     "--dockerd-option",
@@ -96,6 +103,7 @@ def up(
     schedulers: int | None,
     etcd_members: int | None,
     count: int | None,
+    registry: str | None,
     name: str | None,
     dockerd_options: tuple[str, ...],
     foreground: bool,
@@ -104,13 +112,20 @@ def up(
 ) -> int | None:
     """Start a cluster on this machine, or say that it is up.
 
-    Runs etcd, the scheduler and one agent on the local engine, and keeps them running; what one of them loses in a
-    crash is nothing that was acknowledged. Starts a dockerd of its own only if no engine answers and it may.
+    Runs etcd, the scheduler, an image registry and one agent on the local engine, and keeps them running; what one of
+    them loses in a crash is nothing that was acknowledged. Starts a dockerd of its own only if no engine answers and
+    it may.
     """
     from shoal.supervisor.prepare import Asked
 
     asked = Asked(
-        name, listen, docker_host or _docker_host_from_environment(), dockerd_options, schedulers, etcd_members
+        name,
+        listen,
+        docker_host or _docker_host_from_environment(),
+        dockerd_options,
+        schedulers,
+        etcd_members,
+        registry,
     )
     _check(asked)
     layout = Layout((state or default_root()).expanduser().resolve())
@@ -146,10 +161,18 @@ def _check(asked: "Asked") -> None:
     try:
         if asked.listen is not None:
             settings.split_address(asked.listen)
+        if asked.registry is not None:
+            _check_registry(asked.registry)
         if asked.docker_host is not None:
             engine_http.socket_path(asked.docker_host)
     except (ValueError, engine_http.EngineError) as error:
         raise Failed(f"{error}.", exit_code=USAGE) from None
+
+
+def _check_registry(address: str) -> None:
+    settings.split_address(address)
+    if not engine_trust.is_address(address):
+        raise ValueError(f"{address!r} is nothing that images can be named by; take an IPv4 address or a name")
 
 
 def _docker_host_from_environment() -> str | None:
@@ -166,12 +189,16 @@ def _as_it_runs(
     chosen = settings.load(layout.settings)
     if chosen is None:
         raise Failed(f"{layout.settings} is gone while the cluster runs.", "shoal down, then shoal up")
-    wanted_port = settings.split_address(listen)[1] if listen else 0
+
+    def said(address: str | None) -> str | None:
+        return address if address and settings.split_address(address)[1] else None
+
     differs = [
         f"{option} is {is_now}"
         for option, wanted, is_now in (
             ("--name", asked.cluster, chosen.cluster),
-            ("--listen", listen if wanted_port else None, chosen.listen),
+            ("--listen", said(listen), chosen.listen),
+            ("--registry", said(asked.registry), chosen.registry),
             ("--docker-host", docker_host, chosen.docker_host),
             ("--schedulers", asked.schedulers, len(chosen.schedulers)),
             ("--etcd-members", asked.etcd_members, len(chosen.members)),
@@ -210,9 +237,9 @@ def _begin(layout: Layout, asked: "Asked", fleet: "Fleet | None") -> tuple["Sett
     _demand_sound_etcd(chosen)
     if fleet is not None:
         arrange(layout, fleet, chosen.cluster)
-    host, port = settings.split_address(chosen.listen)
-    if not settings.is_free(host, port):
-        raise Failed(f"Another program listens on {chosen.listen}.", "shoal up --listen 127.0.0.1:0")
+    for option, address in (("--listen", chosen.listen), ("--registry", chosen.registry_listen)):
+        if not settings.is_free(*settings.split_address(address)):
+            raise Failed(f"Another program listens on {address}.", f"end it, or: shoal up {option} 127.0.0.1:0")
     return chosen, context
 
 

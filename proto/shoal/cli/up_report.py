@@ -49,6 +49,8 @@ def _places(layout: Layout, started: Started) -> dict[str, str]:
         **dict(zip(chosen.schedulers, chosen.endpoints, strict=True)),
         **dict(zip(chosen.members, chosen.etcd_endpoints, strict=True)),
     }
+    if chosen.registry:
+        control_plane["registry"] = chosen.registry
     kept = {"state": str(layout.root), "context": started.context.name}
     if started.fleet is not None:
         hosts = {
@@ -78,6 +80,7 @@ def _document(layout: Layout, started: Started) -> dict[str, Any]:
         "endpoints": list(chosen.endpoints),
         "etcdEndpoint": f"127.0.0.1:{chosen.etcd_client_port}",
         "etcdEndpoints": list(chosen.etcd_endpoints),
+        "registry": chosen.registry,
         "instanceId": chosen.instance_id,
         "dockerHost": chosen.docker_host,
         "ownsEngine": chosen.owns_engine,

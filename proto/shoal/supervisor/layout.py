@@ -7,9 +7,11 @@ supervisor.lock        held by the supervisor while it lives; its content is the
 restore.incomplete     there while `restore` works, and after one that was killed
 setup.lock             held while `up` writes settings and certificates
 authority/             the authority's certificate and its key
-certificates/          scheduler, etcd, agent, operator: .crt and .key each; of several, also scheduler-2, etcd-2 ...
+certificates/          scheduler, etcd, registry, agent, operator: .crt and .key each; of several, also scheduler-2 ...
+registry/store/        what the image registry keeps, encrypted
+registry-keys/         by which it is read, kept apart: a copy of the store alone tells nobody anything
 agent.toml             optional: the agent's configuration, yours to write; of several hosts, what all have in common
-etcd/ scheduler/ agent/ dockerd/  each program's working folder; of several, also etcd-2/ scheduler-2/ ...
+etcd/ scheduler/ registry/ agent/ dockerd/  each program's working folder; of several, also etcd-2/ scheduler-2/ ...
 log/                   one file per program, the older half beside it as .1
 """
 
@@ -53,6 +55,14 @@ class Layout:
     @property
     def certificates(self) -> Path:
         return self.root / "certificates"
+
+    @property
+    def registry_store(self) -> Path:
+        return self.work("registry") / "store"
+
+    @property
+    def registry_keys(self) -> Path:
+        return self.root / "registry-keys"
 
     @property
     def agent_config(self) -> Path:

@@ -2,18 +2,22 @@
 
 import getpass
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from shoal import certificates
+from shoal import certificates, engine_trust
 from shoal.context import Context
 from shoal.rpc import Identity
 from shoal.supervisor import settings
 from shoal.supervisor.layout import Layout
 from shoal.supervisor.settings import Settings
 
+LOOPBACK = ("127.0.0.1", "localhost")
 DEFAULT_LISTEN = "127.0.0.1:7600"
+# How far the registry's port is from the scheduler's, unless it is taken: 7680.
+REGISTRY_PORT_OFFSET = 80
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +30,7 @@ class Asked:
     dockerd_options: tuple[str, ...] = ()
     schedulers: int | None = None
     etcd_members: int | None = None
+    registry: str | None = None
 
 
 def prepare(layout: Layout, asked: Asked, owns_engine: bool) -> tuple[Settings, Context]:
@@ -68,6 +73,7 @@ def _choose(kept: Settings | None, asked: Asked) -> Settings:
         etcd_peer_port=peer,
         dockerd_options=asked.dockerd_options or kept.dockerd_options,
         more_schedulers=_more_schedulers(listen, kept.more_schedulers, asked.schedulers),
+        registry=_registry(asked.registry, listen, kept.registry),
     )
 
 
@@ -104,14 +110,34 @@ def _first(asked: Asked) -> Settings:
         dockerd_options=asked.dockerd_options,
         more_schedulers=_more_schedulers(listen, (), asked.schedulers),
         more_members=tuple(zip(more[::2], more[1::2], strict=True)),
+        registry=_registry(asked.registry, listen, ""),
     )
 
 
 def _http_port(listen: str, kept: int) -> int:
     """The one kept while it can be had, else the one after the scheduler's, else any."""
     host, port = settings.split_address(listen)
-    wanted = kept or port + 1
+    return _port_or_free(host, kept or port + 1)
+
+
+def _port_or_free(host: str, wanted: int) -> int:
     return wanted if wanted < 65536 and settings.is_free(host, wanted) else settings.free_ports("127.0.0.1", 1)[0]
+
+
+def _registry(asked: str | None, listen: str, kept: str) -> str:
+    """Chosen once: images carry it in their names. At first on the scheduler's address, so that who reaches the one
+    reaches the other. Port 0 is any free one."""
+    if asked is None and kept:
+        return kept
+    if asked is None:
+        host, port = settings.split_address(listen)
+        # Images cannot name every address on which a scheduler can listen.
+        named = settings.dialled(host) if engine_trust.is_address(f"{settings.dialled(host)}:1") else LOOPBACK[0]
+        return f"{named}:{_port_or_free(named, port + REGISTRY_PORT_OFFSET)}"
+    host, port = settings.split_address(asked)
+    if port == 0 and kept and settings.split_address(kept)[0] == host:
+        return kept
+    return f"{host}:{port or settings.free_ports('127.0.0.1', 1)[0]}"
 
 
 def issue_all(layout: Layout, chosen: Settings) -> Context:
@@ -119,13 +145,15 @@ def issue_all(layout: Layout, chosen: Settings) -> Context:
     now = datetime.now(UTC)
     authority = certificates.ensure_authority(layout.authority, chosen.cluster, now)
 
-    def issue(role: str, name: str, file: str = "") -> certificates.Issued:
+    def issue(role: str, name: str, file: str = "", called: Sequence[str] = ()) -> certificates.Issued:
         identity = Identity(chosen.cluster, role, name)
-        return certificates.ensure_certificate(authority, layout.certificates, file or role, identity, now)
+        return certificates.ensure_certificate(authority, layout.certificates, file or role, identity, now, called)
 
     for role, programs in (("scheduler", chosen.schedulers), ("etcd", chosen.members)):
         for program in programs:
             issue(role, "local" if program == role else program, program)
+    if chosen.registry:
+        issue("registry", "local", called=[settings.split_address(chosen.registry)[0].strip("[]"), *LOOPBACK])
     issue("agent", chosen.instance_id)
     operator = issue("operator", _user())
     return Context(
@@ -135,6 +163,7 @@ def issue_all(layout: Layout, chosen: Settings) -> Context:
         authority.path.resolve(),
         Path(operator.certificate).resolve(),
         Path(operator.key).resolve(),
+        chosen.registry or None,
     )
 
 

@@ -36,7 +36,8 @@ def programs(settings: Settings, layout: Layout, etcd: str, dockerd: str) -> lis
     engine = [_dockerd(settings, dockerd)] if settings.owns_engine else []
     members = [_etcd(settings, layout, etcd, name) for name in settings.members]
     schedulers = [_scheduler(settings, layout, name) for name in settings.schedulers]
-    return [*engine, *members, *schedulers, _agent(settings, layout)]
+    registry = [_registry(settings, layout)] if settings.registry else []
+    return [*engine, *members, *schedulers, *registry, _agent(settings, layout)]
 
 
 def _etcd(settings: Settings, layout: Layout, etcd: str, name: str) -> Program:
@@ -88,7 +89,15 @@ def _scheduler(settings: Settings, layout: Layout, name: str) -> Program:
     arguments += ["--cluster", settings.cluster, "--etcd", ",".join(settings.etcd_endpoints)]
     arguments += ["--http-listen", settings.https[name], "--authority-key", str(layout.authority / "authority.key")]
     arguments += ["--state", str(layout.work(name))]
+    if settings.registry:
+        arguments += ["--registry", settings.registry]
     return Program(name, [*arguments, *identity_options(layout, name)])
+
+
+def _registry(settings: Settings, layout: Layout) -> Program:
+    arguments = [*PYTHON, "shoal_registry", "--listen", settings.registry_listen]
+    arguments += ["--store", str(layout.registry_store), "--token-key", str(layout.registry_keys / "token.key")]
+    return Program("registry", [*arguments, *identity_options(layout, "registry")])
 
 
 def _agent(settings: Settings, layout: Layout) -> Program:

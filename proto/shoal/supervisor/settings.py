@@ -1,5 +1,6 @@
 """What was chosen when a cluster was first brought up, and is kept for every later start."""
 
+import ipaddress
 import json
 import os
 import socket
@@ -17,6 +18,7 @@ class Settings:
     owns_engine: the engine there is a dockerd that we run; dockerd_options are added to its command line.
     more_schedulers: of each but the first, the port beside that of `listen`, and one for its HTTPS.
     more_members: of each member of etcd but the first, its client's port and its peers'.
+    registry: host:port by which images name the image registry; empty of a cluster that never had one.
     """
 
     cluster: str
@@ -30,6 +32,13 @@ class Settings:
     http_port: int = 0
     more_schedulers: tuple[tuple[int, int], ...] = ()
     more_members: tuple[tuple[int, int], ...] = ()
+    registry: str = ""
+
+    @property
+    def registry_listen(self) -> str:
+        """An address is listened on as it is; a name may stand for many, so that all of this machine's will do."""
+        host, port = split_address(self.registry)
+        return self.registry if is_ip_address(host) else f"0.0.0.0:{port}"
 
     @property
     def https(self) -> dict[str, str]:
@@ -66,6 +75,14 @@ class Settings:
     @property
     def etcd_endpoints(self) -> tuple[str, ...]:
         return tuple(f"127.0.0.1:{client}" for client, _ in self.members.values())
+
+
+def is_ip_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host.strip("[]"))
+    except ValueError:
+        return False
+    return True
 
 
 def dialled(host: str) -> str:

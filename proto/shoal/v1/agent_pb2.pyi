@@ -663,6 +663,7 @@ class Welcome(_message.Message):
     EPOCH_FIELD_NUMBER: _builtins.int
     HEARTBEAT_PERIOD_MILLIS_FIELD_NUMBER: _builtins.int
     SESSION_DEADLINE_MILLIS_FIELD_NUMBER: _builtins.int
+    REGISTRY_FIELD_NUMBER: _builtins.int
     epoch: _builtins.int
     """create_revision of the leader's key. An agent obeys no lower one than the
     highest it has durably seen.
@@ -670,27 +671,36 @@ class Welcome(_message.Message):
     heartbeat_period_millis: _builtins.int
     session_deadline_millis: _builtins.int
     """The scheduler gives the session up after this much silence."""
+    registry: _builtins.str
+    """host:port by which images name the cluster's image registry; absent if
+    there is none. For pulls from it, agents get tokens by their certificate.
+    """
     def __init__(
         self,
         *,
         epoch: _builtins.int | None = ...,
         heartbeat_period_millis: _builtins.int | None = ...,
         session_deadline_millis: _builtins.int | None = ...,
+        registry: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_epoch", b"_epoch", "_heartbeat_period_millis", b"_heartbeat_period_millis", "_session_deadline_millis", b"_session_deadline_millis", "epoch", b"epoch", "heartbeat_period_millis", b"heartbeat_period_millis", "session_deadline_millis", b"session_deadline_millis"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_epoch", b"_epoch", "_heartbeat_period_millis", b"_heartbeat_period_millis", "_registry", b"_registry", "_session_deadline_millis", b"_session_deadline_millis", "epoch", b"epoch", "heartbeat_period_millis", b"heartbeat_period_millis", "registry", b"registry", "session_deadline_millis", b"session_deadline_millis"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_epoch", b"_epoch", "_heartbeat_period_millis", b"_heartbeat_period_millis", "_session_deadline_millis", b"_session_deadline_millis", "epoch", b"epoch", "heartbeat_period_millis", b"heartbeat_period_millis", "session_deadline_millis", b"session_deadline_millis"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_epoch", b"_epoch", "_heartbeat_period_millis", b"_heartbeat_period_millis", "_registry", b"_registry", "_session_deadline_millis", b"_session_deadline_millis", "epoch", b"epoch", "heartbeat_period_millis", b"heartbeat_period_millis", "registry", b"registry", "session_deadline_millis", b"session_deadline_millis"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__epoch: _TypeAlias = _typing.Literal["epoch"]  # noqa: Y015
     _WhichOneofArgType__epoch: _TypeAlias = _typing.Literal["_epoch", b"_epoch"]  # noqa: Y015
     _WhichOneofReturnType__heartbeat_period_millis: _TypeAlias = _typing.Literal["heartbeat_period_millis"]  # noqa: Y015
     _WhichOneofArgType__heartbeat_period_millis: _TypeAlias = _typing.Literal["_heartbeat_period_millis", b"_heartbeat_period_millis"]  # noqa: Y015
+    _WhichOneofReturnType__registry: _TypeAlias = _typing.Literal["registry"]  # noqa: Y015
+    _WhichOneofArgType__registry: _TypeAlias = _typing.Literal["_registry", b"_registry"]  # noqa: Y015
     _WhichOneofReturnType__session_deadline_millis: _TypeAlias = _typing.Literal["session_deadline_millis"]  # noqa: Y015
     _WhichOneofArgType__session_deadline_millis: _TypeAlias = _typing.Literal["_session_deadline_millis", b"_session_deadline_millis"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__epoch) -> _WhichOneofReturnType__epoch | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__heartbeat_period_millis) -> _WhichOneofReturnType__heartbeat_period_millis | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__registry) -> _WhichOneofReturnType__registry | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__session_deadline_millis) -> _WhichOneofReturnType__session_deadline_millis | None: ...
 

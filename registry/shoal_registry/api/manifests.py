@@ -13,14 +13,25 @@ from shoal_registry.registry import Call
 async def pull(call: Call) -> web.Response:
     """Whatever the Accept header says: another manifest would have another digest."""
     repository, request = call.repository, call.request
-    found = await call.repositories.find(repository, _existing(call))
+    reference = _existing(call)
+    found = await call.repositories.find(repository, reference)
+    if found.image.is_archived:
+        # As if it were not there, so that who pushes it anew does so, which brings it back.
+        raise Refused(
+            "MANIFEST_UNKNOWN",
+            f"The image {found.digest} in {repository.name} is archived: push it again, or restore it by "
+            f"`shoal repository restore {repository.name}@{found.digest}` or UpdateImageStorageClass.",
+            detail={"storageClass": "ARCHIVE"},
+        )
     tag = f'"{found.digest}"'
     headers = {"Docker-Content-Digest": str(found.digest), "ETag": tag, "Content-Type": found.media_type}
     if ranges.is_unchanged(request.headers.get("If-None-Match"), tag):
         return web.Response(status=304, headers=headers)
     if request.method == "HEAD":
         return web.Response(headers=headers | {"Content-Length": str(found.size)})
-    return web.Response(body=await call.repositories.read_manifest(found.digest), headers=headers)
+    content = await call.repositories.read_manifest(found.digest)
+    call.pulled(repository, found, reference.name if isinstance(reference, Tag) else None)
+    return web.Response(body=content, headers=headers)
 
 
 async def push(call: Call) -> web.Response:
@@ -29,6 +40,7 @@ async def push(call: Call) -> web.Response:
     content = await whole(request, MANIFEST_BYTES_MAX)
     content_type = request.headers.get("Content-Type", "").partition(";")[0].strip()
     digest, manifest = await call.repositories.put_manifest(repository, reference, content, content_type)
+    call.pushed(repository, digest, reference.name if isinstance(reference, Tag) else None, manifest.media_type)
     headers = {"Location": f"/v2/{repository.name}/manifests/{digest}", "Docker-Content-Digest": str(digest)}
     if manifest.subject:
         headers["OCI-Subject"] = str(manifest.subject)
@@ -38,9 +50,10 @@ async def push(call: Call) -> web.Response:
 async def delete(call: Call) -> web.Response:
     repository, reference = call.repository, _existing(call)
     if isinstance(reference, Tag):
-        await call.repositories.delete_tag(repository, reference)
+        call.deleted(repository, await call.repositories.delete_tag(repository, reference), reference.name)
     else:
         await call.repositories.delete_manifest(repository, reference)
+        call.deleted(repository, reference)
     return web.Response(status=202)
 
 

@@ -10,7 +10,7 @@ from shoal_registry.registry import Call
 async def mounted(call: Call) -> Digest | None:
     """The blob that a POST asked to mount; None if the caller has to upload it.
 
-    Without `from`, any repository will do that has it.
+    Without `from`, any repository will do that has it. What its caller may not pull is as if it were not there.
     """
     wanted, source = call.request.query.get("mount"), call.request.query.get("from")
     if wanted is None:
@@ -24,8 +24,10 @@ async def mounted(call: Call) -> Digest | None:
 
 async def _sources(call: Call, digest: Digest, source: str | None) -> Sequence[Repository]:
     if source is None:
-        return await call.repositories.holders(digest)
-    try:
-        return [Repository.parse(source)]
-    except Refused:
-        return []
+        candidates = await call.repositories.holders(digest)
+    else:
+        try:
+            candidates = [Repository.parse(source)]
+        except Refused:
+            return []
+    return [each for each in candidates if await call.may("pull", each)]

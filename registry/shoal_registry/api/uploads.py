@@ -19,6 +19,7 @@ async def begin(call: Call) -> web.Response:
         return await _at_once(call, repository, digest)
     if digest_mounted := await mount.mounted(call):
         return _created(repository, digest_mounted)
+    await call.repositories.demand(repository)
     upload = await call.uploads.begin(repository)
     return web.Response(status=202, headers=_where(repository, upload, 0))
 
@@ -47,6 +48,7 @@ async def cancel(call: Call) -> web.Response:
 
 
 async def _at_once(call: Call, repository: Repository, digest: Digest) -> web.Response:
+    await call.repositories.demand(repository)
     upload = await call.uploads.begin(repository)
     try:
         await call.uploads.append(repository, upload, pieces(call.request), None, digest.algorithm)

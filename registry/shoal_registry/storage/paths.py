@@ -1,15 +1,26 @@
 """Every path of the store, made of parsed parts only.
 
     contents/<algorithm>/<first two>/<hex>            bytes of blobs and manifests, once for all repositories
+    keys/<algorithm>/<first two>/<hex>.<id>           of a content that is encrypted: see `encrypted`
+    damaged/<algorithm>-<hex>/                        set aside: see `scrubbing`
+    scrub                                             what the last scrub found
+    encryption                                        whether contents are encrypted: see `protection`
     holders/<algorithm>/<hex>/<name>                  empty: that repository has this blob or manifest; its slashes are
                                                       colons
     unheld/<algorithm>/<hex>                          since when nothing may lead to this content: see `garbage`
     collected                                         when garbage was last collected, and what went
+    accounts/<name>                                   an account, with the hash of its secret
     uploads/<id>/repository                           whose upload it is
                  data                                 what came so far; becomes a content by being renamed
-    repositories/<name>/_repository                   made with the first content
+                 key                                  by which that is encrypted, if it is
+    repositories/<name>/_repository                   what it is set to, as JSON; empty of one that is set to nothing
+                        _policy                       who else may do what with it
+                        _lifecycle                    its lifecycle policy, as it was put
+                        _lifecycle_evaluated          when that was last evaluated
+                        _lifecycle_preview            what a policy would do, as JSON
                         _blobs/<algorithm>/<hex>      this blob is in the repository: when somebody last counted on it
-                        _manifests/<algorithm>/<hex>  its media type
+                        _manifests/<algorithm>/<hex>  what is known of that image, as JSON: its media type, when it came
+                        _pulled/<algorithm>/<hex>     when that image was last pulled
                         _tags/<tag>                   the digest it means
                         _tagged/<algorithm>/<hex>/<tag>
                                                       empty: the tag means, or was about to mean, this manifest
@@ -17,6 +28,9 @@
                                                       empty: the second is a manifest that needs the first
                         _referrers/<algorithm>/<hex>/<algorithm>-<hex>
                                                       descriptor of the second, whose subject is the first
+    events/…                                          what happened to images: see `events`
+    settings/create-on-push                           ENABLED or DISABLED
+             templates/<prefix>                       a repository creation template, as JSON; its slashes are colons
 
 Holders and the last three answer backwards. They are written before what they tell of and removed after it, so that
 they may tell of what is not there, but never miss what is. No component of a repository's name begins with `_`, so that
@@ -24,21 +38,62 @@ these are never a repository of their own. A content that no link leads to is ga
 never exists, because it is written after it, and goes before it.
 """
 
+from collections.abc import Sequence
 from pathlib import PurePosixPath
 
 from shoal_registry.names import Digest, Repository, Tag, UploadId
 
+CONTENTS = PurePosixPath("contents")
+# How contents are kept: see `protection`.
+ENCRYPTION = PurePosixPath("encryption")
+KEYS = PurePosixPath("keys")
+SCRUB = PurePosixPath("scrub")
 UPLOADS = PurePosixPath("uploads")
 REPOSITORIES = PurePosixPath("repositories")
-CONTENTS = PurePosixPath("contents")
 UNHELD = PurePosixPath("unheld")
 COLLECTED = PurePosixPath("collected")
-
+ACCOUNTS = PurePosixPath("accounts")
+EVENTS = PurePosixPath("events")
+CREATE_ON_PUSH = PurePosixPath("settings", "create-on-push")
+TEMPLATES = PurePosixPath("settings", "templates")
 MARK = "_repository"
 
 
 def content(digest: Digest) -> PurePosixPath:
     return CONTENTS / digest.algorithm / digest.hex[:2] / digest.hex
+
+
+def content_key(content_path: PurePosixPath, file_id: bytes) -> PurePosixPath:
+    """Where the key of the file with that id lies, if it is that content."""
+    return KEYS.joinpath(*content_path.parts[1:-1], f"{content_path.name}.{file_id.hex()}")
+
+
+def keyed(key_path: PurePosixPath) -> tuple[PurePosixPath, bytes]:
+    """The content and the file's id that a key is for. Raises ValueError."""
+    name, _, file_id = key_path.name.partition(".")
+    return CONTENTS.joinpath(*key_path.parts[1:-1], name), bytes.fromhex(file_id)
+
+
+def damaged(digest: Digest) -> PurePosixPath:
+    return PurePosixPath("damaged", _one_part(digest))
+
+
+def upload_key(data: PurePosixPath) -> PurePosixPath:
+    return data.with_name("key")
+
+
+def is_content(path: PurePosixPath) -> bool:
+    return path.parts[0] == CONTENTS.name
+
+
+def digest_of(content_path: PurePosixPath) -> Digest:
+    """Raises Refused."""
+    _, algorithm, _, characters = content_path.parts
+    return Digest.parse(f"{algorithm}:{characters}")
+
+
+def is_upload_data(path: PurePosixPath) -> bool:
+    return path.parts[0] == UPLOADS.name and path.name == "data"
 
 
 def unheld(digest: Digest) -> PurePosixPath:
@@ -74,8 +129,40 @@ def mark(repository: Repository) -> PurePosixPath:
     return _of(repository, MARK)
 
 
+def lifecycle_policy(repository: Repository) -> PurePosixPath:
+    return _of(repository, "_lifecycle")
+
+
+def lifecycle_evaluated(repository: Repository) -> PurePosixPath:
+    return _of(repository, "_lifecycle_evaluated")
+
+
+def lifecycle_preview(repository: Repository) -> PurePosixPath:
+    return _of(repository, "_lifecycle_preview")
+
+
+def own_settings(repository: Repository) -> Sequence[PurePosixPath]:
+    """What is set of that repository beside its mark, and told of that."""
+    evaluated, preview = lifecycle_evaluated(repository), lifecycle_preview(repository)
+    return [lifecycle_policy(repository), evaluated, preview, policy(repository)]
+
+
+def repositories(folder: Sequence[str]) -> PurePosixPath:
+    """Where those lie whose names begin with these components."""
+    return REPOSITORIES.joinpath(*folder)
+
+
 def blobs(repository: Repository) -> PurePosixPath:
     return _of(repository, "_blobs")
+
+
+def account(name: str) -> PurePosixPath:
+    """`name` was parsed as an account's."""
+    return ACCOUNTS / name
+
+
+def policy(repository: Repository) -> PurePosixPath:
+    return _of(repository, "_policy")
 
 
 def blob(repository: Repository, digest: Digest) -> PurePosixPath:
@@ -86,8 +173,17 @@ def manifests(repository: Repository) -> PurePosixPath:
     return _of(repository, "_manifests")
 
 
+def told_of_images(repository: Repository) -> Sequence[PurePosixPath]:
+    """What tells of its images, and of nothing without them."""
+    return [_of(repository, name) for name in ("_tagged", "_users", "_referrers", "_pulled")]
+
+
 def manifest(repository: Repository, digest: Digest) -> PurePosixPath:
     return manifests(repository) / digest.algorithm / digest.hex
+
+
+def pulled(repository: Repository, digest: Digest) -> PurePosixPath:
+    return _of(repository, "_pulled", digest.algorithm, digest.hex)
 
 
 def tags(repository: Repository) -> PurePosixPath:
@@ -132,6 +228,11 @@ def referrers(repository: Repository, subject: Digest) -> PurePosixPath:
 
 def referrer(repository: Repository, subject: Digest, manifest_digest: Digest) -> PurePosixPath:
     return referrers(repository, subject) / _one_part(manifest_digest)
+
+
+def template(prefix: str) -> PurePosixPath:
+    """Of a prefix that was parsed as a repository's name, or is ROOT."""
+    return TEMPLATES / prefix.replace("/", ":")
 
 
 def digest_named(part: str) -> Digest:

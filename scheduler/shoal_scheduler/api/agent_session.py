@@ -75,7 +75,7 @@ async def session(plane: ControlPlane, messages: Messages, caller: Identity) -> 
         period, deadline = heartbeat_seconds(instances), session_deadline_seconds(instances)
         if not plane.leads():
             raise Unavailable("this scheduler does not lead any more")
-        yield _welcome(plane.epoch, period, deadline)
+        yield _welcome(plane.epoch, period, deadline, plane.registry)
         opened = _Session(plane, caller.name, hello.incarnation, outbox, deadline)
         async with contextlib.aclosing(_exchange(opened, messages)) as outgoing:
             async for message in outgoing:
@@ -119,12 +119,13 @@ async def _hello(messages: Messages) -> pb.Hello:
     return hello
 
 
-def _welcome(epoch: int, period_seconds: float, deadline_seconds: float) -> pb.SchedulerMessage:
+def _welcome(epoch: int, period_seconds: float, deadline_seconds: float, registry: str | None) -> pb.SchedulerMessage:
     return pb.SchedulerMessage(
         welcome=pb.Welcome(
             epoch=epoch,
             heartbeat_period_millis=int(period_seconds * 1000),
             session_deadline_millis=int(deadline_seconds * 1000),
+            registry=registry,
         )
     )
 

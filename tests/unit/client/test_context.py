@@ -1,4 +1,5 @@
 import stat
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,15 @@ def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
     assert context.load(path) == contexts
     assert contexts.current == "b"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_a_cluster_may_have_a_registry_and_files_from_before_name_none(tmp_path: Path) -> None:
+    path = tmp_path / "contexts.json"
+    context.save(Contexts(path).with_context(replace(made("a"), registry="10.0.0.5:7680")).with_context(made("b")))
+    loaded = context.load(path)
+    assert loaded.choose("a").registry == "10.0.0.5:7680"
+    assert loaded.choose("b").registry is None
+    assert "registry" not in loaded.choose("b").document()
 
 
 def test_choice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

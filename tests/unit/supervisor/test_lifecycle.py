@@ -53,7 +53,7 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
         "SHOAL_HOME": str(folder / "state"),
         "SHOAL_CONFIG": str(folder / "contexts.json"),
         "DOCKER_HOST": engine.docker_host,
-        "PYTHONPATH": os.pathsep.join([str(fakes), str(ROOT), str(ROOT / "proto")]),
+        "PYTHONPATH": os.pathsep.join([str(fakes), str(ROOT), str(ROOT / "proto"), str(ROOT / "registry")]),
     }
     made = Machine(folder, engine, environment)
     yield made
@@ -75,7 +75,7 @@ def alive(pids: dict[str, int]) -> list[str]:
 
 def test_up_twice_then_down_twice(machine: Machine) -> None:
     first = machine.up()
-    assert set(first["pids"]) == {"etcd", "scheduler", "agent"}
+    assert set(first["pids"]) == {"etcd", "scheduler", "registry", "agent"}
     assert not first["wasUp"]
     again = machine.up()
     assert again["wasUp"]
@@ -84,7 +84,7 @@ def test_up_twice_then_down_twice(machine: Machine) -> None:
     }
     assert machine.shoal("context", "show", "-o", "name").stdout == "default\n"
     assert machine.shoal("doctor").returncode == 0
-    assert machine.shoal("down").stdout == "Stopped etcd, scheduler, agent.\n"
+    assert machine.shoal("down").stdout == "Stopped etcd, scheduler, registry, agent.\n"
     assert alive(first["pids"]) == []
     assert "down already" in machine.shoal("down").stdout
 
@@ -93,14 +93,14 @@ def test_what_was_chosen_is_kept_over_a_restart(machine: Machine) -> None:
     first = machine.up()
     machine.shoal("down")
     second = machine.up()
-    for key in ("endpoint", "etcdEndpoint", "instanceId", "context"):
+    for key in ("endpoint", "etcdEndpoint", "registry", "instanceId", "context"):
         assert first[key] == second[key]
 
 
 def test_several_schedulers_and_members_of_etcd(machine: Machine) -> None:
     first = machine.up("--schedulers", "2", "--etcd-members", "3")
     names = ["etcd", "etcd-2", "etcd-3", "scheduler", "scheduler-2"]
-    assert set(first["pids"]) == {*names, "agent"}
+    assert set(first["pids"]) == {*names, "registry", "agent"}
     assert first["context"]["endpoints"] == first["endpoints"]
     assert (len(set(first["endpoints"])), len(set(first["etcdEndpoints"]))) == (2, 3)
     assert machine.shoal("doctor").returncode == 0
@@ -108,11 +108,11 @@ def test_several_schedulers_and_members_of_etcd(machine: Machine) -> None:
     assert "--schedulers is 2" in machine.shoal("up", "--schedulers", "3").stderr
     os.kill(first["pids"]["etcd-2"], signal.SIGKILL)
     until(lambda: machine.running["etcd-2"].pid != first["pids"]["etcd-2"] and machine.running["etcd-2"].is_alive)
-    assert machine.shoal("down").stdout == f"Stopped {', '.join(names)}, agent.\n"
+    assert machine.shoal("down").stdout == f"Stopped {', '.join(names)}, registry, agent.\n"
     assert alive(first["pids"]) == []
     assert "cannot be changed in place" in machine.shoal("up", "--etcd-members", "1").stderr
     second = machine.up("--schedulers", "1")
-    assert set(second["pids"]) == {*names[:4], "agent"}
+    assert set(second["pids"]) == {*names[:4], "registry", "agent"}
     assert second["etcdEndpoints"] == first["etcdEndpoints"]
     assert second["context"]["endpoints"] == first["endpoints"][:1]
 
@@ -228,7 +228,7 @@ def test_an_engine_of_its_own_outlives_the_supervisor_and_is_stopped_in_the_end(
     os.kill(dockerd.pid, signal.SIGKILL)
     until(lambda: machine.running["dockerd"].pid != dockerd.pid and machine.running["dockerd"].is_alive)
     again = machine.running["dockerd"]
-    assert machine.shoal("down").stdout == "Stopped etcd, scheduler, agent, dockerd.\n"
+    assert machine.shoal("down").stdout == "Stopped etcd, scheduler, registry, agent, dockerd.\n"
     assert not again.is_alive
 
 
@@ -262,7 +262,7 @@ def test_wrong_usage(machine: Machine, arguments: tuple[str, ...]) -> None:
 def test_in_the_foreground_it_ends_when_told_to(machine: Machine) -> None:
     command = [sys.executable, "-m", "shoal.cli", "up", "--foreground", "--listen", "127.0.0.1:0"]
     process = subprocess.Popen(command, env=machine.environment, stderr=subprocess.PIPE, text=True)
-    until(lambda: set(machine.running) == {"etcd", "scheduler", "agent"})
+    until(lambda: set(machine.running) == {"etcd", "scheduler", "registry", "agent"})
     pids = {name: each.pid for name, each in machine.running.items()}
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=PATIENCE_SECONDS)

@@ -3,6 +3,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from shoal import certificates
 from shoal.supervisor import lock, settings
 from shoal.supervisor.keep import BACKOFF_FIRST_SECONDS, BACKOFF_MAX_SECONDS, next_delay_seconds
 from shoal.supervisor.layout import Layout
@@ -57,6 +59,31 @@ def test_a_free_port_is_chosen_once(tmp_path: Path) -> None:
     assert settings.load(layout.settings) == third
     moved, _ = prepare(layout, Asked(listen="127.0.0.1:7601"), owns_engine=False)
     assert (moved.listen, moved.instance_id) == ("127.0.0.1:7601", first.instance_id)
+
+
+def test_the_registry_is_beside_the_scheduler_and_stays_where_it_was(tmp_path: Path) -> None:
+    layout = Layout(tmp_path)
+    first, context = prepare(layout, Asked(listen="127.0.0.1:0"), owns_engine=False)
+    assert context.registry == first.registry
+    assert settings.split_address(first.registry)[0] == "127.0.0.1"
+    moved, _ = prepare(layout, Asked(listen="127.0.0.2:0"), owns_engine=False)
+    assert moved.registry == first.registry, "images carry it in their names"
+    again, _ = prepare(layout, Asked(registry="127.0.0.1:0"), owns_engine=False)
+    assert again.registry == first.registry
+    named, _ = prepare(layout, Asked(registry="registry.example:7999"), owns_engine=False)
+    assert (named.registry, named.registry_listen) == ("registry.example:7999", "0.0.0.0:7999")
+    certificate = certificates.read_certificate(layout.certificates / "registry.crt")
+    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert "registry.example" in names.get_values_for_type(x509.DNSName)
+
+
+def test_an_address_of_the_registrys_is_listened_on_as_it_is() -> None:
+    assert replace(CHOSEN, registry="10.0.0.5:7680").registry_listen == "10.0.0.5:7680"
+
+
+def test_the_keys_of_images_lie_outside_of_their_store(tmp_path: Path) -> None:
+    layout = Layout(tmp_path)
+    assert not layout.registry_keys.is_relative_to(layout.registry_store)
 
 
 def test_a_lock_is_held_by_one(tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ for name in (
     "--http-listen",
     "--authority-key",
     "--state",
+    "--registry",
 ):
     parser.add_argument(name, required=True)
 arguments = parser.parse_args()
