@@ -68,10 +68,11 @@ class Shop:
 
 
 @pytest.fixture(params=KINDS)
-def shop(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Shop]:
-    store = open_store_at(*place_of(request.param, tmp_path, request))
+def shop(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shop]:
+    store = open_store_at(*place_of(request.param, tmp_path, request, monkeypatch))
     yield Shop(store)
-    store.close()
+    if isinstance(store, FolderStore):
+        store.close()
 
 
 @pytest.fixture
@@ -190,6 +191,7 @@ async def test_entries_of_what_is_not_there_go(shop: Shop) -> None:
         paths.user(ONE, Digest.of(LAYER), nobody),
         paths.tag_of(ONE, digest, Tag("gone")),
         paths.referrer(ONE, digest, nobody),
+        paths.pulled(ONE, nobody),
     ]
     for path in false:
         await shop.store.put(path, b"{}")
