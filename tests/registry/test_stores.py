@@ -6,12 +6,16 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import TypeAlias
 
 import pytest
 from shoal_registry.ranges import Span
+from shoal_registry.storage import master_keys
+from shoal_registry.storage.encrypted import EncryptedStore
 from shoal_registry.storage.folder import FolderStore
+from shoal_registry.storage.master_keys import MasterKeys
 from shoal_registry.storage.store import Store
 
 from tests.registry.stores import KINDS, LEASE_SECONDS, open_store_at, place_of
@@ -20,8 +24,10 @@ OpenStore: TypeAlias = Callable[[], Store]
 
 MIB = 1024 * 1024
 PATH = PurePosixPath("repositories/a/_tags/v1")
-DATA, CONTENT = PurePosixPath("uploads/1/data"), PurePosixPath("contents/sha256/ab/abc")
+DATA, CONTENT = PurePosixPath("uploads/1/data"), PurePosixPath("contents", "sha256", "ab", "ab" * 32)
 SIZE = 3 * MIB // 2 + 5
+# Locks are the same ones.
+PLAIN = pytest.mark.parametrize("protection", ["plain"])
 VERSIONS = [bytes([number]) * SIZE for number in range(4)]
 
 
@@ -30,16 +36,22 @@ def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
     return place_of(request.param, tmp_path, request, monkeypatch)
 
 
+@pytest.fixture(params=["plain", "encrypted"])
+def protection(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
 @pytest.fixture
-def open_store(place: tuple[str, str]) -> Iterator[OpenStore]:
+def open_store(place: tuple[str, str], protection: str, tmp_path: Path) -> Iterator[OpenStore]:
     """Opens one and the same store, every time as another process would."""
     folders: list[FolderStore] = []
+    master_keys.make(tmp_path / "master.key", bytes(range(32)), datetime.now(UTC))
 
     def open_one() -> Store:
         store = open_store_at(*place)
         if isinstance(store, FolderStore):
             folders.append(store)
-        return store
+        return store if protection == "plain" else EncryptedStore(store, MasterKeys(tmp_path / "master.key"))
 
     yield open_one
     for each in folders:
@@ -157,6 +169,15 @@ async def test_what_was_appended_is_adopted_as_a_whole(store: Store) -> None:
     assert (await store.size(CONTENT), await store.read(CONTENT)) == (0, b"")
 
 
+async def test_what_was_put_can_be_moved(store: Store) -> None:
+    aside = PurePosixPath("damaged/sha256-abc/content")
+    await store.put(PATH, b"a tag")
+    await store.adopt(PATH, aside)
+    assert (await store.read(PATH), await store.read(aside)) == (None, b"a tag")
+    with pytest.raises(FileNotFoundError):
+        await store.adopt(PATH, aside)
+
+
 async def test_nothing_is_adopted_from_nowhere(store: Store) -> None:
     with pytest.raises(FileNotFoundError):
         await store.adopt(DATA, CONTENT)
@@ -213,6 +234,7 @@ async def test_several_adopt_the_same_content_at_once(open_store: OpenStore) -> 
     await pushing
 
 
+@PLAIN
 async def test_a_lock_is_held_by_one(open_store: OpenStore) -> None:
     """Of the tasks of two processes; whoever waits gets it, and nothing is left of it."""
     one, other, inside, turns = open_store(), open_store(), 0, 0
@@ -236,6 +258,7 @@ async def test_a_lock_is_held_by_one(open_store: OpenStore) -> None:
     assert await one.names(PurePosixPath("locks/repository")) == []
 
 
+@PLAIN
 async def test_who_stops_waiting_for_a_lock_leaves_it_to_others(open_store: OpenStore) -> None:
     one, other = open_store(), open_store()
     for wait_seconds in (0.001, 0.003, 0.01, 0.03):
@@ -248,6 +271,7 @@ async def test_who_stops_waiting_for_a_lock_leaves_it_to_others(open_store: Open
         pass
 
 
+@PLAIN
 async def test_who_fails_within_a_lock_gives_it_back(open_store: OpenStore) -> None:
     one, other = open_store(), open_store()
     with pytest.raises(LookupError):
@@ -281,6 +305,7 @@ async def said(process: asyncio.subprocess.Process) -> str:
         return (await process.stdout.readline()).decode().strip()
 
 
+@PLAIN
 async def test_a_lock_ends_with_its_holder(place: tuple[str, str], store: Store) -> None:
     """Also if that was killed: at once, or once it is sure that it is no more."""
     async with holder(place, "repository/a") as process:
