@@ -132,7 +132,10 @@ class Collector:
             if last is not None and 0 <= self._now() - _collected_at(last) < every_seconds / 2:
                 return None
             report = await self.collect()
-            await self._store.put(paths.COLLECTED, json.dumps(asdict(report)).encode())
+            try:
+                await self._store.put(paths.COLLECTED, json.dumps(asdict(report)).encode())
+            except OSError as error:
+                log.warning("cannot note what was collected error=%s", error)
         return report
 
     async def collect(self, is_dry: bool = False) -> Report:
