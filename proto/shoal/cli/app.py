@@ -39,6 +39,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     },
     "Images": {
         "registry": ("registry:registry", "Manage who may push and pull; log engines in, let them know it."),
+        "repository": ("repository:repository", "Manage repositories: immutable tags, lifecycle, policies, events."),
     },
     "Instances and clusters": {
         "instances": ("instances:instances", "List container instances."),
