@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import uvloop
 
-from shoal_registry import configuration, workers
+from shoal_registry import configuration, scrubbing, workers
 from shoal_registry.archive import Archive
 from shoal_registry.ecr import lifecycle_run
 from shoal_registry.events import Events
@@ -26,8 +26,12 @@ from shoal_registry.rights import signing_key
 from shoal_registry.rights.directory import Directory
 from shoal_registry.rights.gate import Gate
 from shoal_registry.rights.policies import Policies
+from shoal_registry.scrubbing import Pace, Scrub, Suspects
 from shoal_registry.server import Server
-from shoal_registry.storage.folder import FolderStore
+from shoal_registry.storage.master_keys import KeyFileUnusable
+from shoal_registry.storage.places import opened
+from shoal_registry.storage.protection import StartRefused, protected
+from shoal_registry.storage.store import Store, StoreUnavailableError
 from shoal_registry.uploads import Uploads
 
 log = logging.getLogger("shoal_registry")
@@ -35,37 +39,49 @@ log = logging.getLogger("shoal_registry")
 # Often enough that what is overdue is not overdue by much of its grace.
 CLEANINGS_PER_GRACE = 10
 DISK_THREADS = 32
+DAY_SECONDS = 24 * 3600.0
 
 
-async def serve(config: configuration.Configuration, store: FolderStore) -> None:
+async def serve(config: configuration.Configuration) -> None:
+    """Raises StartRefused, KeyFileUnusable, StoreUnavailableError."""
     # Most of them wait for the disk, which makes many writes durable in the time of one.
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(DISK_THREADS, "disk"))
+    async with opened(config.store) as kept:
+        await _serve(config, kept, await protected(kept, config.protection))
+
+
+async def _serve(config: configuration.Configuration, kept: Store, store: Store) -> None:
+    """`kept` is the store as it is kept, `store` as the registry uses it."""
     repositories = Repositories(store, Links(store, config.garbage_grace_seconds))
     uploads = Uploads(store, repositories, lambda: UploadId(str(uuid.uuid4())))
     if not config.is_open and config.authority is None:
         log.warning("nobody is an operator: give --authority, or --open for a trial")
     signer = None if config.is_open else signing_key.load(config.token_key)
     gate = Gate(Directory(store, os.urandom), Policies(store), signer, os.urandom(32))
+    suspects, scrub, is_worker = Suspects(), Scrub(store, kept), config.worker is not None
     archive, pulls, events = Archive(store, repositories, time.time), Pulls(store, time.time), Events(store, time.time)
-    registry = Registry(repositories, uploads, archive, pulls, events, gate, store, time.time)
-    is_worker = config.worker is not None
+    registry = Registry(repositories, uploads, suspects, archive, pulls, events, gate, store, time.time)
     server = Server(config.listen, config.certificate, config.key, config.authority, registry, shares_port=is_worker)
     await server.start()
     log.info("listening for HTTPS address=%s port=%d", config.listen, server.port)
     ended = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, ended.set)
-    background: list[asyncio.Task[None]] = [asyncio.create_task(each) for each in (pulls.run(), events.run())]
+    always = pulls.run(), events.run(), suspects.look_at(scrub)
+    background: list[asyncio.Task[None]] = [asyncio.create_task(each) for each in always]
     if is_worker:
         background.append(await workers.report_ready(ended.set))
     if not config.worker:
         # Once for all of them.
         collector = Collector(store, repositories, config.garbage_grace_seconds)
-        once = (
+        once = [
             _clean(uploads, config.upload_grace_seconds),
             collector.run(config.collect_every_seconds),
             lifecycle_run.run(registry, config.lifecycle_every_seconds),
-        )
+        ]
+        if config.scrub_days is not None:
+            pace = Pace(config.scrub_mib_per_second * 2**20)
+            once.append(scrubbing.regularly(scrub, config.scrub_days * DAY_SECONDS, pace))
         background += [asyncio.create_task(each) for each in once]
     try:
         await ended.wait()
@@ -100,14 +116,15 @@ def main() -> None:
     config = configuration.parse()
     if config.workers > 1 and config.worker is None:
         sys.exit(asyncio.run(workers.run(config.listen, sys.argv[1:], config.workers)))
-    store = FolderStore(config.store.absolute())
     # As many connections as the system lets this process have: common soft limits end at 1,024.
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     try:
-        uvloop.run(serve(config, store))
-    finally:
-        store.close()
+        uvloop.run(serve(config))
+    except (StartRefused, KeyFileUnusable) as refused:
+        sys.exit(str(refused))
+    except StoreUnavailableError as error:
+        sys.exit(f"The store {config.store} cannot be used: {error}")
 
 
 if __name__ == "__main__":

@@ -3,21 +3,25 @@
 import argparse
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+from shoal_registry.storage import places
+from shoal_registry.storage.places import Place
+from shoal_registry.storage.protection import Wanted
 
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """`listen` is host:port; `store` the folder that holds everything; the certificate and its key are PEM files,
+    """`listen` is host:port; `store` where everything is kept; the certificate and its key are PEM files,
     as are the authority, of which clients may have a certificate, and the key that signs tokens.
 
     `worker` is the number of this process among the `workers` that serve the same port; None if it is the only one, or
-    the one that starts them.
+    the one that starts them. `protection` is how contents are kept; they are read again every `scrub_days`, or never.
     """
 
     listen: str
-    store: Path
+    store: Place
     certificate: Path
     key: Path
     upload_grace_seconds: float
@@ -29,12 +33,15 @@ class Configuration:
     token_key: Path
     workers: int
     worker: int | None
+    protection: Wanted
+    scrub_days: float | None
+    scrub_mib_per_second: float
 
 
 def parse(arguments: Sequence[str] | None = None) -> Configuration:
     parser = argparse.ArgumentParser(prog="shoal_registry", description="The image registry of shoal.")
     parser.add_argument("--listen", default="127.0.0.1:7680", metavar="HOST:PORT", help="where engines dial")
-    parser.add_argument("--store", required=True, type=Path, metavar="FOLDER", help="where images are kept")
+    add_store(parser)
     parser.add_argument("--certificate", required=True, type=Path, help="this registry's certificate")
     parser.add_argument("--key", required=True, type=Path, help="the key of the certificate")
     parser.add_argument(
@@ -74,9 +81,24 @@ def parse(arguments: Sequence[str] | None = None) -> Configuration:
         help="how many processes serve; auto: one for each core that this one may use; 1 by default",
     )
     parser.add_argument("--worker", type=int, help=argparse.SUPPRESS)
+    add_protection(parser)
+    parser.add_argument(
+        "--encrypt-from-now-on",
+        action="store_true",
+        help="a store that is not encrypted becomes one: what is in it can still be pulled",
+    )
+    parser.add_argument(
+        "--scrub-days",
+        type=_positive,
+        metavar="DAYS",
+        help="every content is read again that often, to find damage; never by default",
+    )
+    add_scrub_rate(parser)
     given = parser.parse_args(arguments)
+    protection = wanted(parser, given, given.key.parent / "master.key")
+    protection = replace(protection, from_now_on=given.encrypt_from_now_on)
     token_key = (given.token_key or given.key.parent / "token.key").absolute()
-    if token_key.is_relative_to(given.store.absolute()):
+    if places.is_within(token_key, given.store):
         parser.error(f"--token-key: {token_key} lies in the store, with whose copies it would go about")
     return Configuration(
         given.listen,
@@ -92,6 +114,9 @@ def parse(arguments: Sequence[str] | None = None) -> Configuration:
         token_key,
         given.workers,
         given.worker,
+        protection,
+        given.scrub_days,
+        given.scrub_mib_per_second,
     )
 
 
@@ -119,6 +144,63 @@ def _count(text: str) -> int:
     if not 1 <= value <= 256:
         raise argparse.ArgumentTypeError("must be from 1 to 256")
     return value
+
+
+def add_store(parser: argparse.ArgumentParser) -> None:
+    """Of every program that opens a store."""
+    parser.add_argument(
+        "--store",
+        required=True,
+        type=_place,
+        metavar="PLACE",
+        help="where images are kept: a folder; or s3://bucket/prefix, with AWS_ENDPOINT_URL, AWS_REGION, "
+        "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the environment",
+    )
+
+
+def _place(text: str) -> Place:
+    try:
+        return places.parse(text, os.environ)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def add_protection(parser: argparse.ArgumentParser) -> None:
+    """The options of every program that opens a store."""
+    encryption = parser.add_mutually_exclusive_group()
+    encryption.add_argument(
+        "--master-key",
+        type=Path,
+        metavar="FILE",
+        help="by which the store is encrypted; made for a new store; without it nobody can read the store, so keep a "
+        "copy; by default master.key beside the certificate's key",
+    )
+    encryption.add_argument(
+        "--no-encryption", action="store_true", help="whoever gets at the store, or a backup of it, can read it"
+    )
+
+
+def add_scrub_rate(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--scrub-mib-per-second",
+        type=_positive,
+        default=32.0,
+        metavar="MIB",
+        help="how fast a scrub reads; 32 by default",
+    )
+
+
+def wanted(parser: argparse.ArgumentParser, given: argparse.Namespace, default: Path | None) -> Wanted:
+    """Ends the program if the master key would lie in the store."""
+    if given.no_encryption:
+        return Wanted(None)
+    if (path := given.master_key or default) is None:
+        parser.error("give --master-key FILE, with which the registry was started, or --no-encryption")
+    if places.is_within(path, given.store):
+        parser.error(
+            f"--master-key: {path} lies in the store: whoever gets at a backup of that would have the key, too"
+        )
+    return Wanted(path.absolute())
 
 
 def _positive(text: str) -> float:

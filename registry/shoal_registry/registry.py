@@ -13,6 +13,7 @@ from shoal_registry.repositories import Found, Repositories
 from shoal_registry.rights.callers import Caller, Need
 from shoal_registry.rights.gate import Gate
 from shoal_registry.rights.policy import Action
+from shoal_registry.scrubbing import Suspects
 from shoal_registry.storage.store import Store
 from shoal_registry.uploads import Uploads
 
@@ -21,6 +22,7 @@ from shoal_registry.uploads import Uploads
 class Registry:
     repositories: Repositories
     uploads: Uploads
+    suspects: Suspects
     archive: Archive
     pulls: Pulls
     events: Events

@@ -12,6 +12,8 @@ from aiohttp.web_protocol import RequestHandler
 from shoal_registry import routes
 from shoal_registry.errors import Refused
 from shoal_registry.registry import Call, Registry
+from shoal_registry.storage.damage import Damaged
+from shoal_registry.storage.store import StoreUnavailableError
 
 log = logging.getLogger(__name__)
 
@@ -106,6 +108,15 @@ class Server:
             # The caller is gone, or sent less than it said: what it sent of an upload waits for it.
             response = _refusal(Refused("SIZE_INVALID", "The body ended before its end."))
             response.force_close()
+        except Damaged as damaged:
+            log.error("damaged in the store path=%s reason=%s", request.path, damaged)
+            if damaged.path is not None:
+                self._registry.suspects.add(damaged.path)
+            response = _refusal(
+                Refused(
+                    "INTERNAL", "The registry's copy of this is damaged. It is whole again once it is pushed again."
+                )
+            )
         except Exception as error:
             response = _fault(request, error)
         return response
@@ -126,6 +137,9 @@ def _fault(request: web.Request, error: Exception) -> web.Response:
     if isinstance(error, OSError) and error.errno in FULL:
         log.error("no room left on the store's disk path=%s", request.path)
         return _refusal(Refused("INSUFFICIENT_STORAGE", "The registry's disk is full.", headers={"Retry-After": "60"}))
+    if isinstance(error, StoreUnavailableError):
+        log.error("the store did not answer as it should path=%s reason=%s", request.path, error)
+        return _refusal(Refused("UNAVAILABLE", "The registry's store does not answer.", headers={"Retry-After": "5"}))
     log.error("a call failed method=%s path=%s", request.method, request.path, exc_info=error)
     return _refusal(Refused("INTERNAL", "The registry failed on this call; its log says more."))
 

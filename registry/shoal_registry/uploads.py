@@ -8,11 +8,13 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from shoal_registry.ahead import ahead
 from shoal_registry.errors import Refused
 from shoal_registry.names import Digest, Repository, UploadId
 from shoal_registry.ranges import Span
 from shoal_registry.repositories import Repositories
 from shoal_registry.storage import paths
+from shoal_registry.storage.damage import Damaged
 from shoal_registry.storage.store import Store
 
 log = logging.getLogger(__name__)
@@ -48,9 +50,16 @@ class Uploads:
     async def size(self, repository: Repository, upload: UploadId) -> int:
         """How many bytes have come. Raises Refused; an upload of another repository is as unknown as any."""
         owner = await self._store.read(paths.upload_repository(upload))
+        unknown = Refused("BLOB_UPLOAD_UNKNOWN", "There is no such upload: begin one with POST …/blobs/uploads/.")
         if owner != repository.name.encode():
-            raise Refused("BLOB_UPLOAD_UNKNOWN", "There is no such upload: begin one with POST …/blobs/uploads/.")
-        return await self._store.size(paths.upload_data(upload)) or 0
+            raise unknown
+        try:
+            return await self._store.size(paths.upload_data(upload)) or 0
+        except FileNotFoundError:
+            # Who only asks for it holds no lock: it ended meanwhile.
+            raise unknown from None
+        except Damaged as damaged:
+            raise _spoiled(upload, damaged) from None
 
     async def append(
         self,
@@ -70,12 +79,13 @@ class Uploads:
                 raise Refused("RANGE_INVALID", f"The next byte of this upload is {start}, not {claimed.start}.")
             end = start + claimed.length if claimed else None
             try:
-                async for piece in body:
-                    if end is not None and size + len(piece) > end:
+                async with ahead(body) as pieces:
+                    async for piece in pieces:
+                        if end is not None and size + len(piece) > end:
+                            size += len(piece)
+                            break
+                        await self._write(upload, size, piece, algorithm)
                         size += len(piece)
-                        break
-                    await self._write(upload, size, piece, algorithm)
-                    size += len(piece)
             finally:
                 await self._store.flush(paths.upload_data(upload))
             if end not in (None, size):
@@ -135,7 +145,11 @@ class Uploads:
                     status=409,
                     headers={"Retry-After": "1"},
                 ) from None
-            yield
+            try:
+                yield
+            except Damaged as damaged:
+                await self.drop(upload)
+                raise _spoiled(upload, damaged) from None
 
     async def _write(self, upload: UploadId, offset: int, piece: bytes, algorithm: str) -> None:
         writing = self._store.append(paths.upload_data(upload), offset, piece)
@@ -173,3 +187,11 @@ class Uploads:
         """With all that came; for who has it alone."""
         self._hashing.pop(upload, None)
         await self._store.remove(paths.upload(upload))
+
+
+def _spoiled(upload: UploadId, damaged: Damaged) -> Refused:
+    log.warning("an upload cannot go on upload=%s reason=%s", upload.text, damaged)
+    return Refused(
+        "BLOB_UPLOAD_UNKNOWN",
+        "What came of this upload was not kept whole, as after a power failure: begin another by POST.",
+    )

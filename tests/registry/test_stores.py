@@ -6,11 +6,16 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import TypeAlias
 
 import pytest
 from shoal_registry.ranges import Span
+from shoal_registry.storage import master_keys
+from shoal_registry.storage.encrypted import EncryptedStore
+from shoal_registry.storage.folder import FolderStore
+from shoal_registry.storage.master_keys import MasterKeys
 from shoal_registry.storage.store import Store
 
 from tests.registry.stores import KINDS, LEASE_SECONDS, open_store_at, place_of
@@ -19,27 +24,31 @@ OpenStore: TypeAlias = Callable[[], Store]
 
 MIB = 1024 * 1024
 PATH = PurePosixPath("repositories/a/_tags/v1")
-DATA, CONTENT = PurePosixPath("uploads/1/data"), PurePosixPath("contents/sha256/ab/abc")
+DATA, CONTENT = PurePosixPath("uploads/1/data"), PurePosixPath("contents", "sha256", "ab", "ab" * 32)
 SIZE = 3 * MIB // 2 + 5
 VERSIONS = [bytes([number]) * SIZE for number in range(4)]
 
 
 @pytest.fixture(params=KINDS)
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, str]:
-    return place_of(request.param, tmp_path, request)
+def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[str, str]:
+    return place_of(request.param, tmp_path, request, monkeypatch)
 
 
-@pytest.fixture
-def open_store(place: tuple[str, str]) -> Iterator[OpenStore]:
+@pytest.fixture(params=[*KINDS, "encrypted s3"])
+def open_store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[OpenStore]:
     """Opens one and the same store, every time as another process would."""
-    opened: list[Store] = []
+    kind, folders = request.param.removeprefix("encrypted "), list[FolderStore]()
+    place, master_key = place_of(kind, tmp_path, request, monkeypatch), tmp_path / "master.key"
+    master_keys.make(master_key, bytes(32), datetime.now(UTC))
 
     def open_one() -> Store:
-        opened.append(open_store_at(*place))
-        return opened[-1]
+        store = open_store_at(*place)
+        if isinstance(store, FolderStore):
+            folders.append(store)
+        return store if kind == request.param else EncryptedStore(store, MasterKeys(master_key))
 
     yield open_one
-    for each in opened:
+    for each in folders:
         each.close()
 
 
@@ -154,7 +163,8 @@ async def test_what_was_appended_is_adopted_as_a_whole(store: Store) -> None:
     assert (await store.size(CONTENT), await store.read(CONTENT)) == (0, b"")
 
 
-async def test_nothing_is_adopted_from_nowhere(store: Store) -> None:
+async def test_nothing_is_adopted_from_nowhere(place: tuple[str, str]) -> None:
+    store = open_store_at(*place)
     with pytest.raises(FileNotFoundError):
         await store.adopt(DATA, CONTENT)
     assert await store.size(CONTENT) is None
@@ -278,8 +288,9 @@ async def said(process: asyncio.subprocess.Process) -> str:
         return (await process.stdout.readline()).decode().strip()
 
 
-async def test_a_lock_ends_with_its_holder(place: tuple[str, str], store: Store) -> None:
+async def test_a_lock_ends_with_its_holder(place: tuple[str, str]) -> None:
     """Also if that was killed: at once, or once it is sure that it is no more."""
+    store = open_store_at(*place)
     async with holder(place, "repository/a") as process:
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(LEASE_SECONDS * 1.2), store.lock("repository/a"):

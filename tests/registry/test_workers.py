@@ -102,14 +102,8 @@ def test_workers_end_with_who_started_them(
 
 
 def test_what_never_starts_is_not_tried_for_ever(tmp_path: Path) -> None:
-    absent = tmp_path / "absent"
-    options = {
-        "--listen": "127.0.0.1:0",
-        "--store": tmp_path / "store",
-        "--certificate": absent,
-        "--key": absent,
-        "--workers": 2,
-    }
+    absent, store = tmp_path / "absent", tmp_path / "store"
+    options = {"--listen": "127.0.0.1:0", "--store": store, "--certificate": absent, "--key": absent, "--workers": 2}
     command = [sys.executable, "-m", "shoal_registry", *(str(each) for option in options.items() for each in option)]
     ended = subprocess.run(command, env=os.environ | {"PYTHONPATH": PATHS}, capture_output=True, text=True, timeout=60)
     assert ended.returncode == 1

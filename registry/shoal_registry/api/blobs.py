@@ -5,6 +5,7 @@ import asyncio
 from aiohttp import web
 
 from shoal_registry import ranges
+from shoal_registry.ahead import ahead
 from shoal_registry.api.body import STALL_SECONDS
 from shoal_registry.ranges import Span
 from shoal_registry.registry import Call
@@ -32,9 +33,10 @@ async def pull(call: Call) -> web.StreamResponse:
     await response.prepare(request)
     if request.method == "GET":
         try:
-            async for piece in call.repositories.stream(digest, part):
-                async with asyncio.timeout(STALL_SECONDS):
-                    await response.write(piece)
+            async with ahead(call.repositories.stream(digest, part)) as pieces:
+                async for piece in pieces:
+                    async with asyncio.timeout(STALL_SECONDS):
+                        await response.write(piece)
         except BaseException:
             # Nothing else may follow what was promised to be the blob.
             if request.transport is not None:

@@ -1,6 +1,10 @@
 """Every path of the store, made of parsed parts only.
 
     contents/<algorithm>/<first two>/<hex>            bytes of blobs and manifests, once for all repositories
+    keys/<algorithm>/<first two>/<hex>.<id>           of a content that is encrypted: see `encrypted`
+    damaged/<algorithm>-<hex>/                        set aside: see `scrubbing`
+    scrub                                             what the last scrub found
+    encryption                                        whether contents are encrypted: see `protection`
     holders/<algorithm>/<hex>/<name>                  empty: that repository has this blob or manifest; its slashes are
                                                       colons
     unheld/<algorithm>/<hex>                          since when nothing may lead to this content: see `garbage`
@@ -8,6 +12,7 @@
     accounts/<name>                                   an account, with the hash of its secret
     uploads/<id>/repository                           whose upload it is
                  data                                 what came so far; becomes a content by being renamed
+                 key                                  by which that is encrypted, if it is
     repositories/<name>/_repository                   what it is set to, as JSON; empty of one that is set to nothing
                         _policy                       who else may do what with it
                         _lifecycle                    its lifecycle policy, as it was put
@@ -38,9 +43,13 @@ from pathlib import PurePosixPath
 
 from shoal_registry.names import Digest, Repository, Tag, UploadId
 
+CONTENTS = PurePosixPath("contents")
+# How contents are kept: see `protection`.
+ENCRYPTION = PurePosixPath("encryption")
+KEYS = PurePosixPath("keys")
+SCRUB = PurePosixPath("scrub")
 UPLOADS = PurePosixPath("uploads")
 REPOSITORIES = PurePosixPath("repositories")
-CONTENTS = PurePosixPath("contents")
 UNHELD = PurePosixPath("unheld")
 COLLECTED = PurePosixPath("collected")
 ACCOUNTS = PurePosixPath("accounts")
@@ -52,6 +61,39 @@ MARK = "_repository"
 
 def content(digest: Digest) -> PurePosixPath:
     return CONTENTS / digest.algorithm / digest.hex[:2] / digest.hex
+
+
+def content_key(content_path: PurePosixPath, file_id: bytes) -> PurePosixPath:
+    """Where the key of the file with that id lies, if it is that content."""
+    return KEYS.joinpath(*content_path.parts[1:-1], f"{content_path.name}.{file_id.hex()}")
+
+
+def keyed(key_path: PurePosixPath) -> tuple[PurePosixPath, bytes]:
+    """The content and the file's id that a key is for. Raises ValueError."""
+    name, _, file_id = key_path.name.partition(".")
+    return CONTENTS.joinpath(*key_path.parts[1:-1], name), bytes.fromhex(file_id)
+
+
+def damaged(digest: Digest) -> PurePosixPath:
+    return PurePosixPath("damaged", _one_part(digest))
+
+
+def upload_key(data: PurePosixPath) -> PurePosixPath:
+    return data.with_name("key")
+
+
+def is_content(path: PurePosixPath) -> bool:
+    return path.parts[0] == CONTENTS.name
+
+
+def digest_of(content_path: PurePosixPath) -> Digest:
+    """Raises Refused."""
+    _, algorithm, _, characters = content_path.parts
+    return Digest.parse(f"{algorithm}:{characters}")
+
+
+def is_upload_data(path: PurePosixPath) -> bool:
+    return path.parts[0] == UPLOADS.name and path.name == "data"
 
 
 def unheld(digest: Digest) -> PurePosixPath:

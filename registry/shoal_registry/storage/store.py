@@ -67,6 +67,3 @@ class Store(Protocol):
         holder that loses it is cancelled, and the lock raises StoreUnavailableError. Who waits for one while holding
         another takes them in this order, or two wait for each other: an upload's, a repository's, a content's.
         """
-
-    def close(self) -> None:
-        """Ends what this process has open."""

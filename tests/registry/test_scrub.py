@@ -1,0 +1,126 @@
+"""Damage in a store: found, never served as if it were whole, said, and healed by a push."""
+
+import json
+import random
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from tests.ground.image_registry import ImageRegistry
+from tests.ground.waiting import wait_until
+from tests.registry.client import digest_of
+from tests.registry.conftest import RegistryFactory
+from tests.registry.test_at_rest import files_of, master_key_of, program, session_of
+from tests.registry.test_crashes import pull_all
+
+LAYER = random.Random(4).randbytes(700_000)
+OPTIONS = pytest.mark.parametrize("options", [(), ("--no-encryption",)], ids=["encrypted", "plain"])
+
+
+def spoil(registry: ImageRegistry, content: bytes) -> None:
+    """A bit of what is stored of it, in its last third."""
+    (path,) = [path for path in files_of(registry, content) if "contents" in path.parts]
+    stored = bytearray(path.read_bytes())
+    stored[len(stored) * 2 // 3] ^= 4
+    path.write_bytes(stored)
+
+
+def scrub(registry: ImageRegistry, *more: str) -> tuple[int, str]:
+    protection = registry.options if registry.options else ("--master-key", master_key_of(registry))
+    done = program("scrub", "--store", registry.store, *protection, *more)
+    assert "Traceback" not in done.stderr, done
+    return done.returncode, done.stdout
+
+
+@OPTIONS
+async def test_a_scrub_finds_what_is_damaged(registry_factory: RegistryFactory, options: tuple[str, ...]) -> None:
+    registry = registry_factory(*options)
+    async with aiohttp.ClientSession() as session:
+        client = session_of(registry, session, "team/web")
+        digest = await client.push_image("v1", LAYER, b"whole")
+        other = session_of(registry, session, "team/other")
+        await other.call("POST", f"blobs/uploads/?mount={digest_of(LAYER)}&from=team/web")
+        assert scrub(registry)[0] == 0
+        spoil(registry, LAYER)
+        status, said = scrub(registry)
+        assert (status, f"DAMAGED {digest_of(LAYER)}" in said) == (1, True), said
+        assert "used in team/web: v1" in said
+        assert "used in team/other: no tag" in said
+        # Clients look whether it is there before they push.
+        assert (await client.call("HEAD", f"blobs/{digest_of(LAYER)}")).status == 404
+        assert (await client.call("GET", f"manifests/{digest}")).status == 200
+        report = json.loads(scrub(registry, "--json")[1])
+        assert (report["contents"], report["damaged"]) == (3, [])
+        await client.push_blob(LAYER)
+        assert await pull_all(client) == {"v1": digest}
+        assert (await other.call("GET", f"blobs/{digest_of(LAYER)}")).body == LAYER
+        assert scrub(registry)[0] == 0
+
+
+@OPTIONS
+async def test_what_is_damaged_is_never_served_as_whole(
+    registry_factory: RegistryFactory, options: tuple[str, ...]
+) -> None:
+    """The pull breaks off; then the registry no longer says that it has it, and a push heals it."""
+    registry = registry_factory(*options)
+    async with aiohttp.ClientSession() as session:
+        client = session_of(registry, session)
+        digest = await client.push_image("v1", LAYER)
+        spoil(registry, LAYER)
+        with pytest.raises(aiohttp.ClientError):
+            await client.call("GET", f"blobs/{digest_of(LAYER)}")
+        await wait_until(lambda: any_set_aside(registry.store), why="the blob set aside")
+        assert (await client.call("HEAD", f"blobs/{digest_of(LAYER)}")).status == 404
+        await client.push_image("v1", LAYER)
+        assert await pull_all(client) == {"v1": digest}
+
+
+@OPTIONS
+async def test_a_damaged_manifest_is_pushed_again(registry_factory: RegistryFactory, options: tuple[str, ...]) -> None:
+    registry = registry_factory(*options)
+    async with aiohttp.ClientSession() as session:
+        client = session_of(registry, session)
+        manifest = await client.image(LAYER)
+        digest = await client.push_manifest("v1", manifest)
+        spoil(registry, json.dumps(manifest).encode())
+        answer = await client.call("GET", "manifests/v1")
+        assert (answer.status, answer.codes) == (500, ["INTERNAL"])
+        assert b"damaged" in answer.body
+        await wait_until(lambda: any_set_aside(registry.store), why="the manifest set aside")
+        assert (await client.call("GET", "manifests/v1")).status == 404
+        await client.push_manifest("v1", manifest)
+        assert await pull_all(client) == {"v1": digest}
+
+
+def any_set_aside(store: Path) -> bool:
+    return any(store.glob("damaged/*/content"))
+
+
+async def test_a_registry_scrubs_by_itself(registry_factory: RegistryFactory) -> None:
+    registry = registry_factory("--scrub-days", "0.00001")
+    async with aiohttp.ClientSession() as session:
+        client = session_of(registry, session)
+        await client.push_blob(LAYER)
+        spoil(registry, LAYER)
+        await wait_until(lambda: any_set_aside(registry.store), why="the blob set aside")
+        await wait_until(lambda: has_report_of(registry.store, digest_of(LAYER)), why="the blob in the log")
+
+
+def has_report_of(store: Path, digest: str) -> bool:
+    return any(digest in path.read_text() for path in store.glob("damaged/*/finding"))
+
+
+async def test_a_content_whose_key_is_not_there_is_not_damaged(registry_factory: RegistryFactory) -> None:
+    """A scrub with a key file that lacks a former key takes nothing away."""
+    registry = registry_factory()
+    async with aiohttp.ClientSession() as session:
+        client = session_of(registry, session)
+        await client.push_blob(LAYER)
+        (key,) = [path for path in files_of(registry, LAYER) if "keys" in path.parts]
+        before = key.read_bytes()
+        key.write_bytes(bytes(8) + before[8:])
+        status, said = scrub(registry)
+        assert (status, f"CANNOT BE READ {digest_of(LAYER)}" in said) == (1, True), said
+        key.write_bytes(before)
+        assert scrub(registry)[0] == 0
