@@ -177,10 +177,11 @@ class _Collection:
     rested_at: float = field(default_factory=lambda: asyncio.get_running_loop().time())
 
     async def run(self) -> None:
+        # Before the links, so that a note of one that goes meanwhile is not taken for an old one.
+        notes = set(await self._digests(paths.UNHELD))
         async for repository in self.repositories.every():
             self.report.repositories += 1
             await self._repository(repository)
-        notes = set(await self._digests(paths.UNHELD))
         async for digest in self._contents():
             await self._content(digest, digest in notes)
         for digest in sorted(notes):
