@@ -44,34 +44,7 @@ def parse(arguments: Sequence[str] | None = None) -> Configuration:
     add_store(parser)
     parser.add_argument("--certificate", required=True, type=Path, help="this registry's certificate")
     parser.add_argument("--key", required=True, type=Path, help="the key of the certificate")
-    parser.add_argument(
-        "--upload-grace-seconds",
-        type=_positive,
-        default=24 * 3600.0,
-        metavar="SECONDS",
-        help="how long an upload of which nothing is heard can be resumed; a day by default",
-    )
-    parser.add_argument(
-        "--garbage-grace-seconds",
-        type=_positive,
-        default=24 * 3600.0,
-        metavar="SECONDS",
-        help="how long what nothing leads to stays, and a pushed blob may wait for its manifest; a day by default",
-    )
-    parser.add_argument(
-        "--collect-every",
-        type=_positive,
-        default=3600.0,
-        metavar="SECONDS",
-        help="how often garbage is collected; an hour by default",
-    )
-    parser.add_argument(
-        "--lifecycle-every",
-        type=_positive,
-        default=3600.0,
-        metavar="SECONDS",
-        help="how often lifecycle policies are applied; an hour by default",
-    )
+    _add_housekeeping(parser)
     _add_rights(parser)
     parser.add_argument(
         "--workers",
@@ -117,6 +90,37 @@ def parse(arguments: Sequence[str] | None = None) -> Configuration:
         protection,
         given.scrub_days,
         given.scrub_mib_per_second,
+    )
+
+
+def _add_housekeeping(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--upload-grace-seconds",
+        type=_positive,
+        default=24 * 3600.0,
+        metavar="SECONDS",
+        help="how long an upload of which nothing is heard can be resumed; a day by default",
+    )
+    parser.add_argument(
+        "--garbage-grace-seconds",
+        type=_positive,
+        default=24 * 3600.0,
+        metavar="SECONDS",
+        help="how long what nothing leads to stays, and a pushed blob may wait for its manifest; a day by default",
+    )
+    parser.add_argument(
+        "--collect-every",
+        type=_positive,
+        default=3600.0,
+        metavar="SECONDS",
+        help="how often garbage is collected; an hour by default",
+    )
+    parser.add_argument(
+        "--lifecycle-every",
+        type=_positive,
+        default=3600.0,
+        metavar="SECONDS",
+        help="how often lifecycle policies are applied; an hour by default",
     )
 
 

@@ -68,10 +68,11 @@ class Shop:
 
 
 @pytest.fixture(params=KINDS)
-def shop(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Shop]:
-    store = open_store_at(*place_of(request.param, tmp_path, request))
+def shop(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shop]:
+    store = open_store_at(*place_of(request.param, tmp_path, request, monkeypatch))
     yield Shop(store)
-    store.close()
+    if isinstance(store, FolderStore):
+        store.close()
 
 
 @pytest.fixture
