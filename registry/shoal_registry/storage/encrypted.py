@@ -136,14 +136,17 @@ class EncryptedStore:
         return self._store.lock(name)
 
     async def _read(self, path: PurePosixPath) -> bytes | None:
-        stored = await self._store.read(path)
-        try:
-            return None if stored is None else await self._decrypted(path, stored)
-        except Damaged:
-            # It may have been replaced between its bytes and its key.
-            self._opened.pop(path, None)
-            again = await self._store.read(path)
-            return None if again is None else await self._decrypted(path, again)
+        before = None
+        while (stored := await self._store.read(path)) is not None:
+            try:
+                return await self._decrypted(path, stored)
+            except Damaged:
+                self._opened.pop(path, None)
+                # Unless it was replaced between its bytes and its key.
+                if before == stored[:HEADER_BYTES]:
+                    raise
+                before = stored[:HEADER_BYTES]
+        return None
 
     async def _decrypted(self, path: PurePosixPath, stored: bytes) -> bytes:
         found = cipher.file_id(stored)
@@ -157,21 +160,21 @@ class EncryptedStore:
         return await asyncio.to_thread(opened.key.decrypt, memoryview(stored)[HEADER_BYTES:], 0)
 
     async def _stream_content(self, path: PurePosixPath, span: Span) -> AsyncIterator[bytes]:
-        opened = await self._open(path)
-        begun = False
-        try:
-            async for piece in self._pieces(path, opened, span) if opened else self._plain.stream(path, span):
-                begun = True
-                yield piece
-            return
-        except (Damaged, EOFError):
-            # It may have been replaced between its key and its bytes.
-            self._opened.pop(path, None)
-            again = await self._open(path)
-            if begun or again is None or again == opened:
-                raise
-        async for piece in self._pieces(path, again, span):
-            yield piece
+        before, begun = None, False
+        while True:
+            try:
+                opened = await self._open(path)
+                async for piece in self._pieces(path, opened, span) if opened else self._plain.stream(path, span):
+                    begun = True
+                    yield piece
+                return
+            except (Damaged, EOFError):
+                self._opened.pop(path, None)
+                now = await header_id(self._store, path)
+                # Unless it was replaced between its key and its bytes.
+                if begun or now == before:
+                    raise
+                before = now
 
     async def _stream_upload(self, path: PurePosixPath, span: Span) -> AsyncIterator[bytes]:
         await self._uploads.flush(path)

@@ -104,7 +104,12 @@ class EncryptedUploads:
             await self._store.flush(path)
 
     async def completed(self, path: PurePosixPath) -> Upload:
-        """As it is to be kept: with a header, even if nothing came, and without half a write at the end."""
+        """As it is to be kept: with a header, even if nothing came, and without half a write at the end.
+
+        Raises FileNotFoundError.
+        """
+        if await self._store.size(path) is None:
+            raise FileNotFoundError(path)
         upload = await self.find(path)
         if upload is None:
             await self.append(path, 0, b"")

@@ -74,6 +74,13 @@ async def under(store: S3Store, folder: str) -> "Sequence[ObjectMeta]":
     return [each for each in found if each["path"] != folder]
 
 
+async def move(store: S3Store, key: str, target: str) -> None:
+    """Raises FileNotFoundError."""
+    with reported():
+        await obstore.copy_async(store, key, target)
+    await remove(store, [key])
+
+
 async def remove(store: S3Store, keys: Sequence[str]) -> None:
     """Those that are there."""
     if keys:

@@ -114,7 +114,10 @@ class S3Store:
         await self._pieces.truncate(path, size)
 
     async def adopt(self, source: PurePosixPath, target: PurePosixPath) -> None:
-        await self._pieces.adopt(source, target)
+        if paths.is_upload_data(source):
+            await self._pieces.adopt(source, target)
+        else:
+            await objects.move(self._large, str(source), str(target))
 
     async def remove(self, path: PurePosixPath) -> None:
         found = await objects.under(self._quick, str(path))

@@ -49,7 +49,10 @@ class Store(Protocol):
         """Cuts off what was appended after that many bytes, and flushed."""
 
     async def adopt(self, source: PurePosixPath, target: PurePosixPath) -> None:
-        """What was appended to `source`, and flushed, is at `target` from now on, and no longer at `source`."""
+        """What was appended to `source`, and flushed, is at `target` from now on, and no longer at `source`.
+
+        So is what was put at `source`. Raises FileNotFoundError.
+        """
 
     async def remove(self, path: PurePosixPath) -> None:
         """A folder with all that is in it, if it is there."""
