@@ -53,11 +53,18 @@ def list_all(output: str, address: str | None) -> None:
 @click.option("--immutable", is_flag=True, help="Tags never come to mean another image.")
 @click.option("--except", "exceptions", multiple=True, metavar="FILTER", help="Tags for which the opposite holds.")
 @click.option("--lifecycle", "file", type=click.Path(exists=True, dir_okay=False), help="A lifecycle policy.")
+@click.option("--policy", "policy", type=click.Path(exists=True, dir_okay=False), help="Who else may pull and push.")
 @click.option("--description", default="", help="For people.")
 @registry_option
 @connected
 def create(
-    prefix: str, immutable: bool, exceptions: Sequence[str], file: str | None, description: str, address: str | None
+    prefix: str,
+    immutable: bool,
+    exceptions: Sequence[str],
+    file: str | None,
+    policy: str | None,
+    description: str,
+    address: str | None,
 ) -> None:
     """Create a template for names that begin with PREFIX/, or for all others: ROOT."""
     from shoal.cli.repository import mutability
@@ -68,6 +75,7 @@ def create(
         "description": description,
         **mutability(immutable, exceptions),
         **({"lifecyclePolicy": read_text(file)} if file else {}),
+        **({"repositoryPolicy": read_text(policy)} if policy else {}),
     }
     click.echo(ask(address, "CreateRepositoryCreationTemplate", request)["repositoryCreationTemplate"]["prefix"])
 

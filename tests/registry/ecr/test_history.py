@@ -170,3 +170,14 @@ async def test_events_that_cannot_be_written_wait(
     store.is_full = False
     assert (await tell(events))[0] == ["a", "b"]
     assert "count=1" in caplog.text
+
+
+async def test_pulls_of_one_image_are_counted(store: CountingStore, clock: Clock) -> None:
+    """Of each caller, and until they are written."""
+    events = Events(store, clock)
+    for caller in ("i-1", "i-1", "i-2"):
+        events.note("PULL", WEB, DIGEST, caller, "v1")
+    await events.flush()
+    events.note("PULL", WEB, DIGEST, "i-1", "v1")
+    details = [event["detail"] async for _, event in events.read("")]
+    assert [(each["caller"], each["count"]) for each in details] == [("i-1", 2), ("i-2", 1), ("i-1", 1)]
