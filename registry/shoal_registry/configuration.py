@@ -108,11 +108,11 @@ def parse(arguments: Sequence[str] | None = None) -> Configuration:
     )
     add_scrub_rate(parser)
     given = parser.parse_args(arguments)
-    protection = wanted(parser, given, given.key.parent / "master.key")
-    protection = replace(protection, from_now_on=given.encrypt_from_now_on)
     token_key = (given.token_key or given.key.parent / "token.key").absolute()
     if token_key.is_relative_to(given.store.absolute()):
         parser.error(f"--token-key: {token_key} lies in the store, with whose copies it would go about")
+    protection = wanted(parser, given, token_key.with_name("master.key"))
+    protection = replace(protection, from_now_on=given.encrypt_from_now_on)
     return Configuration(
         given.listen,
         given.store,
@@ -148,7 +148,7 @@ def add_protection(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="FILE",
         help="by which the store is encrypted; made for a new store; without it nobody can read the store, so keep a "
-        "copy; by default master.key beside the certificate's key",
+        "copy; by default master.key beside the token key",
     )
     encryption.add_argument(
         "--no-encryption", action="store_true", help="whoever gets at the store, or a backup of it, can read it"
