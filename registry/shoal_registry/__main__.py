@@ -28,9 +28,10 @@ from shoal_registry.rights.gate import Gate
 from shoal_registry.rights.policies import Policies
 from shoal_registry.scrubbing import Pace, Scrub, Suspects
 from shoal_registry.server import Server
-from shoal_registry.storage.folder import FolderStore
 from shoal_registry.storage.master_keys import KeyFileUnusable
+from shoal_registry.storage.places import opened
 from shoal_registry.storage.protection import StartRefused, protected
+from shoal_registry.storage.store import Store, StoreUnavailableError
 from shoal_registry.uploads import Uploads
 
 log = logging.getLogger("shoal_registry")
@@ -41,18 +42,23 @@ DISK_THREADS = 32
 DAY_SECONDS = 24 * 3600.0
 
 
-async def serve(config: configuration.Configuration, folder: FolderStore) -> None:
-    """Raises StartRefused, KeyFileUnusable."""
+async def serve(config: configuration.Configuration) -> None:
+    """Raises StartRefused, KeyFileUnusable, StoreUnavailableError."""
     # Most of them wait for the disk, which makes many writes durable in the time of one.
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(DISK_THREADS, "disk"))
-    store = await protected(folder, config.protection)
+    async with opened(config.store) as kept:
+        await _serve(config, kept, await protected(kept, config.protection))
+
+
+async def _serve(config: configuration.Configuration, kept: Store, store: Store) -> None:
+    """`kept` is the store as it is kept, `store` as the registry uses it."""
     repositories = Repositories(store, Links(store, config.garbage_grace_seconds))
     uploads = Uploads(store, repositories, lambda: UploadId(str(uuid.uuid4())))
     if not config.is_open and config.authority is None:
         log.warning("nobody is an operator: give --authority, or --open for a trial")
     signer = None if config.is_open else signing_key.load(config.token_key)
     gate = Gate(Directory(store, os.urandom), Policies(store), signer, os.urandom(32))
-    suspects, scrub, is_worker = Suspects(), Scrub(store, folder), config.worker is not None
+    suspects, scrub, is_worker = Suspects(), Scrub(store, kept), config.worker is not None
     archive, pulls, events = Archive(store, repositories, time.time), Pulls(store, time.time), Events(store, time.time)
     registry = Registry(repositories, uploads, suspects, archive, pulls, events, gate, store, time.time)
     server = Server(config.listen, config.certificate, config.key, config.authority, registry, shares_port=is_worker)
@@ -110,16 +116,15 @@ def main() -> None:
     config = configuration.parse()
     if config.workers > 1 and config.worker is None:
         sys.exit(asyncio.run(workers.run(config.listen, sys.argv[1:], config.workers)))
-    store = FolderStore(config.store.absolute())
     # As many connections as the system lets this process have: common soft limits end at 1,024.
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     try:
-        uvloop.run(serve(config, store))
+        uvloop.run(serve(config))
     except (StartRefused, KeyFileUnusable) as refused:
         sys.exit(str(refused))
-    finally:
-        store.close()
+    except StoreUnavailableError as error:
+        sys.exit(f"The store {config.store} cannot be used: {error}")
 
 
 if __name__ == "__main__":

@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from shoal_registry.storage import places
+from shoal_registry.storage.places import Place
 from shoal_registry.storage.protection import Wanted
 
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """`listen` is host:port; `store` the folder that holds everything; the certificate and its key are PEM files,
+    """`listen` is host:port; `store` where everything is kept; the certificate and its key are PEM files,
     as are the authority, of which clients may have a certificate, and the key that signs tokens.
 
     `worker` is the number of this process among the `workers` that serve the same port; None if it is the only one, or
@@ -19,7 +21,7 @@ class Configuration:
     """
 
     listen: str
-    store: Path
+    store: Place
     certificate: Path
     key: Path
     upload_grace_seconds: float
@@ -39,7 +41,7 @@ class Configuration:
 def parse(arguments: Sequence[str] | None = None) -> Configuration:
     parser = argparse.ArgumentParser(prog="shoal_registry", description="The image registry of shoal.")
     parser.add_argument("--listen", default="127.0.0.1:7680", metavar="HOST:PORT", help="where engines dial")
-    parser.add_argument("--store", required=True, type=Path, metavar="FOLDER", help="where images are kept")
+    add_store(parser)
     parser.add_argument("--certificate", required=True, type=Path, help="this registry's certificate")
     parser.add_argument("--key", required=True, type=Path, help="the key of the certificate")
     parser.add_argument(
@@ -109,7 +111,7 @@ def parse(arguments: Sequence[str] | None = None) -> Configuration:
     add_scrub_rate(parser)
     given = parser.parse_args(arguments)
     token_key = (given.token_key or given.key.parent / "token.key").absolute()
-    if token_key.is_relative_to(given.store.absolute()):
+    if places.is_within(token_key, given.store):
         parser.error(f"--token-key: {token_key} lies in the store, with whose copies it would go about")
     protection = wanted(parser, given, token_key.with_name("master.key"))
     protection = replace(protection, from_now_on=given.encrypt_from_now_on)
@@ -138,6 +140,25 @@ def _count(text: str) -> int:
     if not 1 <= value <= 256:
         raise argparse.ArgumentTypeError("must be from 1 to 256")
     return value
+
+
+def add_store(parser: argparse.ArgumentParser) -> None:
+    """Of every program that opens a store."""
+    parser.add_argument(
+        "--store",
+        required=True,
+        type=_place,
+        metavar="PLACE",
+        help="where images are kept: a folder; or s3://bucket/prefix, with AWS_ENDPOINT_URL, AWS_REGION, "
+        "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the environment",
+    )
+
+
+def _place(text: str) -> Place:
+    try:
+        return places.parse(text, os.environ)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def add_protection(parser: argparse.ArgumentParser) -> None:
@@ -171,7 +192,7 @@ def wanted(parser: argparse.ArgumentParser, given: argparse.Namespace, default: 
         return Wanted(None)
     if (path := given.master_key or default) is None:
         parser.error("give --master-key FILE, with which the registry was started, or --no-encryption")
-    if path.resolve().is_relative_to(given.store.resolve()):
+    if places.is_within(path, given.store):
         parser.error(
             f"--master-key: {path} lies in the store: whoever gets at a backup of that would have the key, too"
         )

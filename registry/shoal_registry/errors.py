@@ -22,6 +22,7 @@ Code = Literal[
     "TAG_INVALID",
     "TOOMANYREQUESTS",
     "UNAUTHORIZED",
+    "UNAVAILABLE",
     "UNSUPPORTED",
 ]
 
@@ -44,6 +45,7 @@ STATUSES: Mapping[Code, int] = {
     "TAG_INVALID": 400,
     "TOOMANYREQUESTS": 429,
     "UNAUTHORIZED": 401,
+    "UNAVAILABLE": 503,
     "UNSUPPORTED": 405,
 }
 

@@ -7,17 +7,17 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from shoal_registry import rotation
+from shoal_registry import configuration, rotation
 from shoal_registry.storage import master_keys, protection
-from shoal_registry.storage.folder import FolderStore
 from shoal_registry.storage.master_keys import KeyFileUnusable, KeyRing, MasterKeys
+from shoal_registry.storage.places import is_there, opened
 from shoal_registry.storage.protection import StartRefused
-from shoal_registry.storage.store import Store
+from shoal_registry.storage.store import Store, StoreUnavailableError
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="shoal_registry.master_key", description=__doc__)
-    parser.add_argument("--store", required=True, type=Path, metavar="FOLDER", help="the registry's")
+    configuration.add_store(parser)
     parser.add_argument("--master-key", required=True, type=Path, metavar="FILE", help="the registry's")
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     actions.add_parser("show", help="which keys there are, and how many contents each of them opens")
@@ -30,15 +30,17 @@ def main() -> None:
     actions.add_parser("rewrap", help="goes on with a rotation that was cut off")
     actions.add_parser("forget", help="drops former keys, once they open nothing; older backups need them")
     given = parser.parse_args()
-    if not given.store.is_dir():
+    if not is_there(given.store):
         sys.exit(f"There is no store {given.store}.")
-    store, keys = FolderStore(given.store.absolute()), MasterKeys(given.master_key.absolute())
     try:
-        asyncio.run(_act(given, store, keys))
-    except (StartRefused, KeyFileUnusable) as refused:
+        asyncio.run(_act_at(given, MasterKeys(given.master_key.absolute())))
+    except (StartRefused, KeyFileUnusable, StoreUnavailableError) as refused:
         sys.exit(str(refused))
-    finally:
-        store.close()
+
+
+async def _act_at(given: argparse.Namespace, keys: MasterKeys) -> None:
+    async with opened(given.store) as store:
+        await _act(given, store, keys)
 
 
 async def _act(given: argparse.Namespace, store: Store, keys: MasterKeys) -> None:

@@ -7,43 +7,46 @@ import argparse
 import asyncio
 import sys
 import time
-from pathlib import Path
 
 from shoal_registry import configuration
 from shoal_registry.scrubbing import Finding, Pace, Report, Scrub, contents
-from shoal_registry.storage.folder import FolderStore
 from shoal_registry.storage.master_keys import KeyFileUnusable
+from shoal_registry.storage.places import Place, is_there, opened
 from shoal_registry.storage.protection import StartRefused, Wanted, note_all_encrypted, protected
+from shoal_registry.storage.store import Store, StoreUnavailableError
 
 PROGRESS_SECONDS = 10.0
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="shoal_registry.scrub", description=__doc__)
-    parser.add_argument("--store", required=True, type=Path, metavar="FOLDER", help="the registry's")
+    configuration.add_store(parser)
     configuration.add_protection(parser)
     configuration.add_scrub_rate(parser)
     parser.add_argument("--encrypt", action="store_true", help="encrypts what is not, in a store that became encrypted")
     parser.add_argument("--json", action="store_true", help="the report for programs")
     given = parser.parse_args()
-    if not given.store.is_dir():
+    if not is_there(given.store):
         sys.exit(f"There is no store {given.store}.")
     if given.encrypt and given.no_encryption:
         parser.error("--encrypt needs --master-key")
-    wanted, folder = configuration.wanted(parser, given, None), FolderStore(given.store.absolute())
+    wanted = configuration.wanted(parser, given, None)
     try:
-        report = asyncio.run(_scrub(folder, wanted, given.scrub_mib_per_second, given.encrypt))
-    except (StartRefused, KeyFileUnusable) as refused:
+        report = asyncio.run(_scrub_at(given.store, wanted, given.scrub_mib_per_second, given.encrypt))
+    except (StartRefused, KeyFileUnusable, StoreUnavailableError) as refused:
         sys.exit(str(refused))
-    finally:
-        folder.close()
     print(report.document().decode() if given.json else described(report))
     if report.damaged or report.unreadable:
         sys.exit(1)
 
 
-async def _scrub(folder: FolderStore, wanted: Wanted, mib_per_second: float, encrypts: bool) -> Report:
-    scrub, said = Scrub(await protected(folder, wanted), folder), time.monotonic()
+async def _scrub_at(place: Place, wanted: Wanted, mib_per_second: float, encrypts: bool) -> Report:
+    async with opened(place) as kept:
+        return await _scrub(kept, wanted, mib_per_second, encrypts)
+
+
+async def _scrub(kept: Store, wanted: Wanted, mib_per_second: float, encrypts: bool) -> Report:
+    scrub, said = Scrub(await protected(kept, wanted), kept), time.monotonic()
 
     def progress(report: Report) -> None:
         nonlocal said
@@ -54,10 +57,10 @@ async def _scrub(folder: FolderStore, wanted: Wanted, mib_per_second: float, enc
     report = await scrub.run(Pace(mib_per_second * 2**20), progress)
     if not encrypts:
         return report
-    async for digest in contents(folder):
+    async for digest in contents(kept):
         report.plain -= await scrub.encrypt(digest)
     if not report.plain and not report.unreadable:
-        await note_all_encrypted(folder)
+        await note_all_encrypted(kept)
     return report
 
 

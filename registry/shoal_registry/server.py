@@ -13,6 +13,7 @@ from shoal_registry import routes
 from shoal_registry.errors import Refused
 from shoal_registry.registry import Call, Registry
 from shoal_registry.storage.damage import Damaged
+from shoal_registry.storage.store import StoreUnavailableError
 
 log = logging.getLogger(__name__)
 
@@ -136,6 +137,9 @@ def _fault(request: web.Request, error: Exception) -> web.Response:
     if isinstance(error, OSError) and error.errno in FULL:
         log.error("no room left on the store's disk path=%s", request.path)
         return _refusal(Refused("INSUFFICIENT_STORAGE", "The registry's disk is full.", headers={"Retry-After": "60"}))
+    if isinstance(error, StoreUnavailableError):
+        log.error("the store did not answer as it should path=%s reason=%s", request.path, error)
+        return _refusal(Refused("UNAVAILABLE", "The registry's store does not answer.", headers={"Retry-After": "5"}))
     log.error("a call failed method=%s path=%s", request.method, request.path, exc_info=error)
     return _refusal(Refused("INTERNAL", "The registry failed on this call; its log says more."))
 

@@ -50,10 +50,14 @@ class Uploads:
     async def size(self, repository: Repository, upload: UploadId) -> int:
         """How many bytes have come. Raises Refused; an upload of another repository is as unknown as any."""
         owner = await self._store.read(paths.upload_repository(upload))
+        unknown = Refused("BLOB_UPLOAD_UNKNOWN", "There is no such upload: begin one with POST …/blobs/uploads/.")
         if owner != repository.name.encode():
-            raise Refused("BLOB_UPLOAD_UNKNOWN", "There is no such upload: begin one with POST …/blobs/uploads/.")
+            raise unknown
         try:
             return await self._store.size(paths.upload_data(upload)) or 0
+        except FileNotFoundError:
+            # Who only asks for it holds no lock: it ended meanwhile.
+            raise unknown from None
         except Damaged as damaged:
             raise _spoiled(upload, damaged) from None
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 from shoal_registry.storage.folder import FolderStore
-from shoal_registry.storage.s3 import Place, S3Store
+from shoal_registry.storage.places import Bucket, parse
+from shoal_registry.storage.s3 import S3Store
 from shoal_registry.storage.store import StoreUnavailableError
 
 from tests.ground.s3 import BUCKET, S3Server
@@ -19,12 +20,11 @@ KINDS = ("folder", "s3")
 LEASE_SECONDS = 3.0
 
 
-def place_of(kind: str, root: Path, request: pytest.FixtureRequest) -> tuple[str, str]:
+def place_of(kind: str, root: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> tuple[str, str]:
     """A place of its own in a store of that kind, and where its server is; this process may use it then."""
     if kind == "folder":
         return str(root / "store"), ""
     server: S3Server = request.getfixturevalue("s3_server")
-    monkeypatch: pytest.MonkeyPatch = request.getfixturevalue("monkeypatch")
     for name, value in server.environment.items():
         monkeypatch.setenv(name, value)
     prefix = f"{root.parent.name}/{root.name}".replace("[", "-").replace("]", "")
@@ -33,7 +33,8 @@ def place_of(kind: str, root: Path, request: pytest.FixtureRequest) -> tuple[str
 
 def open_store_at(place: str, endpoint: str) -> FolderStore | S3Store:
     """As another process would."""
-    return S3Store(Place(place, endpoint), LEASE_SECONDS) if endpoint else FolderStore(Path(place))
+    where = parse(place, {"AWS_ENDPOINT_URL": endpoint})
+    return S3Store(where, LEASE_SECONDS) if isinstance(where, Bucket) else FolderStore(where)
 
 
 async def hold(place: str, endpoint: str, name: str) -> None:

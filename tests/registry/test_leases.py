@@ -6,8 +6,9 @@ import time
 from pathlib import Path, PurePosixPath
 
 import pytest
-from shoal_registry.storage.s3 import Place, S3Store
-from shoal_registry.storage.store import StoreUnavailableError
+from shoal_registry.storage.places import Bucket, parse
+from shoal_registry.storage.s3 import S3Store
+from shoal_registry.storage.store import Store, StoreUnavailableError
 
 from tests.ground.proxy import Proxy
 from tests.ground.s3 import S3Server
@@ -18,8 +19,8 @@ NAME = "repository/a"
 
 
 @pytest.fixture
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, str]:
-    return place_of("s3", tmp_path, request)
+def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[str, str]:
+    return place_of("s3", tmp_path, request, monkeypatch)
 
 
 async def test_a_holder_that_slept_too_long_knows_it(place: tuple[str, str]) -> None:
@@ -39,7 +40,7 @@ async def test_a_holder_that_slept_too_long_knows_it(place: tuple[str, str]) -> 
 async def test_a_holder_that_is_cut_off_stops_before_others_begin(place: tuple[str, str], s3_server: S3Server) -> None:
     other, stopped = open_store_at(*place), 0.0
 
-    async def hold_until_lost(store: S3Store) -> None:
+    async def hold_until_lost(store: Store) -> None:
         nonlocal stopped
         try:
             async with store.lock(NAME):
@@ -50,7 +51,7 @@ async def test_a_holder_that_is_cut_off_stops_before_others_begin(place: tuple[s
 
     is_held = asyncio.Event()
     async with Proxy("127.0.0.1", s3_server.port) as proxy:
-        one = S3Store(Place(place[0], f"http://{proxy.endpoint}"), LEASE_SECONDS)
+        one = open_store_at(place[0], f"http://{proxy.endpoint}")
         holding = asyncio.create_task(hold_until_lost(one))
         await is_held.wait()
         proxy.cut()
@@ -67,6 +68,13 @@ async def test_a_place_is_proven_before_it_is_used(place: tuple[str, str]) -> No
     await store.prove()
     assert await store.names(PurePosixPath("locks")) == []
     with pytest.raises(StoreUnavailableError):
-        await S3Store(Place(place[0], "http://127.0.0.1:1")).prove()
-    with pytest.raises(ValueError, match="s3://bucket/prefix"):
-        S3Store(Place("s3:/bucket", place[1]))
+        await S3Store(Bucket("images", "", "http://127.0.0.1:1")).prove()
+
+
+def test_places() -> None:
+    assert parse("a/folder", {}) == Path("a/folder")
+    environment = {"AWS_ENDPOINT_URL": "http://s3:1", "AWS_DEFAULT_REGION": "here", "AWS_CA_BUNDLE": "/ca"}
+    assert parse("s3://bucket/a/b/", environment) == Bucket("bucket", "a/b", "http://s3:1", "here", Path("/ca"))
+    for text in ("s3:///prefix", "gs://bucket", "s3://bucket/prefix?x=1"):
+        with pytest.raises(ValueError, match="s3://bucket/prefix"):
+            parse(text, {})

@@ -16,7 +16,6 @@ from shoal_registry.storage import master_keys
 from shoal_registry.storage.encrypted import EncryptedStore
 from shoal_registry.storage.folder import FolderStore
 from shoal_registry.storage.master_keys import MasterKeys
-from shoal_registry.storage.s3 import S3Store
 from shoal_registry.storage.store import Store
 
 from tests.registry.stores import KINDS, LEASE_SECONDS, open_store_at, place_of
@@ -25,37 +24,31 @@ OpenStore: TypeAlias = Callable[[], Store]
 
 MIB = 1024 * 1024
 PATH = PurePosixPath("repositories/a/_tags/v1")
-DATA, CONTENT = PurePosixPath("uploads/1/data"), PurePosixPath("contents/sha256/ab/abc")
+DATA, CONTENT = PurePosixPath("uploads/1/data"), PurePosixPath("contents", "sha256", "ab", "ab" * 32)
 SIZE = 3 * MIB // 2 + 5
-# Locks are the same ones.
-PLAIN = pytest.mark.parametrize("protection", ["plain"])
 VERSIONS = [bytes([number]) * SIZE for number in range(4)]
 
 
 @pytest.fixture(params=KINDS)
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, str]:
-    return place_of(request.param, tmp_path, request)
+def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[str, str]:
+    return place_of(request.param, tmp_path, request, monkeypatch)
 
 
-@pytest.fixture(params=["plain", "encrypted"])
-def protection(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
-@pytest.fixture
-def open_store(place: tuple[str, str], protection: str, tmp_path: Path) -> Iterator[OpenStore]:
+@pytest.fixture(params=[*KINDS, "encrypted s3"])
+def open_store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[OpenStore]:
     """Opens one and the same store, every time as another process would."""
-    opened: list[FolderStore | S3Store] = []
-    master_keys.make(tmp_path / "master.key", bytes(range(32)), datetime.now(UTC))
+    kind, folders = request.param.removeprefix("encrypted "), list[FolderStore]()
+    place, master_key = place_of(kind, tmp_path, request, monkeypatch), tmp_path / "master.key"
+    master_keys.make(master_key, bytes(32), datetime.now(UTC))
 
     def open_one() -> Store:
-        opened.append(open_store_at(*place))
-        if protection == "plain":
-            return opened[-1]
-        return EncryptedStore(opened[-1], MasterKeys(tmp_path / "master.key"))
+        store = open_store_at(*place)
+        if isinstance(store, FolderStore):
+            folders.append(store)
+        return store if kind == request.param else EncryptedStore(store, MasterKeys(master_key))
 
     yield open_one
-    for each in opened:
+    for each in folders:
         each.close()
 
 
@@ -170,16 +163,8 @@ async def test_what_was_appended_is_adopted_as_a_whole(store: Store) -> None:
     assert (await store.size(CONTENT), await store.read(CONTENT)) == (0, b"")
 
 
-async def test_what_was_put_can_be_moved(store: Store) -> None:
-    aside = PurePosixPath("damaged/sha256-abc/content")
-    await store.put(PATH, b"a tag")
-    await store.adopt(PATH, aside)
-    assert (await store.read(PATH), await store.read(aside)) == (None, b"a tag")
-    with pytest.raises(FileNotFoundError):
-        await store.adopt(PATH, aside)
-
-
-async def test_nothing_is_adopted_from_nowhere(store: Store) -> None:
+async def test_nothing_is_adopted_from_nowhere(place: tuple[str, str]) -> None:
+    store = open_store_at(*place)
     with pytest.raises(FileNotFoundError):
         await store.adopt(DATA, CONTENT)
     assert await store.size(CONTENT) is None
@@ -235,7 +220,6 @@ async def test_several_adopt_the_same_content_at_once(open_store: OpenStore) -> 
     await pushing
 
 
-@PLAIN
 async def test_a_lock_is_held_by_one(open_store: OpenStore) -> None:
     """Of the tasks of two processes; whoever waits gets it, and nothing is left of it."""
     one, other, inside, turns = open_store(), open_store(), 0, 0
@@ -259,7 +243,6 @@ async def test_a_lock_is_held_by_one(open_store: OpenStore) -> None:
     assert await one.names(PurePosixPath("locks/repository")) == []
 
 
-@PLAIN
 async def test_who_stops_waiting_for_a_lock_leaves_it_to_others(open_store: OpenStore) -> None:
     one, other = open_store(), open_store()
     for wait_seconds in (0.001, 0.003, 0.01, 0.03):
@@ -272,7 +255,6 @@ async def test_who_stops_waiting_for_a_lock_leaves_it_to_others(open_store: Open
         pass
 
 
-@PLAIN
 async def test_who_fails_within_a_lock_gives_it_back(open_store: OpenStore) -> None:
     one, other = open_store(), open_store()
     with pytest.raises(LookupError):
@@ -306,9 +288,9 @@ async def said(process: asyncio.subprocess.Process) -> str:
         return (await process.stdout.readline()).decode().strip()
 
 
-@PLAIN
-async def test_a_lock_ends_with_its_holder(place: tuple[str, str], store: Store) -> None:
+async def test_a_lock_ends_with_its_holder(place: tuple[str, str]) -> None:
     """Also if that was killed: at once, or once it is sure that it is no more."""
+    store = open_store_at(*place)
     async with holder(place, "repository/a") as process:
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(LEASE_SECONDS * 1.2), store.lock("repository/a"):

@@ -42,6 +42,7 @@ _KINDS: dict[Code, Kind] = {
     "NAME_UNKNOWN": "RepositoryNotFoundException",
     "INTERNAL": "ServerException",
     "INSUFFICIENT_STORAGE": "ServerException",
+    "UNAVAILABLE": "ServerException",
 }
 
 

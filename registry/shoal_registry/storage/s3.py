@@ -12,21 +12,20 @@ should end uploads that are not complete after some days.
 import secrets
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 import obstore
 from obstore.exceptions import AlreadyExistsError, PreconditionError
-from obstore.store import S3Store as Bucket
+from obstore.store import S3Store as Client
 
 from shoal_registry.ranges import Span
-from shoal_registry.storage import objects
+from shoal_registry.storage import objects, paths
 from shoal_registry.storage.leases import LEASE_SECONDS, Leases
 from shoal_registry.storage.objects import reported
 from shoal_registry.storage.pieces import Pieces
+from shoal_registry.storage.places import Bucket
 from shoal_registry.storage.store import StoreUnavailableError
 
 if TYPE_CHECKING:
@@ -40,21 +39,10 @@ LARGE_SECONDS = 24 * 3600
 SILENT_SECONDS = 120
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """`url` is s3://bucket/prefix. What is empty is taken from the environment (AWS_…), or is Amazon's own."""
-
-    url: str
-    endpoint: str = ""
-    region: str = ""
-    authority: Path | None = None
-
-
 class S3Store:
-    def __init__(self, place: Place, lease_seconds: float = LEASE_SECONDS) -> None:
-        """Raises ValueError."""
-        self._quick = _bucket(place, QUICK_SECONDS, QUICK_SECONDS)
-        self._large = _bucket(place, LARGE_SECONDS, SILENT_SECONDS)
+    def __init__(self, bucket: Bucket, lease_seconds: float = LEASE_SECONDS) -> None:
+        self._quick = _client(bucket, QUICK_SECONDS, QUICK_SECONDS)
+        self._large = _client(bucket, LARGE_SECONDS, SILENT_SECONDS)
         self._pieces = Pieces(self._large)
         self._leases = Leases(self._quick, "locks", lease_seconds)
 
@@ -75,14 +63,11 @@ class S3Store:
             return True
         return False
 
-    def close(self) -> None:
-        """There is nothing that stays open."""
-
     def lock(self, name: str) -> AbstractAsyncContextManager[None]:
         return self._leases.hold(name)
 
     async def size(self, path: PurePosixPath) -> int | None:
-        if _grows(path):
+        if paths.is_upload_data(path):
             return await self._pieces.size(path)
         meta = await objects.head(self._quick, str(path))
         return None if meta is None else meta["size"]
@@ -96,7 +81,11 @@ class S3Store:
             return None
 
     def stream(self, path: PurePosixPath, span: Span) -> AsyncIterator[bytes]:
-        return self._pieces.stream(path, span) if _grows(path) else objects.stream(self._large, str(path), span)
+        return (
+            self._pieces.stream(path, span)
+            if paths.is_upload_data(path)
+            else objects.stream(self._large, str(path), span)
+        )
 
     async def put(self, path: PurePosixPath, content: bytes, durable: bool = True) -> None:
         with reported():
@@ -143,32 +132,23 @@ class S3Store:
         return max(each["last_modified"].timestamp() for each in found)
 
 
-def _grows(path: PurePosixPath) -> bool:
-    return path.parts[0] == "uploads" and path.name == "data"
-
-
-def _bucket(place: Place, seconds: float, silent_seconds: float) -> Bucket:
-    url = urlsplit(place.url)
-    if url.scheme != "s3" or not url.netloc:
-        raise ValueError(f"{place.url} is no place in an S3 store: write s3://bucket/prefix")
+def _client(bucket: Bucket, seconds: float, silent_seconds: float) -> Client:
     config: S3Config = {"virtual_hosted_style_request": False}
-    if place.endpoint:
-        config["endpoint"] = place.endpoint
-    if place.region:
-        config["region"] = place.region
-    client: ClientConfig = {
-        "allow_http": place.endpoint.startswith("http://"),
+    if bucket.endpoint:
+        config["endpoint"] = bucket.endpoint
+    if bucket.region:
+        config["region"] = bucket.region
+    options: ClientConfig = {
+        "allow_http": bucket.endpoint.startswith("http://"),
         "connect_timeout": timedelta(seconds=5),
         "timeout": timedelta(seconds=seconds),
         "read_timeout": timedelta(seconds=silent_seconds),
     }
-    if place.authority:
-        client["root_certificate"] = place.authority.read_bytes()
+    if bucket.authority:
+        options["root_certificate"] = bucket.authority.read_bytes()
     retry: RetryConfig = {
         "max_retries": 8,
         "retry_timeout": timedelta(seconds=seconds),
         "backoff": {"init_backoff": timedelta(seconds=0.1), "max_backoff": timedelta(seconds=2), "base": 2},
     }
-    return Bucket(
-        url.netloc, prefix=url.path.strip("/") or None, config=config, client_options=client, retry_config=retry
-    )
+    return Client(bucket.name, prefix=bucket.prefix or None, config=config, client_options=options, retry_config=retry)
