@@ -118,13 +118,17 @@ etcd_packages() { has etcd || printf 'etcd-server\n'; }
 # install_missing NAME...: names of packages, doubles allowed; nothing to do for none.
 install_missing() {
   local -a names
-  local had_etcd=no
+  local had_etcd=no had_registry=no
   has etcd && had_etcd=yes
+  has docker-registry && had_registry=yes
   mapfile -t names < <(printf '%s\n' "$@" | sort -u | sed '/^$/d')
   if [ "${#names[@]}" = 0 ]; then return; fi
   install_packages "${names[@]}"
   # The package starts an etcd without certificates; ours is another one, so that one need not run.
   if [ "$had_etcd" = no ] && has etcd && [ -d /run/systemd/system ]; then
     as_root systemctl disable --now --quiet etcd.service || true
+  fi
+  if [ "$had_registry" = no ] && has docker-registry && [ -d /run/systemd/system ]; then
+    as_root systemctl disable --now --quiet docker-registry.service || true
   fi
 }

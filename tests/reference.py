@@ -3,8 +3,10 @@
 from collections import Counter
 from dataclasses import dataclass, field
 
+import msgspec
 from shoal_scheduler.model.ask import Ask, Port, Strategy
 from shoal_scheduler.model.candidate import Candidate, Used
+from shoal_scheduler.model.held_image import HeldImage
 from shoal_scheduler.model.instance import Instance
 from shoal_scheduler.placement.expression import facts_of, parse
 
@@ -23,6 +25,7 @@ class Host:
     groups: Counter[str] = field(default_factory=Counter)
     running: int = 0
     impaired: bool = False
+    images: list[HeldImage] = field(default_factory=list)
 
     @classmethod
     def of(cls, instance: Instance, *, connected: bool = True) -> "Host":
@@ -88,7 +91,8 @@ def _overlap(port: Port, taken: Port) -> bool:
 def best(ask: Ask, hosts: list[Host]) -> set[str]:
     """Ids of the hosts any of which may be chosen."""
     left = [host for host in hosts if refusal(ask, host) is None]
-    for strategy in ask.strategies:
+    is_asked = any(strategy.type in ("random", "image") for strategy in ask.strategies)
+    for strategy in (*ask.strategies, *(() if is_asked else (Strategy("image"),))):
         ranks = _ranks(strategy, ask, left, hosts)
         left = [host for host, rank in zip(left, ranks, strict=True) if rank == min(ranks)]
     return {host.instance.id for host in left}
@@ -102,7 +106,27 @@ def _ranks(strategy: Strategy, ask: Ask, left: list[Host], hosts: list[Host]) ->
         for host in hosts:
             tasks[_value(strategy, host)] += host.groups[ask.group]
         return [tasks[_value(strategy, host)] for host in left]
+    if strategy.type == "image":
+        layers = {name: layers_of(name, hosts) for name in ask.images}
+        return [sum(missing_kib(name, layers[name], host) for name in ask.images) for host in left]
     return [0 for _ in left]
+
+
+def layers_of(name: str, hosts: list[Host]) -> dict[int, int]:
+    """Of the image that most hosts have by this name: the bytes of each."""
+    known = Counter(image for host in hosts for image in host.images if name in image.names)
+    if not known:
+        return {}
+    usual = max(known, key=lambda image: (known[image], msgspec.structs.astuple(image)))
+    return dict(zip(usual.layers, usual.layer_bytes, strict=True))
+
+
+def missing_kib(name: str, layers: dict[int, int], host: Host) -> int:
+    """0 for who has it; else 1, and all layers that it has in no image."""
+    if any(name in image.names for image in host.images):
+        return 0
+    own = {layer for image in host.images for layer in image.layers}
+    return 1 + sum(-(-size // 1024) for layer, size in layers.items() if layer not in own)
 
 
 def _value(strategy: Strategy, host: Host) -> str | None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import click
 import pytest
 import yaml
+from shoal import engine_trust
 from shoal.cli.app import root
 from shoal.supervisor.binaries import find_etcd
 from shoal_registry import configuration as registry_configuration
@@ -98,14 +99,30 @@ def test_the_units_call_our_programs_as_they_are() -> None:
     (scheduler,) = settings(ROOT / "deploy/systemd/shoal-scheduler.service")["ExecStart"]
     words = shlex.split(scheduler)
     assert words[1:4] == ["-P", "-m", "shoal_scheduler"]
-    given = configuration.parse(words[4:])
+    given = configuration.parse([word.replace("${SHOAL_REGISTRY}", "registry.example:7680") for word in words[4:]])
+    assert given.registry == "registry.example:7680"
+    assert configuration.parse([word.replace("${SHOAL_REGISTRY}", "") for word in words[4:]]).registry is None
     assert given.http_listen is not None
     assert given.authority_key is not None
     (registry,) = settings(ROOT / "deploy/systemd/shoal-registry.service")["ExecStart"]
     words = shlex.split(registry)
     assert words[1:4] == ["-P", "-m", "shoal_registry"]
-    (folder,) = settings(ROOT / "deploy/systemd/shoal-registry.service")["StateDirectory"]
-    assert registry_configuration.parse(words[4:]).store == Path("/var/lib", folder)
+    (folders,) = settings(ROOT / "deploy/systemd/shoal-registry.service")["StateDirectory"]
+    started = registry_configuration.parse(words[4:])
+    check_registry(started, *(Path("/var/lib", folder) for folder in folders.split()))
+    assert started.authority is not None
+
+
+def check_registry(started: registry_configuration.Configuration, store: Path, keys: Path) -> None:
+    """It asks who somebody is, and its keys lie where a copy of its store does not take them along."""
+    assert not started.is_open
+    assert started.store == store
+    assert started.token_key.parent == keys
+
+
+def test_agents_may_tell_the_engine_of_the_registry() -> None:
+    (folder,) = settings(ROOT / "deploy/systemd/shoal-agent.service")["ConfigurationDirectory"]
+    assert Path("/etc", folder) == engine_trust.FOLDER
 
 
 def test_keys_are_told_by_systemd_and_not_readable_for_the_unit() -> None:
@@ -188,7 +205,8 @@ def test_images_start_programs_that_exist() -> None:
     registry = dict(steps(ROOT / "deploy/docker/registry.Dockerfile"))
     entry = json.loads(registry["ENTRYPOINT"])
     assert entry[1:4] == ["-P", "-m", "shoal_registry"]
-    registry_configuration.parse([*entry[4:], "--certificate", "a", "--key", "b"])
+    started = registry_configuration.parse([*entry[4:], "--certificate", "a", "--key", "b"])
+    check_registry(started, Path("/var/lib/shoal-registry"), Path("/var/lib/shoal-registry-keys"))
     assert registry["USER"] == "65532:65532"
     agent = dict(steps(ROOT / "deploy/docker/agent.Dockerfile"))
     entry = json.loads(agent["ENTRYPOINT"])

@@ -16,6 +16,10 @@ EMPTY_CLASSES = re.compile(r"(Manager|Handler|Helper|Info|Data|Base|Abstract)$|^
 
 # Where decisions are made: values in, values out. Time, chance and failure are arguments there.
 PURE = (
+    "proto/shoal/bridge/archive.py",
+    "proto/shoal/bridge/layout.py",
+    "proto/shoal/bridge/manifest.py",
+    "proto/shoal/bridge/names.py",
     "scheduler/shoal_scheduler/model",
     "scheduler/shoal_scheduler/placement",
     "scheduler/shoal_scheduler/control",

@@ -23,6 +23,7 @@ from shoal_agent.fingerprint import Fingerprint, fingerprint, look
 from shoal_agent.identity import NotAnAgent, identity_of
 from shoal_agent.images.cleaner import ImageCleaner
 from shoal_agent.images.cluster_registry import ClusterRegistry, folder_of_authorities
+from shoal_agent.images.held import HeldImages
 from shoal_agent.images.pulling import Puller
 from shoal_agent.images.records import ImageRecords
 from shoal_agent.lease import Lease
@@ -123,11 +124,12 @@ async def _serve(
     cleaner = ImageCleaner(around, worker, records)
     caller = Caller(credentials, incarnation, host, secrets.token_hex(16))
     sampler = Sampler(around, worker)
-    session = Session(",".join(arguments.scheduler).split(","), caller, around, worker, watch, sampler)
+    images = HeldImages(around.engine, records)
+    session = Session(",".join(arguments.scheduler).split(","), caller, around, worker, watch, sampler, images)
     log.info("agent began instance=%s version=%s tasks=%d", identity.name, VERSION, len(remembered))
     renewal, listener = _renewal(arguments, session), _listener(arguments, rules, sampler)
     work = asyncio.create_task(
-        _work(around, watch, worker, session, metadata, cleaner, renewal, sampler, keeper, listener)
+        _work(around, watch, worker, session, metadata, cleaner, renewal, sampler, images, keeper, listener)
     )
     end = asyncio.create_task(ending.wait())
     await asyncio.wait({work, end}, return_when=asyncio.FIRST_COMPLETED)
@@ -180,6 +182,7 @@ async def _work(
     cleaner: ImageCleaner,
     renewal: Renewal | None,
     sampler: Sampler,
+    images: HeldImages,
     keeper: WatchdogKeeper | None,
     listener: MetricsListener | None = None,
 ) -> None:
@@ -208,6 +211,7 @@ async def _work(
         gc.collect()
         gc.freeze()
         group.create_task(sampler.run())
+        group.create_task(images.run())
         group.create_task(session.end_left_commands())
         group.create_task(session.run())
 

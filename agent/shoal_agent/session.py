@@ -5,8 +5,9 @@
                       <-------  Welcome (epoch, pace)
     Inventory         ------->
                       <-------  Assignments (full)
-    Reports, Heartbeat, Samples ------>
-                      <-------  ReportsAck, Assignments (increments), LogRequest, CommandRequest
+    Reports, Heartbeat, Samples, ImageReport ------>
+                      <-------  ReportsAck, Assignments (increments), LogRequest, CommandRequest,
+                                                      PullRequest
 
 A session of a leader older than one obeyed before is left at once: the highest epoch is on disk before anything it
 says is done. A stream that is silent where an answer is due, or dead without saying so, is given up.
@@ -28,6 +29,9 @@ from shoal.v1 import agent_pb2, agent_pb2_grpc
 from shoal_agent import convert
 from shoal_agent.commands import Commands
 from shoal_agent.fingerprint import Fingerprint
+from shoal_agent.images import message as images_message
+from shoal_agent.images.held import HeldImages
+from shoal_agent.images.prepull import Prepulls
 from shoal_agent.life.case import Surroundings
 from shoal_agent.logs.answer import Logs
 from shoal_agent.memory import record
@@ -83,14 +87,18 @@ class Session:
         worker: Worker,
         watch: Watch,
         sampler: Sampler | None = None,
+        images: HeldImages | None = None,
     ) -> None:
-        """Without a sampler nobody is told what is used."""
+        """Without a sampler nobody is told what is used. Without images nobody is told what the engine has of them, and
+        none are pulled ahead."""
         self._schedulers = Schedulers(endpoints)
         self._caller = caller
         self._around = around
         self._worker = worker
         self._watch = watch
         self._sampler = sampler
+        self._images = images
+        self._prepulls = Prepulls(around, images.records) if images is not None else None
         self._logs = Logs(around, worker)
         self._commands = Commands(around, worker)
         self._writing = asyncio.Lock()
@@ -141,6 +149,8 @@ class Session:
     async def close(self) -> None:
         """After its end: what was executed for callers has ended, too."""
         await self._commands.close()
+        if self._prepulls is not None:
+            await self._prepulls.close()
 
     async def _serve(self, endpoint: str) -> None:
         self._renewed.clear()
@@ -161,6 +171,8 @@ class Session:
                     group.create_task(self._leave_when_renewed())
                     if self._sampler is not None:
                         group.create_task(self._tell_usage(call, self._sampler))
+                    if self._images is not None:
+                        group.create_task(self._tell_images(call, self._images))
             finally:
                 call.cancel()
 
@@ -227,6 +239,8 @@ class Session:
                     self._serve_caller(group.create_task(self._logs.send(stub, message.log_request)))
                 case "command_request":
                     self._serve_caller(group.create_task(self._commands.run(stub, message.command_request)))
+                case "pull_request" if self._prepulls is not None:
+                    self._serve_caller(group.create_task(self._prepulls.run(stub, message.pull_request)))
                 case kind:
                     log.warning("message not understood kind=%s", kind)
 
@@ -296,6 +310,16 @@ class Session:
             if sampler.newest is not None and not self._writing.locked():
                 sampler.told = sampler.newest
                 await self._write(call, metrics_message.samples(sampler.newest, sampler.dropped))
+
+    async def _tell_images(self, call: "_Call", images: HeldImages) -> None:
+        """All of them, once the engine has shown them; then what changes."""
+        told = None
+        while True:
+            images.changed.clear()
+            if images.current is not None and images.current != told:
+                await self._write(call, images_message.report(told, images.current))
+                told = images.current
+            await images.changed.wait()
 
     async def _write(self, call: "_Call", message: agent_pb2.AgentMessage) -> None:
         async with self._writing:

@@ -4,6 +4,8 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
 
 from shoal_agent.engine import pause_image
 from shoal_agent.engine.port import CannotPull, Engine
@@ -34,6 +36,15 @@ class Slots:
                 self._free.release()
 
 
+@dataclass(slots=True)
+class _UnderWay:
+    """`waiting`: how many do. One that is for good goes on when nobody does."""
+
+    task: asyncio.Task[None]
+    waiting: int = 0
+    for_good: bool = False
+
+
 class Pulls:
     """An image that several tasks wait for is pulled once; a task that waits no longer does not end the pull."""
 
@@ -42,22 +53,39 @@ class Pulls:
         self._engine = engine
         self._puller = puller
         self._slots = Slots(places, patience_seconds=3600.0)
-        self._under_way: dict[str, asyncio.Task[None]] = {}
+        self._under_way: dict[str, _UnderWay] = {}
         self._at_work: set[str] = set()
 
-    async def pull(self, image: str) -> None:
-        """Raises what the engine's pull raises."""
+    async def pull(self, image: str, *, for_good: bool = True) -> None:
+        """Raises what the engine's pull raises. If it is for good for anybody who waits, it goes on when none do."""
         pull = self._under_way.get(image)
         if pull is None:
-            pull = self._under_way[image] = asyncio.create_task(self._pull(image))
-            pull.add_done_callback(lambda _: self._under_way.pop(image, None))
-        await asyncio.shield(pull)
+            pull = self._under_way[image] = _UnderWay(asyncio.create_task(self._pull(image)))
+            pull.task.add_done_callback(partial(self._ended, image))
+        pull.for_good |= for_good
+        pull.waiting += 1
+        try:
+            await asyncio.shield(pull.task)
+        finally:
+            pull.waiting -= 1
+            if not (pull.waiting or pull.for_good):
+                self._ended(image, pull.task)  # who comes now begins anew
+                if pull.task.cancel():
+                    log.info("pull given up image=%s", image)
+
+    def _ended(self, image: str, task: "asyncio.Task[None]") -> None:
+        if image in self._under_way and self._under_way[image].task is task:
+            del self._under_way[image]
+
+    def percent(self, image: str) -> int | None:
+        """How much of a pull under way is here; None as long as nothing is known of it."""
+        return self._puller.percent(image) if self._puller is not None else None
 
     def status(self, image: str) -> str:
         """How it stands with an image that is waited for, in words."""
         if image not in self._at_work:
             return "waiting to pull the image: as many others as may be at once are being pulled"
-        percent = self._puller.percent(image) if self._puller is not None else None
+        percent = self.percent(image)
         return "pulling image" if percent is None else f"pulling image: {percent} %"
 
     async def _pull(self, image: str) -> None:
@@ -83,6 +111,7 @@ class Pulls:
         log.info("made image=%s architecture=%s", pause_image.IMAGE, architecture)
 
     async def close(self) -> None:
-        for pull in list(self._under_way.values()):
-            pull.cancel()
-        await asyncio.gather(*self._under_way.values(), return_exceptions=True)
+        tasks = [pull.task for pull in self._under_way.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

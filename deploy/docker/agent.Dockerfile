@@ -4,6 +4,7 @@
 #   docker run --rm -v /var/lib/shoal-agent:/var/lib/shoal-agent shoal-agent join SCHEDULER:7601 --token …
 #   docker run -d --restart always --name shoal-agent --network host --pid host --cgroupns host --privileged \
 #     -v /var/run/docker.sock:/var/run/docker.sock -v /sys/fs/cgroup:/sys/fs/cgroup \
+#     -v /etc/docker/certs.d:/etc/docker/certs.d \
 #     -v /var/lib/shoal-agent:/var/lib/shoal-agent shoal-agent
 # Tasks mount folders of the host only by agent.toml, and those must be mounted here at the same place, too.
 FROM python:3.11-slim

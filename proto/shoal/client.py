@@ -14,6 +14,7 @@ import math
 import random
 import time
 import uuid
+from collections import Counter
 from collections.abc import AsyncGenerator, Sequence
 from functools import partial
 from types import TracebackType
@@ -51,7 +52,9 @@ _BACKOFF_FIRST_SECONDS = 0.05
 _BACKOFF_MAX_SECONDS = 0.8
 # Doing these twice is not the same as doing them once, and they carry no client token.
 _NOT_IDEMPOTENT = frozenset({"RegisterTaskDefinition", "PutMetricData"})
-_STREAMING = frozenset({"Watch", "ReadLogs", "RunTasks", "ExecuteCommand"})
+# Of an event: its revision, and the object that changed.
+_EventKey = tuple[int, str]
+_STREAMING = frozenset({"Watch", "ReadLogs", "RunTasks", "ExecuteCommand", "PullImage"})
 
 
 class Client:
@@ -110,19 +113,24 @@ class Client:
     async def watch(
         self, cluster: str, tasks: Sequence[str] = (), after_revision: int | None = None
     ) -> AsyncGenerator[event_pb2.WatchResponse, None]:
-        """The events from now on (or after a store revision), over changes of leader, without a gap.
+        """The events from now on (or after a store revision), over changes of leader, without a gap, each of them once.
 
         The first answer tells where the stream starts. Raises HistoryLost if it fell behind what is kept, and
         Unreachable after two minutes without a leader.
         """
         delays, heard = _delays(), time.monotonic()
+        told = Counter[_EventKey]()  # since the last revision that came: from there a new stream begins
         while True:
+            again = told.copy()
             request = event_pb2.WatchRequest(cluster=cluster, tasks=tasks, after_revision=after_revision)
             try:
                 async with contextlib.aclosing(_stream(self._leader, "Watch", request)) as answers:
                     async for answer in answers:
+                        answer = _untold(answer, again)
+                        told.update(map(_key_of, answer.events))
                         if answer.HasField("revision"):
                             after_revision = answer.revision
+                            told.clear()
                         if answer.events:
                             delays = _delays()
                         yield answer
@@ -131,6 +139,24 @@ class Client:
                 if time.monotonic() - heard > WATCH_PATIENCE_SECONDS:
                     raise
             await asyncio.sleep(next(delays))
+
+
+def _key_of(event: event_pb2.Event) -> _EventKey:
+    detail = getattr(event, event.WhichOneof("detail") or "", None)
+    names = (getattr(detail, name, "") for name in ("task_arn", "container_instance_arn", "alarm_arn"))
+    return event.revision, next(filter(None, names), "")
+
+
+def _untold(answer: event_pb2.WatchResponse, again: Counter[_EventKey]) -> event_pb2.WatchResponse:
+    """Without the events that are told `again`, which are taken off that."""
+    new = []
+    for event in answer.events:
+        if again[_key_of(event)] > 0:
+            again[_key_of(event)] -= 1
+        else:
+            new.append(event)
+    revision = answer.revision if answer.HasField("revision") else None
+    return answer if len(new) == len(answer.events) else event_pb2.WatchResponse(events=new, revision=revision)
 
 
 class _Leader:

@@ -25,15 +25,15 @@ class Configuration:
     certificate: Path
     key: Path
     upload_grace_seconds: float
+    workers: int
+    worker: int | None
+    protection: Wanted
     garbage_grace_seconds: float
     collect_every_seconds: float
     lifecycle_every_seconds: float
     is_open: bool
     authority: Path | None
     token_key: Path
-    workers: int
-    worker: int | None
-    protection: Wanted
     scrub_days: float | None
     scrub_mib_per_second: float
 
@@ -44,6 +44,76 @@ def parse(arguments: Sequence[str] | None = None) -> Configuration:
     add_store(parser)
     parser.add_argument("--certificate", required=True, type=Path, help="this registry's certificate")
     parser.add_argument("--key", required=True, type=Path, help="the key of the certificate")
+    parser.add_argument(
+        "--workers",
+        type=_count,
+        default=1,
+        metavar="NUMBER",
+        help="how many processes serve; auto: one for each core that this one may use; 1 by default",
+    )
+    parser.add_argument("--worker", type=int, help=argparse.SUPPRESS)
+    _add_rights(parser)
+    _add_graces(parser)
+    add_protection(parser)
+    parser.add_argument(
+        "--encrypt-from-now-on",
+        action="store_true",
+        help="a store that is not encrypted becomes one: what is in it can still be pulled",
+    )
+    parser.add_argument(
+        "--scrub-days",
+        type=_positive,
+        metavar="DAYS",
+        help="every content is read again that often, to find damage; never by default",
+    )
+    add_scrub_rate(parser)
+    given = parser.parse_args(arguments)
+    token_key = (given.token_key or given.key.parent / "token.key").absolute()
+    if places.is_within(token_key, given.store):
+        parser.error(f"--token-key: {token_key} lies in the store, with whose copies it would go about")
+    protection = wanted(parser, given, token_key.with_name("master.key"))
+    protection = replace(protection, from_now_on=given.encrypt_from_now_on)
+    return Configuration(
+        listen=given.listen,
+        store=given.store,
+        certificate=given.certificate,
+        key=given.key,
+        upload_grace_seconds=given.upload_grace_seconds,
+        workers=given.workers,
+        worker=given.worker,
+        protection=protection,
+        is_open=given.is_open,
+        authority=given.authority,
+        token_key=token_key,
+        garbage_grace_seconds=given.garbage_grace_seconds,
+        collect_every_seconds=given.collect_every,
+        lifecycle_every_seconds=given.lifecycle_every,
+        scrub_days=given.scrub_days,
+        scrub_mib_per_second=given.scrub_mib_per_second,
+    )
+
+
+def _add_rights(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--open",
+        action="store_true",
+        dest="is_open",
+        help="anybody may push, pull and delete: for trials, on loopback",
+    )
+    parser.add_argument(
+        "--authority", type=Path, metavar="FILE", help="whose client certificates are known: the cluster's authority"
+    )
+    parser.add_argument(
+        "--token-key",
+        type=Path,
+        metavar="FILE",
+        help="what tokens are signed with; the same for all processes of a registry; made if it is missing; token.key "
+        "beside the certificate's key by default",
+    )
+
+
+def _add_graces(parser: argparse.ArgumentParser) -> None:
+    """How long what may still be wanted stays."""
     parser.add_argument(
         "--upload-grace-seconds",
         type=_positive,
@@ -72,74 +142,6 @@ def parse(arguments: Sequence[str] | None = None) -> Configuration:
         metavar="SECONDS",
         help="how often lifecycle policies are applied; an hour by default",
     )
-    parser.add_argument(
-        "--open",
-        action="store_true",
-        dest="is_open",
-        help="anybody may push, pull and delete: for trials, on loopback",
-    )
-    parser.add_argument(
-        "--authority", type=Path, metavar="FILE", help="whose client certificates are known: the cluster's authority"
-    )
-    parser.add_argument(
-        "--token-key",
-        type=Path,
-        metavar="FILE",
-        help="what tokens are signed with; the same for all processes of a registry; made if it is missing; token.key "
-        "beside the certificate's key by default",
-    )
-    parser.add_argument(
-        "--workers",
-        type=_count,
-        default=1,
-        metavar="NUMBER",
-        help="how many processes serve; auto: one for each core that this one may use; 1 by default",
-    )
-    parser.add_argument("--worker", type=int, help=argparse.SUPPRESS)
-    add_protection(parser)
-    parser.add_argument(
-        "--encrypt-from-now-on",
-        action="store_true",
-        help="a store that is not encrypted becomes one: what is in it can still be pulled",
-    )
-    parser.add_argument(
-        "--scrub-days",
-        type=_positive,
-        metavar="DAYS",
-        help="every content is read again that often, to find damage; never by default",
-    )
-    add_scrub_rate(parser)
-    given = parser.parse_args(arguments)
-    token_key = (given.token_key or given.key.parent / "token.key").absolute()
-    if places.is_within(token_key, given.store):
-        parser.error(f"--token-key: {token_key} lies in the store, with whose copies it would go about")
-    protection = wanted(parser, given, token_key.with_name("master.key"))
-    protection = replace(protection, from_now_on=given.encrypt_from_now_on)
-    return Configuration(
-        given.listen,
-        given.store,
-        given.certificate,
-        given.key,
-        given.upload_grace_seconds,
-        given.garbage_grace_seconds,
-        given.collect_every,
-        given.lifecycle_every,
-        given.is_open,
-        given.authority,
-        token_key,
-        given.workers,
-        given.worker,
-        protection,
-        given.scrub_days,
-        given.scrub_mib_per_second,
-    )
-
-
-def _count(text: str) -> int:
-    value = len(os.sched_getaffinity(0)) if text == "auto" else int(text)
-    if not 1 <= value <= 256:
-        raise argparse.ArgumentTypeError("must be from 1 to 256")
-    return value
 
 
 def add_store(parser: argparse.ArgumentParser) -> None:
@@ -197,6 +199,13 @@ def wanted(parser: argparse.ArgumentParser, given: argparse.Namespace, default: 
             f"--master-key: {path} lies in the store: whoever gets at a backup of that would have the key, too"
         )
     return Wanted(path.absolute())
+
+
+def _count(text: str) -> int:
+    value = len(os.sched_getaffinity(0)) if text == "auto" else int(text)
+    if not 1 <= value <= 256:
+        raise argparse.ArgumentTypeError("must be from 1 to 256")
+    return value
 
 
 def _positive(text: str) -> float:

@@ -57,7 +57,7 @@ def _networks(text: str) -> tuple[Network, ...]:
 
 
 def _registry(text: str) -> str:
-    if not engine_trust.is_address(text):
+    if text and not engine_trust.is_address(text):
         raise argparse.ArgumentTypeError("write it as images do, with its port: registry.example:7680")
     return text
 
@@ -92,7 +92,10 @@ def parse(arguments: Sequence[str] | None = None) -> Configuration:
         help="where alarms may be told beside the public internet, as 10.0.0.0/8",
     )
     parser.add_argument(
-        "--registry", type=_registry, metavar="HOST:PORT", help="the cluster's image registry, as images name it"
+        "--registry",
+        type=_registry,
+        metavar="HOST:PORT",
+        help="the cluster's image registry, as images name it; empty for none",
     )
     given = parser.parse_args(arguments)
     endpoint = given.endpoint or _dialled(given.listen)
@@ -110,6 +113,6 @@ def parse(arguments: Sequence[str] | None = None) -> Configuration:
         state=given.state,
         authority_key=given.authority_key,
         agent_certificate_seconds=given.agent_certificate_seconds,
-        registry=given.registry,
+        registry=given.registry or None,
         webhook_networks=given.webhook_networks,
     )

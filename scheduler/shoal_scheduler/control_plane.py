@@ -13,6 +13,7 @@ from shoal_scheduler.events import EventLog
 from shoal_scheduler.log_relay import LogRelay
 from shoal_scheduler.metrics.names import STEP_SECONDS
 from shoal_scheduler.metrics.store import Metrics
+from shoal_scheduler.pull_relay import PullRelay
 from shoal_scheduler.state.changes import Change
 from shoal_scheduler.state.store import Store
 from shoal_scheduler.state.tables import Tables
@@ -34,6 +35,7 @@ class ControlPlane:
     events: EventLog = field(default_factory=EventLog)
     logs: LogRelay = field(default_factory=LogRelay)
     commands: CommandRelay = field(default_factory=CommandRelay)
+    pulls: PullRelay = field(default_factory=PullRelay)
     traces: Traces = field(default_factory=Traces)
     metrics: Metrics = field(default_factory=Metrics)
 
@@ -73,3 +75,4 @@ class ControlPlane:
         self.events.close()
         self.logs.close_all()
         self.commands.close_all()
+        self.pulls.close_all()

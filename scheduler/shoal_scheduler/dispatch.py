@@ -47,6 +47,16 @@ class CommandWanted:
     size: tuple[int, int]
 
 
+@dataclass(frozen=True, slots=True)
+class PullWanted:
+    """The agent is to open a stream with this id, and to see that its engine has the image. In the `background` it
+    goes on when the stream ends."""
+
+    request_id: str
+    image: str
+    background: bool
+
+
 @dataclass(slots=True)
 class News:
     """What one session is to say next, in this order. Nothing of it if it is None or empty."""
@@ -65,6 +75,7 @@ class News:
     heartbeat: int | None = None
     log_requests: list[LogsWanted] = field(default_factory=list)
     command_requests: list[CommandWanted] = field(default_factory=list)
+    pull_requests: list[PullWanted] = field(default_factory=list)
 
 
 class Outbox:
@@ -130,6 +141,10 @@ class Outbox:
 
     def ask_command(self, request: CommandWanted) -> None:
         self._news.command_requests.append(request)
+        self._ready.set()
+
+    def ask_pull(self, request: PullWanted) -> None:
+        self._news.pull_requests.append(request)
         self._ready.set()
 
     def close(self) -> None:
@@ -239,6 +254,11 @@ class Dispatch:
         """Of a connected instance."""
         if outbox := self._outboxes.get(instance):
             outbox.ask_command(request)
+
+    def ask_pull(self, instance: str, request: PullWanted) -> None:
+        """Of a connected instance."""
+        if outbox := self._outboxes.get(instance):
+            outbox.ask_pull(request)
 
     def close_all(self) -> None:
         for instance in list(self._outboxes):

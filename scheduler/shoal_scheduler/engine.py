@@ -26,7 +26,16 @@ from shoal_scheduler.model.refusal import Refused
 from shoal_scheduler.model.task import LAUNCH_ID_DIGITS
 from shoal_scheduler.state.changes import Change, PutTask, SetSession
 from shoal_scheduler.state.heard import Heard
-from shoal_scheduler.state.store import Deposed, NotStored, OutcomeUnknown, Store, StoreError, StoreFull, Write
+from shoal_scheduler.state.store import (
+    Deposed,
+    NotStored,
+    OutcomeUnknown,
+    Store,
+    StoreError,
+    StoreFull,
+    Write,
+    step_name,
+)
 from shoal_scheduler.state.tables import Tables
 from shoal_scheduler.state.writes import write_of
 
@@ -230,7 +239,7 @@ class Engine:
         self._inbox.extendleft(reversed(rest))
         self._expected = max(len(taken), self._expected // 2) if len(rest) < len(taken) else 0
         try:
-            revision = await self._commit(result, may_write)
+            revision = await self._commit(result, now, may_write)
         except NotStored as error:
             # Not with every step: who asks for something that costs no write is answered all the same.
             self._losses_at = max(self._losses_at, self.clock() + LOSSES_RETRY_SECONDS)
@@ -261,10 +270,10 @@ class Engine:
         self._retention_at = self.clock() + pause
         return [*expired, *usage.expired(self.tables, context.now)]
 
-    async def _commit(self, result: Step, may_write: bool) -> int:
+    async def _commit(self, result: Step, now: int, may_write: bool) -> int:
         """The revision of the step. Raises NotStored or Deposed; an unknown outcome is found out first."""
         self._steps += 1
-        write = write_of(self.tables, result.changes, f"{self._step_prefix}-{self._steps}")
+        write = write_of(self.tables, result.changes, step_name(self._step_prefix, self._steps, now))
         if write is None:
             return self.tables.revision
         if not may_write:

@@ -67,6 +67,21 @@ class EventLog:
         """Nothing up to this revision is known here."""
         self._first_known = self.revision = revision
 
+    @property
+    def first_known(self) -> int:
+        """Every event after this revision is here."""
+        return self._first_known
+
+    def recall(self, past: "EventLog") -> None:
+        """What came before all that is known here, of a log that begins earlier."""
+        older = [commit for commit in past._commits if commit.revision <= self._first_known]
+        if not older:
+            return
+        self._commits.extendleft(reversed(older))
+        self._changes += sum(len(commit.changes) for commit in older)
+        self._first_known = older[0].revision - 1
+        self._forget_oldest()
+
     def reaches_back_to(self, revision: int) -> bool:
         """True if every event after this revision is still here."""
         return revision >= self._first_known
@@ -91,16 +106,21 @@ class EventLog:
         self._more.set()
 
     def on_commit(self, changes: Sequence[c.Change], revision: int, now: int) -> None:
-        if changes:
-            self._commits.append(_Commit(revision, now, changes))
-            self._changes += len(changes)
+        # Reports of images are no events, and large.
+        kept = [change for change in changes if type(change) is not c.SetImages]
+        if kept:
+            self._commits.append(_Commit(revision, now, kept))
+            self._changes += len(kept)
+        self._forget_oldest()
+        self.revision = max(self.revision, revision)
+        self._more.set()
+        self._more = asyncio.Event()
+
+    def _forget_oldest(self) -> None:
         while self._changes > CHANGES_MAX and len(self._commits) > 1:
             dropped = self._commits.popleft()
             self._changes -= len(dropped.changes)
             self._first_known = dropped.revision
-        self.revision = max(self.revision, revision)
-        self._more.set()
-        self._more = asyncio.Event()
 
 
 def message_of(tables: Tables, subject: Task | Instance | Alarm) -> str:

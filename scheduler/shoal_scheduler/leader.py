@@ -85,6 +85,10 @@ class Seen(NamedTuple):
     step: StepMark
 
 
+def _went_well(task: asyncio.Task[None]) -> bool:
+    return not task.cancelled() and task.exception() is None
+
+
 @dataclass(slots=True)
 class Leadership:
     """`epoch` is the create_revision of the leader's key: it grows with every leader. `step` was the last one of the
@@ -109,10 +113,10 @@ class Leadership:
         """Nobody else can lead yet: by this process's own clock, even if it slept and has heard of nothing since."""
         return self.seconds_left > 0
 
-    def spawn(self, name: str, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
-        """It never ends of itself: if it does, so does this leadership."""
+    def spawn(self, name: str, work: Coroutine[None, None, None], *, ends: bool = False) -> asyncio.Task[None]:
+        """It never ends of itself, unless it `ends`: if it does, so does this leadership."""
         task = asyncio.create_task(work, name=f"{WORK_PREFIX}{self.epoch} {name}")
-        task.add_done_callback(lambda _: self._over.set())
+        task.add_done_callback(lambda done: None if ends and _went_well(done) else self._over.set())
         self._working.add(task)
         return task
 

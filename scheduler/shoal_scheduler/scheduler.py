@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 import grpc
 from shoal.rpc import Credentials
 
-from shoal_scheduler import garbage
+from shoal_scheduler import garbage, history
 from shoal_scheduler.alarms import Alarms
 from shoal_scheduler.api.gate import Gate
 from shoal_scheduler.api.server import Server
@@ -26,6 +26,7 @@ from shoal_scheduler.model.refusal import Refused
 from shoal_scheduler.standby import Standby
 from shoal_scheduler.state.etcd import EtcdStore, revision_base, store_version
 from shoal_scheduler.state.etcd_feed import EtcdFeed
+from shoal_scheduler.state.etcd_past import past_steps
 from shoal_scheduler.state.store import Store, StoreError
 from shoal_scheduler.state.tables import Tables
 from shoal_scheduler.state.writes import loaded
@@ -188,12 +189,18 @@ class Scheduler:
             registry=self._config.registry,
         )
 
+    async def _recall(self, plane: ControlPlane) -> None:
+        until = plane.events.first_known
+        steps = past_steps(self._channel, until - history.REVISIONS_MAX, until, self._base)
+        await history.recall(steps, plane.tables, plane.events)
+
     async def _lead(self, plane: ControlPlane, leadership: Leadership) -> None:
         """Until the lease is lost, the engine fails or leadership is handed over."""
         self._plane = plane
         plane.leads = lambda: leadership.holds
         working = leadership.spawn("engine", plane.engine.run())
         leadership.spawn("metrics", plane.measure())
+        leadership.spawn("history", self._recall(plane), ends=True)
         webhooks = Webhooks(self._config.webhook_networks)
         leadership.spawn("alarms", Alarms(plane.engine, plane.metrics, webhooks, plane.led_since).run())
         try:

@@ -27,7 +27,7 @@ OPERATORS_MAY = """
     CreateCluster DescribeClusters ListClusters UpdateCluster UpdateClusterSettings DeleteCluster
     ListContainerInstances DescribeContainerInstances UpdateContainerInstancesState DeregisterContainerInstance
     PutAttributes DeleteAttributes ListAttributes TagResource UntagResource ListTagsForResource Watch ListEvents
-    ReadLogs ExecuteCommand GetUsage DescribeControlPlane
+    ReadLogs ExecuteCommand PullImage GetUsage DescribeControlPlane
     CreateJoinToken ListJoinTokens RevokeJoinToken RevokeContainerInstance
 """
 METRICS = ("ListMetrics", "GetMetricStatistics", "PutMetricData", "DescribeUsage")
@@ -38,7 +38,7 @@ RULES = {
     **{f"/shoal.v1.Cluster/{name}": OPERATOR for name in OPERATORS_MAY.split()},
     **{f"/shoal.v1.Metrics/{name}": OPERATOR for name in METRICS},
     **{f"/shoal.v1.Alarms/{name}": OPERATOR for name in ALARMS.split()},
-    **{f"/shoal.v1.AgentSession/{name}": AGENT for name in ("Session", "SendLogs", "AttachCommand")},
+    **{f"/shoal.v1.AgentSession/{name}": AGENT for name in ("Session", "SendLogs", "AttachCommand", "SendPull")},
     **{f"/shoal.v1.Schedulers/{name}": OPERATOR for name in ("DescribeScheduler", "HandOver")},
     **{f"/grpc.health.v1.Health/{name}": EVERYONE for name in ("Check", "List", "Watch")},
     "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo": EVERYONE,

@@ -171,6 +171,16 @@ async def test_images_are_listed_and_removed_unless_used(
         await runtime.remove_image(IMAGE)
 
 
+async def test_the_layers_of_an_image_are_as_large_as_it(runtime: Engine) -> None:
+    (image,) = [each for each in await runtime.local_images() if IMAGE in each.tags]
+    layers = await runtime.image_layers(image.image_id)
+    assert layers and all(layer.diff_id.startswith("sha256:") for layer in layers)
+    assert sum(layer.size_bytes for layer in layers) == image.size_bytes
+    assert await runtime.image_layers(IMAGE) == layers
+    with pytest.raises(ImageNotFound):
+        await runtime.image_layers("localhost:1/no/such:image")
+
+
 async def test_a_program_that_is_not_there(runtime: Engine, labels: dict[str, str], name: Name) -> None:
     container = await runtime.create(name(), body(labels, ["no-such-program"]))
     with pytest.raises(CannotStart, match="not found"):

@@ -88,7 +88,9 @@ class Sides:
         start = max(1, self.model.revision - watch.back)
         if start == self.model.compacted:  # what a real one still has of it depends on how far it is with compacting
             start += 1
-        request = pb.WatchCreateRequest(key=watch.key, range_end=watch.end, start_revision=start)
+        request = pb.WatchCreateRequest(
+            key=watch.key, range_end=watch.end, start_revision=start, prev_kv=bool(watch.back % 2)
+        )
         call = pb_grpc.WatchStub(self.channel).Watch()
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):

@@ -15,7 +15,7 @@ import grpc
 from google.rpc import status_pb2
 from shoal import PROTOCOL_VERSION
 from shoal.v1 import agent_pb2 as pb
-from shoal.v1 import agent_pb2_grpc, command_pb2, container_instance_pb2, log_pb2, resource_pb2, task_pb2
+from shoal.v1 import agent_pb2_grpc, command_pb2, container_instance_pb2, image_pb2, log_pb2, resource_pb2, task_pb2
 
 REPORTS_PER_MESSAGE = 1000
 
@@ -104,6 +104,11 @@ class SimulatedAgent:
         self.command_requests: list[pb.CommandRequest] = []
         self.command_takes = True  # its input; without that it only waits
         self.commands_ended = 0
+
+        # What it says of a pull, and whether it goes on until that is over; how many of them the other side ended.
+        self.pull_says: Sequence[image_pb2.PullProgress] = [image_pb2.PullProgress(outcome="PULLED")]
+        self.pull_requests: list[image_pb2.PullRequest] = []
+        self.pulls_left = 0
         self.acknowledged = 0
 
         # Heartbeats, and since when one of them is not acknowledged.
@@ -190,6 +195,9 @@ class SimulatedAgent:
             case "command_request":
                 self.command_requests.append(message.command_request)
                 self._running.append(asyncio.create_task(self._attach(message.command_request)))
+            case "pull_request":
+                self.pull_requests.append(message.pull_request)
+                self._running.append(asyncio.create_task(self._send_pull(message.pull_request)))
             case "log_request":
                 self.log_requests.append(message.log_request)
                 self._running.append(asyncio.create_task(self._send_logs(message.log_request)))
@@ -283,6 +291,23 @@ class SimulatedAgent:
                     await say(exit_code=7)
         self.commands_ended += 1
         self._wake()
+
+    async def _send_pull(self, request: image_pb2.PullRequest) -> None:
+        call = self._stub.SendPull()
+        try:
+            await call.write(image_pb2.PullProgress(request_id=request.request_id))
+            for said in self.pull_says:
+                await call.write(said)
+            while not (self.pull_says and self.pull_says[-1].HasField("outcome")):
+                await call.write(image_pb2.PullProgress())
+                await asyncio.sleep(0.02)
+            await call.done_writing()
+            await call
+        except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
+            self.pulls_left += 1
+            self._wake()
+        finally:
+            call.cancel()
 
     async def _send_logs(self, request: pb.LogRequest) -> None:
         call = self._stub.SendLogs()

@@ -4,13 +4,24 @@ from collections.abc import Container, Sequence
 from typing import Any
 
 from shoal import arn
-from shoal.v1 import cluster_pb2, container_instance_pb2, resource_pb2, task_pb2
+from shoal.v1 import cluster_pb2, container_instance_pb2, event_pb2, resource_pb2, task_pb2
 
 from tests.fakes.serving import CLUSTER
 
 
 def family_of(task: task_pb2.Task) -> str:
     return arn.short(task.task_definition_arn).partition(":")[0]
+
+
+def event_of(task: task_pb2.Task, revision: int, now: int) -> event_pb2.Event:
+    return event_pb2.Event(
+        revision=revision,
+        time=now,
+        detail_type="ECS Task State Change",
+        cluster=CLUSTER,
+        message=f"{task.last_status}",
+        task=task,
+    )
 
 
 def cluster_of(name: str) -> cluster_pb2.ClusterDescription:

@@ -21,6 +21,7 @@ from shoal.v1 import (
     cluster_pb2_grpc,
     container_instance_pb2,
     event_pb2,
+    image_pb2,
     log_pb2,
     placement_pb2,
     resource_pb2,
@@ -28,7 +29,7 @@ from shoal.v1 import (
     task_pb2,
 )
 
-from tests.fakes.cluster_records import cluster_of, copy_into, family_of, instance_of, key_of, missing_of
+from tests.fakes.cluster_records import cluster_of, copy_into, event_of, family_of, instance_of, key_of, missing_of
 from tests.fakes.serving import CLUSTER, refuse
 
 INSTANCE_ID = "1f" * 16
@@ -64,6 +65,7 @@ class State:
     waiting_reason: str = ""  # why tasks that are queued wait; empty if there is room
     explanation: placement_pb2.ExplainPlacementResponse = field(default_factory=placement_pb2.ExplainPlacementResponse)
     page_size: int = 100
+    pulls: list[list[image_pb2.ImagePull]] = field(default_factory=list)  # the answers to PullImage
 
 
 class ClusterService(cluster_pb2_grpc.ClusterServicer):
@@ -133,6 +135,11 @@ class ClusterService(cluster_pb2_grpc.ClusterServicer):
         ids = task_pb2.TaskIdRange(prefix=submission, first=0, last=count - 1)
         self._break(context)
         return task_pb2.RunTaskResponse(tasks=made[:100], task_id_ranges=[ids])
+
+    def PullImage(self, request: Any, context: Any) -> Any:
+        self._begin(request, context)
+        for pulls in self.state.pulls:
+            yield image_pb2.PullImageResponse(pulls=pulls)
 
     def ExplainPlacement(self, request: Any, context: Any) -> Any:
         self._begin(request, context)
@@ -357,15 +364,7 @@ class ClusterService(cluster_pb2_grpc.ClusterServicer):
         return task
 
     def _tell(self, task: task_pb2.Task) -> None:
-        event = event_pb2.Event(
-            revision=len(self.state.events) + 1,
-            time=now_millis(),
-            detail_type="ECS Task State Change",
-            cluster=CLUSTER,
-            message=f"{task.last_status}",
-            task=task,
-        )
-        self.state.events.append(event)
+        self.state.events.append(event_of(task, len(self.state.events) + 1, now_millis()))
         self.changed.notify_all()
 
     def _begin(self, request: Any, context: Any) -> None:

@@ -7,6 +7,7 @@ are switched on by name.
 """
 
 import asyncio
+import hashlib
 import itertools
 import re
 import time
@@ -14,7 +15,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from shoal_agent.engine.image_reference import pinned
+from shoal.image_reference import pinned
 from shoal_agent.engine.port import (
     CannotCreate,
     CannotExecute,
@@ -31,6 +32,7 @@ from shoal_agent.engine.port import (
     ImageInUse,
     ImageNotFound,
     Inspected,
+    Layer,
     Listed,
     LogLine,
     NameConflict,
@@ -42,6 +44,7 @@ from tests.fakes.memory_box import Box
 from tests.fakes.memory_execution import MemoryExecution
 
 KILLED, TERMINATED = 137, 143
+LAYER_BYTES = 4096
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
 
 
@@ -205,7 +208,15 @@ class MemoryEngine:
 
     async def local_images(self) -> list[Image]:
         await self._enter("local_images", "")
-        return [Image(f"sha256:{name}", (name,)) for name in sorted(self.images)]
+        return [Image(f"sha256:{name}", (name,), size_bytes=LAYER_BYTES) for name in sorted(self.images)]
+
+    async def image_layers(self, image: str) -> tuple[Layer, ...]:
+        """One, of the image's own."""
+        await self._enter("image_layers", image)
+        name = image.removeprefix("sha256:")
+        if name not in self.images:
+            raise ImageNotFound(f"No such image: {image}")
+        return (Layer(f"sha256:{hashlib.sha256(name.encode()).hexdigest()}", LAYER_BYTES),)
 
     async def remove_image(self, reference: str) -> None:
         await self._enter("remove_image", reference)

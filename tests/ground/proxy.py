@@ -7,6 +7,7 @@ async with Proxy("127.0.0.1", 2379) as proxy:
 
 import asyncio
 import contextlib
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
@@ -14,8 +15,13 @@ CHUNK_BYTES = 64 * 1024
 
 
 class Proxy:
-    def __init__(self, host: str, port: int) -> None:
+    """`breaks`: after how many bytes towards the caller the next connections break, each once that many have gone
+    through; the others last. `carried`: how many bytes went there in all."""
+
+    def __init__(self, host: str, port: int, breaks: Sequence[int] = ()) -> None:
         self._to = host, port
+        self.breaks = list(breaks)
+        self.carried = 0
         self._whole = asyncio.Event()
         self._whole.set()
         self._carrying: set[asyncio.Task[None]] = set()
@@ -51,10 +57,27 @@ class Proxy:
             await self._whole.wait()
             with contextlib.suppress(OSError):
                 far_reader, far_writer = await asyncio.open_connection(*self._to)
-                await asyncio.gather(self._copy(reader, far_writer), self._copy(far_reader, writer))
+                await asyncio.gather(self._copy(reader, far_writer), self._answer(far_reader, writer))
         finally:
             writer.close()
             self._carrying.discard(task)
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        began = self.carried
+        try:
+            while chunk := await reader.read(CHUNK_BYTES):
+                await self._whole.wait()
+                writer.write(chunk)
+                self.carried += len(chunk)
+                if self.breaks and self.carried - began > self.breaks[0]:
+                    self.breaks.pop(0)
+                    writer.transport.abort()
+                    return
+                await writer.drain()
+        except OSError:
+            pass
+        finally:
+            writer.close()
 
     async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:

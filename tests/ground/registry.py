@@ -22,12 +22,13 @@ _LAYER = "application/vnd.docker.image.rootfs.diff.tar.gzip"
 @dataclass(slots=True)
 class Registry:
     """`login` ("user:password") is asked for if it is set; `failures` are the statuses of the next requests for a
-    manifest; with `stalls` no layer ever ends. `pulls` counts how often a tag was
+    manifest; with `stalls` no layer ever ends, and `stalled` counts those. `pulls` counts how often a tag was
     resolved."""
 
     login: str | None = None
     failures: list[int] = field(default_factory=list)
     stalls: bool = False
+    stalled: int = 0
     pulls: dict[str, int] = field(default_factory=dict)
     port: int = 0
     _blobs: dict[str, bytes] = field(default_factory=dict)
@@ -90,6 +91,7 @@ class Registry:
         response = web.StreamResponse(headers={"Content-Length": str(len(content))})
         await response.prepare(request)
         await response.write(content[: len(content) // 2])
+        self.stalled += 1
         await asyncio.Event().wait()
         return response
 

@@ -8,6 +8,7 @@ from random import Random
 
 import pytest
 from shoal_scheduler.model.ask import Ask, Port, Resources, Strategy
+from shoal_scheduler.model.held_image import HeldImage
 from shoal_scheduler.model.instance import Instance
 from shoal_scheduler.placement.filters import refusals
 from shoal_scheduler.placement.place import best, place
@@ -32,6 +33,25 @@ EXPRESSIONS = (
 )
 
 
+def _images() -> list[HeldImage]:
+    """Few, so that they have names, ids and layers in common."""
+    rng = Random("images")
+    sizes = {layer: rng.choice((0, 100, 5_000, 70_000, 2**35)) for layer in range(1, 9)}
+    found = []
+    for number in range(12):
+        layers = rng.sample(sorted(sizes), rng.randrange(4))
+        layers += layers[:1] if rng.random() < 0.2 else []
+        names = tuple(rng.sample(("web:1", "web:2", "db:1", "web@sha256:aa"), rng.randrange(3)))
+        tags, digests = (tuple(name for name in names if ("@" in name) is is_digest) for is_digest in (False, True))
+        found.append(
+            HeldImage(f"sha256:{number // 2}", tags, digests, 1, tuple(layers), tuple(sizes[each] for each in layers))
+        )
+    return found
+
+
+IMAGES = _images()
+
+
 class World:
     """The same hosts as a table and as plain records."""
 
@@ -48,6 +68,18 @@ class World:
                 self.hosts[-1].impaired = True
         for _ in range(rng.randrange(30)):
             self.put_somewhere(_ask(rng))
+        if rng.random() < 0.6:
+            self.hold_images()
+
+    def hold_images(self) -> None:
+        """A few reports of each host, the first with all its images."""
+        for row, host in enumerate(self.hosts):
+            for full in (True, False, False)[: self.rng.randrange(4)]:
+                came = self.rng.sample(IMAGES, self.rng.randrange(3))
+                gone = [image.id for image in self.rng.sample(IMAGES, self.rng.randrange(2))]
+                kept = {} if full else {image.id: image for image in host.images if image.id not in gone}
+                host.images = list((kept | {image.id: image for image in came}).values())
+                self.table.images.change(row, came, gone, full=full)
 
     def put_somewhere(self, ask: Ask) -> None:
         for spot in place(ask, 1, self.table, self.rng).spots:
@@ -98,6 +130,7 @@ def _ask(rng: Random) -> Ask:
         distinct_instance=rng.random() < 0.2,
         strategies=tuple(_strategy(rng) for _ in range(rng.choice((0, 1, 1, 2, 3)))),
         required_attributes=(("zone", rng.choice("ab")),) if rng.random() < 0.2 else (),
+        images=tuple(rng.sample(("web:1", "web:2", "db:1", "web@sha256:aa", "nobody:1"), rng.choice((0, 1, 1, 2)))),
     )
 
 
@@ -109,7 +142,7 @@ def _ports(rng: Random) -> Iterator[Port]:
 
 
 def _strategy(rng: Random) -> Strategy:
-    kind = rng.choice(("random", "binpack", "binpack", "spread", "spread"))
+    kind = rng.choice(("random", "binpack", "binpack", "spread", "spread", "image"))
     if kind == "binpack":
         return Strategy(kind, rng.choice(("cpu", "memory", "gpu")))
     return Strategy(kind, rng.choice(FIELDS)) if kind == "spread" else Strategy(kind)

@@ -15,6 +15,7 @@ IMAGE = "application/vnd.oci.image.manifest.v1+json"
 INDEX = "application/vnd.oci.image.index.v1+json"
 DOCKER_IMAGE = "application/vnd.docker.distribution.manifest.v2+json"
 DOCKER_INDEX = "application/vnd.docker.distribution.manifest.list.v2+json"
+MANIFESTS = ", ".join((IMAGE, INDEX, DOCKER_IMAGE, DOCKER_INDEX))
 CONFIG = "application/vnd.oci.image.config.v1+json"
 LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
 BYTES = {"Content-Type": "application/octet-stream"}
@@ -59,11 +60,14 @@ class Client:
     async def call(
         self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None, **query: str
     ) -> Answer:
-        """The path is sent as it stands; `query` is added to it."""
+        """The path, or whole URL, is sent as it stands; `query` is added to it."""
         whole = path if path.startswith("/") else f"/v2/{self.repository}/{path}"
-        url = URL(self.url + whole, encoded=True)
+        url = URL(path if path.startswith("https://") else self.url + whole, encoded=True)
         url = url.update_query(query) if query else url
-        headers = {"Authorization": self.authorization, **(headers or {})} if self.authorization else headers
+        # Without it some registries answer with what Docker's clients of 2014 took.
+        headers = {"Accept": MANIFESTS, **(headers or {})}
+        if self.authorization:
+            headers = {"Authorization": self.authorization, **headers}
         async with self.session.request(
             method, url, data=body, headers=headers, ssl=self.tls, allow_redirects=False
         ) as answer:

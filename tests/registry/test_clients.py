@@ -1,8 +1,11 @@
 """Clients as they are installed: skopeo with its own certificate folder, and a Docker Engine."""
 
+import asyncio
 import json
+import random
 import shutil
 import subprocess
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +16,10 @@ from tests.conftest import demand
 from tests.ground.certificates import Certificates
 from tests.ground.engine import Engine
 from tests.ground.image_registry import ImageRegistry
+from tests.ground.proxy import Proxy
 from tests.registry.client import CONFIG, IMAGE, LAYER, descriptor, digest_of, image_manifest, index
+
+LAYER_BYTES = 24 * 1024 * 1024
 
 
 @pytest.fixture
@@ -104,3 +110,25 @@ def test_an_engine(bridged_registry: ImageRegistry, engine: Engine, busybox_imag
     finally:
         shutil.rmtree(trusted)
         engine.docker("rmi", name)
+
+
+async def test_an_engine_goes_on_where_it_was_cut(
+    image_registry: ImageRegistry, engine: Engine, tmp_path: Path
+) -> None:
+    """A pull whose connection breaks twice asks for the rest of the layer only. On loopback engines verify nothing."""
+    (tmp_path / "content").write_bytes(random.Random(0).randbytes(LAYER_BYTES))
+    name = f"{image_registry.address}/team/large:v1"
+    with tarfile.open(tmp_path / "image.tar", "w") as image:
+        image.add(tmp_path / "content", "content")
+    engine.docker("import", str(tmp_path / "image.tar"), name)
+    identity = engine.docker("image", "inspect", "--format", "{{.Id}}", name)
+    engine.docker("push", "--quiet", name)
+    engine.docker("rmi", name)
+    breaks = (LAYER_BYTES // 4, LAYER_BYTES // 4)
+    async with Proxy(image_registry.host, image_registry.port, breaks) as proxy:
+        through = f"{proxy.endpoint}/team/large:v1"
+        await asyncio.to_thread(engine.docker, "pull", "--quiet", through)
+        assert not proxy.breaks
+        assert LAYER_BYTES < proxy.carried < 1.3 * LAYER_BYTES
+    assert engine.docker("image", "inspect", "--format", "{{.Id}}", through) == identity
+    engine.docker("rmi", through)

@@ -4,50 +4,82 @@ import asyncio
 import contextlib
 import json
 import random
-from functools import partial
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import aiohttp
 import pytest
 
+from tests.ground.image_registry import ImageRegistry
 from tests.ground.repeats import TEN
 from tests.ground.waiting import wait_until
 from tests.registry.client import BYTES, CONFIG, LAYER, Answer, Client, descriptor, digest_of, image_manifest
 from tests.registry.conftest import RegistryFactory
 
 KILLS = 3
-PUSHERS = 4
+PUSHERS = 3
+PULLERS = 2
+# Collecting goes on all the time, of what is older than a busy machine needs for one image.
+COLLECTING = ("--collect-every", "0.2", "--garbage-grace-seconds", "60", "--upload-grace-seconds", "60")
+SHORT_GRACES = ("--collect-every", "0.2", "--garbage-grace-seconds", "0.5", "--upload-grace-seconds", "0.5")
+
+
+@dataclass(slots=True)
+class Seen:
+    """`acknowledged` are the digests of tags; `deleting`, those that somebody tried to delete."""
+
+    acknowledged: dict[str, str] = field(default_factory=dict)
+    deleting: set[str] = field(default_factory=set)
+    pulls: int = 0
+
+    @property
+    def expected(self) -> dict[str, str]:
+        return {tag: digest for tag, digest in self.acknowledged.items() if digest not in self.deleting}
 
 
 @pytest.mark.parametrize("repeat", TEN)
 async def test_every_visible_tag_pulls_whole(registry_factory: RegistryFactory, repeat: int) -> None:
-    registry, chance = registry_factory(), random.Random(repeat)
-    acknowledged: dict[str, str] = {}
+    """Whenever it is killed, beside pushes, pulls, deletes and collections; and in the end nothing else is left."""
+    registry, chance, seen = registry_factory(*COLLECTING), random.Random(repeat), Seen()
     for kill in range(KILLS):
-        async with aiohttp.ClientSession() as session:
-            client = Client(session, registry.url, registry.tls(), "pushed")
-            pushers = [
-                asyncio.create_task(keep_pushing(client, f"{kill}-{number}", random.Random(number), acknowledged))
-                for number in range(PUSHERS)
-            ]
-            # So that the strike hits a registry that is busy, at a point that chance chooses.
-            await wait_until(partial(has_more, acknowledged, len(acknowledged)), why="the first image pushed")
-            await asyncio.sleep(chance.uniform(0, 0.5))
-            registry.kill()
-            for each in pushers:
-                each.cancel()
-            await asyncio.wait(pushers)
+        await live_until_killed(registry, f"{repeat}-{kill}", chance, seen)
         registry.start()
         async with aiohttp.ClientSession() as session:
             tags = await pull_all(Client(session, registry.url, registry.tls(), "pushed"))
-        assert acknowledged.items() <= tags.items()
-    assert not list((registry.store / "temporary").glob("*/*"))
+        assert seen.expected.items() <= tags.items()
+    assert seen.pulls
+    registry.end()
+    registry.options = SHORT_GRACES
+    registry.start()
+    await wait_until(lambda: not left_over(registry.store), why="nothing left of what was killed", timeout_seconds=60)
+    async with aiohttp.ClientSession() as session:
+        tags = await pull_all(Client(session, registry.url, registry.tls(), "pushed"))
+    assert seen.expected.items() <= tags.items()
 
 
-def has_more(acknowledged: dict[str, str], before: int) -> bool:
-    return len(acknowledged) > before
+async def live_until_killed(registry: ImageRegistry, prefix: str, chance: random.Random, seen: Seen) -> None:
+    async with aiohttp.ClientSession() as session:
+        client = Client(session, registry.url, registry.tls(), "pushed")
+        lives = [
+            *(keep_pushing(client, f"{prefix}-{number}", random.Random(number), seen) for number in range(PUSHERS)),
+            *(keep_pulling(client, random.Random(f"{prefix} {number}"), seen) for number in range(PULLERS)),
+            keep_deleting(client, random.Random(prefix), seen),
+        ]
+        tasks = [asyncio.create_task(life) for life in lives]
+        # So that the strike hits a registry that is busy, at a point that chance chooses.
+        before = len(seen.acknowledged)
+        await wait_until(lambda: len(seen.acknowledged) > before, why="the first image pushed")
+        await asyncio.sleep(chance.uniform(0, 1))
+        registry.kill()
+        for each in tasks:
+            each.cancel()
+        await asyncio.wait(tasks)
+        for each in tasks:
+            if not each.cancelled():
+                each.result()
 
 
-async def keep_pushing(client: Client, prefix: str, chance: random.Random, acknowledged: dict[str, str]) -> None:
+async def keep_pushing(client: Client, prefix: str, chance: random.Random, seen: Seen) -> None:
     """Images of some layers, one of which all share; a tag that moves; ends when the registry does."""
     with contextlib.suppress(aiohttp.ClientError, ConnectionError):
         for number in range(10_000):
@@ -56,8 +88,46 @@ async def keep_pushing(client: Client, prefix: str, chance: random.Random, ackno
                 await push_in_chunks(client, content)
             described = [descriptor(layer, LAYER) for layer in layers]
             manifest = image_manifest(descriptor(b"{}", CONFIG), described, annotations={"of": f"{prefix}-{number}"})
-            acknowledged[f"{prefix}-{number}"] = await client.push_manifest(f"{prefix}-{number}", manifest)
+            seen.acknowledged[f"{prefix}-{number}"] = await client.push_manifest(f"{prefix}-{number}", manifest)
             await client.push_manifest("latest", manifest)
+
+
+async def keep_pulling(client: Client, chance: random.Random, seen: Seen) -> None:
+    with contextlib.suppress(aiohttp.ClientError, ConnectionError):
+        while True:
+            if not (expected := seen.expected):
+                await asyncio.sleep(0.01)
+                continue
+            tag, digest = chance.choice(list(expected.items()))
+            try:
+                assert await pull(client, tag) == digest
+            except AssertionError:
+                # Somebody deleted it meanwhile.
+                assert digest in seen.deleting
+            seen.pulls += 1
+
+
+async def keep_deleting(client: Client, chance: random.Random, seen: Seen) -> None:
+    """One of three of those that are pushed."""
+    with contextlib.suppress(aiohttp.ClientError, ConnectionError):
+        while True:
+            if len(seen.expected) * 2 < len(seen.deleting) + 2:
+                await asyncio.sleep(0.01)
+                continue
+            digest = chance.choice(list(seen.expected.values()))
+            seen.deleting.add(digest)
+            assert (await client.call("DELETE", f"manifests/{digest}")).status in (202, 404)
+
+
+def left_over(store: Path) -> set[Path]:
+    """What no manifest needs, and what answers backwards about what is not there."""
+    names = {link.name for link in store.glob("repositories/*/_manifests/sha256/*")}
+    for name in tuple(names):
+        manifest = json.loads((store / "contents" / "sha256" / name[:2] / name).read_bytes())
+        names |= {each["digest"].partition(":")[2] for each in (manifest["config"], *manifest["layers"])}
+    patterns = ("contents/*/*/*", "holders/*/*", "unheld/*/*", "uploads/*", "repositories/*/_[btu]*/*/*")
+    found = {path for pattern in patterns for path in store.glob(pattern)}
+    return {path for path in found if path.name not in names}
 
 
 async def push_in_chunks(client: Client, content: bytes) -> None:
@@ -69,15 +139,18 @@ async def push_in_chunks(client: Client, content: bytes) -> None:
 
 async def pull_all(client: Client) -> dict[str, str]:
     """The digest of each tag, after everything was compared with its own digest."""
-    found = {}
-    for tag in (await client.call("GET", "tags/list")).json["tags"]:
-        manifest = await client.call("GET", f"manifests/{tag}")
-        assert (manifest.status, digest_of(manifest.body)) == (200, manifest.headers["Docker-Content-Digest"])
-        found[tag] = digest_of(manifest.body)
-        for each in (manifest.json["config"], *manifest.json["layers"]):
-            blob = await client.call("GET", f"blobs/{each['digest']}")
-            assert (blob.status, digest_of(blob.body), len(blob.body)) == (200, each["digest"], each["size"])
-    return found
+    tags = (await client.call("GET", "tags/list")).json["tags"]
+    return {tag: await pull(client, tag) for tag in tags}
+
+
+async def pull(client: Client, tag: str) -> str:
+    """Its digest. Whatever is missing, or is not what it says, fails."""
+    manifest = await client.call("GET", f"manifests/{tag}")
+    assert (manifest.status, digest_of(manifest.body)) == (200, manifest.headers.get("Docker-Content-Digest"))
+    for each in (manifest.json["config"], *manifest.json["layers"]):
+        blob = await client.call("GET", f"blobs/{each['digest']}")
+        assert (blob.status, digest_of(blob.body), len(blob.body)) == (200, each["digest"], each["size"])
+    return digest_of(manifest.body)
 
 
 async def test_an_upload_goes_on_after_a_kill(registry_factory: RegistryFactory) -> None:

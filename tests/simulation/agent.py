@@ -1,7 +1,7 @@
 """One host with its agent: production code from the journal to the stream, over a model of engine, disk and network.
 
 Told again here in a few lines: the start of the program (shoal_agent/__main__.py) and the loop over sessions with its
-three side by side (shoal_agent/session.py: run, _serve), because they stand on asyncio's task groups and gRPC.
+four side by side (shoal_agent/session.py: run, _serve), because they stand on asyncio's task groups and gRPC.
 """
 
 import contextlib
@@ -229,7 +229,12 @@ class Host:
             self.on_obey(self, welcome.epoch)
             session._around.reporter.rewind()
             session._unanswered_since = None
-            works = (session._read(call, None, None), session._report(call), session._beat(call, welcome))  # type: ignore[arg-type]
+            works = (
+                session._read(call, None, None),  # type: ignore[arg-type]
+                session._report(call),
+                session._beat(call, welcome),
+                session._mind_silence(welcome),
+            )
             tasks = [coroutines.create_task(work) for work in works]
             done, _ = await coroutines.wait(tasks, return_when="FIRST_COMPLETED")
             for task in tasks:

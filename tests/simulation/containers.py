@@ -95,6 +95,7 @@ class ModelEngine:
         self._made = 0
         self._ready_at = wall()
         self._died_at = 0
+        self.deaths = 0
         self._kills: list[Event] = []
         self._listeners: list[_Listener] = []
 
@@ -305,10 +306,16 @@ class ModelEngine:
     def die(self) -> None:
         """Killed: what runs goes on."""
         self.up = False
+        self.deaths += 1
         self._died_at = self.wall()
         for each in self._listeners:
             each.broken = True
             each.owner.call_soon(each.news.set)
+
+    def come_back_from(self, death: int, *, host_was_down: bool = False) -> None:
+        """Unless it has come back since, or died again."""
+        if death == self.deaths and not self.up:
+            self.come_back(host_was_down=host_was_down)
 
     def come_back(self, *, host_was_down: bool = False) -> None:
         """With live-restore it adopts what runs; without, it ends that first. What went with the host it calls 255."""
@@ -322,9 +329,11 @@ class ModelEngine:
             for box in self.boxes.values():
                 if box.ended_by == "host" and box.finished_at == self._died_at:
                     box.finished_at = self.wall()
-        self.clock.after(0.0 if self.live_restore else self.rng.uniform(0.1, 2.0), self._ready)
+        self.clock.after(0.0 if self.live_restore else self.rng.uniform(0.1, 2.0), self._ready, self.deaths)
 
-    def _ready(self) -> None:
+    def _ready(self, death: int) -> None:
+        if death != self.deaths:
+            return
         self.up = True
         self._ready_at = self.wall() + 1
 

@@ -49,11 +49,12 @@ class Lease:
 @dataclass(slots=True)
 class Watcher:
     """Of the keys from `first` up to `end`; of `first` alone if `end` is empty. The next event it has not had has
-    `next_revision` or a later one."""
+    `next_revision` or a later one. `previous`: each comes with what was there before."""
 
     first: bytes
     end: bytes
     next_revision: int
+    previous: bool = False
 
     def wants(self, key: bytes) -> bool:
         return _within(key, self.first, self.end)
@@ -180,7 +181,8 @@ class Etcd:
     # Watch and Maintenance.
 
     def watch(self, request: pb.WatchCreateRequest) -> Watcher:
-        return Watcher(request.key, request.range_end, request.start_revision or self.revision + 1)
+        start = request.start_revision or self.revision + 1
+        return Watcher(request.key, request.range_end, start, request.prev_kv)
 
     def take(self, watcher: Watcher) -> list[pb.Event] | None:
         """The events that the watcher has not had. None if some of them are compacted: the watch is over."""
@@ -188,12 +190,19 @@ class Etcd:
             return None
         events = self._events[self._first_event(watcher.next_revision) :]
         watcher.next_revision = max(watcher.next_revision, self.revision + 1)
-        return [event for event in events if watcher.wants(event.kv.key)]
+        wanted = (event for event in events if watcher.wants(event.kv.key))
+        return [self._with_previous(event) if watcher.previous else event for event in wanted]
 
     def status(self, _request: pb.StatusRequest) -> pb.StatusResponse:
         return pb.StatusResponse(header=self._header(), version="0.0.0", dbSize=0)
 
     # Within.
+
+    def _with_previous(self, event: pb.Event) -> pb.Event:
+        """Where that is not compacted."""
+        revision = event.kv.mod_revision - 1
+        before = self._newest(event.kv.key, revision) if revision >= self.compacted else None
+        return pb.Event(type=event.type, kv=event.kv, prev_kv=before)
 
     def _header(self) -> pb.ResponseHeader:
         return pb.ResponseHeader(revision=self.revision)

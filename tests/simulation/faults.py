@@ -144,7 +144,8 @@ def host_dies(cluster: "Cluster", rng: Random) -> None:
     host = rng.choice(cluster.hosts)
     seconds = rng.uniform(1.0, 30.0)
     host.engine.host_dies()
-    cluster.later(seconds, lambda: host.engine.come_back(host_was_down=True))
+    death = host.engine.deaths
+    cluster.later(seconds, lambda: host.engine.come_back_from(death, host_was_down=True))
     cluster.crash_agent(host, seconds + rng.uniform(0.0, 3.0), silently=True)
 
 
@@ -152,7 +153,8 @@ def engine_restart(cluster: "Cluster", rng: Random) -> None:
     engine = rng.choice(cluster.hosts).engine
     if engine.up:
         engine.die()
-        cluster.later(rng.choice((0.2, 5.0, 20.0)) * rng.random(), engine.come_back)
+        death = engine.deaths
+        cluster.later(rng.choice((0.2, 5.0, 20.0)) * rng.random(), lambda: engine.come_back_from(death))
 
 
 def engine_hangs(cluster: "Cluster", rng: Random) -> None:

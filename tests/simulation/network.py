@@ -198,10 +198,13 @@ class Stream:
 
     def _deliver(self, sender: End, receiver: End) -> None:
         """One message, the first that is under way. On a link that is cut it is sent again and again."""
-        if self.silent or receiver.ended:
+        if self.silent or receiver.ended not in ("", "keepalive"):
             return
         if not self.network.reaches(sender.host, receiver.host):
             self.network.clock.after(RETRANSMIT_SECONDS, self._deliver, sender, receiver)
+            return
+        if receiver.ended:  # who gave the other side up as silent answers what still comes with a reset
+            sender.end("connection reset")
             return
         message = receiver.under_way.popleft()
         if isinstance(message, _End):

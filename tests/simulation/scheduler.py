@@ -199,7 +199,7 @@ class Scheduler:
         try:
             if not plane.leads():
                 raise StreamEnded("this scheduler does not lead any more")
-            end.write(agent_session._welcome(plane.epoch, period, deadline))
+            end.write(agent_session._welcome(plane.epoch, period, deadline, None))
             reading = coroutines.create_task(self._read(opened, end))
             sending = coroutines.create_task(self._send(opened, end))
             await coroutines.wait([reading, sending], return_when="FIRST_COMPLETED")

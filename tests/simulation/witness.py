@@ -5,6 +5,7 @@ from typing import Any
 
 from shoal.v1 import agent_pb2
 from shoal_agent.definition.labels import Owner
+from shoal_agent.life.verdict import NO_SCHEDULER
 from shoal_scheduler.control import inputs as i
 from shoal_scheduler.control.host_loss import HOST_LOST
 from shoal_scheduler.model.pace import session_deadline_seconds
@@ -44,6 +45,14 @@ def is_of(host: Host, box: Box) -> bool:
     return bool(box.task) and not checkers.a_stranger_is_left_alone(box, host.name, Owner(CLUSTER, host.name).labels)
 
 
+def _deregistered(changes: Sequence[c.Change]) -> set[str]:
+    """Instances that a step deregisters, in part if they have more tasks than one may touch; and whose agent may have
+    come back in the same step."""
+    left = {change.instance for change in changes if isinstance(change, c.SetSession) and not change.incarnation}
+    seen = [change.instance for change in changes if isinstance(change, c.PutInstance)]
+    return left & {instance.id for instance in seen if instance.status in ("DRAINING", "INACTIVE")}
+
+
 class Witness:
     def __init__(self, trace: Trace, members: Members, schedulers: Sequence[Scheduler], plan: Plan) -> None:
         self.trace, self.members, self.schedulers = trace, members, schedulers
@@ -52,6 +61,7 @@ class Witness:
         self.recorded: dict[str, Task] = {}
         self.held: dict[str, dict[str, Task]] = {}
         self.given_up: dict[str, None] = {}
+        self.forced: set[str] = set()
         self.highest: dict[str, int] = {}
         self.lease_meddled_until = 0.0
         self.commits = 0
@@ -142,6 +152,7 @@ class Witness:
     def committed(self, scheduler: Scheduler, tables: Tables, changes: Sequence[c.Change], revision: int) -> None:
         self.commits += 1
         instances: dict[str, None] = {}
+        self.forced = _deregistered(changes)
         for change in changes:
             match change:
                 case c.PutTask(task):
@@ -170,6 +181,8 @@ class Witness:
         before = self.recorded.get(task.id)
         if before is not None and before.version == task.version and before.last_status == task.last_status:
             return
+        if before is not None and task.version < before.version and self._is_deposed(scheduler):
+            return  # it stood still since, and only now sees the answer to what it wrote while it led
         boxes = self.boxes.get(task.id, {})
         if before is None or before.last_status != task.last_status or before.desired_status != task.desired_status:
             words = f"{task.id} {task.last_status} {task.desired_status} {task.instance} {task.stopped_reason}"
@@ -177,10 +190,12 @@ class Witness:
         if before is not None:
             self.demand(checkers.statuses_only_move_forward(task, before.last_status))
             self.demand(checkers.a_wish_to_stop_is_kept(task, before.desired_status))
-        self.demand(checkers.exit_codes_are_never_guessed(task, boxes))
+        clock_jumped = self.plan.has("clock jump")
+        self.demand(checkers.exit_codes_are_never_guessed(task, boxes, clock_jumped=clock_jumped))
         if task.is_stopped and self._is_given_up(tables, task):
             self.given_up[task.id] = None
-        if before is not None and task.stop_code == HOST_LOST and task.instance not in tables.sessions:
+        is_told = task.stopped_reason == NO_SCHEDULER  # by its agent, which ended it
+        if before is not None and task.stop_code == HOST_LOST and task.instance not in tables.sessions and not is_told:
             self._check_loss(scheduler, tables, task)
         self.demand(checkers.stopped_means_ended(task, boxes, given_up=task.id in self.given_up))
         self.demand(checkers.running_means_started(task, [], boxes))
@@ -191,9 +206,12 @@ class Witness:
         elif task.instance:
             held[task.id] = task
 
+    def _is_deposed(self, scheduler: Scheduler) -> bool:
+        return scheduler.plane is not None and scheduler.plane.epoch != self.members.leader()[0]
+
     def _is_given_up(self, tables: Tables, task: Task) -> bool:
         """It may run on where it was: by an operator's word, by its own, or for want of anybody who could end it."""
-        if task.instance and tables.instances[task.instance].status == "INACTIVE":
+        if task.instance and (tables.instances[task.instance].status == "INACTIVE" or task.instance in self.forced):
             return True
         if task.stop_code != HOST_LOST:
             return False

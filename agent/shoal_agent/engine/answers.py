@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from shoal_agent.engine import image_reference
+from shoal import image_reference
+
 from shoal_agent.engine.port import Attached, EngineFacts, Event, Image, Inspected, Listed, Port
 
 Answer = Mapping[str, Any]
@@ -64,7 +65,7 @@ def image(answer: Answer) -> Image:
     """The engine writes <none> for a name that was taken away."""
     tags = tuple(name for name in answer.get("RepoTags") or () if "<none>" not in name)
     digests = tuple(name for name in answer.get("RepoDigests") or () if "<none>" not in name)
-    return Image(answer["Id"], tags, digests)
+    return Image(answer["Id"], tags, digests, answer.get("Size") or 0, 1000 * (answer.get("Created") or 0))
 
 
 def pull_progress(answer: Answer) -> tuple[str, int, int] | None:

@@ -15,9 +15,11 @@ import aiodocker
 import aiodocker.execs
 import aiohttp
 from aiodocker.exceptions import DockerError
+from shoal import image_reference
 
-from shoal_agent.engine import answers, image_reference
+from shoal_agent.engine import answers
 from shoal_agent.engine.docker_exec import DockerExecution, body_of, end_left
+from shoal_agent.engine.layers import layers
 from shoal_agent.engine.lines import LineReader
 from shoal_agent.engine.log_position import Position, Resumption, following
 from shoal_agent.engine.port import (
@@ -37,6 +39,7 @@ from shoal_agent.engine.port import (
     ImageInUse,
     ImageNotFound,
     Inspected,
+    Layer,
     Listed,
     LogLine,
     NameConflict,
@@ -140,6 +143,11 @@ class DockerEngine:
 
     async def local_images(self) -> list[Image]:
         return [answers.image(entry) for entry in await self._json("images/json", LIST_SECONDS)]
+
+    async def image_layers(self, image: str) -> tuple[Layer, ...]:
+        about = await self._json(f"images/{image}/json", LOOK_SECONDS, refusals=_FINDING_IMAGE)
+        history = await self._json(f"images/{image}/history", LOOK_SECONDS, refusals=_FINDING_IMAGE)
+        return layers((about.get("RootFS") or {}).get("Layers") or (), history)
 
     async def remove_image(self, reference: str) -> None:
         with suppress(ContainerGone):

@@ -3,7 +3,7 @@
 EngineError                   the engine said no, or could not say anything
 |- EngineUnavailable          no connection, or it broke: whether the call took effect is unknown
 |- EngineTimeout              no answer in time: whether the call took effect is unknown
-|- ImageNotFound              create, image_digest: the image is not on this host
+|- ImageNotFound              create, image_digest, image_layers: the image is not on this host
 |- ImageInUse                 remove_image: a container is made of it, or another image on top of it
 |- NameConflict               create: the name is taken
 |- ContainerGone              no such container
@@ -95,15 +95,26 @@ class Listed:
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """`tags` are its names with a tag, `digests` those with a registry's digest; both may be empty."""
+    """`tags` are its names with a tag, `digests` those with a registry's digest; both may be empty. `created_at` in
+    milliseconds since the epoch."""
 
     image_id: str
     tags: tuple[str, ...] = ()
     digests: tuple[str, ...] = ()
+    size_bytes: int = 0
+    created_at: int = 0
 
     @property
     def references(self) -> tuple[str, ...]:
         return self.tags + self.digests
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """Of an image, unpacked: `diff_id` is its digest as algorithm:hexadecimal digits."""
+
+    diff_id: str
+    size_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,6 +308,9 @@ class Engine(Protocol):
         ImageNotFound."""
 
     async def local_images(self) -> list[Image]: ...
+
+    async def image_layers(self, image: str) -> tuple[Layer, ...]:
+        """The lowest first. Raises ImageNotFound."""
 
     async def remove_image(self, reference: str) -> None:
         """By a name: that name, and the image with its last one; or by id. One that is gone is no error. Raises

@@ -80,6 +80,7 @@ class ImageCleaner:
             used=used,
             wanted=self._worker.images_wanted(),
             records=self._records.images,
+            kept=self._records.kept,
             dead=[task_id for _, task_id in self._worker.dead_tasks()],
             disk_percent=disk_percent,
         )
@@ -95,5 +96,6 @@ class ImageCleaner:
             for reference in image.tags or image.digests or (image.image_id,):
                 await self._around.engine.remove_image(reference)
             log.info("removed image=%s id=%s", " ".join(image.references), image.image_id)
+            self._records.changed.set()
         except ImageInUse as error:
             log.info("image still in use image=%s error=%s", " ".join(image.references) or image.image_id, error)

@@ -8,14 +8,17 @@ Rules.
 3. Least recently used first, and as in ECS: unused for the minimum age, so many a cycle.
 4. On a disk that is too full age and number do not count, and the dead containers that ended first go, in portions:
    with them their images become free.
-5. Pull behaviour prefer-cached keeps all images, as in ECS, and so does image_cleanup = false. Dead containers go.
+5. What was pulled ahead of its tasks counts as used until its time is over; on a disk that is too full it goes last.
+6. Pull behaviour prefer-cached keeps all images, as in ECS, and so does image_cleanup = false. Dead containers go.
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from shoal import image_reference
 
 from shoal_agent.configuration import Configuration
-from shoal_agent.engine import image_reference, pause_image
+from shoal_agent.engine import pause_image
 from shoal_agent.engine.port import Image
 from shoal_agent.images.pull_behavior import PREFER_CACHED
 from shoal_agent.images.records import ImageRecord
@@ -33,6 +36,7 @@ class HostImages:
     used          ids of images that containers are made of
     wanted        names of images in the definitions of assigned tasks
     records       what the agent knows of images it pulled, by id
+    kept          until when those stay that were pulled ahead of their tasks, by id
     dead          tasks with dead containers, the one that ended first first
     disk_percent  how full the engine's disk is; None if that cannot be seen from here
     """
@@ -41,6 +45,7 @@ class HostImages:
     used: Collection[str] = ()
     wanted: Collection[str] = ()
     records: Mapping[str, ImageRecord] | None = None
+    kept: Mapping[str, int] = field(default_factory=dict)
     dead: Sequence[str] = ()
     disk_percent: float | None = None
 
@@ -57,13 +62,14 @@ def dispensable(host: HostImages, rules: Configuration, now: int) -> Dispensable
     dead = tuple(host.dead[:DEAD_TASKS_PER_PASS]) if pressed else ()
     if not rules.image_cleanup or rules.image_pull_behavior == PREFER_CACHED:
         return Dispensable((), dead)
-    free = _free(host, rules, now, GRACE_MILLIS if pressed else int(rules.image_cleanup_minimum_age_seconds * 1000))
+    free = _free(host, rules, now, pressed=pressed)
     return Dispensable(tuple(free if pressed else free[: rules.image_cleanup_images_per_cycle]), dead)
 
 
-def _free(host: HostImages, rules: Configuration, now: int, age_millis: int) -> list[Image]:
-    """What nothing needs and nothing used for that long, the least recently used first."""
+def _free(host: HostImages, rules: Configuration, now: int, *, pressed: bool) -> list[Image]:
+    """What nothing needs and nothing used for long enough, the least recently used first."""
     records = host.records or {}
+    age_millis = GRACE_MILLIS if pressed else int(rules.image_cleanup_minimum_age_seconds * 1000)
     kept = {name for wanted in (*host.wanted, *rules.image_cleanup_excluded) for name in references(wanted)}
     free = [
         image
@@ -72,9 +78,9 @@ def _free(host: HostImages, rules: Configuration, now: int, age_millis: int) -> 
         and not kept.intersection((*image.references, image.image_id))
         and not any(name.startswith(f"{OWN_REPOSITORY}:") for name in image.tags)
         and _is_candidate(image, records, rules)
-        and now - _last_use(image, records) >= age_millis
+        and now - (_used_at(image, records) if pressed else _wanted_at(image, host, now)) >= age_millis
     ]
-    return sorted(free, key=lambda image: (_last_use(image, records), image.image_id))
+    return sorted(free, key=lambda image: (_wanted_at(image, host, now), image.image_id))
 
 
 def is_full(disk_percent: float | None, rules: Configuration) -> bool:
@@ -101,7 +107,12 @@ def _is_candidate(image: Image, records: Mapping[str, ImageRecord], rules: Confi
     return rules.image_cleanup_untracked and bool(image.digests or not image.tags)
 
 
-def _last_use(image: Image, records: Mapping[str, ImageRecord]) -> int:
+def _used_at(image: Image, records: Mapping[str, ImageRecord]) -> int:
     """Of an image that somebody else pulled nothing is known: it is as old as can be."""
     record = records.get(image.image_id)
     return record.used_at if record is not None else 0
+
+
+def _wanted_at(image: Image, host: HostImages, now: int) -> int:
+    kept_until = min(host.kept.get(image.image_id, 0), now)
+    return max(_used_at(image, host.records or {}), kept_until)

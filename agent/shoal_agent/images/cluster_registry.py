@@ -14,11 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-from shoal import engine_trust
+from shoal import engine_trust, image_reference
 from shoal.joining.identity import IdentityFiles
 from shoal.whole_file import write_whole
 
-from shoal_agent.engine import image_reference
 from shoal_agent.engine.port import CannotPull
 from shoal_agent.images.credentials import HUB, registry_of
 
@@ -95,7 +94,9 @@ class ClusterRegistry:
             ) from None
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             why = str(error) or error.__class__.__name__
-            raise CannotPull(f"the cluster's registry {self.address} gives no token, temporarily: {why}") from None
+            raise CannotPull(
+                f"the cluster's registry {self.address} gives no token, temporarily: {why}{_whereabouts(self.address)}"
+            ) from None
 
     def _tls(self) -> ssl.SSLContext:
         context = ssl.create_default_context(cafile=str(self._files.authority))
@@ -129,6 +130,12 @@ def hint(registry: str, authority: Path, image: str, message: str) -> str:
     if registry_of(image) == HUB and not image.startswith(f"{HUB}/"):
         return f"images of the cluster's registry have its address in their names: {registry}/{image}"
     return ""
+
+
+def _whereabouts(address: str) -> str:
+    if engine_trust.needs_trust(address):
+        return ""
+    return "; by that address it is reached on its own machine alone: shoal up --registry HOST:PORT gives it another"
 
 
 def _refusal(address: str, status: int) -> str:

@@ -7,13 +7,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from shoal import image_reference
+
 from shoal_agent.configuration import Configuration
 from shoal_agent.definition import labels
 from shoal_agent.definition.environment import Endpoint
 from shoal_agent.definition.labels import Owner
 from shoal_agent.definition.sandbox import PAUSE, joined, own_ports
 from shoal_agent.definition.specification import Specification, specification
-from shoal_agent.engine import image_reference
 from shoal_agent.engine.port import Engine
 from shoal_agent.images.cluster_registry import ClusterRegistry
 from shoal_agent.lease import Lease

@@ -5,13 +5,13 @@ import logging
 from contextlib import suppress
 from dataclasses import replace
 
+from shoal import image_reference
 from shoal.stopping import STOP_TIMEOUT_SECONDS
 
 from shoal_agent.definition import labels
 from shoal_agent.definition.refusal import Refused
 from shoal_agent.definition.sandbox import PAUSE
 from shoal_agent.definition.specification import Specification
-from shoal_agent.engine import image_reference
 from shoal_agent.engine.port import (
     CannotCreate,
     CannotPull,

@@ -38,6 +38,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "deregister": ("definitions:deregister", "Make a revision inactive."),
     },
     "Images": {
+        "image": ("image:image", "Push, load and list images of the cluster's registry."),
         "registry": ("registry:registry", "Manage who may push and pull; log engines in, let them know it."),
     },
     "Instances and clusters": {

@@ -50,7 +50,7 @@ async def _fetch(session: Session, thing: things.Thing, trace: bool) -> Any:
     if thing.kind == things.TASK:
         answer = await find.describe_tasks(session, [thing.name], ["TAGS", "TRACE"] if trace else ["TAGS"])
     elif thing.kind == things.INSTANCE:
-        answer = await find.describe_instances(session, [thing.name], ["TAGS", find.HEALTH])
+        answer = await find.describe_instances(session, [thing.name], ["TAGS", find.HEALTH, find.IMAGES])
     else:
         request = cluster_pb2.DescribeClustersRequest(clusters=[thing.name], include=CLUSTER_PARTS)
         answer = await cluster.DescribeClusters(request)

@@ -108,7 +108,7 @@ def _ports(layout: Layout, chosen: "Settings | None") -> Iterator[Check]:
         yield checks.port(f"of the {name}", number, settings.is_free(host, number), ours)
     for name, (number, _) in chosen.members.items() if chosen else ():
         yield checks.port(f"of {name}", number, settings.is_free("127.0.0.1", number), ours)
-    if chosen and chosen.registry:
+    if chosen:
         host, number = settings.split_address(chosen.registry_listen)
         yield checks.port("of the registry", number, settings.is_free(host, number), ours)
 

@@ -149,7 +149,7 @@ def _forget(layout: Layout, chosen: "Settings") -> None:
 def _forget_trust(layout: Layout, chosen: "Settings") -> None:
     """What this machine's agents have told its engines of the registry."""
     try:
-        engine_trust.forget(chosen.registry, (layout.authority / "authority.crt").read_bytes())
+        engine_trust.forget(chosen.registry_address, (layout.authority / "authority.crt").read_bytes())
     except OSError as error:
         warn(f"{engine_trust.FOLDER} may still name the cluster's registry: {error}")
 

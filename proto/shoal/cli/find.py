@@ -18,6 +18,7 @@ RESULTS_MAX = 1000
 
 # What else a description of instances may have.
 HEALTH = "CONTAINER_INSTANCE_HEALTH"
+IMAGES = "IMAGES"
 
 
 def batches(items: Sequence[Item], size: int = DESCRIBED_AT_ONCE) -> Iterator[Sequence[Item]]:

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from shoal import errors
-from shoal.cli import explanation, find, image, placement, show, tasks, text
+from shoal.cli import explanation, find, image_definition, placement, show, tasks, text
 from shoal.cli.attend import attend
 from shoal.cli.failures import FAILED, OK
 from shoal.cli.options import connected, mebibytes, output_option, parse_pairs
@@ -34,7 +34,7 @@ class Ask:
     """What the options say, whichever form of the command it is. image_run is None: a definition."""
 
     request: task_pb2.RunTaskRequest
-    image_run: image.ImageRun | None
+    image_run: image_definition.ImageRun | None
     environment: dict[str, str]
     container: str | None
     detached: bool
@@ -129,10 +129,10 @@ async def _dry_run(session: Session, ask: Ask) -> int:
     return OK if ask.request.queue or answer.placed_count == answer.task_count else FAILED
 
 
-def _definition_of(image_run: image.ImageRun) -> task_definition_pb2.RegisterTaskDefinitionRequest:
+def _definition_of(image_run: image_definition.ImageRun) -> task_definition_pb2.RegisterTaskDefinitionRequest:
     """Raises UsageError."""
     try:
-        return image.registration(image_run)
+        return image_definition.registration(image_run)
     except ValueError as error:
         raise click.UsageError(f"{error}.") from None
 
@@ -154,22 +154,26 @@ def _request(session: Session, options: dict[str, Any]) -> task_pb2.RunTaskReque
 
 async def _image_run(
     session: Session, request: task_pb2.RunTaskRequest, options: dict[str, Any]
-) -> image.ImageRun | None:
+) -> image_definition.ImageRun | None:
     """None if it is a definition that is to be run."""
     name = options["name"]
     if name is None:
         return None
     of_images = [words for option, words in OF_IMAGES.items() if options[option] not in (None, ())]
-    certain = options["as_image"] or image.looks_like_image(name)
+    certain = options["as_image"] or image_definition.looks_like_image(name)
     if not (of_images or certain):
         await _demand_definition(session, name)
         return None
     # With --name NAME the family of that name may be the one that the same command made before.
-    if not certain and options["container_name"] != name and await image.described(session, name) is not None:
+    if (
+        not certain
+        and options["container_name"] != name
+        and await image_definition.described(session, name) is not None
+    ):
         raise click.UsageError(
             f"{name} is a task definition; {of_images[0]} is for images. Use --image to mean the image {name}."
         )
-    return image.ImageRun(
+    return image_definition.ImageRun(
         image=name,
         command=options["command"],
         name=options["container_name"],
@@ -198,7 +202,7 @@ async def _demand_definition(session: Session, name: str) -> task_definition_pb2
 async def _nearest(session: Session, name: str) -> str:
     """Of a name that is no definition: the revisions its family has, or where to look for all."""
     family, colon, _ = name.partition(":")
-    newest = await image.described(session, family) if colon and family else None
+    newest = await image_definition.described(session, family) if colon and family else None
     if newest is None:
         return "shoal definitions"
     return f"{family} has revisions up to {newest.revision}: shoal definitions --family {family}"
@@ -215,10 +219,10 @@ async def _run_definition(session: Session, ask: Ask) -> int:
     return FAILED if answer.failures else 0
 
 
-async def _run_image(session: Session, ask: Ask, image_run: image.ImageRun) -> int:
+async def _run_image(session: Session, ask: Ask, image_run: image_definition.ImageRun) -> int:
     if ask.request.count > 1 and not ask.detached:
         raise click.UsageError("Output of several tasks is not shown at once: add --detach.")
-    ask.request.task_definition = await image.definition_for(session, _definition_of(image_run))
+    ask.request.task_definition = await image_definition.definition_for(session, _definition_of(image_run))
     answer = await session.client.cluster.RunTask(ask.request)
     if ask.detached or answer.failures:
         await _report(session, ask, answer)

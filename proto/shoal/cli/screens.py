@@ -8,7 +8,7 @@ import click
 from shoal import arn
 from shoal.cli import tasks, text
 from shoal.cli.show import Table, plain_lines, print_fields
-from shoal.v1 import cluster_pb2, container_instance_pb2, resource_pb2, task_definition_pb2, task_pb2
+from shoal.v1 import cluster_pb2, container_instance_pb2, image_pb2, resource_pb2, task_definition_pb2, task_pb2
 
 Fields = Sequence[tuple[str, str]]
 
@@ -82,8 +82,15 @@ def show_instance(instance: container_instance_pb2.ContainerInstance, now_millis
             "\n".join(f"{each.name}={each.value}" if each.value else each.name for each in instance.attributes),
         ),
         ("Tags", _tags(instance.tags)),
+        ("Images", "\n".join(sorted(map(_held_image, instance.images)))),
     ]
     print_fields(f"Instance {text.short_instance(instance_id)}", fields)
+
+
+def _held_image(image: image_pb2.HeldImage) -> str:
+    """`nginx:1.27  187 MiB`; what has lost its tags goes by its digest, or by the engine's id."""
+    names = image.image_tags or image.image_digests or [image.image_id]
+    return f"{', '.join(names)}  {text.size(image.image_size_in_bytes)}"
 
 
 def _health_check(check: container_instance_pb2.InstanceHealthCheckResult) -> str:

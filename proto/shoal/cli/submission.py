@@ -30,7 +30,7 @@ def placement_options(command: Function) -> Function:
             "strategies",
             multiple=True,
             metavar="TYPE[:FIELD]",
-            help="binpack:memory|cpu|gpu, spread:FIELD, fragmentation, random; in order.",
+            help="binpack:memory|cpu|gpu, spread:FIELD, fragmentation, image, random; in order.",
         ),
         click.option("--count", type=click.IntRange(1, COUNT_MAX), help="How many tasks.  [default: 1]"),
     ):

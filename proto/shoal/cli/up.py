@@ -198,7 +198,7 @@ def _as_it_runs(
         for option, wanted, is_now in (
             ("--name", asked.cluster, chosen.cluster),
             ("--listen", said(listen), chosen.listen),
-            ("--registry", said(asked.registry), chosen.registry),
+            ("--registry", said(asked.registry), chosen.registry_address),
             ("--docker-host", docker_host, chosen.docker_host),
             ("--schedulers", asked.schedulers, len(chosen.schedulers)),
             ("--etcd-members", asked.etcd_members, len(chosen.members)),

@@ -49,8 +49,7 @@ def _places(layout: Layout, started: Started) -> dict[str, str]:
         **dict(zip(chosen.schedulers, chosen.endpoints, strict=True)),
         **dict(zip(chosen.members, chosen.etcd_endpoints, strict=True)),
     }
-    if chosen.registry:
-        control_plane["registry"] = chosen.registry
+    control_plane["registry"] = chosen.registry_address
     kept = {"state": str(layout.root), "context": started.context.name}
     if started.fleet is not None:
         hosts = {
@@ -80,7 +79,7 @@ def _document(layout: Layout, started: Started) -> dict[str, Any]:
         "endpoints": list(chosen.endpoints),
         "etcdEndpoint": f"127.0.0.1:{chosen.etcd_client_port}",
         "etcdEndpoints": list(chosen.etcd_endpoints),
-        "registry": chosen.registry,
+        "registry": chosen.registry_address,
         "instanceId": chosen.instance_id,
         "dockerHost": chosen.docker_host,
         "ownsEngine": chosen.owns_engine,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from shoal import certificates, engine_trust
+from shoal import certificates
 from shoal.context import Context
 from shoal.rpc import Identity
 from shoal.supervisor import settings
@@ -16,8 +16,6 @@ from shoal.supervisor.settings import Settings
 
 LOOPBACK = ("127.0.0.1", "localhost")
 DEFAULT_LISTEN = "127.0.0.1:7600"
-# How far the registry's port is from the scheduler's, unless it is taken: 7680.
-REGISTRY_PORT_OFFSET = 80
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +37,10 @@ def prepare(layout: Layout, asked: Asked, owns_engine: bool) -> tuple[Settings, 
     The caller holds the setup lock, and no supervisor runs: ports that are taken are another program's.
     """
     kept = settings.load(layout.settings)
+    # Of an older version there may be settings, but no registry whose address images carry in their names.
+    had_registry = kept is not None and (layout.certificates / "registry.crt").exists()
     chosen = replace(_choose(kept, asked), owns_engine=owns_engine)
+    chosen = replace(chosen, registry=_registry(asked.registry, chosen, kept if had_registry else None))
     if chosen != kept:
         settings.save(layout.settings, chosen)
     return chosen, issue_all(layout, chosen)
@@ -73,7 +74,6 @@ def _choose(kept: Settings | None, asked: Asked) -> Settings:
         etcd_peer_port=peer,
         dockerd_options=asked.dockerd_options or kept.dockerd_options,
         more_schedulers=_more_schedulers(listen, kept.more_schedulers, asked.schedulers),
-        registry=_registry(asked.registry, listen, kept.registry),
     )
 
 
@@ -110,7 +110,6 @@ def _first(asked: Asked) -> Settings:
         dockerd_options=asked.dockerd_options,
         more_schedulers=_more_schedulers(listen, (), asked.schedulers),
         more_members=tuple(zip(more[::2], more[1::2], strict=True)),
-        registry=_registry(asked.registry, listen, ""),
     )
 
 
@@ -124,20 +123,24 @@ def _port_or_free(host: str, wanted: int) -> int:
     return wanted if wanted < 65536 and settings.is_free(host, wanted) else settings.free_ports("127.0.0.1", 1)[0]
 
 
-def _registry(asked: str | None, listen: str, kept: str) -> str:
-    """Chosen once: images carry it in their names. At first on the scheduler's address, so that who reaches the one
-    reaches the other. Port 0 is any free one."""
-    if asked is None and kept:
-        return kept
-    if asked is None:
-        host, port = settings.split_address(listen)
-        # Images cannot name every address on which a scheduler can listen.
-        named = settings.dialled(host) if engine_trust.is_address(f"{settings.dialled(host)}:1") else LOOPBACK[0]
-        return f"{named}:{_port_or_free(named, port + REGISTRY_PORT_OFFSET)}"
-    host, port = settings.split_address(asked)
-    if port == 0 and kept and settings.split_address(kept)[0] == host:
-        return kept
-    return f"{host}:{port or settings.free_ports('127.0.0.1', 1)[0]}"
+def _registry(asked: str | None, chosen: Settings, kept: Settings | None) -> str:
+    """As in the settings. Chosen once: images carry it in their names. Port 0 is any free one."""
+    beside = settings.registry_beside(chosen.listen)
+    if asked is None and kept is None:
+        host, port = settings.split_address(beside)
+        address = f"{host}:{_port_or_free(host, port)}"
+    elif asked is None or (kept is not None and _is_served(asked, kept.registry_address)):
+        assert kept is not None
+        address = kept.registry_address
+    else:
+        host, port = settings.split_address(asked)
+        address = f"{host}:{port or settings.free_ports('127.0.0.1', 1)[0]}"
+    return "" if address == beside else address
+
+
+def _is_served(asked: str, address: str) -> bool:
+    """Whether who asks for any free port of a host may be given that address."""
+    return asked == f"{settings.split_address(address)[0]}:0"
 
 
 def issue_all(layout: Layout, chosen: Settings) -> Context:
@@ -152,8 +155,7 @@ def issue_all(layout: Layout, chosen: Settings) -> Context:
     for role, programs in (("scheduler", chosen.schedulers), ("etcd", chosen.members)):
         for program in programs:
             issue(role, "local" if program == role else program, program)
-    if chosen.registry:
-        issue("registry", "local", called=[settings.split_address(chosen.registry)[0].strip("[]"), *LOOPBACK])
+    issue("registry", "local", called=[settings.split_address(chosen.registry_address)[0], *LOOPBACK])
     issue("agent", chosen.instance_id)
     operator = issue("operator", _user())
     return Context(
@@ -163,7 +165,7 @@ def issue_all(layout: Layout, chosen: Settings) -> Context:
         authority.path.resolve(),
         Path(operator.certificate).resolve(),
         Path(operator.key).resolve(),
-        chosen.registry or None,
+        chosen.registry_address,
     )
 
 

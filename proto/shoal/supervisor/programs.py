@@ -36,8 +36,7 @@ def programs(settings: Settings, layout: Layout, etcd: str, dockerd: str) -> lis
     engine = [_dockerd(settings, dockerd)] if settings.owns_engine else []
     members = [_etcd(settings, layout, etcd, name) for name in settings.members]
     schedulers = [_scheduler(settings, layout, name) for name in settings.schedulers]
-    registry = [_registry(settings, layout)] if settings.registry else []
-    return [*engine, *members, *schedulers, *registry, _agent(settings, layout)]
+    return [*engine, *members, *schedulers, _registry(settings, layout), _agent(settings, layout)]
 
 
 def _etcd(settings: Settings, layout: Layout, etcd: str, name: str) -> Program:
@@ -89,8 +88,7 @@ def _scheduler(settings: Settings, layout: Layout, name: str) -> Program:
     arguments += ["--cluster", settings.cluster, "--etcd", ",".join(settings.etcd_endpoints)]
     arguments += ["--http-listen", settings.https[name], "--authority-key", str(layout.authority / "authority.key")]
     arguments += ["--state", str(layout.work(name))]
-    if settings.registry:
-        arguments += ["--registry", settings.registry]
+    arguments += ["--registry", settings.registry_address]
     return Program(name, [*arguments, *identity_options(layout, name)])
 
 

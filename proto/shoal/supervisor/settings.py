@@ -8,6 +8,9 @@ from dataclasses import MISSING, asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from shoal import engine_trust
+
+REGISTRY_PORT_OFFSET = 80
 DOCKER_HOST = "unix:///var/run/docker.sock"
 
 
@@ -18,7 +21,7 @@ class Settings:
     owns_engine: the engine there is a dockerd that we run; dockerd_options are added to its command line.
     more_schedulers: of each but the first, the port beside that of `listen`, and one for its HTTPS.
     more_members: of each member of etcd but the first, its client's port and its peers'.
-    registry: host:port by which images name the image registry; empty of a cluster that never had one.
+    registry: host:port by which images name the image registry; empty if that is `registry_beside` the scheduler.
     """
 
     cluster: str
@@ -35,10 +38,15 @@ class Settings:
     registry: str = ""
 
     @property
+    def registry_address(self) -> str:
+        """By which images name the image registry."""
+        return self.registry or registry_beside(self.listen)
+
+    @property
     def registry_listen(self) -> str:
         """An address is listened on as it is; a name may stand for many, so that all of this machine's will do."""
-        host, port = split_address(self.registry)
-        return self.registry if is_ip_address(host) else f"0.0.0.0:{port}"
+        host, port = split_address(self.registry_address)
+        return self.registry_address if is_ip_address(host) else f"0.0.0.0:{port}"
 
     @property
     def https(self) -> dict[str, str]:
@@ -75,6 +83,19 @@ class Settings:
     @property
     def etcd_endpoints(self) -> tuple[str, ...]:
         return tuple(f"127.0.0.1:{client}" for client, _ in self.members.values())
+
+
+def registry_beside(listen: str) -> str:
+    """Where the registry is of a scheduler that listens there, unless another place was chosen: who reaches the one
+    reaches the other.
+
+    >>> registry_beside("127.0.0.1:7600"), registry_beside("0.0.0.0:7600"), registry_beside("[::1]:7600")
+    ('127.0.0.1:7680', '127.0.0.1:7680', '127.0.0.1:7680')
+    """
+    host, port = split_address(listen)
+    # Images cannot name every address on which a scheduler can listen.
+    address = f"{dialled(host)}:{port + REGISTRY_PORT_OFFSET}"
+    return address if engine_trust.is_address(address) else f"127.0.0.1:{port + REGISTRY_PORT_OFFSET}"
 
 
 def is_ip_address(host: str) -> bool:

@@ -10,6 +10,7 @@ from google.protobuf.internal import containers as _containers
 from google.rpc import status_pb2 as _status_pb2
 from shoal.v1 import command_pb2 as _command_pb2
 from shoal.v1 import container_instance_pb2 as _container_instance_pb2
+from shoal.v1 import image_pb2 as _image_pb2
 from shoal.v1 import log_pb2 as _log_pb2
 from shoal.v1 import resource_pb2 as _resource_pb2
 from shoal.v1 import task_definition_pb2 as _task_definition_pb2
@@ -34,6 +35,7 @@ class AgentMessage(_message.Message):
     REPORTS_FIELD_NUMBER: _builtins.int
     HEARTBEAT_FIELD_NUMBER: _builtins.int
     SAMPLES_FIELD_NUMBER: _builtins.int
+    IMAGES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def hello(self) -> Global___Hello: ...
     @_builtins.property
@@ -44,6 +46,8 @@ class AgentMessage(_message.Message):
     def heartbeat(self) -> Global___Heartbeat: ...
     @_builtins.property
     def samples(self) -> Global___Samples: ...
+    @_builtins.property
+    def images(self) -> _image_pb2.ImageReport: ...
     def __init__(
         self,
         *,
@@ -52,12 +56,13 @@ class AgentMessage(_message.Message):
         reports: Global___Reports | None = ...,
         heartbeat: Global___Heartbeat | None = ...,
         samples: Global___Samples | None = ...,
+        images: _image_pb2.ImageReport | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["heartbeat", b"heartbeat", "hello", b"hello", "inventory", b"inventory", "kind", b"kind", "reports", b"reports", "samples", b"samples"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["heartbeat", b"heartbeat", "hello", b"hello", "images", b"images", "inventory", b"inventory", "kind", b"kind", "reports", b"reports", "samples", b"samples"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["heartbeat", b"heartbeat", "hello", b"hello", "inventory", b"inventory", "kind", b"kind", "reports", b"reports", "samples", b"samples"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["heartbeat", b"heartbeat", "hello", b"hello", "images", b"images", "inventory", b"inventory", "kind", b"kind", "reports", b"reports", "samples", b"samples"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["hello", "inventory", "reports", "heartbeat", "samples"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["hello", "inventory", "reports", "heartbeat", "samples", "images"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
@@ -73,6 +78,7 @@ class SchedulerMessage(_message.Message):
     LOG_REQUEST_FIELD_NUMBER: _builtins.int
     COMMAND_REQUEST_FIELD_NUMBER: _builtins.int
     HEARTBEAT_ACK_FIELD_NUMBER: _builtins.int
+    PULL_REQUEST_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def welcome(self) -> Global___Welcome: ...
     @_builtins.property
@@ -85,6 +91,8 @@ class SchedulerMessage(_message.Message):
     def command_request(self) -> Global___CommandRequest: ...
     @_builtins.property
     def heartbeat_ack(self) -> Global___HeartbeatAck: ...
+    @_builtins.property
+    def pull_request(self) -> _image_pb2.PullRequest: ...
     def __init__(
         self,
         *,
@@ -94,12 +102,13 @@ class SchedulerMessage(_message.Message):
         log_request: Global___LogRequest | None = ...,
         command_request: Global___CommandRequest | None = ...,
         heartbeat_ack: Global___HeartbeatAck | None = ...,
+        pull_request: _image_pb2.PullRequest | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["assignments", b"assignments", "command_request", b"command_request", "heartbeat_ack", b"heartbeat_ack", "kind", b"kind", "log_request", b"log_request", "reports_ack", b"reports_ack", "welcome", b"welcome"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["assignments", b"assignments", "command_request", b"command_request", "heartbeat_ack", b"heartbeat_ack", "kind", b"kind", "log_request", b"log_request", "pull_request", b"pull_request", "reports_ack", b"reports_ack", "welcome", b"welcome"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["assignments", b"assignments", "command_request", b"command_request", "heartbeat_ack", b"heartbeat_ack", "kind", b"kind", "log_request", b"log_request", "reports_ack", b"reports_ack", "welcome", b"welcome"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["assignments", b"assignments", "command_request", b"command_request", "heartbeat_ack", b"heartbeat_ack", "kind", b"kind", "log_request", b"log_request", "pull_request", b"pull_request", "reports_ack", b"reports_ack", "welcome", b"welcome"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["welcome", "assignments", "reports_ack", "log_request", "command_request", "heartbeat_ack"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["welcome", "assignments", "reports_ack", "log_request", "command_request", "heartbeat_ack", "pull_request"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 

@@ -5,6 +5,7 @@ import warnings
 
 from shoal.v1 import agent_pb2 as shoal_dot_v1_dot_agent__pb2
 from shoal.v1 import command_pb2 as shoal_dot_v1_dot_command__pb2
+from shoal.v1 import image_pb2 as shoal_dot_v1_dot_image__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -52,6 +53,11 @@ class AgentSessionStub:
                 request_serializer=shoal_dot_v1_dot_agent__pb2.AttachedOutput.SerializeToString,
                 response_deserializer=shoal_dot_v1_dot_command__pb2.CommandInput.FromString,
                 _registered_method=True)
+        self.SendPull = channel.stream_unary(
+                '/shoal.v1.AgentSession/SendPull',
+                request_serializer=shoal_dot_v1_dot_image__pb2.PullProgress.SerializeToString,
+                response_deserializer=shoal_dot_v1_dot_image__pb2.SendPullResponse.FromString,
+                _registered_method=True)
 
 
 class AgentSessionServicer:
@@ -83,6 +89,14 @@ class AgentSessionServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SendPull(self, request_iterator, context):
+        """Opened by the agent to answer a PullRequest. When it ends before the pull,
+        nobody waits for that any more.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AgentSessionServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -100,6 +114,11 @@ def add_AgentSessionServicer_to_server(servicer, server):
                     servicer.AttachCommand,
                     request_deserializer=shoal_dot_v1_dot_agent__pb2.AttachedOutput.FromString,
                     response_serializer=shoal_dot_v1_dot_command__pb2.CommandInput.SerializeToString,
+            ),
+            'SendPull': grpc.stream_unary_rpc_method_handler(
+                    servicer.SendPull,
+                    request_deserializer=shoal_dot_v1_dot_image__pb2.PullProgress.FromString,
+                    response_serializer=shoal_dot_v1_dot_image__pb2.SendPullResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -185,6 +204,33 @@ class AgentSession:
             '/shoal.v1.AgentSession/AttachCommand',
             shoal_dot_v1_dot_agent__pb2.AttachedOutput.SerializeToString,
             shoal_dot_v1_dot_command__pb2.CommandInput.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SendPull(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_unary(
+            request_iterator,
+            target,
+            '/shoal.v1.AgentSession/SendPull',
+            shoal_dot_v1_dot_image__pb2.PullProgress.SerializeToString,
+            shoal_dot_v1_dot_image__pb2.SendPullResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -7,6 +7,7 @@ from collections import abc as _abc
 from grpc import aio as _aio
 from shoal.v1 import agent_pb2 as _agent_pb2
 from shoal.v1 import command_pb2 as _command_pb2
+from shoal.v1 import image_pb2 as _image_pb2
 import abc as _abc_1
 import grpc as _grpc
 import sys
@@ -46,6 +47,10 @@ class AgentSessionStub:
     """Opened by the agent to answer a LogRequest."""
     AttachCommand: _grpc.StreamStreamMultiCallable[_agent_pb2.AttachedOutput, _command_pb2.CommandInput]
     """Opened by the agent to answer a CommandRequest."""
+    SendPull: _grpc.StreamUnaryMultiCallable[_image_pb2.PullProgress, _image_pb2.SendPullResponse]
+    """Opened by the agent to answer a PullRequest. When it ends before the pull,
+    nobody waits for that any more.
+    """
 
 @_typing.type_check_only
 class AgentSessionAsyncStub(AgentSessionStub):
@@ -64,6 +69,10 @@ class AgentSessionAsyncStub(AgentSessionStub):
     """Opened by the agent to answer a LogRequest."""
     AttachCommand: _aio.StreamStreamMultiCallable[_agent_pb2.AttachedOutput, _command_pb2.CommandInput]  # type: ignore[assignment]
     """Opened by the agent to answer a CommandRequest."""
+    SendPull: _aio.StreamUnaryMultiCallable[_image_pb2.PullProgress, _image_pb2.SendPullResponse]  # type: ignore[assignment]
+    """Opened by the agent to answer a PullRequest. When it ends before the pull,
+    nobody waits for that any more.
+    """
 
 class AgentSessionServicer(metaclass=_abc_1.ABCMeta):
     """For agents only: the certificate names the instance, and a session speaks
@@ -97,5 +106,15 @@ class AgentSessionServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_command_pb2.CommandInput], _abc.AsyncIterator[_command_pb2.CommandInput]]:
         """Opened by the agent to answer a CommandRequest."""
+
+    @_abc_1.abstractmethod
+    def SendPull(
+        self,
+        request_iterator: _MaybeAsyncIterator[_image_pb2.PullProgress],
+        context: _ServicerContext,
+    ) -> _typing.Union[_image_pb2.SendPullResponse, _abc.Awaitable[_image_pb2.SendPullResponse]]:
+        """Opened by the agent to answer a PullRequest. When it ends before the pull,
+        nobody waits for that any more.
+        """
 
 def add_AgentSessionServicer_to_server(servicer: AgentSessionServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -7,6 +7,7 @@ from shoal.v1 import cluster_pb2 as shoal_dot_v1_dot_cluster__pb2
 from shoal.v1 import command_pb2 as shoal_dot_v1_dot_command__pb2
 from shoal.v1 import container_instance_pb2 as shoal_dot_v1_dot_container__instance__pb2
 from shoal.v1 import event_pb2 as shoal_dot_v1_dot_event__pb2
+from shoal.v1 import image_pb2 as shoal_dot_v1_dot_image__pb2
 from shoal.v1 import join_token_pb2 as shoal_dot_v1_dot_join__token__pb2
 from shoal.v1 import log_pb2 as shoal_dot_v1_dot_log__pb2
 from shoal.v1 import placement_pb2 as shoal_dot_v1_dot_placement__pb2
@@ -231,6 +232,11 @@ class ClusterStub:
                 '/shoal.v1.Cluster/ExecuteCommand',
                 request_serializer=shoal_dot_v1_dot_command__pb2.ExecuteCommandRequest.SerializeToString,
                 response_deserializer=shoal_dot_v1_dot_command__pb2.ExecuteCommandResponse.FromString,
+                _registered_method=True)
+        self.PullImage = channel.unary_stream(
+                '/shoal.v1.Cluster/PullImage',
+                request_serializer=shoal_dot_v1_dot_image__pb2.PullImageRequest.SerializeToString,
+                response_deserializer=shoal_dot_v1_dot_image__pb2.PullImageResponse.FromString,
                 _registered_method=True)
         self.GetUsage = channel.unary_unary(
                 '/shoal.v1.Cluster/GetUsage',
@@ -478,6 +484,14 @@ class ClusterServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PullImage(self, request, context):
+        """Fetches an image onto instances, as their agents would for a task. It ends
+        with the call, unless it is to go on in the background.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetUsage(self, request, context):
         """What tasks reserved, and for how long, by day and group. Every task counts
         once, whatever failed meanwhile.
@@ -679,6 +693,11 @@ def add_ClusterServicer_to_server(servicer, server):
                     servicer.ExecuteCommand,
                     request_deserializer=shoal_dot_v1_dot_command__pb2.ExecuteCommandRequest.FromString,
                     response_serializer=shoal_dot_v1_dot_command__pb2.ExecuteCommandResponse.SerializeToString,
+            ),
+            'PullImage': grpc.unary_stream_rpc_method_handler(
+                    servicer.PullImage,
+                    request_deserializer=shoal_dot_v1_dot_image__pb2.PullImageRequest.FromString,
+                    response_serializer=shoal_dot_v1_dot_image__pb2.PullImageResponse.SerializeToString,
             ),
             'GetUsage': grpc.unary_unary_rpc_method_handler(
                     servicer.GetUsage,
@@ -1693,6 +1712,33 @@ class Cluster:
             '/shoal.v1.Cluster/ExecuteCommand',
             shoal_dot_v1_dot_command__pb2.ExecuteCommandRequest.SerializeToString,
             shoal_dot_v1_dot_command__pb2.ExecuteCommandResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PullImage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/shoal.v1.Cluster/PullImage',
+            shoal_dot_v1_dot_image__pb2.PullImageRequest.SerializeToString,
+            shoal_dot_v1_dot_image__pb2.PullImageResponse.FromString,
             options,
             channel_credentials,
             insecure,

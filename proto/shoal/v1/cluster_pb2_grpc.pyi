@@ -9,6 +9,7 @@ from shoal.v1 import cluster_pb2 as _cluster_pb2
 from shoal.v1 import command_pb2 as _command_pb2
 from shoal.v1 import container_instance_pb2 as _container_instance_pb2
 from shoal.v1 import event_pb2 as _event_pb2
+from shoal.v1 import image_pb2 as _image_pb2
 from shoal.v1 import join_token_pb2 as _join_token_pb2
 from shoal.v1 import log_pb2 as _log_pb2
 from shoal.v1 import placement_pb2 as _placement_pb2
@@ -90,6 +91,10 @@ class ClusterStub:
     """Runs a command in a container of a running task. It ends with the call: who
     goes away leaves nothing running.
     """
+    PullImage: _grpc.UnaryStreamMultiCallable[_image_pb2.PullImageRequest, _image_pb2.PullImageResponse]
+    """Fetches an image onto instances, as their agents would for a task. It ends
+    with the call, unless it is to go on in the background.
+    """
     GetUsage: _grpc.UnaryUnaryMultiCallable[_usage_pb2.GetUsageRequest, _usage_pb2.GetUsageResponse]
     """What tasks reserved, and for how long, by day and group. Every task counts
     once, whatever failed meanwhile.
@@ -147,6 +152,10 @@ class ClusterAsyncStub(ClusterStub):
     ExecuteCommand: _aio.StreamStreamMultiCallable[_command_pb2.ExecuteCommandRequest, _command_pb2.ExecuteCommandResponse]  # type: ignore[assignment]
     """Runs a command in a container of a running task. It ends with the call: who
     goes away leaves nothing running.
+    """
+    PullImage: _aio.UnaryStreamMultiCallable[_image_pb2.PullImageRequest, _image_pb2.PullImageResponse]  # type: ignore[assignment]
+    """Fetches an image onto instances, as their agents would for a task. It ends
+    with the call, unless it is to go on in the background.
     """
     GetUsage: _aio.UnaryUnaryMultiCallable[_usage_pb2.GetUsageRequest, _usage_pb2.GetUsageResponse]  # type: ignore[assignment]
     """What tasks reserved, and for how long, by day and group. Every task counts
@@ -424,6 +433,16 @@ class ClusterServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_command_pb2.ExecuteCommandResponse], _abc.AsyncIterator[_command_pb2.ExecuteCommandResponse]]:
         """Runs a command in a container of a running task. It ends with the call: who
         goes away leaves nothing running.
+        """
+
+    @_abc_1.abstractmethod
+    def PullImage(
+        self,
+        request: _image_pb2.PullImageRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_image_pb2.PullImageResponse], _abc.AsyncIterator[_image_pb2.PullImageResponse]]:
+        """Fetches an image onto instances, as their agents would for a task. It ends
+        with the call, unless it is to go on in the background.
         """
 
     @_abc_1.abstractmethod

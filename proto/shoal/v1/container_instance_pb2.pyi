@@ -7,6 +7,7 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from shoal.v1 import image_pb2 as _image_pb2
 from shoal.v1 import resource_pb2 as _resource_pb2
 import builtins as _builtins
 import sys
@@ -312,6 +313,7 @@ class ContainerInstance(_message.Message):
     IDENTITY_COPY_SEEN_AT_FIELD_NUMBER: _builtins.int
     IDENTITY_COPY_HOST_FIELD_NUMBER: _builtins.int
     CERTIFICATE_EXPIRES_AT_FIELD_NUMBER: _builtins.int
+    IMAGES_FIELD_NUMBER: _builtins.int
     container_instance_arn: _builtins.str
     ec2_instance_id: _builtins.str
     capacity_provider_name: _builtins.str
@@ -347,6 +349,10 @@ class ContainerInstance(_message.Message):
     def health_status(self) -> Global___ContainerInstanceHealthStatus: ...
     @_builtins.property
     def gpu_devices(self) -> _containers.RepeatedCompositeFieldContainer[Global___GpuDevice]: ...
+    @_builtins.property
+    def images(self) -> _containers.RepeatedCompositeFieldContainer[_image_pb2.HeldImage]:
+        """With IMAGES in include: what its agent reported in its session."""
+
     def __init__(
         self,
         *,
@@ -374,10 +380,11 @@ class ContainerInstance(_message.Message):
         identity_copy_seen_at: _builtins.int | None = ...,
         identity_copy_host: _builtins.str | None = ...,
         certificate_expires_at: _builtins.int | None = ...,
+        images: _abc.Iterable[_image_pb2.HeldImage] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_agent_connected", b"_agent_connected", "_agent_update_status", b"_agent_update_status", "_capacity_provider_name", b"_capacity_provider_name", "_certificate_expires_at", b"_certificate_expires_at", "_container_instance_arn", b"_container_instance_arn", "_ec2_instance_id", b"_ec2_instance_id", "_identity_copy_host", b"_identity_copy_host", "_identity_copy_seen_at", b"_identity_copy_seen_at", "_identity_revoked_at", b"_identity_revoked_at", "_identity_revoked_by", b"_identity_revoked_by", "_pending_tasks_count", b"_pending_tasks_count", "_registered_at", b"_registered_at", "_running_tasks_count", b"_running_tasks_count", "_status", b"_status", "_status_reason", b"_status_reason", "_version", b"_version", "agent_connected", b"agent_connected", "agent_update_status", b"agent_update_status", "capacity_provider_name", b"capacity_provider_name", "certificate_expires_at", b"certificate_expires_at", "container_instance_arn", b"container_instance_arn", "ec2_instance_id", b"ec2_instance_id", "health_status", b"health_status", "identity_copy_host", b"identity_copy_host", "identity_copy_seen_at", b"identity_copy_seen_at", "identity_revoked_at", b"identity_revoked_at", "identity_revoked_by", b"identity_revoked_by", "pending_tasks_count", b"pending_tasks_count", "registered_at", b"registered_at", "running_tasks_count", b"running_tasks_count", "status", b"status", "status_reason", b"status_reason", "version", b"version", "version_info", b"version_info"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_agent_connected", b"_agent_connected", "_agent_update_status", b"_agent_update_status", "_capacity_provider_name", b"_capacity_provider_name", "_certificate_expires_at", b"_certificate_expires_at", "_container_instance_arn", b"_container_instance_arn", "_ec2_instance_id", b"_ec2_instance_id", "_identity_copy_host", b"_identity_copy_host", "_identity_copy_seen_at", b"_identity_copy_seen_at", "_identity_revoked_at", b"_identity_revoked_at", "_identity_revoked_by", b"_identity_revoked_by", "_pending_tasks_count", b"_pending_tasks_count", "_registered_at", b"_registered_at", "_running_tasks_count", b"_running_tasks_count", "_status", b"_status", "_status_reason", b"_status_reason", "_version", b"_version", "agent_connected", b"agent_connected", "agent_update_status", b"agent_update_status", "attachments", b"attachments", "attributes", b"attributes", "capacity_provider_name", b"capacity_provider_name", "certificate_expires_at", b"certificate_expires_at", "container_instance_arn", b"container_instance_arn", "ec2_instance_id", b"ec2_instance_id", "gpu_devices", b"gpu_devices", "health_status", b"health_status", "identity_copy_host", b"identity_copy_host", "identity_copy_seen_at", b"identity_copy_seen_at", "identity_revoked_at", b"identity_revoked_at", "identity_revoked_by", b"identity_revoked_by", "pending_tasks_count", b"pending_tasks_count", "registered_at", b"registered_at", "registered_resources", b"registered_resources", "remaining_resources", b"remaining_resources", "running_tasks_count", b"running_tasks_count", "status", b"status", "status_reason", b"status_reason", "tags", b"tags", "version", b"version", "version_info", b"version_info"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_agent_connected", b"_agent_connected", "_agent_update_status", b"_agent_update_status", "_capacity_provider_name", b"_capacity_provider_name", "_certificate_expires_at", b"_certificate_expires_at", "_container_instance_arn", b"_container_instance_arn", "_ec2_instance_id", b"_ec2_instance_id", "_identity_copy_host", b"_identity_copy_host", "_identity_copy_seen_at", b"_identity_copy_seen_at", "_identity_revoked_at", b"_identity_revoked_at", "_identity_revoked_by", b"_identity_revoked_by", "_pending_tasks_count", b"_pending_tasks_count", "_registered_at", b"_registered_at", "_running_tasks_count", b"_running_tasks_count", "_status", b"_status", "_status_reason", b"_status_reason", "_version", b"_version", "agent_connected", b"agent_connected", "agent_update_status", b"agent_update_status", "attachments", b"attachments", "attributes", b"attributes", "capacity_provider_name", b"capacity_provider_name", "certificate_expires_at", b"certificate_expires_at", "container_instance_arn", b"container_instance_arn", "ec2_instance_id", b"ec2_instance_id", "gpu_devices", b"gpu_devices", "health_status", b"health_status", "identity_copy_host", b"identity_copy_host", "identity_copy_seen_at", b"identity_copy_seen_at", "identity_revoked_at", b"identity_revoked_at", "identity_revoked_by", b"identity_revoked_by", "images", b"images", "pending_tasks_count", b"pending_tasks_count", "registered_at", b"registered_at", "registered_resources", b"registered_resources", "remaining_resources", b"remaining_resources", "running_tasks_count", b"running_tasks_count", "status", b"status", "status_reason", b"status_reason", "tags", b"tags", "version", b"version", "version_info", b"version_info"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__agent_connected: _TypeAlias = _typing.Literal["agent_connected"]  # noqa: Y015
     _WhichOneofArgType__agent_connected: _TypeAlias = _typing.Literal["_agent_connected", b"_agent_connected"]  # noqa: Y015

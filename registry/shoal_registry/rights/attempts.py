@@ -1,5 +1,7 @@
 """How often somebody may try to log in and fail. Pure, the clock is an argument."""
 
+from ipaddress import IPv6Address, ip_address, ip_network
+
 from shoal.rate_limit import RateLimit, TokenBucket
 
 PER_MINUTE = 5
@@ -9,7 +11,24 @@ PER_MINUTE_OF_ADDRESS = 60
 REMEMBERED_MAX = 10_000
 
 
+def origin(address: str) -> str:
+    """Whose address it is: of IPv6, somebody has 2**64 of them.
+
+    >>> origin("10.0.0.1"), origin("2001:db8::1:2:3:4"), origin("::ffff:10.0.0.1"), origin("")
+    ('10.0.0.1', '2001:db8::/64', '10.0.0.1', '')
+    """
+    try:
+        parsed = ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if isinstance(parsed, IPv6Address):
+        return str(parsed.ipv4_mapped or ip_network((parsed, 64), strict=False))
+    return str(parsed)
+
+
 class Attempts:
+    """Addresses are those that `origin` gives."""
+
     def __init__(self) -> None:
         self._addresses = RateLimit(PER_MINUTE_OF_ADDRESS / 60, PER_MINUTE_OF_ADDRESS, REMEMBERED_MAX)
         self._accounts = RateLimit(PER_MINUTE / 60, PER_MINUTE, REMEMBERED_MAX)

@@ -18,7 +18,7 @@ from shoal_registry.errors import Refused
 from shoal_registry.names import Repository
 from shoal_registry.rights import scopes, tokens
 from shoal_registry.rights.accounts import Account, Hash, parse_name
-from shoal_registry.rights.attempts import RETRY_AFTER_SECONDS, Attempts
+from shoal_registry.rights.attempts import RETRY_AFTER_SECONDS, Attempts, origin
 from shoal_registry.rights.callers import STRANGER, UNASKED, Caller, Need, Role, may, may_administer
 from shoal_registry.rights.directory import Directory
 from shoal_registry.rights.policies import Policies
@@ -78,7 +78,7 @@ class Gate:
         """Who has that name and secret. Raises Refused."""
         if name == TOKEN_BEARER:
             return await self.refreshed(secret, request)
-        address, now = request.remote or "", time.monotonic()
+        address, now = origin(request.remote or ""), time.monotonic()
         account = await self._find(name)
         # Of what could be no account's name, not all is kept.
         tried = name[:64]

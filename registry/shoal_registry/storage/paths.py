@@ -64,6 +64,10 @@ def content(digest: Digest) -> PurePosixPath:
     return CONTENTS / digest.algorithm / digest.hex[:2] / digest.hex
 
 
+def unheld(digest: Digest) -> PurePosixPath:
+    return UNHELD / digest.algorithm / digest.hex
+
+
 def content_key(content_path: PurePosixPath, file_id: bytes) -> PurePosixPath:
     """Where the key of the file with that id lies, if it is that content."""
     return KEYS.joinpath(*content_path.parts[1:-1], f"{content_path.name}.{file_id.hex()}")
@@ -95,10 +99,6 @@ def digest_of(content_path: PurePosixPath) -> Digest:
 
 def is_upload_data(path: PurePosixPath) -> bool:
     return path.parts[0] == UPLOADS.name and path.name == "data"
-
-
-def unheld(digest: Digest) -> PurePosixPath:
-    return UNHELD / digest.algorithm / digest.hex
 
 
 def holders(digest: Digest) -> PurePosixPath:

@@ -114,7 +114,7 @@ class S3Store:
         await self._pieces.truncate(path, size)
 
     async def adopt(self, source: PurePosixPath, target: PurePosixPath) -> None:
-        if _grows(source):
+        if paths.is_upload_data(source):
             await self._pieces.adopt(source, target)
         else:
             await objects.move(self._large, str(source), str(target))

@@ -6,13 +6,13 @@ from sys import intern
 
 from shoal import arn
 from shoal.v1 import agent_pb2 as pb
-from shoal.v1 import command_pb2, log_pb2, task_pb2
+from shoal.v1 import command_pb2, image_pb2, log_pb2, task_pb2
 
 from shoal_scheduler.api.agent_checks import is_custom, text
 from shoal_scheduler.api.convert import definition_message, overrides_message, tag_messages
 from shoal_scheduler.api.remembered import Remembered
 from shoal_scheduler.control import inputs as i
-from shoal_scheduler.dispatch import CommandWanted, LogsWanted
+from shoal_scheduler.dispatch import CommandWanted, LogsWanted, PullWanted
 from shoal_scheduler.model.definition import Definition
 from shoal_scheduler.model.task import Binding, ContainerState, Task, TaskKey
 from shoal_scheduler.state.tables import Tables
@@ -204,6 +204,11 @@ def command_request_message(wanted: CommandWanted) -> pb.SchedulerMessage:
         size=command_pb2.TerminalSize(rows=rows, columns=columns),
     )
     return pb.SchedulerMessage(command_request=pb.CommandRequest(request_id=wanted.request_id, start=start))
+
+
+def pull_request_message(wanted: PullWanted) -> pb.SchedulerMessage:
+    request = image_pb2.PullRequest(request_id=wanted.request_id, image=wanted.image, background=wanted.background)
+    return pb.SchedulerMessage(pull_request=request)
 
 
 def log_request_message(wanted: LogsWanted) -> pb.SchedulerMessage:

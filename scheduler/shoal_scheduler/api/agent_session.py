@@ -16,7 +16,7 @@ from shoal.rpc import Identity
 from shoal.v1 import agent_pb2 as pb
 
 from shoal_scheduler.api import agent_convert as convert
-from shoal_scheduler.api import copies, samples
+from shoal_scheduler.api import copies, image_reports, samples
 from shoal_scheduler.api.agent_checks import check_engine_status, check_hello, check_report, text
 from shoal_scheduler.api.validate_names import name_problems
 from shoal_scheduler.control import inputs as i
@@ -160,6 +160,8 @@ def _messages(open_session: _Session, news: News) -> Iterator[bytes]:
         yield convert.log_request_message(wanted).SerializeToString()
     for command in news.command_requests:
         yield convert.command_request_message(command).SerializeToString()
+    for pull in news.pull_requests:
+        yield convert.pull_request_message(pull).SerializeToString()
     if news.everything:
         live = [task.key for task in tables.tasks_on(open_session.instance)]
         yield from convert.assignment_messages(tables, live, full=True)
@@ -237,6 +239,8 @@ async def _take(open_session: _Session, message: pb.AgentMessage, *, first: bool
         await _hear(open_session, message.heartbeat)
     elif kind == "samples":
         samples.take(open_session.plane, open_session.instance, message.samples, open_session.plane.engine.now() / 1000)
+    elif kind == "images":
+        await image_reports.take(open_session.plane, open_session.instance, open_session.incarnation, message.images)
 
 
 async def _hear(open_session: _Session, heartbeat: pb.Heartbeat) -> None:

@@ -8,7 +8,7 @@ from shoal.rpc import Identity
 from shoal.v1 import container_instance_pb2 as pb
 from shoal.v1 import resource_pb2
 
-from shoal_scheduler.api import convert
+from shoal_scheduler.api import convert, image_reports
 from shoal_scheduler.api.fields import bounded, check_expression, cluster_name, existing_cluster, refuse, required
 from shoal_scheduler.api.pages import page
 from shoal_scheduler.api.validate_names import INSTANCE_STATUSES, attributes_problems, instance_state_problems
@@ -48,6 +48,7 @@ async def describe(
     cluster = existing_cluster(plane, request)
     response = pb.DescribeContainerInstancesResponse()
     with_tags, with_health = "TAGS" in request.include, "CONTAINER_INSTANCE_HEALTH" in request.include
+    with_images = "IMAGES" in request.include
     for name in bounded(request.container_instances, "containerInstances"):
         instance = plane.tables.instances.get(arn.short(name))
         if instance is None or instance.cluster != cluster.name:
@@ -59,6 +60,8 @@ async def describe(
                 message.certificate_expires_at = int(end * 1000)
             if with_health:
                 message.health_status.CopyFrom(convert.health_message(candidate.health))
+            if with_images:
+                message.images.extend(map(image_reports.held_message, plane.tables.images_on(instance)))
             if not candidate.connected and instance.status != "INACTIVE":
                 message.status_reason = _silence(plane, instance)
             response.container_instances.append(message)

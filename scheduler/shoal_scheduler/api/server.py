@@ -18,6 +18,7 @@ from shoal_scheduler.api import (
     control_plane,
     definitions,
     explain,
+    image_pulls,
     instances,
     join_tokens,
     logs,
@@ -67,6 +68,7 @@ CLUSTER_METHODS: Mapping[str, Handler] = {
     "ListEvents": watch.list_all,
     "ReadLogs": logs.read,
     "ExecuteCommand": commands.execute,
+    "PullImage": image_pulls.pull,
     "GetUsage": usage.get,
     "DescribeControlPlane": control_plane.describe,
 }
@@ -74,6 +76,7 @@ AGENT_METHODS: Mapping[str, Handler] = {
     "Session": agent_session.session,
     "SendLogs": logs.send,
     "AttachCommand": commands.attach,
+    "SendPull": image_pulls.send,
 }
 METRICS_METHODS: Mapping[str, Handler] = {
     "ListMetrics": metrics.list_all,

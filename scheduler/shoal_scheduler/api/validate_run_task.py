@@ -41,8 +41,8 @@ REQUEST_BYTES_MAX = 256 * 1024  # tags, constraints and overrides at their longe
 COUNT_MAX = 10_000
 STRATEGIES_MAX = 5
 
-# ECS has no fragmentation, and no binpack on gpu.
-STRATEGIES = ("random", "spread", "binpack", "fragmentation")
+# ECS has no fragmentation, no image, and no binpack on gpu.
+STRATEGIES = ("random", "spread", "binpack", "fragmentation", "image")
 BINPACK_FIELDS = ("cpu", "memory", "gpu")
 INSTANCES_MAX = 10
 OVERRIDES_CHARACTERS_MAX = 8192
@@ -136,7 +136,7 @@ def _strategy_problems(path: str, strategy: Document) -> Problems:
     kind, field = strategy.get("type"), strategy.get("field")
     yield from required(path, strategy, "type")
     yield from one_of(f"{path}.type", kind, STRATEGIES)
-    if kind in ("random", "fragmentation") and field:
+    if kind in ("random", "fragmentation", "image") and field:
         yield Problem(f"{path}.field", f"{kind} takes no field; take it out")
     # The services take CPU and MEMORY, too, and print them in lower case.
     if kind == "binpack" and (field or "").lower() not in BINPACK_FIELDS:

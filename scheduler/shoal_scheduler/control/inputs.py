@@ -8,6 +8,7 @@ from shoal_scheduler.model.alarm import Alarm
 from shoal_scheduler.model.ask import Strategy
 from shoal_scheduler.model.cluster import Cluster
 from shoal_scheduler.model.definition import Definition
+from shoal_scheduler.model.held_image import HeldImage
 from shoal_scheduler.model.instance import Instance
 from shoal_scheduler.model.join_token import JoinToken
 from shoal_scheduler.model.task import ContainerState, Failure, Launch, Task
@@ -198,6 +199,17 @@ class EngineHealth:
 
 
 @dataclass(frozen=True, slots=True)
+class ImagesHeld:
+    """What the agent of an open session says of its engine's images: see SetImages."""
+
+    instance: str
+    incarnation: int
+    images: tuple[HeldImage, ...]
+    removed: tuple[str, ...] = ()
+    full: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class CopySeen:
     """While the instance's session was alive, another agent came with its key: which run of it, and from where.
     Answered with the Instance, or None if there is none."""
@@ -328,6 +340,7 @@ Input = (
     | AgentHello
     | SessionClosed
     | EngineHealth
+    | ImagesHeld
     | CopySeen
     | CreateJoinToken
     | UseJoinToken

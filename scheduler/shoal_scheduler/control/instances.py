@@ -86,6 +86,13 @@ def engine_health(view: Overlay, request: i.EngineHealth, context: Context) -> O
     return Outcome(None, [c.SetHealth(request.instance, Health(request.status, request.reason, context.now))])
 
 
+def images_held(view: Overlay, request: i.ImagesHeld, _context: Context) -> Outcome:
+    """In memory only: every session begins with all of them, so that who leads next learns them anew."""
+    if view.session(request.instance) != request.incarnation:
+        return Outcome(None)
+    return Outcome(None, [c.SetImages(request.instance, request.images, request.removed, request.full)])
+
+
 def update_state(view: Overlay, request: i.UpdateInstances, _context: Context) -> Outcome:
     clusters.find(view, request.cluster)
     updated, failures = [], []

@@ -49,10 +49,11 @@ def wake(view: Overlay, cluster: str, context: Context, keys_max: int) -> None:
 
 def _place_all(view: Overlay, cluster: str, context: Context, keys_max: int, stirred: list[int] | None) -> bool:
     """False if it ended because the step has touched enough."""
-    room, hopeless = view.room(cluster), set[Ask]()
+    room, hopeless, kept = view.room(cluster), set[Ask](), view.held(cluster)
     for launch in view.waiting(cluster):
         ask = view.ask(launch)
-        if ask in hopeless:
+        # Without what is kept from the others, there may be room for the one for which it is kept.
+        if ask in hopeless and (kept is None or kept.launch != launch.id):
             continue
         held = held_row(view, cluster, launch.id)
         if not _may_fit(ask, room, held, stirred):

@@ -74,6 +74,7 @@ RULES: dict[type, Rule] = {
     i.AgentHello: instances.hello,
     i.SessionClosed: instances.session_closed,
     i.EngineHealth: instances.engine_health,
+    i.ImagesHeld: instances.images_held,
     i.CopySeen: joining.copy_seen,
     i.CreateJoinToken: joining.create_token,
     i.UseJoinToken: joining.use_token,
@@ -144,6 +145,8 @@ def _has_room(overlay: Overlay, request: i.Input) -> bool:
             keys = 1 + USAGE_KEYS
         case i.AgentHello() | i.SessionClosed() | i.EngineHealth() | i.StopTask() | i.UseJoinToken():
             keys = 1
+        case i.ImagesHeld():
+            keys = 0
         case _:
             keys = KEYS_PER_INPUT
     return len(overlay.touched) + keys <= KEYS_PER_STEP and len(overlay.changes) < TASKS_PER_STEP

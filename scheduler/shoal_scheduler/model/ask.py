@@ -5,6 +5,7 @@ from functools import lru_cache
 from itertools import islice
 from typing import Any, NamedTuple
 
+from shoal.image_reference import listed_as
 from shoal.quantity import cpu_units, memory_mib
 from shoal.requirements import MILLI_PER_GPU, custom, effective, task_gpus
 
@@ -44,7 +45,7 @@ class Resources(NamedTuple):
 
 
 class Strategy(NamedTuple):
-    """`random`, `spread` over a field, `binpack` on one, or `fragmentation`."""
+    """`random`, `spread` over a field, `binpack` on one, `fragmentation`, or `image`."""
 
     type: str
     field: str = ""
@@ -61,6 +62,9 @@ class Ask(NamedTuple):
 
     # Attributes an instance must have with this value, from the runtime platform.
     required_attributes: tuple[tuple[str, str], ...] = ()
+
+    # Of its containers, each once, as an engine that has it lists it.
+    images: tuple[str, ...] = ()
 
 
 class _Registered:
@@ -90,6 +94,11 @@ def resources_of(definition: Definition, overrides: Mapping[str, Any]) -> Resour
     return _registered_resources(_Registered(definition.document))
 
 
+def images_of(definition: Definition) -> tuple[str, ...]:
+    """As an engine lists them, each once."""
+    return _registered_images(_Registered(definition.document))
+
+
 def deal_gpus(definition: Definition, overrides: Mapping[str, Any], ids: Sequence[str]) -> dict[str, tuple[str, ...]]:
     """The chosen GPUs by container: whole ones in the order of containers; one that is shared to each that shares."""
     changed = {override.get("name"): override for override in overrides.get("containerOverrides", ())}
@@ -113,6 +122,11 @@ def _resizes(overrides: Mapping[str, Any]) -> bool:
 @lru_cache(_REMEMBERED)
 def _registered_resources(registered: _Registered) -> Resources:
     return _resources(registered.document, {})
+
+
+@lru_cache(_REMEMBERED)
+def _registered_images(registered: _Registered) -> tuple[str, ...]:
+    return tuple(sorted({listed_as(container["image"]) for container in registered.document["containerDefinitions"]}))
 
 
 def _resources(document: Mapping[str, Any], overrides: Mapping[str, Any]) -> Resources:

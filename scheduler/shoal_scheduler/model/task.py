@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from shoal_scheduler.model.ask import Ask, Strategy, platform_of, resources_of
+from shoal_scheduler.model.ask import Ask, Strategy, images_of, platform_of, resources_of
 from shoal_scheduler.model.definition import Definition
 
 LAUNCH_ID_DIGITS = 24
@@ -93,6 +93,7 @@ def ask_of(launch: Launch, definition: Definition) -> Ask:
         distinct_instance=launch.distinct_instance,
         strategies=launch.strategies,
         required_attributes=platform_of(definition.document),
+        images=images_of(definition),
     )
 
 

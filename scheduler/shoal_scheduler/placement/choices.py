@@ -6,16 +6,18 @@ from typing import NamedTuple
 from shoal_scheduler.model.ask import Ask, Strategy
 from shoal_scheduler.placement.filters import NO_ROW, fitting
 from shoal_scheduler.placement.place import Spot
-from shoal_scheduler.placement.strategies import rank_some
+from shoal_scheduler.placement.strategies import IMAGE, rank_some, with_image
 from shoal_scheduler.state.instance_table import InstanceTable
 
 # A pass over all rows each; and so many tasks are followed to find them.
 EXPLAINED_MAX = 10
 _FOLLOWED_MAX = 1000
+KIB_PER_MIB = 1024
 
 
 class Ranked(NamedTuple):
-    """By one strategy: in words, and how many instances are as good after it."""
+    """By one strategy: in words, and how many instances are as good after it. That of images is there unasked where
+    it decided."""
 
     strategy: Strategy
     value: str
@@ -50,10 +52,12 @@ def choices(ask: Ask, spots: Sequence[Spot], table: InstanceTable, held: int = N
 def _choice(ask: Ask, row: int, table: InstanceTable, held: int) -> Choice:
     rows = (fitting(ask, table, held) == 0).nonzero()[0]
     fit, ranked = len(rows), []
-    for strategy in ask.strategies:
+    for strategy in with_image(ask, table).strategies:
         ranks = rank_some(strategy, ask, table, rows)
-        best = int(ranks.min())
+        best, before = int(ranks.min()), len(rows)
         rows = rows[ranks == best]
+        if strategy == IMAGE and strategy not in ask.strategies and len(rows) == before:
+            continue
         ranked.append(Ranked(strategy, _value(strategy, ask, table, row, best), len(rows)))
     return Choice(row, fit, tuple(ranked))
 
@@ -69,7 +73,23 @@ def _value(strategy: Strategy, ask: Ask, table: InstanceTable, row: int, rank: i
         name, instance = strategy.field.removeprefix("attribute:"), table.instances[row]
         value = instance.attribute(name) if instance is not None else None
         return f"{there} where {name} is {value}" if value is not None else f"{there} without {name}"
-    return "all are alike to it" if strategy.type == "random" else "leaves the most room for what else is asked for"
+    if strategy.type == "image" and table.images.ranks(ask.images, len(table)) is not None:
+        return _missing(rank, len(ask.images))
+    return (
+        "all are alike to it"
+        if strategy.type in ("random", "image")
+        else "leaves the most room for what else is asked for"
+    )
+
+
+def _missing(kib: int, images: int) -> str:
+    """`images`: how many there are, each of which counts 1 where it is not held."""
+    of_it = "its image" if images == 1 else "its images"
+    if not kib:
+        return f"has {of_it} already"
+    if kib <= images:
+        return f"has to fetch {of_it}"
+    return f"has to fetch {kib / KIB_PER_MIB:.1f} MiB of {of_it}"
 
 
 def _left(field: str, rank: int) -> str:

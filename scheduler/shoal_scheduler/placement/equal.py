@@ -3,8 +3,9 @@
 Placing a task changes the rank of its own row, and it changes it one way only. It falls where the first strategy that
 moves it is `binpack`: a row that was taken once is taken until it is full. It rises where that is `spread` over
 hosts: rows are taken in rounds. Where a spread over an attribute comes first, rows with the same value form a cell;
-the order within a cell depends on no other cell, and cells are taken in rounds. What is not of this form is placed
-one by one.
+the order within a cell depends on no other cell, and cells are taken in rounds. Where `image` comes first, which no
+task changes, those that are as good by it are taken before the next best. What is not of this form is placed one by
+one.
 """
 
 from collections.abc import Sequence
@@ -39,6 +40,8 @@ def can_be_placed_at_once(ask: Ask) -> bool:
     if ask.resources.gpus > 1 and ask.resources.gpu_milli != WHOLE:
         return False
     moving = _moving(ask)
+    if moving and moving[0].type == "image" and not any(map(is_by_value, moving)):
+        moving = moving[1:]
     by_row = moving[1:] if moving and is_by_value(moving[0]) else moving
     if any(is_by_value(strategy) or strategy.type == "fragmentation" for strategy in by_row):
         return False
@@ -55,6 +58,8 @@ def rows_in_order(ask: Ask, count: int, table: InstanceTable, rng: Random, held:
     rows = draws.permutation(rows)
     room = np.minimum(_room(ask, table)[rows], count)
     moving = _moving(ask)
+    if len(moving) > 1 and moving[0].type == "image" and _move(moving[1], ask) > 0:
+        return _best_first(ask, moving, table, rows, room, count, draws)
     if not moving or not is_by_value(moving[0]):
         return _run(ask, moving, table, rows, room, count, draws).rows
     column = spread_column(moving[0], table)
@@ -113,6 +118,27 @@ def _run(
         in_rounds = np.lexsort([draws.random(len(place)), *ranks[::-1]])
         place, ranks = place[in_rounds], [rank[in_rounds] for rank in ranks]
     return Run(rows[place[:count]], [rank[:count] for rank in ranks])
+
+
+def _best_first(
+    ask: Ask,
+    moving: Sequence[Strategy],
+    table: InstanceTable,
+    rows: Rows,
+    room: Numbers,
+    count: int,
+    draws: np.random.Generator,
+) -> Rows:
+    """By a first strategy that no task changes, then by the others."""
+    ranks = rank_some(moving[0], ask, table, rows)
+    chosen = [rows[:0]]
+    for rank in np.unique(ranks):
+        as_good = ranks == rank
+        chosen.append(_run(ask, moving[1:], table, rows[as_good], room[as_good], count, draws).rows)
+        count -= len(chosen[-1])
+        if not count:
+            break
+    return np.concatenate(chosen)
 
 
 def _move(strategy: Strategy, ask: Ask) -> int:

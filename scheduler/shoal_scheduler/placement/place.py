@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from shoal_scheduler.model.ask import Ask, Strategy
 from shoal_scheduler.placement.equal import can_be_placed_at_once, rows_in_order
 from shoal_scheduler.placement.filters import NO_ROW, buffers, fitting, refusals
-from shoal_scheduler.placement.strategies import growth_on, rank_all, rank_some
+from shoal_scheduler.placement.strategies import growth_on, rank_all, rank_some, with_image
 from shoal_scheduler.state.instance_table import InstanceTable
 
 Rows = NDArray[np.intp]
@@ -60,12 +60,13 @@ class Placed(NamedTuple):
 def place(ask: Ask, count: int, table: InstanceTable, rng: Random, held: int = NO_ROW) -> Placed:
     """Place up to `count` equal asks. What they take is taken from `table`, which is the caller's own copy. The row
     `held` is kept for somebody else."""
+    ask = with_image(ask, table)
     if count > 1 and can_be_placed_at_once(ask):
         found = _take_many(ask, rows_in_order(ask, count, table, rng, held), table)
         return Placed(found, None if len(found) == count else Unplaceable(refusals(ask, table, held)))
     spots: list[Spot] = []
     while len(spots) < count:
-        rows = best(ask, table, held)
+        rows = _best(ask, table, held)
         if not len(rows):
             return Placed(spots, Unplaceable(refusals(ask, table, held)))
         row = int(rows[0] if len(rows) == 1 else rows[int(rng.random() * len(rows))])
@@ -104,7 +105,11 @@ def place_on(ask: Ask, row: int, table: InstanceTable) -> Spot | Unplaceable:
 
 
 def best(ask: Ask, table: InstanceTable, held: int = NO_ROW) -> Rows:
-    """The rows that fit and that the strategies hold equal; one of them is drawn."""
+    """The rows that fit, that the strategies hold equal, and that have as much of the images; one of them is drawn."""
+    return _best(with_image(ask, table), table, held)
+
+
+def _best(ask: Ask, table: InstanceTable, held: int) -> Rows:
     if not table.instances:
         return np.zeros(0, np.intp)
     bad = fitting(ask, table, held)

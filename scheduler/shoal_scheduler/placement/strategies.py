@@ -13,7 +13,18 @@ from shoal_scheduler.state.instance_table import InstanceTable
 from shoal_scheduler.state.row_counts import Ints
 from shoal_scheduler.state.seen import shape_of
 
+# So that a task need not fetch what is there already, among instances that are equal otherwise.
+IMAGE = Strategy("image")
 _HOST_FIELDS = ("instanceId", "host")
+
+
+def with_image(ask: Ask, table: InstanceTable) -> Ask:
+    """The ask with that as its last strategy; itself where it makes no difference. Who asks for chance gets it."""
+    if not table.images or any(strategy.type in ("random", "image") for strategy in ask.strategies):
+        return ask
+    if table.images.ranks(ask.images, len(table)) is None:
+        return ask
+    return ask._replace(strategies=(*ask.strategies, IMAGE))
 
 
 def rank_all(strategy: Strategy, ask: Ask, table: InstanceTable, out: Ints) -> None:
@@ -26,6 +37,9 @@ def rank_all(strategy: Strategy, ask: Ask, table: InstanceTable, out: Ints) -> N
     elif is_by_value(strategy):
         column = spread_column(strategy, table)
         out[:] = sums_by_value(ask, table, column)[column.slots]
+    elif strategy.type == "image":
+        ranks = table.images.ranks(ask.images, len(table))
+        out[:] = 0 if ranks is None else ranks
     else:
         out[:] = 0
 
@@ -42,6 +56,9 @@ def rank_some(strategy: Strategy, ask: Ask, table: InstanceTable, rows: NDArray[
     if is_by_value(strategy):
         column = spread_column(strategy, table)
         return sums_by_value(ask, table, column)[column.slots[rows]]
+    if strategy.type == "image":
+        ranks = table.images.ranks(ask.images, len(table))
+        return np.zeros(len(rows), np.int32) if ranks is None else ranks[rows]
     return np.zeros(len(rows), np.int32)
 
 

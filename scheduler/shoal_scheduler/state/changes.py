@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from shoal_scheduler.model.alarm import Alarm
 from shoal_scheduler.model.cluster import Cluster
 from shoal_scheduler.model.definition import Definition
+from shoal_scheduler.model.held_image import HeldImage
 from shoal_scheduler.model.instance import Health, Instance
 from shoal_scheduler.model.join_token import JoinToken
 from shoal_scheduler.model.task import Launch, Task
@@ -102,6 +103,17 @@ class SetHealth:
 
 
 @dataclass(frozen=True, slots=True)
+class SetImages:
+    """What the agent of an open session says of its engine's images: these came or changed and those with the ids are
+    gone, or, with `full`, these are all. It goes with the session. Volatile."""
+
+    instance: str
+    images: tuple[HeldImage, ...]
+    removed: tuple[str, ...] = ()
+    full: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class SetHeld:
     """An instance is kept for the launch that has waited longest; "" for none. Volatile."""
 
@@ -134,6 +146,7 @@ Change = (
     | DeleteJoinToken
     | SetSession
     | SetHealth
+    | SetImages
     | SetHeld
     | SetUnsettled
 )

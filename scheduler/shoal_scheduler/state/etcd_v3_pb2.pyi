@@ -523,10 +523,13 @@ class WatchCreateRequest(_message.Message):
     KEY_FIELD_NUMBER: _builtins.int
     RANGE_END_FIELD_NUMBER: _builtins.int
     START_REVISION_FIELD_NUMBER: _builtins.int
+    PREV_KV_FIELD_NUMBER: _builtins.int
     FRAGMENT_FIELD_NUMBER: _builtins.int
     key: _builtins.bytes
     range_end: _builtins.bytes
     start_revision: _builtins.int
+    prev_kv: _builtins.bool
+    """With each record as it was before."""
     fragment: _builtins.bool
     """Answers above the size of a request may come in several; all but the last say `fragment`."""
     def __init__(
@@ -535,11 +538,12 @@ class WatchCreateRequest(_message.Message):
         key: _builtins.bytes = ...,
         range_end: _builtins.bytes = ...,
         start_revision: _builtins.int = ...,
+        prev_kv: _builtins.bool = ...,
         fragment: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["fragment", b"fragment", "key", b"key", "range_end", b"range_end", "start_revision", b"start_revision"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fragment", b"fragment", "key", b"key", "prev_kv", b"prev_kv", "range_end", b"range_end", "start_revision", b"start_revision"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -606,18 +610,22 @@ class Event(_message.Message):
 
     TYPE_FIELD_NUMBER: _builtins.int
     KV_FIELD_NUMBER: _builtins.int
+    PREV_KV_FIELD_NUMBER: _builtins.int
     type: Global___Event.EventType.ValueType
     @_builtins.property
     def kv(self) -> Global___KeyValue: ...
+    @_builtins.property
+    def prev_kv(self) -> Global___KeyValue: ...
     def __init__(
         self,
         *,
         type: Global___Event.EventType.ValueType = ...,
         kv: Global___KeyValue | None = ...,
+        prev_kv: Global___KeyValue | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["kv", b"kv"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["kv", b"kv", "prev_kv", b"prev_kv"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["kv", b"kv", "type", b"type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["kv", b"kv", "prev_kv", b"prev_kv", "type", b"type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

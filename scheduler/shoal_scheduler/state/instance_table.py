@@ -14,6 +14,7 @@ from shoal_scheduler.model.ask import AMOUNT_MAX, Port, Resources
 from shoal_scheduler.model.instance import Instance
 from shoal_scheduler.state.columns import Column, column_of, text_of, with_text
 from shoal_scheduler.state.gpu_table import GpuTable
+from shoal_scheduler.state.image_table import ImageTable
 from shoal_scheduler.state.port_table import PortTable
 from shoal_scheduler.state.row_counts import Ints, RowCounts
 from shoal_scheduler.state.seen import Seen
@@ -53,6 +54,9 @@ class InstanceTable:
         self.groups: SharedDict[str, RowCounts] = SharedDict()
         self.seen = Seen()
 
+        # What is there of images. The same in all copies: see there.
+        self.images = ImageTable()
+
     def copy(self) -> "InstanceTable":
         """Independent of this one as long as this one does not change."""
         twin = InstanceTable()
@@ -66,6 +70,7 @@ class InstanceTable:
         twin.running, twin.pending = self.running.copy(), self.pending.copy()
         twin.gpus, twin.ports, twin.groups = self.gpus.copy(), self.ports.copy(), self.groups.copy()
         twin.seen = self.seen.copy()
+        twin.images = self.images
         return twin
 
     def __len__(self) -> int:

@@ -217,6 +217,8 @@ class Overlay:
                 self._set_session(instance_id, incarnation)
             case c.SetHealth(instance_id, health):
                 self._set_health(instance_id, health)
+            case c.SetImages():
+                pass  # placement prefers by what was known when the step began
             case c.SetHeld(cluster, instance_id, launch_id):
                 self._held[cluster] = Held(instance_id, launch_id) if instance_id else None
             case c.SetUnsettled(cluster, unsettled):

@@ -68,11 +68,26 @@ class KeyRange(NamedTuple):
 
 
 class Write(NamedTuple):
-    """What one step stores, all of it or none. `step` is its id, never used twice."""
+    """What one step stores, all of it or none. `step` is its id, never used twice; `step_time` reads its time there."""
 
     step: str
     puts: Mapping[bytes, bytes]
     deletes: Sequence[bytes | KeyRange] = ()
+
+
+def step_name(prefix: str, number: int, now: int) -> str:
+    """`now` in milliseconds: events of the past are told with it.
+
+    >>> step_time(step_name("one", 7, 1_700_000_000_000)), step_time("of-a-version-before-7")
+    (1700000000000, 0)
+    """
+    return f"{prefix}-{number}@{now}"
+
+
+def step_time(name: str) -> int:
+    """In milliseconds; 0 if it is not told."""
+    time = name.rpartition("@")[2]
+    return int(time) if time.isascii() and time.isdecimal() and "@" in name else 0
 
 
 class Store(Protocol):
@@ -124,6 +139,22 @@ class Transaction(NamedTuple):
     puts: Sequence[Stored]
     deletes: Sequence[bytes]
     step: StepMark | None
+
+
+class PastPut(NamedTuple):
+    """A record as it was stored then, and before that: None where that is not kept any more, or if it `is_new`."""
+
+    record: Stored
+    before: Stored | None
+    is_new: bool
+
+
+class PastStep(NamedTuple):
+    """A step that was stored some time ago. `time`: in milliseconds since 1970; 0 if it does not say."""
+
+    revision: int
+    time: int
+    puts: Sequence[PastPut]
 
 
 class Feed(Protocol):

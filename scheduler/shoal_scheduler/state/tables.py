@@ -16,6 +16,7 @@ from shoal_scheduler.model.ask import Ask, Resources
 from shoal_scheduler.model.candidate import Candidate
 from shoal_scheduler.model.cluster import Cluster
 from shoal_scheduler.model.definition import Definition
+from shoal_scheduler.model.held_image import HeldImage
 from shoal_scheduler.model.instance import Health, Instance
 from shoal_scheduler.model.join_token import JoinToken
 from shoal_scheduler.model.task import Launch, Task, TaskKey, ask_of
@@ -130,6 +131,12 @@ class Tables:
         tasks = ((task, self.resources(task.launch.id)) for task in self.tasks_on(instance.id))
         return Candidate(instance, used_by(tasks), instance.id in self.sessions, self.health.get(instance.id))
 
+    def images_on(self, instance: Instance) -> list[HeldImage]:
+        """Those that the agent of its open session has reported."""
+        room = self.room(instance.cluster)
+        row = room.rows.get(instance.id)
+        return [] if row is None else room.images.on(row)
+
     def instances_of(self, cluster: str) -> list[Instance]:
         """All but deregistered ones, in the order in which they came."""
         return [each for each in self.room(cluster).instances if each is not None]
@@ -184,6 +191,8 @@ class Tables:
                 self._set_session(instance_id, incarnation)
             case c.SetHealth(instance_id, health):
                 self._set_health(instance_id, health)
+            case c.SetImages():
+                self._set_images(change)
             case c.SetHeld(cluster, instance_id, launch_id):
                 self.held.pop(cluster, None)
                 if instance_id:
@@ -196,6 +205,8 @@ class Tables:
     def _put_instance(self, instance: Instance) -> None:
         self.instances[instance.id] = instance
         room = self.rooms.setdefault(instance.cluster, InstanceTable())
+        if instance.status == "INACTIVE":
+            self._forget_images(instance.id)
         tasks = ((task, self.resources(task.launch.id)) for task in self.tasks_on(instance.id))
         put_instance(room, instance, connected=instance.id in self.sessions, tasks=tasks)
 
@@ -205,6 +216,7 @@ class Tables:
         else:
             self.sessions.pop(instance_id, None)
             self.health.pop(instance_id, None)
+            self._forget_images(instance_id)
         instance = self.instances.get(instance_id)
         if instance is not None:
             self.rooms[instance.cluster].set_connected(instance_id, bool(incarnation))
@@ -214,6 +226,16 @@ class Tables:
         instance = self.instances.get(instance_id)
         if instance is not None:
             self.rooms[instance.cluster].set_impaired(instance_id, health.is_impaired)
+
+    def _set_images(self, change: c.SetImages) -> None:
+        instance = self.instances.get(change.instance)
+        room = self.room(instance.cluster) if instance is not None else InstanceTable()
+        row = room.rows.get(change.instance)
+        if row is not None:
+            room.images.change(row, change.images, change.removed, full=change.full)
+
+    def _forget_images(self, instance_id: str) -> None:
+        self._set_images(c.SetImages(instance_id, (), full=True))
 
     def _put_launch(self, launch: Launch) -> None:
         family, _, number = launch.definition.rpartition(":")

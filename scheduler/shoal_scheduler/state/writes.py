@@ -119,7 +119,7 @@ def changes_in(tables: Tables, transaction: Transaction) -> list[c.Change]:
         found = [change for change, _ in changes_of(transaction.puts, tables) if not _is_known(tables, change)]
     except KeyError as error:
         raise Gap(f"a task of a launch that is not known: {error}") from error
-    puts = [_as_proposed(change, transaction.revision) for change in found]
+    puts = [as_proposed(change, transaction.revision) for change in found]
     return [*puts, *(change for key in transaction.deletes for change in _deleted(key))]
 
 
@@ -133,8 +133,8 @@ def _is_known(tables: Tables, change: c.Change) -> bool:
             return False
 
 
-def _as_proposed(change: c.Change, revision: int) -> c.Change:
-    """A task that this transaction assigned had no fence before it."""
+def as_proposed(change: c.Change, revision: int) -> c.Change:
+    """As the step of that revision proposed it: a task that it assigned had no fence before it."""
     match change:
         case c.PutTask(task) if task.fence == revision:
             return c.PutTask(msgspec.structs.replace(task, fence=0))

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import doctest
 import json
 import shutil
 import ssl
@@ -44,6 +45,10 @@ def test_guesses_are_few() -> None:
         tried += limit.begin("ci", "10.0.0.1", number * 3600 / GUESSES)
     assert 300 <= tried <= 305
     assert limit.begin("ci", "10.0.0.2", 3600.0), "the right one, from elsewhere, is not kept out"
+
+
+def test_whose_addresses_they_are() -> None:
+    assert doctest.testmod(attempts).failed == 0
 
 
 def test_guesses_at_many_accounts_are_few() -> None:

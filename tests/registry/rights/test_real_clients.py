@@ -1,8 +1,9 @@
-"""Docker and skopeo as they are installed log in, push, pull and log out."""
+"""Docker, skopeo, Podman and Buildah as they are installed log in, push, pull and log out."""
 
 import json
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -106,3 +107,54 @@ def test_skopeo(certificates: Certificates, tmp_path: Path) -> None:
         assert not json.loads(skopeo("list-tags", *one, there))["Tags"]
     finally:
         registry.end()
+
+
+@pytest.mark.parametrize("program", ["podman", "buildah"])
+def test_podman(program: str, certificates: Certificates, tmp_path: Path) -> None:
+    """Logs in, pushes, pulls and logs out; so does Buildah."""
+    demand("" if shutil.which(program) else f"not installed: {program}")
+    registry = ImageRegistry(tmp_path / "registry", certificates, is_open=False)
+    registry.start()
+    secret = create_account(registry, "ci", "team/*", "pull", "push")
+    # It refuses long paths.
+    folder = Path(tempfile.mkdtemp(prefix="shoal-podman-"))
+    shutil.copy(registry.authority, folder / "ca.crt")
+    (folder / "auth.json").write_text("{}")
+    (folder / "Containerfile").write_text("FROM scratch\nCOPY ca.crt /file\n")
+    # Neither overlay mounts nor cgroups, which a test that runs in a container itself may not have.
+    storage = ("--root", f"{folder}/root", "--runroot", f"{folder}/run", "--storage-driver", "vfs")
+
+    def run(command: str, *arguments: str, told: str = "") -> str:
+        certified = [f"--cert-dir={folder}"] if command in ("push", "pull", "login") else []
+        kept = [f"--authfile={folder}/auth.json"] if command in ("push", "pull", "login", "logout") else []
+        done = subprocess.run(
+            [program, *storage, command, *certified, *kept, *arguments],
+            input=told,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        if done.returncode != 0:
+            raise RuntimeError(done.stderr)
+        return done.stdout.strip()
+
+    name, login = f"{registry.address}/team/podman:v1", ("--username", "ci", "--password-stdin", registry.address)
+    try:
+        identity = run("build", "--quiet", "--tag", name, str(folder))
+        with pytest.raises(RuntimeError, match=REFUSED):
+            run("push", name)
+        with pytest.raises(RuntimeError, match="invalid username/password"):
+            run("login", *login, told="wrong")
+        run("login", *login, told=secret)
+        run("push", name)
+        with pytest.raises(RuntimeError, match=REFUSED):
+            run("push", name, f"docker://{registry.address}/private/podman:v1")
+        run("rmi", name)
+        assert run("pull", "--quiet", name) == identity
+        run("rmi", name)
+        run("logout", registry.address)
+        with pytest.raises(RuntimeError, match=REFUSED):
+            run("pull", name)
+    finally:
+        registry.end()
+        shutil.rmtree(folder, ignore_errors=True)

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import jwt
 import pytest
 from cryptography.hazmat.primitives import serialization
@@ -21,9 +22,10 @@ from shoal_registry.rights.callers import STRANGER
 from shoal_registry.rights.policy import Action
 from shoal_registry.rights.tokens import Signer
 
+from tests.ground.certificates import Certificates
 from tests.ground.image_registry import ImageRegistry
 from tests.registry.client import Client, digest_of
-from tests.registry.rights.conftest import AccountFactory, token
+from tests.registry.rights.conftest import AccountFactory, tls_of, token
 
 Claims = dict[str, Any]
 Forge = Callable[[Signer, Claims], str]
@@ -246,16 +248,18 @@ async def test_a_refresh_token_ends_with_its_secret_and_its_account(
     assert await refreshed() == 401
 
 
-async def test_two_processes_know_each_others_tokens(
-    closed_registry: ImageRegistry, stranger: Client, operator: Client
-) -> None:
-    """They share the key's file, as the workers of one registry do."""
-    options = ("--token-key", str(closed_registry.folder / "tls" / "token.key"))
-    second = ImageRegistry(closed_registry.folder / "second", closed_registry.certificates, options, is_open=False)
-    pulling = await token(operator, f"repository:{stranger.repository}:pull")
-    await asyncio.to_thread(second.start)
+async def test_workers_know_each_others_tokens(certificates: Certificates, tmp_path: Path) -> None:
+    """Started at once, without a key: one of them makes it, for all."""
+    registry = ImageRegistry(tmp_path, certificates, ("--workers", "3"), is_open=False)
+    await asyncio.to_thread(registry.start)
     try:
-        there = Client(stranger.session, second.url, stranger.tls, stranger.repository).bearer(pulling)
-        assert (await there.call("GET", "tags/list")).codes == ["NAME_UNKNOWN"]
+        # A connection for each call, so that each may be answered by another process.
+        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True)) as session:
+            operator = Client(session, registry.url, tls_of(registry, "operator", "ann"), "a")
+            stranger = Client(session, registry.url, registry.tls(), "a")
+            for _ in range(10):
+                bearer = stranger.bearer(await token(operator, "repository:a:pull"))
+                for _ in range(3):
+                    assert (await bearer.call("GET", "tags/list")).codes == ["NAME_UNKNOWN"]
     finally:
-        await asyncio.to_thread(second.end)
+        await asyncio.to_thread(registry.end)

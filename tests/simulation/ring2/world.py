@@ -137,9 +137,9 @@ class World:
             self.hosts[name].crash()
 
     def freeze(self, name: str, seconds: float, whole: bool) -> None:
-        """Its event loop, or the whole process with its threads."""
+        """Its event loop, or the whole process with its threads. Who is held goes on when he would have."""
         process = self.running.get(name)
-        if process is None:
+        if process is None or process.held:
             return
         self.trace.say(name, f"held for {seconds:.1f} s")
         held = [process, *(process.threads if whole else ())]

@@ -10,6 +10,7 @@ from shoal.certificates import Authority, ensure_authority, ensure_certificate
 from shoal.rpc import Credentials, Identity
 from shoal_agent.configuration import Configuration
 from shoal_agent.fingerprint import Host, fingerprint
+from shoal_agent.images.held import HeldImages
 from shoal_agent.metrics.sampler import Sampler
 from shoal_agent.session import Caller, Session
 
@@ -68,10 +69,11 @@ async def connect(
 ) -> AsyncIterator[Connect]:
     running: list[asyncio.Task[None]] = []
 
-    async def begin(*endpoints: str) -> asyncio.Task[None]:
+    async def begin(*endpoints: str, images: HeldImages | None = None) -> asyncio.Task[None]:
         mine = credentials(authority, tmp_path, "agent", INSTANCE)
         caller = Caller(mine, 77, fingerprint(HOST, Configuration()), "2e")
-        made.append(Session(endpoints or (scheduler.endpoint,), caller, rig.around, rig.worker, rig.watch, sampler))
+        addresses = endpoints or (scheduler.endpoint,)
+        made.append(Session(addresses, caller, rig.around, rig.worker, rig.watch, sampler, images))
         running.append(asyncio.create_task(made[-1].run()))
         return running[-1]
 

@@ -8,7 +8,7 @@ from typing import Any
 import grpc
 from shoal.awsjson import to_message
 from shoal.rpc import Credentials, Identity, peer_identity, server_credentials, server_options
-from shoal.v1 import agent_pb2, agent_pb2_grpc, command_pb2, log_pb2, task_definition_pb2
+from shoal.v1 import agent_pb2, agent_pb2_grpc, command_pb2, image_pb2, log_pb2, task_definition_pb2
 
 PATIENCE_SECONDS = 30.0
 
@@ -23,6 +23,7 @@ class Heard:
     history: list[tuple[int, str, str]] = field(default_factory=list)  # sequence, task, status
     heartbeats: list[str] = field(default_factory=list)
     samples: list[agent_pb2.Samples] = field(default_factory=list)
+    images: list[image_pb2.ImageReport] = field(default_factory=list)
     outbox: "asyncio.Queue[agent_pb2.SchedulerMessage | None]" = field(default_factory=asyncio.Queue)
 
     @property
@@ -52,6 +53,10 @@ class FakeScheduler(agent_pb2_grpc.AgentSessionServicer):
         self.command_ends_with: Sequence[str] = ("exit_code", "error")
         self.commands: dict[str, list[command_pb2.CommandOutput]] = {}
         self.commands_ended: set[str] = set()
+
+        # By id, what was said of a pull; those that are to be left before they end.
+        self.pulls: dict[str, list[image_pb2.PullProgress]] = {}
+        self.pulls_left: set[str] = set()
         self._changed = asyncio.Condition()
         self._server: grpc.aio.Server | None = None
         self._port = 0
@@ -84,6 +89,10 @@ class FakeScheduler(agent_pb2_grpc.AgentSessionServicer):
     async def ask_for_command(self, request_id: str, start: command_pb2.ExecuteCommandStart) -> None:
         request = agent_pb2.CommandRequest(request_id=request_id, start=start)
         await self.sessions[-1].outbox.put(agent_pb2.SchedulerMessage(command_request=request))
+
+    async def ask_for_pull(self, request_id: str, image: str, *, background: bool = False) -> None:
+        request = image_pb2.PullRequest(request_id=request_id, image=image, background=background)
+        await self.sessions[-1].outbox.put(agent_pb2.SchedulerMessage(pull_request=request))
 
     async def hang_up(self) -> None:
         await self.sessions[-1].outbox.put(None)
@@ -147,6 +156,8 @@ class FakeScheduler(agent_pb2_grpc.AgentSessionServicer):
                     await self._answer(message.heartbeat.sequence, heard)
                 case "samples":
                     heard.samples.append(message.samples)
+                case "images":
+                    heard.images.append(message.images)
             await self._note()
         await heard.outbox.put(None)
 
@@ -188,6 +199,16 @@ class FakeScheduler(agent_pb2_grpc.AgentSessionServicer):
                 break
         self.commands_ended.add(request_id)
         await self._note()
+
+    async def SendPull(self, request_iterator: Any, context: Any) -> image_pb2.SendPullResponse:  # noqa: N802
+        request_id = ""
+        async for progress in request_iterator:
+            request_id = request_id or progress.request_id
+            self.pulls.setdefault(request_id, []).append(progress)
+            await self._note()
+            if request_id in self.pulls_left:
+                break
+        return image_pb2.SendPullResponse()
 
     async def _note(self) -> None:
         async with self._changed:

@@ -1,12 +1,14 @@
 """The pure parts: words in, values out, and back."""
 
 import doctest
+import subprocess
+import sys
 from types import ModuleType
 
 import click
 import pytest
 from shoal import certificates, rpc
-from shoal.cli import checks, explain, image, metrics, options, placement, plot, show, tasks, text
+from shoal.cli import checks, explain, image_definition, metrics, options, placement, plot, show, tasks, text
 from shoal.supervisor import programs
 from shoal.v1 import resource_pb2, task_pb2
 
@@ -38,20 +40,20 @@ def test_what_is_no_size(words: str) -> None:
 
 
 def test_ports() -> None:
-    assert image.port_mapping("80") == {"containerPort": 80, "protocol": "tcp"}
-    assert image.port_mapping("0:80") == {"containerPort": 80, "protocol": "tcp", "hostPort": 0}
+    assert image_definition.port_mapping("80") == {"containerPort": 80, "protocol": "tcp"}
+    assert image_definition.port_mapping("0:80") == {"containerPort": 80, "protocol": "tcp", "hostPort": 0}
 
 
 @pytest.mark.parametrize("words", ["99999", "65536:80", "0", "80:0", "9" * 5000])
 def test_a_port_out_of_range(words: str) -> None:
     with pytest.raises(ValueError, match=r"is not \[HOST:\]PORT: a port is a number from 1 to 65535"):
-        image.port_mapping(words)
+        image_definition.port_mapping(words)
 
 
 @pytest.mark.parametrize("words", ["", ":", "80:", ":80", "eighty", "127.0.0.1:8080:80", "-1"])
 def test_what_is_no_port(words: str) -> None:
     with pytest.raises(ValueError, match=r"is not \[HOST:\]PORT, as in 80 or 8080:80"):
-        image.port_mapping(words)
+        image_definition.port_mapping(words)
 
 
 def test_exit_code_of_a_task_is_the_first_that_is_not_zero() -> None:
@@ -82,7 +84,7 @@ def test_ids_of_ranges() -> None:
     ]
 
 
-@pytest.mark.parametrize("module", [text, image, checks, explain, metrics, plot])
+@pytest.mark.parametrize("module", [text, image_definition, checks, explain, metrics, plot])
 def test_what_the_docstrings_show(module: ModuleType) -> None:
     result = doctest.testmod(module)
     assert result.attempted > 0
@@ -139,7 +141,9 @@ def test_each_reason_has_its_hint(reasons: list[str], hint: str) -> None:
 
 
 def test_a_family_of_its_own_for_images_that_are_run() -> None:
-    document = image.document(image.ImageRun("a/b:1", publish=("53/udp",), environment={"A": "1"}, network="host"))
+    document = image_definition.document(
+        image_definition.ImageRun("a/b:1", publish=("53/udp",), environment={"A": "1"}, network="host")
+    )
     assert document == {
         "family": "run-b",
         "networkMode": "host",
@@ -198,3 +202,10 @@ def test_a_table_for_pipes_is_aligned_and_cuts_nothing() -> None:
 
 def test_the_supervisor_knows_the_servers_names_without_loading_their_modules() -> None:
     assert (programs.SCHEDULER_NAME, programs.ETCD_NAME) == (rpc.SERVER_NAME, certificates.ETCD_NAME)
+
+
+@pytest.mark.parametrize("words", [(), ("image",), ("image", "push"), ("image", "ls")])
+def test_help_imports_nothing_that_takes_long(words: tuple[str, ...]) -> None:
+    program = "import sys; from shoal.cli.app import execute; execute(sys.argv[1:]); print(*sys.modules)"
+    said = subprocess.run([sys.executable, "-c", program, *words, "--help"], capture_output=True, text=True, check=True)
+    assert not {"aiodocker", "aiohttp", "grpc", "isal", "rich", "yaml"} & set(said.stdout.splitlines()[-1].split())

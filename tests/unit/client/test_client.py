@@ -4,13 +4,15 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import grpc
 import pytest
 from shoal import client as client_module
 from shoal import errors
 from shoal.client import Client, with_client_token
 from shoal.problems import Problem
-from shoal.v1 import cluster_pb2, task_definition_pb2, task_pb2
+from shoal.v1 import cluster_pb2, event_pb2, task_definition_pb2, task_pb2
 
 from tests.fakes.cluster_service import ClusterService
 from tests.fakes.serving import Running, serve
@@ -191,6 +193,38 @@ async def test_a_watch_goes_on_where_it_was_when_the_leader_changes(service: Clu
                 break
     second.server.stop(None)
     assert seen == [1, 2, 3, 4, 5, 6]
+
+
+class BreaksOff(ClusterService):
+    """Its first watch breaks off after two of the three events of one revision."""
+
+    first = True
+
+    def Watch(self, request: Any, context: Any) -> Iterator[Any]:  # noqa: N802  the name is of the contract
+        task = task_pb2.Task(task_arn="arn:one")
+        # The first task changed twice at once.
+        events = [event_pb2.Event(revision=5, message=words, task=task) for words in ("made", "placed")]
+        events.append(event_pb2.Event(revision=5, message="ended", task=task_pb2.Task(task_arn="arn:two")))
+        yield event_pb2.WatchResponse(revision=4)
+        if self.first:
+            self.first = False
+            yield event_pb2.WatchResponse(events=[events[0], events[2]])
+            context.abort(grpc.StatusCode.UNAVAILABLE, "the leader has gone")
+        assert request.after_revision == 4
+        yield event_pb2.WatchResponse(events=events)
+        yield event_pb2.WatchResponse(revision=5)
+
+
+async def test_a_watch_that_broke_off_within_a_revision_tells_nothing_twice(tmp_path: Path) -> None:
+    running = serve(BreaksOff(), tmp_path)  # type: ignore[abstract]
+    heard: list[str] = []
+    async with Client(running.context) as client:
+        async for answer in client.watch("default"):
+            heard += [f"{event.task.task_arn} {event.message}" for event in answer.events]
+            if answer.revision == 5:
+                break
+    running.server.stop(None)
+    assert heard == ["arn:one made", "arn:two ended", "arn:one placed"]
 
 
 async def test_a_certificate_of_another_authority_is_refused(running: Running, tmp_path: Path) -> None:

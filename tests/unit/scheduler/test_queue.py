@@ -125,6 +125,17 @@ async def test_what_was_held_is_open_at_once_to_those_behind_when_its_launch_is_
     assert not plane.tables.held
 
 
+async def test_what_asks_for_the_same_as_the_launch_it_was_held_for_is_placed_with_it() -> None:
+    """Neither waits for a further change, though of the first nothing is left that could be placed."""
+    plane = await plane_with(instance("x", cpu=350))
+    small = (await plane.one(run("small", 3))).tasks
+    first = (await plane.one(run("small", 2))).tasks
+    (behind,) = (await plane.one(run("small"))).tasks
+    await plane.run([report(now(plane, task), "STOPPED") for task in small])
+    assert [now(plane, task).instance for task in (*first, behind)] == ["x"] * 3
+    assert not plane.tables.held
+
+
 async def test_an_agent_that_returns_and_an_instance_that_is_activated_wake_the_queue() -> None:
     plane = await plane_with(instance("x", cpu=100))
     await plane.one(i.UpdateInstances("default", ("x",), "DRAINING"))

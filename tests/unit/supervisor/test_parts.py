@@ -1,4 +1,5 @@
 import json
+import socket
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,13 +32,13 @@ def test_a_wildcard_address_is_not_dialled() -> None:
 
 
 def test_every_port_speaks_tls_with_certificates_both_ways(tmp_path: Path) -> None:
-    etcd, scheduler, agent = programs(CHOSEN, Layout(tmp_path), "etcd", "dockerd")
+    etcd, scheduler, registry, agent = programs(CHOSEN, Layout(tmp_path), "etcd", "dockerd")
     line = " ".join(etcd.arguments)
     assert "http://" not in line
     for option in ("client-cert-auth", "peer-client-cert-auth"):
         assert f"--{option}=true" in line
     assert "--client-cert-allowed-hostname=scheduler.shoal" in line
-    for program in (scheduler, agent):
+    for program in (scheduler, registry, agent):
         assert {"--authority", "--certificate", "--key"} <= set(program.arguments)
 
 
@@ -64,21 +65,36 @@ def test_a_free_port_is_chosen_once(tmp_path: Path) -> None:
 def test_the_registry_is_beside_the_scheduler_and_stays_where_it_was(tmp_path: Path) -> None:
     layout = Layout(tmp_path)
     first, context = prepare(layout, Asked(listen="127.0.0.1:0"), owns_engine=False)
-    assert context.registry == first.registry
-    assert settings.split_address(first.registry)[0] == "127.0.0.1"
+    address = first.registry_address
+    assert context.registry == address
+    assert settings.split_address(address)[0] == "127.0.0.1"
     moved, _ = prepare(layout, Asked(listen="127.0.0.2:0"), owns_engine=False)
-    assert moved.registry == first.registry, "images carry it in their names"
+    assert moved.registry_address == address, "images carry it in their names"
     again, _ = prepare(layout, Asked(registry="127.0.0.1:0"), owns_engine=False)
-    assert again.registry == first.registry
+    assert again.registry_address == address
     named, _ = prepare(layout, Asked(registry="registry.example:7999"), owns_engine=False)
-    assert (named.registry, named.registry_listen) == ("registry.example:7999", "0.0.0.0:7999")
+    assert (named.registry_address, named.registry_listen) == ("registry.example:7999", "0.0.0.0:7999")
     certificate = certificates.read_certificate(layout.certificates / "registry.crt")
     names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     assert "registry.example" in names.get_values_for_type(x509.DNSName)
 
 
+def test_a_registry_that_is_new_takes_a_free_port(tmp_path: Path) -> None:
+    layout = Layout(tmp_path)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        listen = f"127.0.0.1:{taken.getsockname()[1] - settings.REGISTRY_PORT_OFFSET}"
+        # As an older version has left it.
+        settings.save(layout.settings, replace(CHOSEN, listen=listen))
+        made, _ = prepare(layout, Asked(), owns_engine=False)
+        assert made.registry_address != settings.registry_beside(listen)
+    assert prepare(layout, Asked(), owns_engine=False)[0] == made
+
+
 def test_an_address_of_the_registrys_is_listened_on_as_it_is() -> None:
     assert replace(CHOSEN, registry="10.0.0.5:7680").registry_listen == "10.0.0.5:7680"
+    assert CHOSEN.registry_listen == "127.0.0.1:7680"
 
 
 def test_the_keys_of_images_lie_outside_of_their_store(tmp_path: Path) -> None:
@@ -106,7 +122,7 @@ def test_broken_settings_are_an_error(tmp_path: Path, text: str) -> None:
 def test_settings_without_anything_new_can_be_read_by_an_older_version(tmp_path: Path) -> None:
     path = tmp_path / "settings.json"
     settings.save(path, CHOSEN)
-    assert not [name for name in json.loads(path.read_text()) if name.startswith("more_")]
+    assert not [name for name in json.loads(path.read_text()) if name.startswith(("more_", "registry"))]
     several = replace(CHOSEN, more_schedulers=((3, 4),), more_members=((5, 6), (7, 8)))
     settings.save(path, several)
     assert settings.load(path) == several
@@ -115,7 +131,7 @@ def test_settings_without_anything_new_can_be_read_by_an_older_version(tmp_path:
 def test_several_schedulers_and_members_know_one_another(tmp_path: Path) -> None:
     several = replace(CHOSEN, more_schedulers=((3, 4),), more_members=((5, 6), (7, 8)))
     made = {each.name: " ".join(each.arguments) for each in programs(several, Layout(tmp_path), "etcd", "dockerd")}
-    assert list(made) == ["etcd", "etcd-2", "etcd-3", "scheduler", "scheduler-2", "agent"]
+    assert list(made) == ["etcd", "etcd-2", "etcd-3", "scheduler", "scheduler-2", "registry", "agent"]
     members = "shoal=https://127.0.0.1:2,etcd-2=https://127.0.0.1:6,etcd-3=https://127.0.0.1:8"
     assert all(f"--initial-cluster={members}" in made[name] for name in ("etcd", "etcd-2", "etcd-3"))
     assert all("--etcd 127.0.0.1:1,127.0.0.1:5,127.0.0.1:7" in made[name] for name in ("scheduler", "scheduler-2"))

@@ -39,3 +39,14 @@ def digest_of(image: str, known_as: Sequence[str]) -> str | None:
 def familiar(repository: str) -> str:
     """As the engine shortens it."""
     return repository.removeprefix("docker.io/").removeprefix("library/")
+
+
+def listed_as(image: str) -> str:
+    """The name by which an engine that has the image lists it. With a digest it is that image or none, whatever the
+    tag beside it has come to mean.
+
+    >>> listed_as("docker.io/library/nginx"), listed_as("registry:5000/web:7@sha256:0af3")
+    ('nginx:latest', 'registry:5000/web@sha256:0af3')
+    """
+    repository, tag, digest = split(familiar(image))
+    return f"{repository}@{digest}" if digest else f"{repository}:{tag or 'latest'}"

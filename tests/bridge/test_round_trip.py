@@ -1,0 +1,62 @@
+"""From an engine to the registry and back, by digests and by what runs."""
+
+import random
+from pathlib import Path
+
+from tests.bridge.conftest import Bridge, Builder, damage
+
+GREETING = b"from another layer"
+
+
+def test_there_and_back(bridge: Bridge, builder: Builder) -> None:
+    """What was pushed comes back as the same image, and runs; a second push sends nothing, under whichever name."""
+    identity = bridge.identity(builder.image("greeter:v1", b"one", GREETING, GREETING, command="cat /file1"))
+    first = bridge.image("push", "greeter:v1", "team/greeter")
+    assert first["imageUri"].startswith(f"{bridge.registry.address}/team/greeter@sha256:")
+    assert first["sentBytes"] == first["imageSizeInBytes"]
+    again = bridge.image("push", "greeter:v1", "team/greeter:again")
+    assert (again["sentBytes"], again["image"]["imageId"]["imageTag"]) == (0, "again")
+    assert again["image"]["imageId"]["imageDigest"] == first["image"]["imageId"]["imageDigest"]
+    bridge.engine.docker("rmi", "greeter:v1")
+    loaded = bridge.image("load", "team/greeter:again", "came:back")
+    assert loaded["local"] == {"id": identity, "name": "came:back"}
+    assert bridge.engine.docker("run", "--rm", "--network=none", "came:back") == GREETING.decode()
+
+
+def test_mounted(bridge: Bridge, builder: Builder) -> None:
+    """What another repository has is not sent, also by one who knows nothing of what was sent before."""
+    builder.image("mounted:v1", random.Random(1).randbytes(100_000))
+    sent = bridge.image("push", "mounted:v1", "first/place")["sentBytes"]
+    for file in bridge.cache.rglob("*.json"):
+        file.unlink()
+    again = bridge.image("push", "mounted:v1", "second/place")
+    assert 0 < again["sentBytes"] < 10_000 < sent
+    bridge.engine.docker("rmi", "mounted:v1")
+    bridge.image("load", "second/place", "mounted:v2")
+
+
+def test_one_layer_more(bridge: Bridge, builder: Builder) -> None:
+    """Of an image that is made of another one, only the new layer and the config are sent, and loaded."""
+    builder.image("grown:v1", random.Random(2).randbytes(2_000_000))
+    first = bridge.image("push", "grown:v1", "grown")
+    builder.image("grown:v2", b"on top", below="grown:v1")
+    identity, second = bridge.identity("grown:v2"), bridge.image("push", "grown:v2")
+    assert second["sentBytes"] < 10_000 < first["sentBytes"]
+    assert second["image"]["imageId"]["imageTag"] == "v2"
+    bridge.engine.docker("rmi", "grown:v2")
+    # The engine still has the layer of the first one: it is not asked for, though nobody could have it any more.
+    damage(bridge.registry.store, 2_000_000)
+    assert bridge.image("load", "grown:v2")["local"]["id"] == identity
+    bridge.engine.docker("rmi", "grown:v1", "grown:v2")
+    assert "sent something else" in bridge.refused("load", "grown:v2")[1]
+
+
+def test_a_saved_file(bridge: Bridge, builder: Builder, tmp_path: Path) -> None:
+    """`docker load` takes it, without a registry."""
+    identity, file = bridge.identity(builder.image("saved:v1", GREETING)), tmp_path / "saved.tar"
+    bridge.image("push", "saved:v1")
+    bridge.engine.docker("rmi", "saved:v1")
+    bridge.image("save", "saved:v1", str(file))
+    bridge.engine.docker("load", "--input", str(file))
+    assert bridge.identity("saved:v1") == identity
+    assert bridge.engine.docker("run", "--rm", "--network=none", "saved:v1") == GREETING.decode()

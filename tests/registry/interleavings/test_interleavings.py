@@ -1,0 +1,54 @@
+"""In whatever order things happen, what must stay does, and nothing else is left; and what breaks that is seen."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.registry.interleavings.bugs import BUGS
+from tests.registry.interleavings.story import run
+
+ROOT = Path(__file__).parents[3]
+FIRST_FEW = range(1, 61)
+TEN_THOUSAND = range(1, 10_001)
+
+# A seed near which each planted bug shows.
+SHOWN: dict[str, int] = {}
+SEEDS_UNTIL_SHOWN = 40
+
+
+@pytest.mark.parametrize("seeds", [FIRST_FEW, pytest.param(TEN_THOUSAND, marks=pytest.mark.slow)], ids=len)
+def test_all_holds(seeds: range) -> None:
+    failed = {seed: violations for seed in seeds if (violations := run(seed).violations)}
+    assert not failed
+
+
+@pytest.mark.parametrize("name", BUGS)
+def test_a_planted_bug_is_seen(name: str) -> None:
+    first = SHOWN[name]
+    shown = (seed for seed in range(first, first + SEEDS_UNTIL_SHOWN) if run(seed, BUGS[name]()).violations)
+    seed = next(shown, None)
+    assert seed is not None
+    assert not run(seed).violations
+
+
+def facts(hash_seed: str) -> str:
+    paths = [str(ROOT), *(str(ROOT / name) for name in ("proto", "registry"))]
+    command = "from tests.registry.interleavings.story import run; print([run(seed) for seed in (3, 4, 5)])"
+    variables = {**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": os.pathsep.join(paths)}
+    ran = subprocess.run(
+        [sys.executable, "-c", command],
+        env=variables,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    return ran.stdout
+
+
+def test_a_seed_is_the_same_story_in_every_process() -> None:
+    assert facts("1") == facts("4242")
