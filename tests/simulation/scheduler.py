@@ -199,11 +199,12 @@ class Scheduler:
         try:
             if not plane.leads():
                 raise StreamEnded("this scheduler does not lead any more")
+            agent_session._refuse_if_closed(plane, instance, hello.incarnation)  # type: ignore[arg-type]
             end.write(agent_session._welcome(plane.epoch, period, deadline, None))
             reading = coroutines.create_task(self._read(opened, end))
             sending = coroutines.create_task(self._send(opened, end))
             await coroutines.wait([reading, sending], return_when="FIRST_COMPLETED")
-        except StreamEnded:
+        except (StreamEnded, Unavailable):
             pass
         finally:
             plane.dispatch.detach(instance, outbox)

@@ -75,6 +75,7 @@ async def session(plane: ControlPlane, messages: Messages, caller: Identity) -> 
         period, deadline = heartbeat_seconds(instances), session_deadline_seconds(instances)
         if not plane.leads():
             raise Unavailable("this scheduler does not lead any more")
+        _refuse_if_closed(plane, caller.name, hello.incarnation)
         yield _welcome(plane.epoch, period, deadline, plane.registry)
         opened = _Session(plane, caller.name, hello.incarnation, outbox, deadline)
         async with contextlib.aclosing(_exchange(opened, messages)) as outgoing:
@@ -98,6 +99,12 @@ async def _open(plane: ControlPlane, hello: pb.Hello, instance: str, period_seco
             await opening
             await _say_closed(plane, instance, hello.incarnation)
         raise
+
+
+def _refuse_if_closed(plane: ControlPlane, instance: str, incarnation: int) -> None:
+    """Who closes a session in the very step that opens it finds no stream yet that could be ended: it ends here."""
+    if plane.tables.sessions.get(instance) != incarnation:
+        raise Unavailable("the session was closed as it was opened: begin another one")
 
 
 async def _hello(messages: Messages) -> pb.Hello:
