@@ -71,7 +71,7 @@ def parse(arguments: Sequence[str] | None = None) -> Configuration:
     token_key = (given.token_key or given.key.parent / "token.key").absolute()
     if places.is_within(token_key, given.store):
         parser.error(f"--token-key: {token_key} lies in the store, with whose copies it would go about")
-    protection = wanted(parser, given, given.key.parent / "master.key")
+    protection = wanted(parser, given, token_key.with_name("master.key"))
     protection = replace(protection, from_now_on=given.encrypt_from_now_on)
     return Configuration(
         listen=given.listen,
@@ -176,7 +176,7 @@ def add_protection(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="FILE",
         help="by which the store is encrypted; made for a new store; without it nobody can read the store, so keep a "
-        "copy; by default master.key beside the certificate's key",
+        "copy; by default master.key beside the token key",
     )
     encryption.add_argument(
         "--no-encryption", action="store_true", help="whoever gets at the store, or a backup of it, can read it"

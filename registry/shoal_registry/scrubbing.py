@@ -16,7 +16,7 @@ import logging
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -51,6 +51,8 @@ class Use:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
+    """`found` is a time."""
+
     digest: str
     reason: str
     found: float
@@ -61,7 +63,8 @@ class Finding:
 class Report:
     """Times are seconds since 1970, `size` is in bytes of plaintext; `plain` contents are not encrypted.
 
-    `spare_keys` are of no file; those that the scrub before had seen already are gone.
+    `damaged` is what is set aside and was not pushed again. `spare_keys` are of no file; those that the scrub before
+    had seen already are gone.
     """
 
     began: float
@@ -127,6 +130,7 @@ class Scrub:
         async for digest in contents(self._store):
             await self._look_at(digest, pace, report)
             each(report)
+        await self._list_what_is_set_aside(report)
         await self._remove_spare_keys(report)
         report.ended = self._now()
         await self._store.put(paths.SCRUB, report.document())
@@ -156,8 +160,8 @@ class Scrub:
         report.size += await self._store.size(paths.content(digest)) or 0
         report.plain += await header_id(self._raw, paths.content(digest)) is None
         try:
-            if await self._examine(digest, pace) and (finding := await self._set_aside(digest)):
-                report.damaged.append(finding)
+            if await self._examine(digest, pace):
+                await self._set_aside(digest)
         except (OSError, MasterKeyUnknown) as error:
             report.unreadable.append(await self._finding(digest, str(error)))
 
@@ -188,6 +192,21 @@ class Scrub:
             await self._store.adopt(paths.content(digest), place / "content")
         log.error("set a damaged content aside digest=%s reason=%s uses=%s", digest, reason, finding.uses)
         return finding
+
+    async def _list_what_is_set_aside(self, report: Report) -> None:
+        """But for what was pushed again, or is used by nobody any more: of that nothing is kept."""
+        for name in await self._store.names(paths.DAMAGED):
+            digest = paths.digest_named(name)
+            async with self._store.lock(f"content/{digest}"):
+                written = await self._store.read(paths.damaged(digest) / "finding")
+                said: dict[str, Any] = (
+                    json.loads(written) if written else {"reason": "its note is missing", "found": 0.0}
+                )
+                finding = replace(await self._finding(digest, said["reason"]), found=said["found"])
+                if finding.uses and await self._store.size(paths.content(digest)) is None:
+                    report.damaged.append(finding)
+                else:
+                    await self._store.remove(paths.damaged(digest))
 
     async def _finding(self, digest: Digest, reason: str) -> Finding:
         uses = [await self._use(each, digest) for each in await self._repositories.holders(digest)]

@@ -13,6 +13,7 @@ from shoal_registry import routes
 from shoal_registry.errors import Refused
 from shoal_registry.registry import Call, Registry
 from shoal_registry.storage.damage import Damaged
+from shoal_registry.storage.master_keys import KeyFileUnusable, MasterKeyUnknown
 from shoal_registry.storage.store import StoreUnavailableError
 
 log = logging.getLogger(__name__)
@@ -140,6 +141,9 @@ def _fault(request: web.Request, error: Exception) -> web.Response:
     if isinstance(error, StoreUnavailableError):
         log.error("the store did not answer as it should path=%s reason=%s", request.path, error)
         return _refusal(Refused("UNAVAILABLE", "The registry's store does not answer.", headers={"Retry-After": "5"}))
+    if isinstance(error, MasterKeyUnknown | KeyFileUnusable):
+        log.error("no master key for this path=%s reason=%s", request.path, error)
+        return _refusal(Refused("INTERNAL", "The registry has no master key at hand for this; its log says more."))
     log.error("a call failed method=%s path=%s", request.method, request.path, exc_info=error)
     return _refusal(Refused("INTERNAL", "The registry failed on this call; its log says more."))
 

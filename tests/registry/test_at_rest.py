@@ -85,6 +85,41 @@ def assert_refused(registry: ImageRegistry, options: tuple[str, ...], said: str)
         refused.start()
 
 
+async def test_a_registry_that_loses_its_key_file_takes_nothing_more(registry_factory: RegistryFactory) -> None:
+    """What only it knows the key of would be lost with it. What there is can be pulled."""
+    registry = registry_factory()
+    async with aiohttp.ClientSession() as session:
+        client = session_of(registry, session)
+        digest = await client.push_image("v1", layer())
+        master_key_of(registry).rename(registry.folder / "away")
+        refused = await client.call("PUT", await client.begin(), b"a blob", BYTES, digest=digest_of(b"a blob"))
+        assert (refused.status, b"no master key" in refused.body) == (500, True)
+        assert await pull_all(client) == {"v1": digest}
+        (registry.folder / "away").rename(master_key_of(registry))
+        await client.push_blob(b"a blob")
+
+
+async def test_an_upload_that_was_not_kept_whole_is_refused(registry_factory: RegistryFactory) -> None:
+    registry = registry_factory()
+    async with aiohttp.ClientSession() as session:
+        location = await session_of(registry, session).begin()
+        await session_of(registry, session).call("PATCH", location, layer(), BYTES)
+    registry.kill()
+    # As a power failure leaves what was never promised to be kept.
+    (data,) = registry.store.glob("uploads/*/data")
+    stored = bytearray(data.read_bytes())
+    stored[200_000:300_000] = bytes(100_000)
+    data.write_bytes(stored)
+    registry.start()
+    async with aiohttp.ClientSession() as session:
+        client = session_of(registry, session)
+        refused = await client.call("PUT", location, headers={"Content-Length": "0"}, digest=digest_of(layer()))
+        assert (refused.status, refused.codes) == (404, ["BLOB_UPLOAD_UNKNOWN"])
+        assert b"not kept whole" in refused.body
+        assert not list(registry.store.glob("uploads/*/data"))
+        await client.push_blob(layer())
+
+
 async def test_a_plain_store_is_encrypted_from_a_moment_on(registry_factory: RegistryFactory) -> None:
     registry = registry_factory("--no-encryption")
     async with aiohttp.ClientSession() as session:

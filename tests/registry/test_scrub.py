@@ -6,6 +6,11 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from shoal_registry.scrubbing import Pace, Scrub
+from shoal_registry.storage import paths
+from shoal_registry.storage.folder import FolderStore
+from shoal_registry.storage.listing import paths_in
+from shoal_registry.storage.protection import Wanted, protected
 
 from tests.ground.image_registry import ImageRegistry
 from tests.ground.waiting import wait_until
@@ -13,6 +18,7 @@ from tests.registry.client import digest_of
 from tests.registry.conftest import RegistryFactory
 from tests.registry.test_at_rest import files_of, master_key_of, program, session_of
 from tests.registry.test_crashes import pull_all
+from tests.registry.test_encrypted import content_path
 
 LAYER = random.Random(4).randbytes(700_000)
 OPTIONS = pytest.mark.parametrize("options", [(), ("--no-encryption",)], ids=["encrypted", "plain"])
@@ -51,11 +57,12 @@ async def test_a_scrub_finds_what_is_damaged(registry_factory: RegistryFactory, 
         assert (await client.call("HEAD", f"blobs/{digest_of(LAYER)}")).status == 404
         assert (await client.call("GET", f"manifests/{digest}")).status == 200
         report = json.loads(scrub(registry, "--json")[1])
-        assert (report["contents"], report["damaged"]) == (3, [])
+        assert (report["contents"], [each["digest"] for each in report["damaged"]]) == (3, [digest_of(LAYER)])
         await client.push_blob(LAYER)
         assert await pull_all(client) == {"v1": digest}
         assert (await other.call("GET", f"blobs/{digest_of(LAYER)}")).body == LAYER
         assert scrub(registry)[0] == 0
+        assert not any_set_aside(registry.store)
 
 
 @OPTIONS
@@ -124,3 +131,33 @@ async def test_a_content_whose_key_is_not_there_is_not_damaged(registry_factory:
         assert (status, f"CANNOT BE READ {digest_of(LAYER)}" in said) == (1, True), said
         key.write_bytes(before)
         assert scrub(registry)[0] == 0
+
+
+async def test_keys_go_with_their_contents(registry_factory: RegistryFactory) -> None:
+    registry = registry_factory("--garbage-grace-seconds", "0.5", "--collect-every", "0.2")
+    async with aiohttp.ClientSession() as session:
+        client = session_of(registry, session)
+        digest = await client.push_image("v1", LAYER)
+        await client.push_blob(b"of no manifest")
+        await wait_until(lambda: not files_of(registry, b"of no manifest"), why="the blob collected, with its key")
+        assert await pull_all(client) == {"v1": digest}
+
+
+async def test_keys_that_a_crash_left_go(tmp_path: Path) -> None:
+    """Not before it is certain that nobody is about to write their contents."""
+    folder, clock = FolderStore(tmp_path / "store"), [1_000_000.0]
+    store = await protected(folder, Wanted(tmp_path / "master.key"))
+    path = content_path(LAYER)
+    await store.put(path, LAYER)
+    (kept,) = [each async for each in paths_in(folder, paths.KEYS)]
+    spare = paths.content_key(content_path(b"never written"), bytes(16))
+    beside = paths.content_key(path, bytes(16))
+    for each in (spare, beside):
+        await folder.put(each, b"a key")
+    scrub = Scrub(store, folder, lambda: clock[0])
+    for later, left in [(0, {kept, spare, beside}), (60, {kept, spare, beside}), (7200, {kept})]:
+        clock[0] += later
+        await scrub.run(Pace(None))
+        assert {each async for each in paths_in(folder, paths.KEYS)} == left
+    assert await store.read(path) == LAYER
+    folder.close()

@@ -75,8 +75,14 @@ class MasterKeys:
         return found
 
     def find(self, key_id: bytes) -> MasterKey:
-        """Raises MasterKeyUnknown."""
-        found = self.ring().find(key_id)
+        """Also one that was there, if the file is lost while the registry runs. Raises MasterKeyUnknown."""
+        try:
+            ring = self.ring()
+        except KeyFileUnusable:
+            if self._ring is None:
+                raise
+            ring = self._ring
+        found = ring.find(key_id)
         if found is None:
             raise MasterKeyUnknown(f"{self.path} does not hold the master key {key_id.hex()}.")
         return found

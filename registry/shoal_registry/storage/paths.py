@@ -46,6 +46,7 @@ from shoal_registry.names import Digest, Repository, Tag, UploadId
 CONTENTS = PurePosixPath("contents")
 # How contents are kept: see `protection`.
 ENCRYPTION = PurePosixPath("encryption")
+DAMAGED = PurePosixPath("damaged")
 KEYS = PurePosixPath("keys")
 SCRUB = PurePosixPath("scrub")
 UPLOADS = PurePosixPath("uploads")
@@ -79,7 +80,7 @@ def keyed(key_path: PurePosixPath) -> tuple[PurePosixPath, bytes]:
 
 
 def damaged(digest: Digest) -> PurePosixPath:
-    return PurePosixPath("damaged", _one_part(digest))
+    return DAMAGED / _one_part(digest)
 
 
 def upload_key(data: PurePosixPath) -> PurePosixPath:
