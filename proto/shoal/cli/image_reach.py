@@ -13,6 +13,7 @@ import click
 from shoal import context, errors
 from shoal.cli.failures import Failed
 from shoal.cli.options import remember_context, target
+from shoal.cli.session import woken_by_signals
 
 if TYPE_CHECKING:
     from shoal.bridge.exchange import Exchange
@@ -78,7 +79,11 @@ def _demand_libraries() -> None:
 
 
 def run(work: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
-    return asyncio.run(work())
+    async def woken() -> Result:
+        with woken_by_signals():
+            return await work()
+
+    return asyncio.run(woken())
 
 
 def registry_options(command: Function) -> Function:
