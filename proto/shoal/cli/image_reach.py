@@ -103,4 +103,10 @@ def engine_option(command: Function) -> Function:
 def engine_address(docker_host: str | None) -> str:
     """Raises Failed if this installation cannot speak to engines."""
     _demand_libraries()
-    return docker_host or os.environ.get("DOCKER_HOST") or DOCKER_HOST
+    address = docker_host or os.environ.get("DOCKER_HOST") or DOCKER_HOST
+    if os.environ.get("DOCKER_TLS_VERIFY") and not address.startswith("unix://"):
+        raise Failed(
+            f"$DOCKER_TLS_VERIFY is set, but TLS is not spoken to engines: {address}.",
+            "run this on the engine's host, or forward its socket: ssh -L /tmp/docker.sock:/var/run/docker.sock HOST",
+        )
+    return address
