@@ -88,8 +88,9 @@ def test_who_may_not(
 
 def test_an_engine_behind_tls(bridge: Bridge, monkeypatch: pytest.MonkeyPatch) -> None:
     """It would be spoken to in the clear."""
-    monkeypatch.setenv("DOCKER_TLS_VERIFY", "1")
-    assert "TLS is not spoken" in bridge.refused("push", "web", "--docker-host", "tcp://127.0.0.1:2376")[1]
+    with monkeypatch.context() as verifying:
+        verifying.setenv("DOCKER_TLS_VERIFY", "1")
+        assert "TLS is not spoken" in bridge.refused("push", "web", "--docker-host", "tcp://127.0.0.1:2376")[1]
 
 
 @pytest.mark.parametrize("words", [("push", "busybox:shoal-test"), ("ls",)])
