@@ -86,6 +86,13 @@ def test_who_may_not(
     assert (found, said in heard) == (code, True), heard
 
 
+def test_an_engine_behind_tls(bridge: Bridge, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would be spoken to in the clear."""
+    with monkeypatch.context() as verifying:
+        verifying.setenv("DOCKER_TLS_VERIFY", "1")
+        assert "TLS is not spoken" in bridge.refused("push", "web", "--docker-host", "tcp://127.0.0.1:2376")[1]
+
+
 @pytest.mark.parametrize("words", [("push", "busybox:shoal-test"), ("ls",)])
 def test_certificates_that_cannot_be_used(words: tuple[str, ...], bridge: Bridge, tmp_path: Path) -> None:
     chosen = context.load(bridge.folder / "contexts.json")

@@ -13,6 +13,7 @@ import click
 from shoal import context, errors
 from shoal.cli.failures import Failed
 from shoal.cli.options import remember_context, target
+from shoal.cli.session import woken_by_signals
 
 if TYPE_CHECKING:
     from shoal.bridge.exchange import Exchange
@@ -78,7 +79,11 @@ def _demand_libraries() -> None:
 
 
 def run(work: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
-    return asyncio.run(work())
+    async def woken() -> Result:
+        with woken_by_signals():
+            return await work()
+
+    return asyncio.run(woken())
 
 
 def registry_options(command: Function) -> Function:
@@ -98,4 +103,10 @@ def engine_option(command: Function) -> Function:
 def engine_address(docker_host: str | None) -> str:
     """Raises Failed if this installation cannot speak to engines."""
     _demand_libraries()
-    return docker_host or os.environ.get("DOCKER_HOST") or DOCKER_HOST
+    address = docker_host or os.environ.get("DOCKER_HOST") or DOCKER_HOST
+    if os.environ.get("DOCKER_TLS_VERIFY") and not address.startswith("unix://"):
+        raise Failed(
+            f"$DOCKER_TLS_VERIFY is set, but TLS is not spoken to engines: {address}.",
+            "run this on the engine's host, or forward its socket: ssh -L /tmp/docker.sock:/var/run/docker.sock HOST",
+        )
+    return address
