@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from shoal_registry.api import accounts, blobs, manifests, referrers, tags, token, uploads, version
+from shoal_registry.api import accounts, blobs, catalog, manifests, referrers, tags, token, uploads, version
 from shoal_registry.ecr import operations
 from shoal_registry.errors import Refused
 from shoal_registry.registry import Handler
@@ -21,6 +21,7 @@ ROUTES: tuple[tuple[str, str, Need, Handler], ...] = (
     ("POST", "/accounts/{account}/secret", "admin", accounts.rotate),
     ("GET HEAD", "/v2/", "identity", version.check),
     ("GET HEAD", "/v2", "identity", version.check),
+    ("GET", "/v2/_catalog", "identity", catalog.listed),
     ("POST", "/v2/{name}/blobs/uploads/", "push", uploads.begin),
     ("POST", "/v2/{name}/blobs/uploads", "push", uploads.begin),
     ("GET", "/v2/{name}/blobs/uploads/{upload}", "push", uploads.status),
