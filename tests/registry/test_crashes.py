@@ -132,14 +132,14 @@ async def keep_deleting(client: Client, chance: random.Random, seen: Seen) -> No
 
 
 async def left_over(client: Client, store: Path) -> set[Path]:
-    """What no manifest needs, and what answers backwards about what is not there."""
+    """What no manifest needs, and what tells of what is not there. Keys that fit nothing are removed by a scrub."""
     names = {link.name for link in store.glob("repositories/*/_manifests/sha256/*")}
     for name in tuple(names):
         manifest = (await client.call("GET", f"manifests/sha256:{name}")).json
         names |= {each["digest"].partition(":")[2] for each in (manifest["config"], *manifest["layers"])}
-    patterns = ("contents/*/*/*", "keys/*/*/*", "holders/*/*", "unheld/*/*", "uploads/*", "repositories/*/_[btup]*/*/*")
+    patterns = ("contents/*/*/*", "holders/*/*", "unheld/*/*", "uploads/*", "repositories/*/_[btup]*/*/*")
     found = {path for pattern in patterns for path in store.glob(pattern)}
-    return {path for path in found if path.name.partition(".")[0] not in names}
+    return {path for path in found if path.name not in names}
 
 
 async def push_in_chunks(client: Client, content: bytes) -> None:
