@@ -9,6 +9,9 @@ import urllib.request
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import obstore
+from obstore.store import S3Store
+
 from tests.ground import daemon
 from tests.ground.daemon import Daemon
 from tests.ground.network import free_port
@@ -20,7 +23,7 @@ BUCKET = "images"
 
 @dataclass(slots=True)
 class S3Server:
-    """`BUCKET` is made by the first write. The folder has a short path: sockets lie in it."""
+    """With the bucket `BUCKET`. The folder has a short path: sockets lie in it."""
 
     folder: Path
     port: int = field(default_factory=free_port)
@@ -72,6 +75,18 @@ class S3Server:
         command = [find_weed() or "weed", "server", *(f"-{name}={value}" for name, value in options.items())]
         self._daemon = daemon.start(command, self.folder / "log")
         daemon.await_ready(self._daemon, self._answers, 60.0)
+        # A first write makes the bucket.
+        store = S3Store(
+            BUCKET,
+            config={
+                "endpoint": self.endpoint,
+                "region": "us-east-1",
+                "access_key_id": ACCESS_KEY,
+                "secret_access_key": SECRET_KEY,
+            },
+            client_options={"allow_http": True},
+        )
+        obstore.put(store, "made-by", b"the tests")
 
     def kill(self) -> None:
         assert self._daemon is not None, "the S3 server does not run"

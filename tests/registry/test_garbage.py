@@ -1,6 +1,9 @@
 """Collecting garbage on every kind of store: what goes, when, and what is said about it."""
 
+import asyncio
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -191,6 +194,7 @@ async def test_entries_of_what_is_not_there_go(shop: Shop) -> None:
         paths.user(ONE, Digest.of(LAYER), nobody),
         paths.tag_of(ONE, digest, Tag("gone")),
         paths.referrer(ONE, digest, nobody),
+        paths.pulled(ONE, nobody),
     ]
     for path in false:
         await shop.store.put(path, b"{}")
@@ -239,3 +243,21 @@ async def test_a_step_that_fails_stops_no_other(tmp_path: Path) -> None:
     store.broken = PurePosixPath()
     assert (await shop.collect()).links == 1
     store.close()
+
+
+def test_the_program_says_what_would_go(tmp_path: Path) -> None:
+    async def fill() -> None:
+        store = FolderStore(tmp_path)
+        await Shop(store).push(ONE, b"never needed")
+        store.close()
+
+    asyncio.run(fill())
+    command = [sys.executable, "-m", "shoal_registry.collect", "--no-encryption", "--garbage-grace-seconds", "1"]
+    said = subprocess.check_output([*command, "--store", tmp_path, "--dry-run"], text=True, timeout=60)
+    assert "Would go: 0 contents of 0.0 MiB, 1 links" in said
+    assert (tmp_path / paths.blob(ONE, Digest.of(b"never needed"))).exists()
+    report = json.loads(subprocess.check_output([*command, "--store", tmp_path, "--json"], timeout=60))
+    assert (report["links"], report["failed"]) == (1, 0)
+    assert not (tmp_path / paths.blob(ONE, Digest.of(b"never needed"))).exists()
+    missing = subprocess.run([*command, "--store", tmp_path / "typo"], capture_output=True, text=True, timeout=60)
+    assert (missing.returncode, "There is no store" in missing.stderr) == (1, True)

@@ -16,7 +16,6 @@ from shoal_registry.storage import master_keys
 from shoal_registry.storage.encrypted import EncryptedStore
 from shoal_registry.storage.folder import FolderStore
 from shoal_registry.storage.master_keys import MasterKeys
-from shoal_registry.storage.s3 import S3Store
 from shoal_registry.storage.store import Store
 
 from tests.registry.stores import KINDS, LEASE_SECONDS, open_store_at, place_of
@@ -45,19 +44,18 @@ def protection(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def open_store(place: tuple[str, str], protection: str, tmp_path: Path) -> Iterator[OpenStore]:
     """Opens one and the same store, every time as another process would."""
-    opened: list[FolderStore | S3Store] = []
+    folders: list[FolderStore] = []
     master_keys.make(tmp_path / "master.key", bytes(range(32)), datetime.now(UTC))
 
     def open_one() -> Store:
-        opened.append(open_store_at(*place))
-        if protection == "plain":
-            return opened[-1]
-        return EncryptedStore(opened[-1], MasterKeys(tmp_path / "master.key"))
+        store = open_store_at(*place)
+        if isinstance(store, FolderStore):
+            folders.append(store)
+        return store if protection == "plain" else EncryptedStore(store, MasterKeys(tmp_path / "master.key"))
 
     yield open_one
-    for each in opened:
-        if isinstance(each, FolderStore):
-            each.close()
+    for each in folders:
+        each.close()
 
 
 @pytest.fixture
