@@ -9,9 +9,9 @@ from collections.abc import Callable
 from shoal_registry import image
 from shoal_registry import manifest as manifests
 from shoal_registry.errors import Refused
-from shoal_registry.image import Image
+from shoal_registry.image import Image, StorageClass
 from shoal_registry.names import Digest, Repository
-from shoal_registry.repositories import Repositories
+from shoal_registry.repositories import Found, Repositories
 from shoal_registry.storage import paths
 from shoal_registry.storage.store import Store
 
@@ -34,9 +34,7 @@ class Archive:
                         f"The index {user} in {repository.name} needs {digest}: archive that one first.",
                         detail={"neededBy": str(user)},
                     )
-            moved = found.image.moved("ARCHIVE", self._now())
-            await self._put(repository, digest, moved)
-            return moved
+            return await self._move(repository, found, "ARCHIVE")
 
     async def restore(self, repository: Repository, digest: Digest) -> Image:
         """With all that it lists. Raises Refused."""
@@ -50,14 +48,15 @@ class Archive:
         for each in parsed.references:
             if each.of_manifest and await self._store.size(paths.manifest(repository, each.digest)) is not None:
                 await self._restore(repository, each.digest)
-        moved = found.image.moved("STANDARD", self._now())
-        await self._put(repository, digest, moved)
-        return moved
+        return await self._move(repository, found, "STANDARD")
 
     async def _is_archived(self, repository: Repository, digest: Digest) -> bool:
         """Also of one that is gone."""
         content = await self._store.read(paths.manifest(repository, digest))
         return content is None or image.decode(content).is_archived
 
-    async def _put(self, repository: Repository, digest: Digest, changed: Image) -> None:
-        await self._store.put(paths.manifest(repository, digest), image.encode(changed))
+    async def _move(self, repository: Repository, found: Found, to: StorageClass) -> Image:
+        moved = found.image.moved(to, self._now())
+        if moved != found.image:
+            await self._store.put(paths.manifest(repository, found.digest), image.encode(moved))
+        return moved

@@ -46,6 +46,7 @@ async def create(store: Store, repository: Repository, wanted: Settings) -> bool
     async with store.lock(_lock(repository)):
         if await store.size(paths.mark(repository)) is not None:
             return False
+        await _clear(store, repository)
         await store.put(paths.mark(repository), settings.encode(wanted))
         return True
 
@@ -68,6 +69,7 @@ async def create_on_push(store: Store, repository: Repository, now: float) -> No
         await demand(store, repository)
         if await store.size(paths.mark(repository)) is not None:
             return
+        await _clear(store, repository)
         found = fitting(await templates(store), repository)
         if found and found.lifecycle_policy:
             await store.put(paths.lifecycle_policy(repository), found.lifecycle_policy.encode())
@@ -110,6 +112,12 @@ def fitting(known: Sequence[Template], repository: Repository) -> Template | Non
     within = [each for each in known if f"{repository.name}/".startswith(f"{each.prefix}/")]
     within = within or [each for each in known if each.prefix == ROOT]
     return max(within, key=lambda each: len(each.prefix), default=None)
+
+
+async def _clear(store: Store, repository: Repository) -> None:
+    """Of what a process left that was killed before it made the repository."""
+    for path in paths.own_settings(repository):
+        await store.delete(path)
 
 
 def _lock(repository: Repository) -> str:

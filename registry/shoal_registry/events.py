@@ -143,8 +143,10 @@ class Events:
     async def _write(self, batch: Sequence[dict[str, Any]]) -> None:
         content = "".join(f"{json.dumps(each)}\n" for each in batch).encode()
         async with self._store.lock("events"):
-            names = await self._store.names(paths.EVENTS)
-            at = max(int(self._now() * 1000), _milliseconds(names[-1]) + 1 if names else 0)
+            last = await self._store.read(paths.LAST_EVENT) or b""
+            at = max(int(self._now() * 1000), int(last) + 1 if last.isdigit() else 0)
+            # Before the batch: of two, the later one must never seem to be the earlier.
+            await self._store.put(paths.LAST_EVENT, str(at).encode(), durable=False)
             await self._store.put(paths.EVENTS / f"{at:015d}-{len(batch)}-{uuid.uuid4().hex[:8]}", content)
 
 

@@ -29,6 +29,7 @@
                         _referrers/<algorithm>/<hex>/<algorithm>-<hex>
                                                       descriptor of the second, whose subject is the first
     events/…                                          what happened to images: see `events`
+    last-event                                        of which time the name of the last batch of them is
     settings/create-on-push                           ENABLED or DISABLED
              templates/<prefix>                       a repository creation template, as JSON; its slashes are colons
 
@@ -55,6 +56,7 @@ UNHELD = PurePosixPath("unheld")
 COLLECTED = PurePosixPath("collected")
 ACCOUNTS = PurePosixPath("accounts")
 EVENTS = PurePosixPath("events")
+LAST_EVENT = PurePosixPath("last-event")
 CREATE_ON_PUSH = PurePosixPath("settings", "create-on-push")
 TEMPLATES = PurePosixPath("settings", "templates")
 MARK = "_repository"
