@@ -9,6 +9,7 @@ import sys
 import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import uvloop
 
@@ -40,6 +41,7 @@ log = logging.getLogger("shoal_registry")
 # Often enough that what is overdue is not overdue by much of its grace.
 CLEANINGS_PER_GRACE = 10
 DISK_THREADS = 32
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 DAY_SECONDS = 24 * 3600.0
 
 
@@ -55,7 +57,7 @@ async def _serve(config: configuration.Configuration, kept: Store, store: Store)
     """`kept` is the store as it is kept, `store` as the registry uses it."""
     links, remembered = Links(store, config.garbage_grace_seconds), Remembered(time.monotonic)
     repositories = Repositories(store, links, remembered=remembered)
-    uploads = Uploads(store, repositories, lambda: UploadId(str(uuid.uuid4())))
+    uploads = Uploads(store, repositories, lambda: UploadId(str(uuid.uuid4())), BOOT_ID.read_text().strip())
     if not config.is_open and config.authority is None:
         log.warning("nobody is an operator: give --authority, or --open for a trial")
     signer = None if config.is_open else signing_key.load(config.token_key)

@@ -21,6 +21,9 @@ log = logging.getLogger(__name__)
 
 # A caller whose connection broke resumes on another before the first is known to be gone.
 BUSY_SECONDS = 2.0
+# What is shorter is soon read again.
+NOTED_BYTES_MIN = 4 * 1024 * 1024
+HASHINGS_MAX = 4096
 
 
 @dataclass(slots=True)
@@ -36,8 +39,12 @@ class Hashing:
 
 
 class Uploads:
-    def __init__(self, store: Store, repositories: Repositories, new_id: Callable[[], UploadId]) -> None:
+    def __init__(
+        self, store: Store, repositories: Repositories, new_id: Callable[[], UploadId], boot_id: str = ""
+    ) -> None:
+        """`boot_id`: of the machine since it last started; processes of it know by that what no power cut took."""
         self._store = store
+        self._boot_id = boot_id
         self._repositories = repositories
         self._new_id = new_id
         self._hashing: dict[UploadId, Hashing] = {}
@@ -91,6 +98,8 @@ class Uploads:
             if end not in (None, size):
                 await self._undo(upload, start)
                 raise Refused("SIZE_INVALID", "The chunk is not as long as its Content-Range says.")
+            if size > start:
+                await self._note(upload, size)
             return size
 
     async def commit(self, repository: Repository, upload: UploadId, digest: Digest) -> None:
@@ -154,6 +163,9 @@ class Uploads:
     async def _write(self, upload: UploadId, offset: int, piece: bytes, algorithm: str) -> None:
         writing = self._store.append(paths.upload_data(upload), offset, piece)
         if offset == 0:
+            if len(self._hashing) >= HASHINGS_MAX:
+                # Most likely finished by another process.
+                del self._hashing[next(iter(self._hashing))]
             self._hashing[upload] = Hashing(algorithm)
         hashing = self._hashing.get(upload)
         if hashing is None or hashing.size != offset:
@@ -172,11 +184,29 @@ class Uploads:
     async def _digest(self, upload: UploadId, size: int, algorithm: str) -> Digest:
         hashing = self._hashing.get(upload)
         if hashing is None or (hashing.algorithm, hashing.size) != (algorithm, size):
+            if noted := await self._noted(upload, size, algorithm):
+                return noted
             hashing = Hashing(algorithm)
             if size:
                 async for piece in self._store.stream(paths.upload_data(upload), Span(0, size)):
                     await asyncio.to_thread(hashing.state.update, piece)
         return Digest(algorithm, hashing.state.hexdigest())
+
+    async def _note(self, upload: UploadId, size: int) -> None:
+        """For another process of this machine, which may be asked to finish it: what came is never changed again."""
+        hashing = self._hashing.get(upload)
+        if self._boot_id and hashing and hashing.size == size >= NOTED_BYTES_MIN:
+            digest = Digest(hashing.algorithm, hashing.state.hexdigest())
+            content = f"{self._boot_id} {size} {digest}".encode()
+            await self._store.put(paths.upload_digest(upload), content, durable=False)
+
+    async def _noted(self, upload: UploadId, size: int, algorithm: str) -> Digest | None:
+        noted = (await self._store.read(paths.upload_digest(upload)) or b"").decode()
+        known, _, text = noted.rpartition(" ")
+        if not self._boot_id or known != f"{self._boot_id} {size}":
+            return None
+        digest = Digest.parse(text)
+        return digest if digest.algorithm == algorithm else None
 
     async def _undo(self, upload: UploadId, size: int) -> None:
         self._hashing.pop(upload, None)

@@ -10,6 +10,7 @@ import pytest
 from shoal_registry import manifest as manifests
 from shoal_registry.errors import Refused
 from shoal_registry.names import Digest, Repository, Tag, UploadId
+from shoal_registry.ranges import Span
 from shoal_registry.repositories import Repositories
 from shoal_registry.storage import paths
 from shoal_registry.storage.folder import FolderStore
@@ -219,6 +220,31 @@ async def test_an_upload_goes_on_after_a_write_that_failed(tmp_path: Path) -> No
     await uploads.commit(PUSHED, upload, Digest.of(b"first second"))
     assert await Repositories(store).blob_size(PUSHED, Digest.of(b"first second")) == 12
     store.close()
+
+
+@pytest.mark.parametrize(("boot_id", "reads"), [("now", 0), ("before", 1), ("", 1)])
+async def test_what_another_process_hashed_is_not_read_again(tmp_path: Path, boot_id: str, reads: int) -> None:
+    """Unless the machine was started since: a power cut may have taken some of it."""
+
+    class CountingStore(FolderStore):
+        streams = 0
+
+        def stream(self, path: PurePosixPath, span: Span) -> AsyncIterator[bytes]:
+            self.streams += 1
+            return super().stream(path, span)
+
+    store, other_store = FolderStore(tmp_path), CountingStore(tmp_path)
+    first = Uploads(store, Repositories(store), lambda: UploadId(str(uuid4())), boot_id)
+    other = Uploads(other_store, Repositories(other_store), lambda: UploadId(str(uuid4())), "now")
+    for content, extra in ((b"a" * 2**22, 0), (b"b" * 2**22, 1)):
+        upload = await first.begin(PUSHED)
+        await first.append(PUSHED, upload, once(content))
+        await other.append(PUSHED, upload, once(b"c" * extra))
+        await other.commit(PUSHED, upload, Digest.of(content + b"c" * extra))
+    # What is longer than what was noted is read in any case.
+    assert other_store.streams == reads + 1
+    for each in (store, other_store):
+        each.close()
 
 
 async def test_what_is_no_upload_stops_no_cleaning(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@
     uploads/<id>/repository                           whose upload it is
                  data                                 what came so far; becomes a content by being renamed
                  key                                  by which that is encrypted, if it is
+                 digest                               of what came until the last call ended, and how much that was
     repositories/<name>/_repository                   what it is set to, as JSON; empty of one that is set to nothing
                         _policy                       who else may do what with it
                         _lifecycle                    its lifecycle policy, as it was put
@@ -122,6 +123,10 @@ def upload(upload_id: UploadId) -> PurePosixPath:
 
 def upload_repository(upload_id: UploadId) -> PurePosixPath:
     return upload(upload_id) / "repository"
+
+
+def upload_digest(upload_id: UploadId) -> PurePosixPath:
+    return upload(upload_id) / "digest"
 
 
 def upload_data(upload_id: UploadId) -> PurePosixPath:
