@@ -21,6 +21,7 @@ from shoal_registry.links import Links
 from shoal_registry.names import UploadId
 from shoal_registry.pulls import Pulls
 from shoal_registry.registry import Registry
+from shoal_registry.remembered import Remembered
 from shoal_registry.repositories import Repositories
 from shoal_registry.rights import signing_key
 from shoal_registry.rights.directory import Directory
@@ -52,7 +53,8 @@ async def serve(config: configuration.Configuration) -> None:
 
 async def _serve(config: configuration.Configuration, kept: Store, store: Store) -> None:
     """`kept` is the store as it is kept, `store` as the registry uses it."""
-    repositories = Repositories(store, Links(store, config.garbage_grace_seconds))
+    links, remembered = Links(store, config.garbage_grace_seconds), Remembered(time.monotonic)
+    repositories = Repositories(store, links, remembered=remembered)
     uploads = Uploads(store, repositories, lambda: UploadId(str(uuid.uuid4())))
     if not config.is_open and config.authority is None:
         log.warning("nobody is an operator: give --authority, or --open for a trial")

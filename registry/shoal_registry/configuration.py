@@ -13,8 +13,8 @@ from shoal_registry.storage.protection import Wanted
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """`listen` is host:port; `store` where everything is kept; the certificate and its key are PEM files,
-    as are the authority, of which clients may have a certificate, and the key that signs tokens.
+    """`listen` is host:port; `store` where everything is kept; the certificate and its key are PEM files, as are the
+    authority, of which clients may have a certificate, and the key that signs tokens.
 
     `worker` is the number of this process among the `workers` that serve the same port; None if it is the only one, or
     the one that starts them. `protection` is how contents are kept; they are read again every `scrub_days`, or never.

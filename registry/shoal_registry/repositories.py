@@ -18,6 +18,7 @@ from shoal_registry.links import Links
 from shoal_registry.manifest import Descriptor, Manifest
 from shoal_registry.names import ALGORITHMS, Digest, Reference, Repository, Tag
 from shoal_registry.ranges import Span
+from shoal_registry.remembered import Remembered
 from shoal_registry.settings import Settings
 from shoal_registry.storage import paths
 from shoal_registry.storage.store import Store, StoreUnavailableError
@@ -44,8 +45,15 @@ class Found:
 class Repositories:
     """`links`: of a grace or a clock of one's own; by default of a day, and the machine's."""
 
-    def __init__(self, store: Store, links: Links | None = None, now: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        store: Store,
+        links: Links | None = None,
+        now: Callable[[], float] = time.time,
+        remembered: Remembered | None = None,
+    ) -> None:
         self._store = store
+        self._remembered = remembered
         self._links = links or Links(store)
         self._now = now
 
@@ -179,8 +187,12 @@ class Repositories:
         return found
 
     async def read_manifest(self, digest: Digest) -> bytes:
+        if self._remembered and (known := self._remembered.get(digest)):
+            return known
         content = await self._store.read(paths.content(digest))
         assert content is not None, f"the content of {digest} is missing"
+        if self._remembered:
+            self._remembered.add(digest, content)
         return content
 
     async def put_manifest(
@@ -284,7 +296,8 @@ class Repositories:
 
     async def _manifest(self, repository: Repository, digest: Digest) -> Found | None:
         content = await self._store.read(paths.manifest(repository, digest))
-        size = await self._store.size(paths.content(digest))
+        known = self._remembered.get(digest) if self._remembered else None
+        size = len(known) if known else await self._store.size(paths.content(digest))
         return None if content is None or size is None else Found(digest, image.decode(content), size)
 
     async def _described(self, repository: Repository, digest: Digest, parsed: Manifest) -> Image:

@@ -26,6 +26,8 @@ MIB = 1024 * 1024
 PATH = PurePosixPath("repositories/a/_tags/v1")
 DATA, CONTENT = PurePosixPath("uploads/1/data"), PurePosixPath("contents", "sha256", "ab", "ab" * 32)
 SIZE = 3 * MIB // 2 + 5
+# Locks are the same ones.
+PLAIN = pytest.mark.parametrize("protection", ["plain"])
 VERSIONS = [bytes([number]) * SIZE for number in range(4)]
 
 
@@ -34,18 +36,22 @@ def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
     return place_of(request.param, tmp_path, request, monkeypatch)
 
 
-@pytest.fixture(params=[*KINDS, "encrypted s3"])
-def open_store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[OpenStore]:
+@pytest.fixture(params=["plain", "encrypted"])
+def protection(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def open_store(place: tuple[str, str], protection: str, tmp_path: Path) -> Iterator[OpenStore]:
     """Opens one and the same store, every time as another process would."""
-    kind, folders = request.param.removeprefix("encrypted "), list[FolderStore]()
-    place, master_key = place_of(kind, tmp_path, request, monkeypatch), tmp_path / "master.key"
-    master_keys.make(master_key, bytes(32), datetime.now(UTC))
+    folders: list[FolderStore] = []
+    master_keys.make(tmp_path / "master.key", bytes(range(32)), datetime.now(UTC))
 
     def open_one() -> Store:
         store = open_store_at(*place)
         if isinstance(store, FolderStore):
             folders.append(store)
-        return store if kind == request.param else EncryptedStore(store, MasterKeys(master_key))
+        return store if protection == "plain" else EncryptedStore(store, MasterKeys(tmp_path / "master.key"))
 
     yield open_one
     for each in folders:
@@ -163,8 +169,16 @@ async def test_what_was_appended_is_adopted_as_a_whole(store: Store) -> None:
     assert (await store.size(CONTENT), await store.read(CONTENT)) == (0, b"")
 
 
-async def test_nothing_is_adopted_from_nowhere(place: tuple[str, str]) -> None:
-    store = open_store_at(*place)
+async def test_what_was_put_can_be_moved(store: Store) -> None:
+    aside = PurePosixPath("damaged/sha256-abc/content")
+    await store.put(PATH, b"a tag")
+    await store.adopt(PATH, aside)
+    assert (await store.read(PATH), await store.read(aside)) == (None, b"a tag")
+    with pytest.raises(FileNotFoundError):
+        await store.adopt(PATH, aside)
+
+
+async def test_nothing_is_adopted_from_nowhere(store: Store) -> None:
     with pytest.raises(FileNotFoundError):
         await store.adopt(DATA, CONTENT)
     assert await store.size(CONTENT) is None
@@ -220,6 +234,7 @@ async def test_several_adopt_the_same_content_at_once(open_store: OpenStore) -> 
     await pushing
 
 
+@PLAIN
 async def test_a_lock_is_held_by_one(open_store: OpenStore) -> None:
     """Of the tasks of two processes; whoever waits gets it, and nothing is left of it."""
     one, other, inside, turns = open_store(), open_store(), 0, 0
@@ -243,6 +258,7 @@ async def test_a_lock_is_held_by_one(open_store: OpenStore) -> None:
     assert await one.names(PurePosixPath("locks/repository")) == []
 
 
+@PLAIN
 async def test_who_stops_waiting_for_a_lock_leaves_it_to_others(open_store: OpenStore) -> None:
     one, other = open_store(), open_store()
     for wait_seconds in (0.001, 0.003, 0.01, 0.03):
@@ -255,6 +271,7 @@ async def test_who_stops_waiting_for_a_lock_leaves_it_to_others(open_store: Open
         pass
 
 
+@PLAIN
 async def test_who_fails_within_a_lock_gives_it_back(open_store: OpenStore) -> None:
     one, other = open_store(), open_store()
     with pytest.raises(LookupError):
@@ -288,9 +305,9 @@ async def said(process: asyncio.subprocess.Process) -> str:
         return (await process.stdout.readline()).decode().strip()
 
 
-async def test_a_lock_ends_with_its_holder(place: tuple[str, str]) -> None:
+@PLAIN
+async def test_a_lock_ends_with_its_holder(place: tuple[str, str], store: Store) -> None:
     """Also if that was killed: at once, or once it is sure that it is no more."""
-    store = open_store_at(*place)
     async with holder(place, "repository/a") as process:
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(LEASE_SECONDS * 1.2), store.lock("repository/a"):
