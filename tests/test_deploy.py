@@ -118,6 +118,8 @@ def check_registry(started: registry_configuration.Configuration, store: Path, k
     assert not started.is_open
     assert started.store == store
     assert started.token_key.parent == keys
+    assert started.protection.master_key is not None
+    assert started.protection.master_key.parent == keys
 
 
 def test_agents_may_tell_the_engine_of_the_registry() -> None:

@@ -49,6 +49,7 @@ PURE = (
     "registry/shoal_registry/ecr/lifecycle.py",
     "registry/shoal_registry/ecr/lifecycle_rules.py",
     "registry/shoal_registry/errors.py",
+    "registry/shoal_registry/grace.py",
     "registry/shoal_registry/image.py",
     "registry/shoal_registry/manifest.py",
     "registry/shoal_registry/names.py",

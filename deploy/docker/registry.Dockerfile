@@ -16,4 +16,4 @@ RUN pip install --no-cache-dir --no-deps --no-build-isolation .
 RUN install -d -m 700 -o 65532 -g 65532 /var/lib/shoal-registry /var/lib/shoal-registry-keys
 USER 65532:65532
 EXPOSE 7680
-ENTRYPOINT ["python", "-P", "-m", "shoal_registry", "--listen", "0.0.0.0:7680", "--store", "/var/lib/shoal-registry", "--token-key", "/var/lib/shoal-registry-keys/token.key"]
+ENTRYPOINT ["python", "-P", "-m", "shoal_registry", "--listen", "0.0.0.0:7680", "--store", "/var/lib/shoal-registry", "--token-key", "/var/lib/shoal-registry-keys/token.key", "--master-key", "/var/lib/shoal-registry-keys/master.key"]

@@ -43,9 +43,8 @@ def needs_trust(registry: str) -> bool:
 def trust(registry: str, authority: bytes, folder: Path = FOLDER) -> bool:
     """True if something was written, false if it was there. May be called again. Raises OSError."""
     path = folder / registry / FILE
-    with contextlib.suppress(FileNotFoundError):
-        if path.read_bytes() == authority:
-            return False
+    if _holds(path, authority):
+        return False
     missing = [each for each in (path.parent, folder, folder.parent) if not each.exists()]
     path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, authority)
@@ -56,10 +55,21 @@ def trust(registry: str, authority: bytes, folder: Path = FOLDER) -> bool:
     return True
 
 
+def is_trusted(registry: str, authority: bytes, folder: Path = FOLDER) -> bool:
+    """Whether the engines of this machine know it, as far as this process may see."""
+    return not needs_trust(registry) or any(_holds(path, authority) for path in (folder / registry).glob("*.crt"))
+
+
+def _holds(path: Path, authority: bytes) -> bool:
+    with contextlib.suppress(FileNotFoundError):
+        return path.read_bytes() == authority
+    return False
+
+
 def forget(registry: str, authority: bytes, folder: Path = FOLDER) -> None:
     """Whatever trusts that authority; others' stay. Raises OSError."""
     for path in (folder / registry).glob("*.crt"):
-        if path.read_bytes() == authority:
+        if _holds(path, authority):
             path.unlink()
     # Not if others have put something there.
     with contextlib.suppress(OSError):

@@ -121,13 +121,7 @@ def _add_graces(parser: argparse.ArgumentParser) -> None:
         metavar="SECONDS",
         help="how long an upload of which nothing is heard can be resumed; a day by default",
     )
-    parser.add_argument(
-        "--garbage-grace-seconds",
-        type=_positive,
-        default=24 * 3600.0,
-        metavar="SECONDS",
-        help="how long what nothing leads to stays, and a pushed blob may wait for its manifest; a day by default",
-    )
+    add_garbage_grace(parser)
     parser.add_argument(
         "--collect-every",
         type=_positive,
@@ -141,6 +135,17 @@ def _add_graces(parser: argparse.ArgumentParser) -> None:
         default=3600.0,
         metavar="SECONDS",
         help="how often lifecycle policies are applied; an hour by default",
+    )
+
+
+def add_garbage_grace(parser: argparse.ArgumentParser) -> None:
+    """Of every program that collects garbage."""
+    parser.add_argument(
+        "--garbage-grace-seconds",
+        type=_positive,
+        default=24 * 3600.0,
+        metavar="SECONDS",
+        help="how long what nothing leads to stays, and a pushed blob may wait for its manifest; a day by default",
     )
 
 

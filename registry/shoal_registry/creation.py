@@ -33,6 +33,7 @@ class Template(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
     image_tag_mutability_exclusion_filters: tuple[ExclusionFilter, ...] = ()
     resource_tags: dict[str, str] = {}
     lifecycle_policy: str = ""
+    repository_policy: str = ""
 
     def settings(self, now: float) -> Settings:
         return Settings(
@@ -70,6 +71,8 @@ async def create_on_push(store: Store, repository: Repository, now: float) -> No
         found = fitting(await templates(store), repository)
         if found and found.lifecycle_policy:
             await store.put(paths.lifecycle_policy(repository), found.lifecycle_policy.encode())
+        if found and found.repository_policy:
+            await store.put(paths.policy(repository), found.repository_policy.encode())
         made = found.settings(now) if found else Settings(created_at=now)
         await store.put(paths.mark(repository), settings.encode(made))
 

@@ -2,7 +2,9 @@
 
 Each process collects events in memory and writes them by the batch: soon after a push or a deletion, later if there
 were only pulls, and when it stops. kill -9 loses those of the last seconds; ECR's are "best effort", too. The names of
-the batches are given under a lock, so that who has read up to one has missed none before it.
+the batches are given under a lock, so that who has read up to one has missed none before it. Pulls of an image by the
+same caller are one event with a `count`, as far as they come before it is written: a thousand hosts that pull at once
+must not drive the pushes of a week out of what is kept.
 
     events/<milliseconds since 1970, 15 digits>-<number of events>-<8 hexadecimal digits>     an event per line, as JSON
 """
@@ -40,6 +42,8 @@ class Events:
         self._store = store
         self._now = now
         self._waiting: list[dict[str, Any]] = []
+        # Of those, the pulls: who pulls an image again before they are written is counted, not told again.
+        self._pulls: dict[tuple[str, ...], dict[str, Any]] = {}
         self._lost = 0
         self._flushing = asyncio.Lock()
 
@@ -53,6 +57,10 @@ class Events:
         media_type: str | None = None,
     ) -> None:
         """`caller`: who did it, for people."""
+        pull = (repository.name, str(digest), caller, tag or "")
+        if action == "PULL" and (known := self._pulls.get(pull)):
+            known["detail"]["count"] += 1
+            return
         if len(self._waiting) >= WAITING_MAX:
             self._lost += 1
             return
@@ -66,7 +74,7 @@ class Events:
             "caller": caller,
         }
         at = datetime.fromtimestamp(self._now(), UTC)
-        event = {
+        event: dict[str, Any] = {
             "version": "0",
             "id": str(uuid.uuid4()),
             "detail-type": "ECR Image Action",
@@ -78,6 +86,9 @@ class Events:
             "detail": {name: value for name, value in detail.items() if value is not None},
         }
         self._waiting.append(event)
+        if action == "PULL":
+            event["detail"]["count"] = 1
+            self._pulls[pull] = event
 
     async def run(self) -> None:
         """For as long as the process lives."""
@@ -86,7 +97,7 @@ class Events:
             await asyncio.sleep(WRITE_SECONDS)
             turn += 1
             try:
-                if turn % PULLS_WAIT == 0 or any(each["detail"]["action-type"] != "PULL" for each in self._waiting):
+                if turn % PULLS_WAIT == 0 or len(self._waiting) > len(self._pulls):
                     await self.flush()
                 if turn % int(PRUNE_SECONDS / WRITE_SECONDS) == 0:
                     await self.prune()
@@ -99,6 +110,7 @@ class Events:
 
     async def _flush(self) -> None:
         async with self._flushing:
+            self._pulls.clear()
             while batch := self._waiting[:BATCH_MAX]:
                 await self._write(batch)
                 del self._waiting[: len(batch)]

@@ -10,8 +10,8 @@ What goes:
   whoever was told that a blob exists has at least a quarter of the grace to push its manifest, whatever clocks say.
 - A content that no link leads to, once its grace is over. Its moment is in a note (`unheld/`), written before the last
   link is removed, or by the first collection that finds the content without one. The grace is for who reads it then.
-- Entries of the backward indexes (holders, users, tagged, referrers) that tell of what is not there. They need no
-  grace: who writes one holds the lock until what it tells of is there, so that one without is of a process that died.
+- Entries of the backward indexes (holders, users, tagged, referrers, pulled) that tell of what is not there. They need
+  no grace: who writes one holds the lock until what it tells of is there. One without is of a process that died.
 - Uploads: `Uploads.clean`. Locks end with their holders: `Store.lock`.
 
 Who holds a content? `holders/` has an entry for each repository that has it, as a blob or a manifest. It is what is
@@ -132,7 +132,10 @@ class Collector:
             if last is not None and 0 <= self._now() - _collected_at(last) < every_seconds / 2:
                 return None
             report = await self.collect()
-            await self._store.put(paths.COLLECTED, json.dumps(asdict(report)).encode())
+            try:
+                await self._store.put(paths.COLLECTED, json.dumps(asdict(report)).encode())
+            except OSError as error:
+                log.warning("cannot note what was collected error=%s", error)
         return report
 
     async def collect(self, is_dry: bool = False) -> Report:
@@ -177,10 +180,11 @@ class _Collection:
     rested_at: float = field(default_factory=lambda: asyncio.get_running_loop().time())
 
     async def run(self) -> None:
+        # Before the links, so that a note of one that goes meanwhile is not taken for an old one.
+        notes = set(await self._digests(paths.UNHELD))
         async for repository in self.repositories.every():
             self.report.repositories += 1
             await self._repository(repository)
-        notes = set(await self._digests(paths.UNHELD))
         async for digest in self._contents():
             await self._content(digest, digest in notes)
         for digest in sorted(notes):
@@ -205,6 +209,10 @@ class _Collection:
         needed = await self._audit(repository, paths.all_used(repository), is_of_manifest)
         await self._audit(repository, paths.all_subjects(repository), is_of_manifest)
         await self._audit(repository, paths.all_tagged(repository), is_of_tag)
+        for digest in await self._digests(paths.all_pulled(repository)):
+            if digest not in manifests:
+                async with self._step(digest), self.links.repository_lock(repository):
+                    await self._remove_pulled(repository, digest)
         for digest in blobs:
             if digest not in needed and not self.protected(digest):
                 async with self._step(digest):
@@ -243,6 +251,13 @@ class _Collection:
             await self.store.delete(folder / entry)
         if not await self.store.names(folder):
             await self.store.remove(folder)
+
+    async def _remove_pulled(self, repository: Repository, digest: Digest) -> None:
+        """When an image was pulled that is there no more; for who has the repository's lock."""
+        if not await self.links.has_manifest(repository, digest):
+            self.report.entries += 1
+            if not self.report.is_dry:
+                await self.store.delete(paths.pulled(repository, digest))
 
     async def _unneeded_blob(self, repository: Repository, digest: Digest) -> None:
         said = await self.store.read(paths.blob(repository, digest))

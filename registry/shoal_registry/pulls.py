@@ -62,7 +62,7 @@ class Pulls:
         # Under the lock under which images are deleted: of one that is gone, nothing is left behind.
         async with self._store.lock(f"repository/{repository.name}"):
             if at > known and await self._store.size(paths.manifest(repository, digest)) is not None:
-                await self._store.put(paths.pulled(repository, digest), grace.moment(at))
+                await self._store.put(paths.pulled(repository, digest), grace.moment(at), durable=False)
         self._written[image] = at
 
 

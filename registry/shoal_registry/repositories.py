@@ -65,12 +65,12 @@ class Repositories:
         return await self._store.size(paths.mark(repository)) is not None
 
     async def every(self) -> AsyncIterator[Repository]:
-        """One after the other, in no promised order."""
+        """One after the other, in no promised order; also what is left of one that was deleted."""
         waiting = [paths.REPOSITORIES]
         while waiting:
             folder = waiting.pop()
             names = await self._store.names(folder)
-            if paths.MARK in names:
+            if any(name.startswith("_") for name in names):
                 yield Repository("/".join(folder.parts[1:]))
             # What begins with `_` is of the repository itself.
             waiting += [folder / name for name in names if not name.startswith("_")]

@@ -7,7 +7,10 @@ from shoal.v1 import image_pb2
 
 from shoal_scheduler.engine import Unavailable
 from shoal_scheduler.log_relay import Pipe
+from shoal_scheduler.model.refusal import Refused
 
+# Of all callers together.
+PULLS_MAX = 512
 _NO_LEADER = "this scheduler does not lead any more, and what was being pulled ended with that: pull again"
 
 
@@ -27,9 +30,15 @@ class PullRelay:
         self._is_closed = False
 
     def open(self, cluster: str, instance: str) -> tuple[str, Pipe[image_pb2.PullProgress]]:
-        """Raises Unavailable."""
+        """Raises Unavailable or Refused."""
         if self._is_closed:
             raise Unavailable(_NO_LEADER)
+        if len(self._pulls) >= PULLS_MAX:
+            raise Refused(
+                "exhausted",
+                f"{PULLS_MAX} instances are pulling images ahead, which is as many as there may be: wait for some.",
+                reason="LimitExceededException",
+            )
         request_id = secrets.token_hex(16)
         self._pulls[request_id] = pull = Pull(cluster, instance)
         return request_id, pull.progress

@@ -10,6 +10,7 @@ import pytest
 from google.rpc import status_pb2
 from shoal.v1 import agent_pb2_grpc
 from shoal.v1 import image_pb2 as pb
+from shoal_scheduler import pull_relay
 from shoal_scheduler.api import image_pulls
 
 from tests.api.conftest import INSTANCE
@@ -131,6 +132,21 @@ async def test_in_the_background_the_answers_end_when_all_have_begun(
     found = last(await pulled(scheduler, background=True))
     assert found == {INSTANCE: ("PULLING", ""), SECOND: ("PULLING", "")}
     assert all(request.background for request in (*agent.pull_requests, *second.pull_requests))
+
+
+async def test_so_many_of_all_callers_together(
+    scheduler: Scheduler, agent: SimulatedAgent, second: SimulatedAgent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pull_relay, "PULLS_MAX", 1)
+    agent.pull_says = []
+    call = scheduler.cluster.PullImage(pb.PullImageRequest(image=IMAGE, container_instances=[INSTANCE]))
+    await agent.until(lambda: bool(agent.pull_requests))
+    with pytest.raises(grpc.aio.AioRpcError) as error:
+        await pulled(scheduler, container_instances=[SECOND])
+    assert error.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    call.cancel()
+    await agent.until(lambda: agent.pulls_left == 1)
+    assert last(await pulled(scheduler, container_instances=[SECOND])) == {SECOND: ("PULLED", "")}
 
 
 async def test_an_instance_that_breaks_off_has_failed(scheduler: Scheduler, agent: SimulatedAgent) -> None:

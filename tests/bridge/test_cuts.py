@@ -77,7 +77,7 @@ def test_a_push_that_is_interrupted(bridge: Bridge, builder: Builder) -> None:
 def test_a_registry_that_is_killed(bridge: Bridge, builder: Builder) -> None:
     """A push lives through it: the registry knows afterwards how much of an upload came."""
     chance = random.Random(7)
-    identity = bridge.identity(builder.image("restart:v1", chance.randbytes(10 * LAYER_BYTES)))
+    identity = bridge.identity(builder.image("restart:v1", chance.randbytes(6 * LAYER_BYTES)))
     command = [sys.executable, "-m", "shoal.cli", "image", "push", "restart:v1", "-o", "name"]
     running = subprocess.Popen(command, env=dict(bridge.shell.environment), stdout=subprocess.PIPE)
     uploads = bridge.registry.store / "uploads"

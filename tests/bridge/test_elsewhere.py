@@ -96,6 +96,17 @@ async def test_several_platforms(bridge: Bridge, image_registry: ImageRegistry) 
     assert f"{children[0]['digest']}  linux/arm64" in described
 
 
+async def test_layers_that_the_config_does_not_name(bridge: Bridge, image_registry: ImageRegistry) -> None:
+    """Each blob is what its digest says, but not what the image says: the engine refuses it, and that is told."""
+    layer = layer_of(b"some")
+    config = {"architecture": "amd64", "os": "linux", "rootfs": {"type": "layers", "diff_ids": [digest_of(b"other")]}}
+    async with aiohttp.ClientSession() as session:
+        client = Client(session, image_registry.url, bridge.tls(), "wrong")
+        await client.push_image("v1", layer, config=json.dumps(config).encode())
+    code, said = bridge.refused("load", "wrong:v1")
+    assert (code, "The engine refuses: invalid diffID" in said) == (1, True), said
+
+
 @contextlib.asynccontextmanager
 async def reached(bridge: Bridge, name: str) -> AsyncIterator[Repository]:
     async with Exchange(bridge.registry.address, bridge.tls()) as exchange:

@@ -11,10 +11,10 @@ from tests.bridge.conftest import Bridge, Builder
 
 MEBIBYTE = 1024 * 1024
 # Of an interpreter with the libraries, and some pieces of 1 MiB in each of several queues.
-RESIDENT_BYTES_MAX = 100 * MEBIBYTE
+RESIDENT_BYTES_MAX = 80 * MEBIBYTE
 
 
-@pytest.mark.parametrize("layer_mebibytes", [128, pytest.param(1024, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("layer_mebibytes", [96, pytest.param(1024, marks=pytest.mark.slow)])
 def test_memory_is_bounded(layer_mebibytes: int, bridge: Bridge, builder: Builder, tmp_path: Path) -> None:
     chance = random.Random(layer_mebibytes)
     # Half of it can be compressed away.

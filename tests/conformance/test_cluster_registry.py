@@ -8,6 +8,7 @@ import json
 import os
 import ssl
 import tarfile
+import time
 import uuid
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
@@ -27,9 +28,10 @@ from shoal_agent.images.records import ImageRecords
 
 from tests.ground.certificates import Certificates
 from tests.ground.engine import Engine
-from tests.ground.image_registry import ImageRegistry
+from tests.ground.image_registry import ROOT, ImageRegistry
 from tests.registry.client import Client
 
+SLOW_REGISTRY = ROOT / "tests/fakes/programs/slow_registry.py"
 pytestmark = pytest.mark.engine
 
 
@@ -70,19 +72,25 @@ def files(certificates: Certificates, role: str = "agent") -> IdentityFiles:
     return IdentityFiles(certificates.authority, issued.certificate, issued.key)
 
 
-async def push(certificates: Certificates, source: ImageRegistry, repository: str) -> str:
-    """An image of one small file, as an operator pushes it. What it is called."""
-    archive = io.BytesIO()
-    with tarfile.open(fileobj=archive, mode="w") as tar:
-        entry = tarfile.TarInfo("content")
-        entry.size = 32
-        tar.addfile(entry, io.BytesIO(os.urandom(32)))
-    rootfs = {"type": "layers", "diff_ids": [f"sha256:{hashlib.sha256(archive.getvalue()).hexdigest()}"]}
-    config = {"architecture": "amd64", "os": "linux", "config": {"Cmd": ["/content"]}, "rootfs": rootfs}
+async def push(certificates: Certificates, source: ImageRegistry, repository: str, layers: int = 1) -> str:
+    """An image of small files, as an operator pushes it. What it is called."""
+    archives = [layer(number) for number in range(layers)]
+    rootfs = {"type": "layers", "diff_ids": [f"sha256:{hashlib.sha256(each).hexdigest()}" for each in archives]}
+    config = {"architecture": "amd64", "os": "linux", "config": {"Cmd": ["/0"]}, "rootfs": rootfs}
     async with aiohttp.ClientSession() as session:
         client = Client(session, source.url, certified(certificates, "operator"), repository)
-        await client.push_image("1", gzip.compress(archive.getvalue()), config=json.dumps(config).encode())
+        await client.push_image("1", *map(gzip.compress, archives), config=json.dumps(config).encode())
     return f"{source.address}/{repository}:1"
+
+
+def layer(number: int) -> bytes:
+    """With one small file that no other has."""
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as tar:
+        entry = tarfile.TarInfo(str(number))
+        entry.size = 32
+        tar.addfile(entry, io.BytesIO(os.urandom(32)))
+    return archive.getvalue()
 
 
 @pytest.fixture(params=["loopback"])
@@ -96,8 +104,7 @@ async def host(
     """On loopback, where engines take any certificate; or on an address that they take for another machine's."""
     monkeypatch.setattr(pulling, "PAUSE_SECONDS_MIN", 0.01)
     address = "127.0.0.1" if request.param == "loopback" else str(engine.bridge.address.ip)
-    options = ("--authority", str(certificates.authority))
-    source = ImageRegistry(tmp_path / "source", certificates, options, host=address, is_open=False)
+    source = ImageRegistry(tmp_path / "source", certificates, host=address, is_open=False)
     source.start()
     image = await push(certificates, source, f"team/{uuid.uuid4().hex}")
     registry = ClusterRegistry(tmp_path, files(certificates), None)
@@ -148,6 +155,18 @@ async def test_what_the_engine_is_handed_is_for_that_repository_alone(host: Host
         await host.docker.pull(other, auth=header)
 
 
+@pytest.mark.slow  # an engine keeps a token for a minute at least
+async def test_a_pull_may_last_longer_than_a_token(host: Host, certificates: Certificates) -> None:
+    host.source.end()
+    host.source.program = (str(SLOW_REGISTRY),)
+    host.source.start()
+    image = await push(certificates, host.source, f"team/{uuid.uuid4().hex}", layers=9)
+    began = time.monotonic()
+    await host.pull(image)
+    assert time.monotonic() - began > 63.0, "the first token was good for less"
+    host.engine.docker("rmi", image)
+
+
 async def test_the_operators_word_comes_first(host: Host, tmp_path: Path) -> None:
     path = tmp_path / "registries.json"
     wrong = base64.b64encode(b"somebody:wrong").decode()
@@ -180,7 +199,7 @@ async def test_who_is_no_agent_gets_nothing_either(host: Host, certificates: Cer
 
 async def test_a_registry_that_asks_nobody_is_pulled_from_as_it_is(host: Host) -> None:
     host.source.end()
-    host.source.options += ("--open",)
+    host.source.is_open = True
     host.source.start()
     await host.pull()
 

@@ -28,6 +28,7 @@ class ImageRegistry:
     host: str = "127.0.0.1"
     port: int = 0
     is_open: bool = True
+    program: tuple[str, ...] = ("-m", "shoal_registry")
     _daemon: Daemon | None = field(default=None, repr=False)
 
     @property
@@ -69,7 +70,7 @@ class ImageRegistry:
         self.log.unlink(missing_ok=True)
         self._daemon = daemon.start(
             [
-                *(sys.executable, "-m", "shoal_registry", "--listen", self.address, "--store", str(self.store)),
+                *(sys.executable, *self.program, "--listen", self.address, "--store", str(self.store)),
                 *("--certificate", str(issued.certificate), "--key", str(issued.key), *self.options),
                 *(("--open",) if self.is_open else ("--authority", str(self.authority))),
             ],

@@ -6,12 +6,13 @@ import pytest
 from shoal.client import Client
 
 from tests.conftest import ClusterFactory
-from tests.ground import work
+from tests.ground import pushed, work
 from tests.ground.cluster import Cluster
 from tests.ground.engine import Engine
 from tests.ground.waiting import wait_until
 
 SLEEPER = work.definition("backup-sleeper", ["sleep", "600"], stopTimeout=2)
+(CONTAINER,) = SLEEPER["containerDefinitions"]
 # Ends when it is told to, by its own shell.
 ENDS = work.definition("backup-ends", ["sh", "-c", "trap 'exit 7' TERM; while :; do sleep 0.1; done"])
 
@@ -29,6 +30,7 @@ async def test_what_still_runs_is_found_again(
 ) -> None:
     cluster: Cluster = cluster_factory()
     file = cluster.folder / "backup"
+    image = pushed.push(cluster, engine, busybox_image, "team/backup:v1")
     async with cluster.client() as client:
         kept, kept_container = await started(client, SLEEPER)
         ended, ended_container = await started(client, ENDS)
@@ -38,8 +40,11 @@ async def test_what_still_runs_is_found_again(
     engine.docker("kill", "--signal", "TERM", ended_container)
     engine.docker("wait", ended_container)
     if place == "in a new folder":
+        shutil.copytree(cluster.layout.registry_store, cluster.folder / "images")
         shutil.rmtree(cluster.layout.root)
         cluster.shoal("restore", str(file), "--etcd-members", "3")
+        # A backup holds no images, but with its keys a copy of the store can be read.
+        shutil.copytree(cluster.folder / "images", cluster.layout.registry_store)
     else:
         cluster.shoal("restore", str(file))
     cluster.up()
@@ -54,6 +59,6 @@ async def test_what_still_runs_is_found_again(
             60.0,
             "what nobody knows any more is removed",
         )
-        (new, _) = await started(client, SLEEPER)
+        (new, _) = await started(client, {**SLEEPER, "containerDefinitions": [{**CONTAINER, "image": image}]})
         await work.stop(client, [kept, new])
         await work.until_all(client, [kept, new], "STOPPED", 60.0)

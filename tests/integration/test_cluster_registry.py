@@ -13,7 +13,7 @@ from tests.ground.cluster import Cluster
 from tests.ground.engine import Engine
 from tests.ground.waiting import wait_until
 
-# Five tries, with pauses of up to 15 seconds between them.
+# Five tries, with pauses of up to 7.5 seconds in all between them.
 GIVEN_UP_SECONDS = 60.0
 
 

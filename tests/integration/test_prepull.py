@@ -12,8 +12,9 @@ import pytest
 from shoal.client import Client
 from shoal.v1 import container_instance_pb2, image_pb2
 
-from tests.ground import work
+from tests.ground import pushed, work
 from tests.ground.cluster import Cluster
+from tests.ground.engine import Engine
 from tests.ground.registry import Registry, registry
 from tests.ground.waiting import wait_until
 
@@ -70,6 +71,13 @@ async def test_an_image_is_there_before_its_task_and_the_cluster_knows(
         assert source.pulls[name] == 1
         (instance,) = cluster.shoal("instances", "-o", "name").stdout.split()
         assert image in cluster.shoal("instances", "describe", instance).stdout
+
+
+async def test_from_the_cluster_s_own_registry(cluster: Cluster, engine: Engine, busybox_image: str, name: str) -> None:
+    """With a token that the agent asks for, as for a task."""
+    image = pushed.push(cluster, engine, busybox_image, name)
+    done = await _prepull(cluster, image, "--wait", "-o", "json")
+    assert [each["status"] for each in json.loads(done.stdout)["pulls"]] == ["PULLED"]
 
 
 async def test_a_failure_is_said_in_the_engine_s_words(cluster: Cluster, source: Registry, name: str) -> None:

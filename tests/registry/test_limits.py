@@ -1,6 +1,7 @@
 """Where memory and disks end."""
 
 import asyncio
+import contextlib
 import os
 import subprocess
 from collections.abc import AsyncIterator, Iterator
@@ -13,6 +14,7 @@ import pytest
 from tests.conftest import demand
 from tests.ground.certificates import Certificates
 from tests.ground.image_registry import ImageRegistry
+from tests.ground.waiting import wait_until
 from tests.registry.client import BYTES, Client, digest_of
 from tests.registry.conftest import RegistryFactory
 
@@ -57,10 +59,12 @@ def peak_bytes(pid: int) -> int:
 
 
 @pytest.fixture
-def small_registry(tmp_path: Path, certificates: Certificates) -> Iterator[ImageRegistry]:
-    """Its store has 4 MiB."""
+def small_registry(
+    request: pytest.FixtureRequest, tmp_path: Path, certificates: Certificates
+) -> Iterator[ImageRegistry]:
+    """Its store has 4 MiB. Options of its command line can be the parameter."""
     demand("" if os.geteuid() == 0 else "a small disk of the test's own needs root")
-    registry = ImageRegistry(tmp_path, certificates)
+    registry = ImageRegistry(tmp_path, certificates, getattr(request, "param", ()))
     registry.store.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", registry.store], check=True)
     try:
@@ -89,3 +93,32 @@ async def test_a_full_disk(small_registry: ImageRegistry) -> None:
         answer = await client.call("PUT", location, content[written:], BYTES, digest=digest_of(content))
         assert answer.status == 201
         assert (await client.call("GET", f"blobs/{digest_of(content)}")).body == content
+
+
+SHORT_GRACES = ("--garbage-grace-seconds", "2", "--collect-every", "0.2")
+
+
+@pytest.mark.parametrize("small_registry", [SHORT_GRACES], indirect=True)
+async def test_collecting_makes_room_on_a_full_disk(small_registry: ImageRegistry) -> None:
+    """Although there is none to note that nothing leads to a content."""
+    async with aiohttp.ClientSession() as session:
+        client = Client(session, small_registry.url, small_registry.tls(), "small")
+        await client.push_image("v1", b"layer")
+        await client.push_blob(os.urandom(2 * MIB))
+        filler = small_registry.store / "filler"
+        with contextlib.suppress(OSError), filler.open("wb", buffering=0) as file:
+            while True:
+                file.write(b"x" * 4096)
+        content = os.urandom(MIB)
+
+        async def push() -> int:
+            """At once: what comes of it is dropped if not all of it does."""
+            answer = await client.call("POST", "blobs/uploads/", content, BYTES, digest=digest_of(content))
+            return answer.status
+
+        def is_pushed(status: int) -> bool:
+            return status == 201
+
+        pushed: int = await wait_until(push, is_pushed, why="room for another blob", timeout_seconds=60)
+        assert pushed == 201
+        assert (await client.call("GET", f"blobs/{digest_of(b'layer')}")).body == b"layer"

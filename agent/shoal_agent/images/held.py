@@ -14,6 +14,9 @@ log = logging.getLogger(__name__)
 
 # What others do with the engine (a build, a load) is seen by then.
 LOOK_PERIOD_SECONDS = 60.0
+
+# An agent that has just begun has tasks to find first, and the engine is asked for much then.
+FIRST_LOOK_SECONDS = 2.0
 RETRY_SECONDS = 5.0
 IMAGES_MAX = 100
 
@@ -34,6 +37,7 @@ class HeldImages:
         self.changed = asyncio.Event()
 
     async def run(self) -> None:
+        await asyncio.sleep(FIRST_LOOK_SECONDS)
         while True:
             self.records.changed.clear()
             wait = LOOK_PERIOD_SECONDS

@@ -9,6 +9,8 @@ import re
 import time
 from pathlib import Path
 
+from shoal.image_reference import listed_as
+
 from shoal_agent.configuration import Configuration
 from shoal_agent.engine.port import CannotPull, Engine, EngineTimeout
 from shoal_agent.images.cluster_registry import ClusterRegistry
@@ -94,7 +96,7 @@ class Puller:
 
     async def _record(self, image: str) -> None:
         for found in await self._engine.local_images():
-            if image in found.references or f"{image}:latest" in found.references:
+            if listed_as(image) in found.references:
                 self._records.pulled(image, found.image_id, time.time_ns() // 1_000_000)
         log.info("pulled image=%s", image)
 

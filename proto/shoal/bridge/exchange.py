@@ -27,6 +27,15 @@ PAUSE_SECONDS_MAX = 4.0
 # Of a server that is overloaded or on its way down or up. One that fails on a call, fails on it again: 500 is not here.
 _PASSING = (429, 502, 503, 504)
 
+_KINDS: Mapping[int, type[errors.ShoalError]] = {
+    401: errors.Denied,
+    403: errors.Denied,
+    404: errors.NotFound,
+    409: errors.Conflict,
+    412: errors.Conflict,
+    413: errors.LimitExceeded,
+    507: errors.LimitExceeded,
+}
 _WITHOUT_WORDS = {
     401: "The registry knows nobody by this context's certificate.",
     403: "This context's certificate may not do that in this repository.",
@@ -48,26 +57,19 @@ class Answer:
         """Raises what the registry said, as an error of ours, unless it has one of these statuses."""
         if self.status in statuses:
             return
-        words = self._words()
-        if self.status == 404:
-            raise errors.NotFound(words)
-        if self.status in (401, 403):
-            raise errors.Denied(words, "shoal context show: the certificate there says who you are")
-        if self.status in (409, 412):
-            raise errors.Conflict(words)
-        if self.status in (413, 507):
-            raise errors.LimitExceeded(words)
-        if 400 <= self.status < 500:
-            raise errors.InvalidInput(words)
-        raise errors.ServerFault(words)
+        kind = _KINDS.get(self.status, errors.InvalidInput if self.status < 500 else errors.ServerFault)
+        words, code = self._words()
+        # It says whose certificate the registry was shown.
+        raise kind(words, "shoal context show" if kind is errors.Denied else "", reason=code)
 
-    def _words(self) -> str:
+    def _words(self) -> tuple[str, str]:
+        """What the registry says, and the specification's code for it."""
         try:
             found = json.loads(self.content)["errors"][0]
-            return f"{found.get('message') or self.reason} ({found['code']})"
+            return str(found.get("message") or self.reason), str(found["code"])
         except (ValueError, KeyError, TypeError, IndexError, AttributeError):
             # To HEAD there are no words.
-            return _WITHOUT_WORDS.get(self.status, f"The registry answers {self.status} {self.reason}.")
+            return _WITHOUT_WORDS.get(self.status, f"The registry answers {self.status} {self.reason}."), ""
 
 
 class Exchange:

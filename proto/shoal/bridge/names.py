@@ -6,7 +6,7 @@ The grammars are those of the OCI distribution specification ("Pulling manifests
 import re
 from dataclasses import dataclass
 
-from shoal import errors
+from shoal import errors, image_reference
 
 REPOSITORY_CHARACTERS_MAX = 255
 _COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
@@ -46,17 +46,13 @@ def parse(text: str, registry: str) -> ImageName:
             f"{text[:300]!r} is of another registry, {host!r}; this context's is {registry!r}.",
             f"leave the address out, or write {registry}/{rest[:100]}",
         )
-    name, at, digest = rest.partition("@")
-    repository, tag = _split_tag(name)
-    if at and not _DIGEST.fullmatch(digest):
+    repository, tag, digest = image_reference.split(rest)
+    if "@" in rest and not _DIGEST.fullmatch(digest):
         raise errors.InvalidInput(f"{digest[:200]!r} is no digest: sha256: and 64 of 0-9 and a-f follow an @.")
-    if tag is not None and not _TAG.fullmatch(tag):
-        raise errors.InvalidInput(
-            f"{tag[:200]!r} is no tag: 1 to 128 of a-z, A-Z, 0-9, _ . and -, not beginning with . or -."
-        )
+    _check_tag(rest, tag)
     check_repository(repository)
     # As docker reads it: with a digest, a tag says nothing more.
-    return ImageName(repository, None, digest) if at else ImageName(repository, tag or "latest", None)
+    return ImageName(repository, None, digest) if digest else ImageName(repository, tag or "latest", None)
 
 
 def check_repository(repository: str) -> None:
@@ -103,11 +99,10 @@ def on_engine(local: str) -> tuple[str, str]:
     (('registry.example:5000/web', 'v1'), ('web', 'latest'))
     """
     host, rest = _split_host(local)
-    repository, tag = _split_tag(rest)
+    repository, tag, _ = image_reference.split(rest)
     if "@" in local:
         raise errors.InvalidInput(f"{local[:300]!r} has a digest: an engine names images by tags.")
-    if tag is not None and not _TAG.fullmatch(tag):
-        raise errors.InvalidInput(f"{tag[:200]!r} is no tag.")
+    _check_tag(rest, tag)
     check_repository(repository)
     return (f"{host}/{repository}" if host else repository), tag or "latest"
 
@@ -120,9 +115,12 @@ def _split_host(text: str) -> tuple[str, str]:
     return "", text
 
 
-def _split_tag(name: str) -> tuple[str, str | None]:
-    before, colon, tag = name.rpartition(":")
-    return (before, tag) if colon and "/" not in tag else (name, None)
+def _check_tag(name: str, tag: str) -> None:
+    """Raises InvalidInput."""
+    if (tag or name.partition("@")[0].endswith(":")) and not _TAG.fullmatch(tag):
+        raise errors.InvalidInput(
+            f"{tag[:200]!r} is no tag: 1 to 128 of a-z, A-Z, 0-9, _ . and -, not beginning with . or -."
+        )
 
 
 def check_local(local: str) -> None:

@@ -64,16 +64,37 @@ async def push(
     """Raises errors of shoal.errors, Damaged among them."""
     image = await engine.inspect(local)
     ready = await _ready(repository, image, known)
-    config_size = await repository.blob_size(image.identity) if len(ready) == len(set(image.diff_ids)) else None
-    if config_size is not None:
-        config = Descriptor(DOCKER_CONFIG, image.identity, config_size)
-        made = manifest.made(config, [_descriptor(ready[each]) for each in image.diff_ids])
-        return await _tagged(repository, name, made, 0)
     try:
-        made, sent = await _carried(engine, repository, image, ready, known, told)
+        return await _pushed(engine, repository, image, name, ready, known, told)
     except _OtherThanKnownError:
-        made, sent = await _carried(engine, repository, image, {}, known, told)
-    return await _tagged(repository, name, made, sent)
+        pass
+    except errors.Refused as refused:
+        # What was there a moment ago was deleted meanwhile, and collected.
+        if not ready or refused.reason not in ("MANIFEST_BLOB_UNKNOWN", "MANIFEST_INVALID"):
+            raise
+    return await _pushed(engine, repository, image, name, {}, known, told)
+
+
+async def _pushed(
+    engine: Engine,
+    repository: Repository,
+    image: LocalImage,
+    name: ImageName,
+    ready: Mapping[str, Layer],
+    known: KnownLayers,
+    told: Told,
+) -> Pushed:
+    """`ready`: layers that need not be sent, by diff id."""
+    whole = len(ready) == len(set(image.diff_ids))
+    config_size = await repository.blob_size(image.identity) if whole else None
+    if config_size is None:
+        made, sent = await _carried(engine, repository, image, ready, known, told)
+    else:
+        config = Descriptor(DOCKER_CONFIG, image.identity, config_size)
+        made, sent = manifest.made(config, [_descriptor(ready[each]) for each in image.diff_ids]), 0
+    await repository.put_manifest(name.reference, made.content, made.media_type)
+    size = made.config.size + sum(each.size for each in made.layers)
+    return Pushed(name, made.descriptor.digest, made.media_type, size, sent)
 
 
 async def _ready(repository: Repository, image: LocalImage, known: KnownLayers) -> dict[str, Layer]:
@@ -243,12 +264,6 @@ def _checked(taken: Intake, config: bytes, paths: Sequence[str]) -> list[Layer]:
             raise Damaged(f"A layer of the engine's archive is {layer.diff_id}, not {diff_id} as the config says.")
         layers.append(layer)
     return layers
-
-
-async def _tagged(repository: Repository, name: ImageName, made: Image, sent: int) -> Pushed:
-    await repository.put_manifest(name.reference, made.content, made.media_type)
-    size = made.config.size + sum(each.size for each in made.layers)
-    return Pushed(name, made.descriptor.digest, made.media_type, size, sent)
 
 
 def _descriptor(layer: Layer) -> Descriptor:

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from shoal import errors
 from shoal.bridge import manifest
 from shoal.bridge.archive import Damaged
 from shoal.bridge.exchange import SILENCE_SECONDS, AgainError, Answer, Exchange, read
@@ -120,7 +121,11 @@ class Repository:
         """Where to send it; None if it was mounted from another repository."""
         answer = await self.exchange.ask("POST", self.name, f"blobs/uploads/?mount={digest}", b"")
         answer.demand(201, 202)
-        return None if answer.status == 201 else answer.headers["Location"]
+        if answer.status == 201:
+            return None
+        if "Location" not in answer.headers:
+            raise errors.ServerFault("The registry says not where to send a layer.")
+        return answer.headers["Location"]
 
     async def _send(self, digest: str, location: str, path: Path, size: int, moved: Moved) -> None:
         sent, tries = 0, 0

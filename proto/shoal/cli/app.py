@@ -40,6 +40,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     "Images": {
         "image": ("image:image", "Push, load and list images of the cluster's registry."),
         "registry": ("registry:registry", "Manage who may push and pull; log engines in, let them know it."),
+        "repository": ("repository:repository", "Manage repositories: immutable tags, lifecycle, policies, events."),
     },
     "Instances and clusters": {
         "instances": ("instances:instances", "List container instances."),

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from shoal import arn, errors
+from shoal import arn, engine_trust, errors
 from shoal.cli import checks, engine_http, show
 from shoal.cli.checks import FAIL, OK, WARN, Check
 from shoal.cli.failures import FAILED
@@ -123,18 +123,24 @@ def _cluster(layout: Layout, chosen: "Settings | None") -> Iterator[Check]:
         return
     yield Check("context", OK, f"{current.name}, at {', '.join(current.endpoints)}")
     yield from _certificates(layout, current)
-    yield from _registry(current)
+    yield from _registry(current, chosen is not None)
     yield from _control_plane(chosen)
 
 
-def _registry(current: "Context") -> Iterator[Check]:
+def _registry(current: "Context", is_here: bool) -> Iterator[Check]:
+    """is_here: the cluster's engine is this machine's, and has to know it."""
     from shoal.cli.health import registry_lacks
 
     if current.registry is None:
         return
     lacks = registry_lacks(current)
-    verdict, mend = (FAIL, "shoal up; its log says why") if lacks else (OK, "")
-    yield Check("registry", verdict, lacks or current.registry, mend)
+    if lacks:
+        yield Check("registry", FAIL, lacks, "shoal up; its log says why")
+    elif is_here and not engine_trust.is_trusted(current.registry, current.authority.read_bytes()):
+        found = f"{current.registry}, but the engines of this machine do not know it"
+        yield Check("registry", WARN, found, "sudo shoal registry trust")
+    else:
+        yield Check("registry", OK, current.registry)
 
 
 def _certificates(layout: Layout, current: "Context") -> Iterator[Check]:

@@ -30,7 +30,11 @@ ENGINE_GRACE_SECONDS = 30.0
     help="State folder.  [default: $SHOAL_HOME or ~/.local/state/shoal]",
 )
 @click.option("--stop-tasks", is_flag=True, help="Stop the tasks first; without it their containers go on.")
-@click.option("--purge", is_flag=True, help="Also remove this machine's containers, all state and the context.")
+@click.option(
+    "--purge",
+    is_flag=True,
+    help="Also remove this machine's containers, all state with the images that were pushed, and the context.",
+)
 def down(state: Path | None, stop_tasks: bool, purge: bool) -> None:
     """Stop all that `shoal up` started.
 

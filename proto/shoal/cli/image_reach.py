@@ -13,6 +13,7 @@ import click
 from shoal import context, errors
 from shoal.cli.failures import Failed
 from shoal.cli.options import remember_context, target
+from shoal.cli.session import woken_by_signals
 
 if TYPE_CHECKING:
     from shoal.bridge.exchange import Exchange
@@ -26,26 +27,22 @@ _NEEDED = ("aiodocker", "isal")
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """`registry`: host:port."""
+    """`registry`: host:port. `tls`: verifies it, and has the operator's certificate."""
 
     registry: str
     context: context.Context
+    tls: ssl.SSLContext
 
     def exchange(self) -> "Exchange":
         from shoal.bridge.exchange import Exchange
 
-        return Exchange(self.registry, self._tls())
+        return Exchange(self.registry, self.tls)
 
     def client(self) -> "RegistryClient":
         from shoal.registry import RegistryClient
 
         chosen = self.context
         return RegistryClient(self.registry, chosen.authority, chosen.certificate, chosen.key)
-
-    def _tls(self) -> ssl.SSLContext:
-        tls = ssl.create_default_context(cafile=str(self.context.authority))
-        tls.load_cert_chain(self.context.certificate, self.context.key)
-        return tls
 
 
 def reach(registry: str | None) -> Reach:
@@ -56,7 +53,23 @@ def reach(registry: str | None) -> Reach:
         raise errors.NoContext(
             f"Context {chosen.name!r} names no image registry.", "shoal up, which starts one; or --registry HOST:PORT"
         )
-    return Reach(address, replace(chosen, registry=address))
+    return Reach(address, replace(chosen, registry=address), _tls(chosen))
+
+
+def _tls(chosen: context.Context) -> ssl.SSLContext:
+    """Raises NoContext, and OSError naming a file that cannot be read."""
+    # Of those that it cannot read, the library does not say which.
+    for path in (chosen.authority, chosen.certificate, chosen.key):
+        path.read_bytes()
+    try:
+        tls = ssl.create_default_context(cafile=str(chosen.authority))
+        tls.load_cert_chain(chosen.certificate, chosen.key)
+    except ssl.SSLError as error:
+        raise errors.NoContext(
+            f"Context {chosen.name!r} has a certificate or a key that cannot be used: {error.reason or error}.",
+            "shoal context show, which names the files",
+        ) from None
+    return tls
 
 
 def _demand_libraries() -> None:
@@ -66,7 +79,11 @@ def _demand_libraries() -> None:
 
 
 def run(work: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
-    return asyncio.run(work())
+    async def woken() -> Result:
+        with woken_by_signals():
+            return await work()
+
+    return asyncio.run(woken())
 
 
 def registry_options(command: Function) -> Function:
@@ -86,4 +103,10 @@ def engine_option(command: Function) -> Function:
 def engine_address(docker_host: str | None) -> str:
     """Raises Failed if this installation cannot speak to engines."""
     _demand_libraries()
-    return docker_host or os.environ.get("DOCKER_HOST") or DOCKER_HOST
+    address = docker_host or os.environ.get("DOCKER_HOST") or DOCKER_HOST
+    if os.environ.get("DOCKER_TLS_VERIFY") and not address.startswith("unix://"):
+        raise Failed(
+            f"$DOCKER_TLS_VERIFY is set, but TLS is not spoken to engines: {address}.",
+            "run this on the engine's host, or forward its socket: ssh -L /tmp/docker.sock:/var/run/docker.sock HOST",
+        )
+    return address

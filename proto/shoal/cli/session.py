@@ -90,7 +90,7 @@ async def _call(work: Callable[[Session], Awaitable[Result]], text: str, timeout
         chosen = replace(chosen, endpoints=target().endpoints)
     cluster = target().cluster or os.environ.get("SHOAL_CLUSTER") or chosen.cluster
     async with Client(chosen, timeout_seconds) as client:
-        with _woken_by_signals(), progress(text) as shown:
+        with woken_by_signals(), progress(text) as shown:
             try:
                 return await work(Session(client, cluster, shown))
             except errors.NotFound as error:
@@ -100,7 +100,7 @@ async def _call(work: Callable[[Session], Awaitable[Result]], text: str, timeout
 
 
 @contextlib.contextmanager
-def _woken_by_signals() -> Iterator[None]:
+def woken_by_signals() -> Iterator[None]:
     """Has a Ctrl-C seen at once, whatever the loop is waiting for.
 
     The handler of asyncio.run is Python code, for which a signal only leaves a mark. If another thread took it (the

@@ -41,6 +41,7 @@ def prepare(layout: Layout, asked: Asked, owns_engine: bool) -> tuple[Settings, 
     had_registry = kept is not None and (layout.certificates / "registry.crt").exists()
     chosen = replace(_choose(kept, asked), owns_engine=owns_engine)
     chosen = replace(chosen, registry=_registry(asked.registry, chosen, kept if had_registry else None))
+    layout.registry_keys.mkdir(mode=0o700, exist_ok=True)
     if chosen != kept:
         settings.save(layout.settings, chosen)
     return chosen, issue_all(layout, chosen)

@@ -95,6 +95,7 @@ def _scheduler(settings: Settings, layout: Layout, name: str) -> Program:
 def _registry(settings: Settings, layout: Layout) -> Program:
     arguments = [*PYTHON, "shoal_registry", "--listen", settings.registry_listen]
     arguments += ["--store", str(layout.registry_store), "--token-key", str(layout.registry_keys / "token.key")]
+    arguments += ["--master-key", str(layout.registry_keys / "master.key")]
     return Program("registry", [*arguments, *identity_options(layout, "registry")])
 
 

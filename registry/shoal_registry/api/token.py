@@ -6,6 +6,7 @@ has it, and so nobody learns which repositories there are.
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qsl
@@ -61,8 +62,12 @@ _HEADERS = {"Cache-Control": "no-store"}
 
 async def _granted(call: Call, caller: Caller, asked: list[str]) -> Granted:
     gate, granted = call.registry.gate, {}
+    # Of a refresh token that is for certain repositories: its bearer must still have the right to them.
+    bearers = (caller,) if caller.granted is None else (caller, replace(caller, granted=None))
     for repository, actions in scopes.parse(asked).items():
-        allowed = frozenset({action for action in actions if await gate.may(caller, action, repository)})
+        allowed = frozenset(actions)
+        for bearer in bearers:
+            allowed = frozenset({action for action in allowed if await gate.may(bearer, action, repository)})
         if allowed:
             granted[repository] = allowed
     return granted
@@ -84,8 +89,10 @@ def _access(call: Call, caller: Caller, granted: Granted) -> dict[str, Any]:
 
 async def _refresh(call: Call, caller: Caller, granted: Granted) -> Mapping[str, str]:
     """For accounts; and for agents, whose engines have no certificate, as far as they asked. Strangers have nothing to
-    keep."""
+    keep, and who has a token has one that ends."""
     gate = call.registry.gate
+    if not caller.in_person:
+        return {}
     if caller.role == "agent":
         return {"refresh_token": tokens.for_a_pull(gate.signer, caller, granted, int(time.time()))}
     if caller.role == "account":

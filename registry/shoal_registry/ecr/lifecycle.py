@@ -86,8 +86,7 @@ def _taken(rule: Rule, oldest_first: Sequence[Candidate], now: float) -> Sequenc
 
 def _pulled(candidate: Candidate) -> float:
     """One that was never pulled counts from its push, and one that was restored from then, until it is pulled again."""
-    pulled = candidate.image.pushed_at if candidate.pulled_at is None else candidate.pulled_at
-    return max(pulled, candidate.image.activated_at or 0.0)
+    return max(candidate.image.pushed_at, candidate.pulled_at or 0.0, candidate.image.activated_at or 0.0)
 
 
 _SINCE: Mapping[str, Callable[[Candidate], float]] = {

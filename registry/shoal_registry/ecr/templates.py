@@ -13,6 +13,8 @@ from shoal_registry.ecr.errors import Failed
 from shoal_registry.ecr.labels import Label
 from shoal_registry.names import Repository
 from shoal_registry.registry import Call
+from shoal_registry.rights import policy
+from shoal_registry.rights.policy import InvalidPolicyError
 from shoal_registry.settings import ExclusionFilter, Mutability
 from shoal_registry.storage import paths
 
@@ -29,6 +31,7 @@ class CreateRepositoryCreationTemplate(msgspec.Struct, rename="camel", forbid_un
     image_tag_mutability: Mutability = "MUTABLE"
     image_tag_mutability_exclusion_filters: list[ExclusionFilter] | None = None
     lifecycle_policy: str = ""
+    repository_policy: str = ""
 
 
 class UpdateRepositoryCreationTemplate(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
@@ -41,6 +44,7 @@ class UpdateRepositoryCreationTemplate(msgspec.Struct, rename="camel", forbid_un
     image_tag_mutability: Mutability | None = None
     image_tag_mutability_exclusion_filters: list[ExclusionFilter] | None = None
     lifecycle_policy: str | None = None
+    repository_policy: str | None = None
 
 
 class DescribeRepositoryCreationTemplates(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
@@ -75,7 +79,8 @@ async def create(call: Call, request: CreateRepositoryCreationTemplate) -> Mappi
             request.image_tag_mutability, request.image_tag_mutability_exclusion_filters
         ),
         resource_tags=labels.checked(request.resource_tags),
-        lifecycle_policy=_policy(request.lifecycle_policy),
+        lifecycle_policy=_lifecycle_policy(request.lifecycle_policy),
+        repository_policy=_repository_policy(request.repository_policy),
     )
     async with call.registry.store.lock(LOCK):
         if await _find(call, prefix) is not None:
@@ -94,7 +99,9 @@ async def update(call: Call, request: UpdateRepositoryCreationTemplate) -> Mappi
     if request.resource_tags is not None:
         changes["resource_tags"] = labels.checked(request.resource_tags)
     if request.lifecycle_policy is not None:
-        changes["lifecycle_policy"] = _policy(request.lifecycle_policy)
+        changes["lifecycle_policy"] = _lifecycle_policy(request.lifecycle_policy)
+    if request.repository_policy is not None:
+        changes["repository_policy"] = _repository_policy(request.repository_policy)
     if request.image_tag_mutability is not None:
         changes["image_tag_mutability"] = request.image_tag_mutability
     if request.image_tag_mutability_exclusion_filters is not None or request.image_tag_mutability is not None:
@@ -143,10 +150,20 @@ def _prefix(text: str) -> str:
     return text if text == ROOT else Repository.parse(text.removesuffix("/")).name
 
 
-def _policy(text: str) -> str:
-    """Raises Failed."""
+def _lifecycle_policy(text: str) -> str:
+    """Empty for none. Raises Failed."""
     if text:
         lifecycle_policy.checked(text)
+    return text
+
+
+def _repository_policy(text: str) -> str:
+    """Empty for none. Raises Failed."""
+    try:
+        if text:
+            policy.parse(text)
+    except InvalidPolicyError as error:
+        raise Failed("InvalidParameterException", f"repositoryPolicy: {error}") from None
     return text
 
 
@@ -174,6 +191,7 @@ def _document(template: Template) -> dict[str, Any]:
         "createdAt": template.created_at,
         "updatedAt": template.updated_at,
         "lifecyclePolicy": template.lifecycle_policy,
+        "repositoryPolicy": template.repository_policy,
         "resourceTags": labels.document(template.resource_tags),
         **repository.mutability_document(template),
     }

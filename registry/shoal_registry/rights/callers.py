@@ -27,17 +27,21 @@ class Right:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """`rights` are an account's own. `granted`, by a repository's name: what a token is good for, and nothing else."""
+    """`rights` are an account's own. `granted`, by a repository's name: what a token is good for, and nothing else.
+
+    `in_person`: it was a secret or a certificate that was shown, and no token that was given for one.
+    """
 
     role: Role
     name: str
     rights: Sequence[Right] = ()
     granted: Mapping[str, frozenset[Action]] | None = None
+    in_person: bool = False
 
 
 STRANGER = Caller("stranger", "")
 # Of a registry that asks nobody who they are.
-UNASKED = Caller("operator", "anybody")
+UNASKED = Caller("operator", "anybody", in_person=True)
 
 
 def may(caller: Caller, action: Action, repository: Repository, policy: Policy | None) -> bool:
@@ -60,5 +64,5 @@ def may(caller: Caller, action: Action, repository: Repository, policy: Policy |
 
 
 def may_administer(caller: Caller) -> bool:
-    """No token does: it is for certain repositories."""
-    return caller.role == "operator" and caller.granted is None
+    """No token does, not even one that an operator has logged in by: it lies in files that others back up."""
+    return caller.role == "operator" and caller.in_person

@@ -9,6 +9,7 @@ import re
 import ssl
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TypeVar
 
 from aiohttp import web
@@ -95,7 +96,7 @@ class Gate:
                 raise _unauthorized(request, "There is no such account, or its secret is another one.")
             self._attempts.succeeded(tried, address, now)
             _remember(self._proven, proof, account.secret.mark)
-        return _of_account(account, request)
+        return replace(_of_account(account, request), in_person=True)
 
     async def refreshed(self, token: str, request: web.Request) -> Caller:
         """Whose refresh token that is, unless its account has changed its secret. Raises Refused."""
@@ -112,7 +113,7 @@ class Gate:
 
     async def refresh_token(self, caller: Caller, life_seconds: int) -> str:
         """By which its bearer is that caller for a while. Raises Refused: no token is given for a token."""
-        if caller.granted is not None:
+        if not caller.in_person:
             raise Refused("DENIED", "A token gets none: send the account's name and secret, or a certificate.")
         account = await self.directory.find(caller.name) if caller.role == "account" else None
         mark = account.secret.mark if account else None
@@ -174,7 +175,7 @@ def _certified(request: web.Request) -> Caller:
     identity = Identity.parse(uris[0]) if len(uris) == 1 else None
     if identity is None or identity.role not in ROLES:
         return STRANGER
-    return Caller(ROLES[identity.role], f"{identity.role}/{identity.name}")
+    return Caller(ROLES[identity.role], f"{identity.role}/{identity.name}", in_person=True)
 
 
 def _of_account(account: Account, request: web.Request) -> Caller:

@@ -62,7 +62,8 @@ class Leases:
         line = self._lines.setdefault(name, asyncio.Lock())
         # Tasks of this process wait in line, so that one of them at a time asks the store.
         async with line:
-            held = await self._taken(f"{self._folder}/{name}")
+            # Where a key is a folder as well as an object, stores differ: `repository/a` and `repository/a/b`.
+            held = await self._taken(f"{self._folder}/{name.replace('/', ':')}")
             limit = asyncio.timeout_at(self._end(held))
             try:
                 async with limit:

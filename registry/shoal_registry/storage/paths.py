@@ -183,8 +183,12 @@ def manifest(repository: Repository, digest: Digest) -> PurePosixPath:
     return manifests(repository) / digest.algorithm / digest.hex
 
 
+def all_pulled(repository: Repository) -> PurePosixPath:
+    return _of(repository, "_pulled")
+
+
 def pulled(repository: Repository, digest: Digest) -> PurePosixPath:
-    return _of(repository, "_pulled", digest.algorithm, digest.hex)
+    return all_pulled(repository) / digest.algorithm / digest.hex
 
 
 def tags(repository: Repository) -> PurePosixPath:

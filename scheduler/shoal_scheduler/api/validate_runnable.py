@@ -17,7 +17,7 @@ _NOT_YET = {
     "secrets": "secrets are not delivered yet",
     "firelensConfiguration": "log routers are not supported yet",
     "credentialSpecs": "credential specifications are not supported yet",
-    "repositoryCredentials": "images are pulled without credentials yet",
+    "repositoryCredentials": "secrets are not there yet; agents read a registry_credentials_file",
 }
 
 _NOT_SUPPORTED = {

@@ -180,7 +180,7 @@ def is_hit(first: Rule, image: Candidate, images: Sequence[Candidate]) -> bool:
     last = {
         "imageCountMoreThan": 0.0,
         "sinceImagePushed": image.image.pushed_at,
-        "sinceImagePulled": image.pulled_at or image.image.pushed_at,
+        "sinceImagePulled": max(image.pulled_at or 0.0, image.image.pushed_at),
         "sinceImageTransitioned": image.image.archived_at or 0.0,
     }[first.selection.count_type]
     if first.selection.count_type != "imageCountMoreThan":

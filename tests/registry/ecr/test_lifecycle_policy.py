@@ -122,12 +122,18 @@ async def test_an_index_is_archived_with_what_it_lists(busy: tuple[RegistryClien
     assert (await client.call("GET", f"manifests/{old}")).status == 404
 
 
-async def test_a_first_push_brings_a_policy_if_the_template_says_so(ecr: RegistryClient, client: Client) -> None:
-    policy = text(rule(1, ["v*"], **count(5)))
-    template = {"prefix": "with-policy", "appliedFor": ["CREATE_ON_PUSH"], "lifecyclePolicy": policy}
-    with pytest.raises(errors.InvalidInput, match="lifecyclePolicyText"):
-        await ecr.call("CreateRepositoryCreationTemplate", {**template, "lifecyclePolicy": "{}"})
-    await ecr.call("CreateRepositoryCreationTemplate", template)
+async def test_a_first_push_brings_policies_if_the_template_says_so(ecr: RegistryClient, client: Client) -> None:
+    lifecycle = text(rule(1, ["v*"], **count(5)))
+    everybody = '{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": "*", "Action": "ecr:*"}]}'
+    template = {"prefix": "with-policy", "appliedFor": ["CREATE_ON_PUSH"]}
+    for wrong in ({"lifecyclePolicy": "{}"}, {"repositoryPolicy": "{}"}):
+        (field,) = wrong
+        with pytest.raises(errors.InvalidInput, match=field):
+            await ecr.call("CreateRepositoryCreationTemplate", {**template, **wrong})
+    await ecr.call(
+        "CreateRepositoryCreationTemplate", {**template, "lifecyclePolicy": lifecycle, "repositoryPolicy": everybody}
+    )
     await client.of("with-policy/web").push_image("v1", b"layer")
-    answer = await ecr.call("GetLifecyclePolicy", {"repositoryName": "with-policy/web"})
-    assert answer["lifecyclePolicyText"] == policy
+    name = {"repositoryName": "with-policy/web"}
+    assert (await ecr.call("GetLifecyclePolicy", name))["lifecyclePolicyText"] == lifecycle
+    assert (await ecr.call("GetRepositoryPolicy", name))["policyText"] == everybody

@@ -3,11 +3,13 @@
 import asyncio
 import json
 
+import aiohttp
 import pytest
 from shoal import errors
 from shoal.registry import RegistryClient
 
 from tests.registry.client import IMAGE, Answer, Client
+from tests.registry.conftest import RegistryFactory
 
 
 async def put(client: Client, tag: str, manifest: object) -> Answer:
@@ -52,13 +54,21 @@ async def test_filters_say_for_which_tags_the_opposite_holds(
         assert (await put(client, tag, second)).status == (201 if tag in moves else 400), tag
 
 
-async def test_of_two_that_push_one_tag_at_once_one_wins(ecr: RegistryClient, client: Client) -> None:
-    await ecr.call("CreateRepository", {"repositoryName": client.repository, "imageTagMutability": "IMMUTABLE"})
-    images = [await client.image(bytes([number])) for number in range(8)]
-    for turn in range(5):
-        answers = await asyncio.gather(*(put(client, f"v{turn}", image) for image in images))
-        (won,) = [answer for answer in answers if answer.status == 201]
-        assert await mean(client, f"v{turn}") == won.headers["Docker-Content-Digest"]
+async def test_of_those_that_push_one_tag_at_once_one_wins(registry_factory: RegistryFactory) -> None:
+    """In whichever process of the registry."""
+    registry = registry_factory("--workers", "2")
+    # A session keeps to the processes that it has reached.
+    async with aiohttp.ClientSession() as one, aiohttp.ClientSession() as other:
+        clients = [Client(session, registry.url, registry.tls(), "web") for session in (one, other)]
+        async with RegistryClient(registry.address, registry.authority) as ecr:
+            await ecr.call("CreateRepository", {"repositoryName": "web", "imageTagMutability": "IMMUTABLE"})
+        images = [await clients[0].image(bytes([number])) for number in range(8)]
+        for turn in range(5):
+            answers = await asyncio.gather(
+                *(put(clients[number % 2], f"v{turn}", image) for number, image in enumerate(images))
+            )
+            (won,) = [answer for answer in answers if answer.status == 201]
+            assert await mean(clients[0], f"v{turn}") == won.headers["Docker-Content-Digest"]
 
 
 @pytest.mark.parametrize(

@@ -78,8 +78,8 @@ def renewed_without_a_second_look() -> Iterator[None]:
 
 @contextmanager
 def clocks_trusted() -> Iterator[None]:
-    """Exactly the grace is waited for, and renewals come a bit late: as if all clocks were one."""
-    with mock.patch.object(grace, "MARGIN", 0.0), mock.patch.object(grace, "RENEWED_AFTER", 0.7):
+    """Exactly the grace is waited for, and renewals come late: as if all clocks were one."""
+    with mock.patch.object(grace, "MARGIN", 0.0), mock.patch.object(grace, "RENEWED_AFTER", 0.9):
         yield
 
 

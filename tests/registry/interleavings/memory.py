@@ -145,9 +145,6 @@ class MemoryStore:
         finally:
             self._pass_on(name)
 
-    def close(self) -> None:
-        """Nothing is open."""
-
     # What happens to it
 
     def end(self, process: Process) -> None:
@@ -220,6 +217,8 @@ class MemoryStore:
             await self._pause()
 
     async def _pause(self, path: PurePosixPath | None = None) -> None:
+        if self._loop.over:
+            raise OSError("all is over")
         self.operations += 1
         if path and self.ambushes:
             self._spring(path)

@@ -1,9 +1,12 @@
 """In whatever order things happen, what must stay does, and nothing else is left; and what breaks that is seen."""
 
+import gc
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
@@ -15,8 +18,35 @@ FIRST_FEW = range(1, 61)
 TEN_THOUSAND = range(1, 10_001)
 
 # A seed near which each planted bug shows.
-SHOWN: dict[str, int] = {}
+SHOWN: dict[str, int] = {
+    "contents not locked": 9,
+    "repositories not locked": 10,
+    "no grace": 1,
+    "asking renews nothing": 1,
+    "renewed too late": 27,
+    "renewed without a second look": 80,
+    "clocks trusted": 91,
+    "holders removed first": 1,
+    "removed without a second look": 17,
+    "users not looked at again": 66,
+    "manifests not held": 1,
+    "holders alone trusted": 27,
+    "contents without grace": 123,
+    "deleting releases at once": 31,
+    "entries not looked at again": 36,
+}
 SEEDS_UNTIL_SHOWN = 40
+
+
+# What was dropped half done at the end of a seed has nothing to say any more.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def nothing_is_said_later() -> Iterator[None]:
+    yield
+    with mock.patch.object(sys, "unraisablehook", lambda _: None):
+        gc.collect()
 
 
 @pytest.mark.parametrize("seeds", [FIRST_FEW, pytest.param(TEN_THOUSAND, marks=pytest.mark.slow)], ids=len)

@@ -150,6 +150,23 @@ async def test_a_refresh_token_is_no_access_token_and_the_other_way_round(
     assert (await stranger.call("POST", "/token", form)).status == 401
 
 
+async def test_what_one_logs_in_by_ends(account: AccountFactory, operator: Client, stranger: Client) -> None:
+    """It pushes and pulls as its bearer, for twelve hours; gets nothing that lasts longer, and changes no settings."""
+    for bearer in (operator, await account(stranger.repository, "pull", "push")):
+        answer = await bearer.call("POST", "/ecr/GetAuthorizationToken", b"{}")
+        name, password = base64.b64decode(answer.json["authorizationData"][0]["authorizationToken"]).decode().split(":")
+        caller = stranger.basic(name, password)
+        scope = f"repository:{stranger.repository}:pull,push"
+        given = await caller.call("GET", "/token", scope=scope, offline_token="true")
+        assert (given.json["scope"], "refresh_token" in given.json) == (scope, False)
+        form = {"grant_type": "password", "username": name, "password": password, "access_type": "offline"}
+        assert "refresh_token" not in (await stranger.call("POST", "/token", form)).json
+        assert (await caller.call("POST", "blobs/uploads/")).status == 202
+        assert (await caller.call("GET", "/accounts")).status == 403
+        refused = await caller.call("POST", "/ecr/GetAuthorizationToken", b"{}")
+        assert refused.json["__type"] == "AccessDeniedException"
+
+
 async def test_a_token_gets_no_other_one(account: AccountFactory, stranger: Client) -> None:
     """Or five minutes would be for ever."""
     caller = stranger.bearer(await token(await account("*", "pull"), f"repository:{stranger.repository}:pull"))

@@ -77,7 +77,10 @@ async def test_an_agent_that_may_not_write_there_goes_on(
 
 
 def test_what_was_written_goes_again_and_nothing_else(tmp_path: Path) -> None:
+    assert not engine_trust.is_trusted(ADDRESS, b"ours", tmp_path)
     engine_trust.trust(ADDRESS, b"ours", tmp_path)
+    assert engine_trust.is_trusted(ADDRESS, b"ours", tmp_path)
+    assert not engine_trust.is_trusted(ADDRESS, b"another's", tmp_path)
     engine_trust.forget(ADDRESS, b"another cluster's", tmp_path)
     assert (tmp_path / ADDRESS / "shoal.crt").exists()
     (tmp_path / ADDRESS / "ca.crt").write_bytes(b"another's")

@@ -67,7 +67,8 @@ def engine() -> MemoryEngine:
 
 
 @pytest.fixture
-async def looking(engine: MemoryEngine, tmp_path: Path) -> AsyncIterator[HeldImages]:
+async def looking(engine: MemoryEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[HeldImages]:
+    monkeypatch.setattr(held_images, "FIRST_LOOK_SECONDS", 0.0)
     made = HeldImages(engine, ImageRecords(tmp_path))
     running = asyncio.create_task(made.run())
     yield made

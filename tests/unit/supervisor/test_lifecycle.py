@@ -148,9 +148,10 @@ def test_purge_leaves_nothing(machine: Machine) -> None:
 
 def test_up_refuses_what_contradicts_what_runs(machine: Machine) -> None:
     machine.up()
-    result = machine.shoal("up", "--name", "other")
+    result = machine.shoal("up", "--name", "other", "--registry", "registry.example:7680")
     assert result.returncode == 1
     assert "--name is default" in result.stderr
+    assert "--registry is 127.0.0.1:" in result.stderr
     machine.shoal("down")
     assert "other" in machine.shoal("up", "--name", "other").stderr
 
@@ -250,6 +251,8 @@ def test_purge_asks_an_engine_of_its_own_that_was_stopped_before(without_engine:
         ("--name", "a/b"),
         ("--listen", "nowhere"),
         ("--listen", "h:99999"),
+        ("--registry", "nowhere"),
+        ("--registry", "[::1]:7680"),
         ("--docker-host", "tcp://h:1"),
         ("--timeout", "x"),
     ],

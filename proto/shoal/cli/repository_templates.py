@@ -1,0 +1,97 @@
+"""`shoal repository template` and `on-push`: what the first push to a name makes."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import click
+
+from shoal.cli import show, text
+from shoal.cli.options import connected, output_option
+from shoal.cli.registry_http import registry_option
+from shoal.cli.repository_calls import all_of, ask, read_text
+
+COLUMNS = ("PREFIX", "TAGS", "LIFECYCLE", "DESCRIPTION")
+
+
+@click.command()
+@click.argument("value", type=click.Choice(("enabled", "disabled")), required=False)
+@registry_option
+@connected
+def on_push(value: str | None, address: str | None) -> None:
+    """Say whether the first push to a name makes a repository, or let it, or no longer."""
+    request = {"name": "CREATE_ON_PUSH"}
+    if value is None:
+        answer = ask(address, "GetAccountSetting", request)
+    else:
+        answer = ask(address, "PutAccountSetting", {**request, "value": value.upper()})
+    click.echo(answer["value"].lower())
+
+
+@click.group()
+def template() -> None:
+    """List, set and delete templates of repositories that a first push makes."""
+
+
+@template.command("ls")
+@output_option
+@registry_option
+@connected
+def list_all(output: str, address: str | None) -> None:
+    """List templates. ROOT is for all names that no other is for."""
+    within = "repositoryCreationTemplates"
+    found = all_of(address, "DescribeRepositoryCreationTemplates", {}, within)
+    show.emit(
+        output,
+        lambda: show.Table(COLUMNS, [_row(each) for each in found], "No templates."),
+        lambda: {within: found},
+        [each["prefix"] for each in found],
+    )
+
+
+@template.command("create")
+@click.argument("prefix")
+@click.option("--immutable", is_flag=True, help="Tags never come to mean another image.")
+@click.option("--except", "exceptions", multiple=True, metavar="FILTER", help="Tags for which the opposite holds.")
+@click.option("--lifecycle", "file", type=click.Path(exists=True, dir_okay=False), help="A lifecycle policy.")
+@click.option("--policy", "policy", type=click.Path(exists=True, dir_okay=False), help="Who else may pull and push.")
+@click.option("--description", default="", help="For people.")
+@registry_option
+@connected
+def create(
+    prefix: str,
+    immutable: bool,
+    exceptions: Sequence[str],
+    file: str | None,
+    policy: str | None,
+    description: str,
+    address: str | None,
+) -> None:
+    """Create a template for names that begin with PREFIX/, or for all others: ROOT."""
+    from shoal.cli.repository import mutability
+
+    request = {
+        "prefix": prefix,
+        "appliedFor": ["CREATE_ON_PUSH"],
+        "description": description,
+        **mutability(immutable, exceptions),
+        **({"lifecyclePolicy": read_text(file)} if file else {}),
+        **({"repositoryPolicy": read_text(policy)} if policy else {}),
+    }
+    click.echo(ask(address, "CreateRepositoryCreationTemplate", request)["repositoryCreationTemplate"]["prefix"])
+
+
+@template.command("rm")
+@click.argument("prefix")
+@registry_option
+@connected
+def remove(prefix: str, address: str | None) -> None:
+    """Delete a template; repositories stay as they are."""
+    ask(address, "DeleteRepositoryCreationTemplate", {"prefix": prefix})
+    click.echo(prefix)
+
+
+def _row(found: Mapping[str, Any]) -> Sequence[str]:
+    filters = [each["filter"] for each in found.get("imageTagMutabilityExclusionFilters", ())]
+    kind = found["imageTagMutability"].split("_")[0].lower()
+    tags = f"{kind}, except {text.sentence_list(filters)}" if filters else kind
+    return (found["prefix"], tags, "yes" if found.get("lifecyclePolicy") else "-", found["description"])
