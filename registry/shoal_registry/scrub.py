@@ -12,7 +12,7 @@ from shoal_registry import configuration
 from shoal_registry.scrubbing import Finding, Pace, Report, Scrub, contents
 from shoal_registry.storage.master_keys import KeyFileUnusable
 from shoal_registry.storage.places import Place, is_there, opened
-from shoal_registry.storage.protection import StartRefused, Wanted, note_all_encrypted, protected
+from shoal_registry.storage.protection import StartRefused, Wanted, note_all_encrypted, protected, read
 from shoal_registry.storage.store import Store, StoreUnavailableError
 
 PROGRESS_SECONDS = 10.0
@@ -42,6 +42,8 @@ def main() -> None:
 
 async def _scrub_at(place: Place, wanted: Wanted, mib_per_second: float, encrypts: bool) -> Report:
     async with opened(place) as kept:
+        if await read(kept) is None:
+            raise StartRefused(f"There is nothing in the store {place}.")
         return await _scrub(kept, wanted, mib_per_second, encrypts)
 
 

@@ -1,5 +1,6 @@
 """Damage in a store: found, never served as if it were whole, said, and healed by a push."""
 
+import asyncio
 import json
 import random
 from pathlib import Path
@@ -12,10 +13,12 @@ from shoal_registry.storage.folder import FolderStore
 from shoal_registry.storage.listing import paths_in
 from shoal_registry.storage.protection import Wanted, protected
 
+from tests.ground.certificates import Certificates
 from tests.ground.image_registry import ImageRegistry
 from tests.ground.waiting import wait_until
 from tests.registry.client import digest_of
 from tests.registry.conftest import RegistryFactory
+from tests.registry.stores import open_store_at, place_of
 from tests.registry.test_at_rest import files_of, master_key_of, program, session_of
 from tests.registry.test_crashes import pull_all
 from tests.registry.test_encrypted import content_path
@@ -161,3 +164,40 @@ async def test_keys_that_a_crash_left_go(tmp_path: Path) -> None:
         assert {each async for each in paths_in(folder, paths.KEYS)} == left
     assert await store.read(path) == LAYER
     folder.close()
+
+
+def test_a_scrub_of_nothing_makes_nothing(tmp_path: Path) -> None:
+    (tmp_path / "store").mkdir()
+    done = program("scrub", "--store", tmp_path / "store", "--master-key", tmp_path / "master.key")
+    assert (done.returncode, "There is nothing in the store" in done.stderr) == (1, True), done
+    assert not (tmp_path / "master.key").exists()
+
+
+async def test_in_a_bucket(
+    tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, certificates: Certificates
+) -> None:
+    """Nothing in it can be read; another master key, a scrub, and a push that heals, as in a folder."""
+    place, key = place_of("s3", tmp_path, request, monkeypatch), tmp_path / "master.key"
+    registry = ImageRegistry(tmp_path / "registry", certificates, ("--store", place[0], "--master-key", str(key)))
+    options = ("--store", place[0], "--master-key", key)
+    registry.start()
+    try:
+        async with aiohttp.ClientSession() as session:
+            client, bucket, path = session_of(registry, session), open_store_at(*place), content_path(LAYER)
+            digest = await client.push_image("v1", LAYER)
+            rotated = await asyncio.to_thread(program, "master_key", *options, "rotate")
+            forgotten = await asyncio.to_thread(program, "master_key", *options, "forget")
+            assert (rotated.returncode, forgotten.returncode) == (0, 0), (rotated, forgotten)
+            stored = await bucket.read(path) or b""
+            assert not [at for at in range(0, len(LAYER) - 16, 5_000) if LAYER[at : at + 16] in stored]
+            await bucket.put(path, stored[:-1] + bytes([stored[-1] ^ 1]))
+            scrubbed = await asyncio.to_thread(program, "scrub", *options)
+            assert (scrubbed.returncode, f"DAMAGED {digest_of(LAYER)}" in scrubbed.stdout) == (1, True), scrubbed
+            assert await bucket.size(paths.damaged(paths.digest_of(path)) / "content") == len(stored)
+            assert (await client.call("HEAD", f"blobs/{digest_of(LAYER)}")).status == 404
+            await client.push_blob(LAYER)
+            assert await pull_all(client) == {"v1": digest}
+            healed = await asyncio.to_thread(program, "scrub", *options)
+            assert healed.returncode == 0, healed
+    finally:
+        registry.end()
