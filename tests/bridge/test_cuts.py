@@ -64,7 +64,7 @@ def test_a_push_that_is_killed(repeat: int, bridge: Bridge, builder: Builder) ->
 
 def test_a_push_that_is_interrupted(bridge: Bridge, builder: Builder) -> None:
     """By Ctrl-C: it ends at once and leaves nothing on the disk."""
-    builder.image("interrupted:v1", random.Random(9).randbytes(5 * LAYER_BYTES))
+    builder.image("interrupted:v1", random.Random(9).randbytes(30 * LAYER_BYTES))
     command = [sys.executable, "-m", "shoal.cli", "image", "push", "interrupted:v1"]
     running = subprocess.Popen(command, env=dict(bridge.shell.environment), stderr=subprocess.PIPE, text=True)
     block_until(lambda: size_below(bridge.spool) > 0, 30.0, "a layer on its way")
@@ -77,7 +77,7 @@ def test_a_push_that_is_interrupted(bridge: Bridge, builder: Builder) -> None:
 def test_a_registry_that_is_killed(bridge: Bridge, builder: Builder) -> None:
     """A push lives through it: the registry knows afterwards how much of an upload came."""
     chance = random.Random(7)
-    identity = bridge.identity(builder.image("restart:v1", chance.randbytes(6 * LAYER_BYTES)))
+    identity = bridge.identity(builder.image("restart:v1", chance.randbytes(12 * LAYER_BYTES)))
     command = [sys.executable, "-m", "shoal.cli", "image", "push", "restart:v1", "-o", "name"]
     running = subprocess.Popen(command, env=dict(bridge.shell.environment), stdout=subprocess.PIPE)
     uploads = bridge.registry.store / "uploads"

@@ -231,6 +231,8 @@ def measure(sides: list[Side], sizes: Sizes, rounds: int, folder: Path) -> dict[
         digest = written(layer, sizes.layer)
         # Who comes first has the file in no cache but all have: the order turns.
         for side in sides[number % len(sides) :] + sides[: number % len(sides)]:
+            # What another left for the disk to do, as Distribution leaves whole layers, is not this one's to wait for.
+            os.sync()
             note("push", side, sizes.layer / 1e6 / seconds(partial(side.push, layer, digest)))
             note("pull", side, sizes.layer / 1e6 / seconds(partial(side.pull, digest)))
             pulled = sizes.many * PULLS_AT_ONCE / 1e6

@@ -20,6 +20,7 @@ from pathlib import Path, PurePosixPath
 from shoal_registry.ranges import Span
 from shoal_registry.storage.flocks import FolderLocks, take
 
+PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 PIECE_BYTES = 512 * 1024
 
 
@@ -161,8 +162,11 @@ def _append(path: Path, offset: int, piece: bytes) -> None:
         written = 0
         while written < len(piece):
             written += os.pwrite(file, memoryview(piece)[written:], offset + written)
-        # The disk begins at once, so that there is little left to wait for when the file is adopted.
-        os.posix_fadvise(file, offset, written, os.POSIX_FADV_DONTNEED)
+        # The disk begins at once, so that there is little left to wait for when the file is adopted; but not with a
+        # page of which the rest is still to come: that would wait for the disk.
+        begin, end = offset // PAGE_BYTES * PAGE_BYTES, (offset + written) // PAGE_BYTES * PAGE_BYTES
+        if begin < end:
+            os.posix_fadvise(file, begin, end - begin, os.POSIX_FADV_DONTNEED)
     finally:
         os.close(file)
 
