@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +22,7 @@ from shoal.cli.up_report import Started, report
 from shoal.hosts.programs import survives
 from shoal.supervisor import binaries, lock, processes, settings
 from shoal.supervisor.layout import Layout, default_root
+from shoal.supervisor.processes import Process
 from shoal.supervisor.programs import PYTHON
 
 if TYPE_CHECKING:
@@ -341,7 +343,7 @@ async def _wait_until_healthy(
     from shoal.cli.session import progress
     from shoal.client import Client
 
-    deadline = time.monotonic() + timeout
+    deadline, before = time.monotonic() + timeout, processes.load(layout.processes)
     tell_at = time.monotonic() + TELL_SECONDS
     async with Client(context) as client:
         with progress("Starting") as shown:
@@ -353,14 +355,16 @@ async def _wait_until_healthy(
                 if time.monotonic() > tell_at and not sys.stderr.isatty():
                     click.echo(f"Still starting: {health.lacking}", err=True)
                     tell_at = time.monotonic() + TELL_SECONDS
-                _give_up_if_hopeless(layout, health, time.monotonic() > deadline)
+                _give_up_if_hopeless(layout, health, before, time.monotonic() > deadline)
                 await asyncio.sleep(POLL_SECONDS)
 
 
-def _give_up_if_hopeless(layout: Layout, health: "Health", too_late: bool) -> None:
+def _give_up_if_hopeless(layout: Layout, health: "Health", before: Mapping[str, Process], too_late: bool) -> None:
+    """What failed `before` may have been mended since: it is given another try."""
     running = processes.load(layout.processes)
-    failing = next((name for name, each in running.items() if each.restarts >= RESTARTS_MAX), None)
-    if failing is not None:
+    tried = {name: each.restarts for name, each in before.items()}
+    hopeless = (n for n, each in running.items() if each.restarts >= max(RESTARTS_MAX, tried.get(n, 0) + 2))
+    if (failing := next(hopeless, None)) is not None:
         raise Failed(f"{failing} does not start.\n{_tail(layout, failing)}", f"less {layout.log(failing)}")
     if too_late:
         culprit = health.culprit if lock.holder(layout.supervisor_lock) else "supervisor"
