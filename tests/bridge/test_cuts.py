@@ -62,6 +62,15 @@ def test_a_push_that_is_killed(repeat: int, bridge: Bridge, builder: Builder) ->
     assert bridge.image("load", name, "killed:v2")["local"]["id"] == identity
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """What a shell starts with `&` ignores SIGINT, as does all that it starts: undo that."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_a_push_that_is_interrupted(bridge: Bridge, builder: Builder) -> None:
     """By Ctrl-C: it ends at once and leaves nothing on the disk."""
     builder.image("interrupted:v1", random.Random(9).randbytes(30 * LAYER_BYTES))
