@@ -119,6 +119,8 @@ def reaches(host: Host, fleet: Fleet) -> bool:
 async def test_a_host_that_is_shut_down_lets_its_containers_end(fleet: Fleet) -> None:
     """They are asked first; the host's return tells that they ended."""
     async with fleet.cluster.client() as client:
+        # Some were cut off a moment ago.
+        await fleet.until_connected(client, [host.name for host in fleet.hosts], True, 30.0)
         tasks = await fleet.spread(client, await work.register(client, fleet.witness.definition("asked")), 3)
         await wait_until(lambda: all(fleet.witness.runs_of(tasks).values()))
         third = fleet.hosts[2].instance_id
