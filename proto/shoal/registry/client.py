@@ -63,7 +63,9 @@ class RegistryClient:
         except TimeoutError:
             raise errors.TimedOut(f"The registry at {self.address} did not answer.") from None
         except aiohttp.ClientError as error:
-            raise errors.Unreachable(f"The registry at {self.address} cannot be reached: {error}.") from None
+            raise errors.Unreachable(
+                f"The registry at {self.address} cannot be reached: {error}.", "shoal doctor"
+            ) from None
         except ValueError:
             raise errors.ServerFault(f"What answers at {self.address} is not an image registry of shoal.") from None
         if answer.status != 200:
