@@ -10,6 +10,7 @@ import logging
 import random
 import secrets
 import time
+import uuid
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -86,6 +87,9 @@ class RandomIds:
             drawn = secrets.token_hex(IDS_PER_DRAW * LAUNCH_ID_DIGITS // 2)
             self._drawn = [drawn[at : at + LAUNCH_ID_DIGITS] for at in range(0, len(drawn), LAUNCH_ID_DIGITS)]
         return self._drawn.pop()
+
+    def job_id(self) -> str:
+        return str(uuid.uuid4())
 
 
 def now_millis() -> int:

@@ -19,6 +19,7 @@ from shoal_scheduler.model.definition import Definition
 from shoal_scheduler.model.join_token import JoinToken
 from shoal_scheduler.model.task import Launch
 from shoal_scheduler.standby import Followed, Standby
+from shoal_scheduler.state import batch_changes as b
 from shoal_scheduler.state import changes as c
 from shoal_scheduler.state import etcd_v3_pb2 as pb
 from shoal_scheduler.state import etcd_v3_pb2_grpc as pb_grpc
@@ -328,6 +329,10 @@ DELETED = (
     c.DeleteLaunch("1f" * 12),
     c.DeleteJoinToken("default", "ab" * 32),
     c.DeleteAlarm("a/b"),
+    b.DeleteJobQueue("q"),
+    b.DeleteComputeEnvironment("hosts"),
+    b.DeleteConsumableResource("licence"),
+    b.DeleteJob("6f2c9f6e-0000-4000-8000-000000000000"),
 )
 
 
@@ -346,16 +351,24 @@ def test_what_a_leader_deletes_is_deleted_by_who_follows(change: c.Change) -> No
 
 def test_nothing_else_is_deleted() -> None:
     """Whoever adds a kind of record says here how a follower hears of its end, and compares it with the store."""
-    kinds = {name for name in vars(c) if name.startswith("Delete")}
+    names = {*vars(c), *vars(b)}
+    kinds = {name for name in names if name.startswith("Delete")}
     assert kinds == {type(change).__name__ for change in DELETED}
-    assert {name for name in vars(c) if name.startswith("Put")} == COMPARED
+    assert {name for name in names if name.startswith("Put")} == COMPARED
 
 
 COMPARED = {
     "PutAlarm",
     "PutCluster",
+    "PutComputeEnvironment",
+    "PutConsumableResource",
     "PutDefinition",
     "PutInstance",
+    "PutJob",
+    "PutJobChunk",
+    "PutJobDefinition",
+    "PutJobQueue",
+    "PutJobState",
     "PutJoinToken",
     "PutLaunch",
     "PutTask",

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from random import Random
 from types import SimpleNamespace
 from typing import Any
+from uuid import UUID
 
 import grpc
 from shoal_agent.schedulers import Told
@@ -48,6 +49,10 @@ class CountedIds:
     def launch_id(self) -> str:
         self.given += 1
         return f"{self.given:024x}"
+
+    def job_id(self) -> str:
+        self.given += 1
+        return str(UUID(int=self.given))
 
 
 class Plane:

@@ -14,6 +14,10 @@ class Ids(Protocol):
         """24 hexadecimal digits, never given twice."""
         ...
 
+    def job_id(self) -> str:
+        """A UUID, never given twice."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:

@@ -12,6 +12,7 @@ import msgspec
 
 from shoal_scheduler.model.ask import Ask, Strategy, images_of, platform_of, resources_of
 from shoal_scheduler.model.definition import Definition
+from shoal_scheduler.model.job import JobPart
 
 LAUNCH_ID_DIGITS = 24
 INDEX_DIGITS = 8
@@ -68,6 +69,9 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     # What becomes of its tasks when their instance is lost: "keep", "stop" or "exclusive"; "" as in ECS, nothing.
     on_disconnect: str = ""
+
+    # Its tasks are attempts of a job's children.
+    job: JobPart | None = None
 
     # Id of the task whose place its only task takes.
     replaces: str = ""

@@ -22,6 +22,7 @@ from shoal_scheduler.model.join_token import JoinToken
 from shoal_scheduler.model.task import Launch, Task, TaskKey, ask_of
 from shoal_scheduler.model.usage import UsageMonth
 from shoal_scheduler.state import changes as c
+from shoal_scheduler.state.batch_tables import BatchTables
 from shoal_scheduler.state.capacity import holds, put_instance, recount, used_by
 from shoal_scheduler.state.instance_table import InstanceTable
 from shoal_scheduler.state.seen import shape_of
@@ -58,6 +59,7 @@ class Tables:
     newest: int = 0
 
     alarms: dict[str, Alarm] = field(default_factory=dict)
+    batch: BatchTables = field(default_factory=BatchTables)
 
     # By cluster, group and month.
     usage: dict[tuple[str, str, str], UsageMonth] = field(default_factory=dict)
@@ -201,6 +203,8 @@ class Tables:
                 self.unsettled.pop(cluster, None)
                 if unsettled:
                     self.unsettled[cluster] = None
+            case _:
+                self.batch.apply(change)
 
     def _put_instance(self, instance: Instance) -> None:
         self.instances[instance.id] = instance
