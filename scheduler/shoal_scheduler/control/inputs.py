@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from shoal_scheduler.control.batch.inputs import BatchInput, BatchReply
 from shoal_scheduler.model.alarm import Alarm
 from shoal_scheduler.model.ask import Strategy
 from shoal_scheduler.model.cluster import Cluster
@@ -352,6 +353,7 @@ Input = (
     | EnableAlarmActions
     | AlarmDelivered
     | TaskReport
+    | BatchInput
 )
 Reply = (
     Definition
@@ -367,5 +369,6 @@ Reply = (
     | Joined
     | Alarm
     | Verdict
+    | BatchReply
     | None
 )

@@ -21,6 +21,7 @@ from shoal_scheduler.control import (
     usage,
 )
 from shoal_scheduler.control import inputs as i
+from shoal_scheduler.control.batch.rules import BATCH_RULES
 from shoal_scheduler.control.context import Context, Outcome
 from shoal_scheduler.model.refusal import Refused
 from shoal_scheduler.state.changes import Change, SetUnsettled
@@ -86,6 +87,7 @@ RULES: dict[type, Rule] = {
     i.EnableAlarmActions: alarms.enable,
     i.AlarmDelivered: alarms.delivered,
     i.TaskReport: tasks.report,
+    **BATCH_RULES,
 }
 
 

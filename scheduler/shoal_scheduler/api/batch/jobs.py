@@ -58,5 +58,12 @@ async def snapshot(
     _unimplemented("GetJobQueueSnapshot")
 
 
+async def list_by_consumable(
+    _plane: ControlPlane, request: job_queue_pb2.ListJobsByConsumableResourceRequest, _caller: Identity
+) -> job_queue_pb2.ListJobsByConsumableResourceResponse:
+    required(request, "consumable_resource", "consumableResource")
+    _unimplemented("ListJobsByConsumableResource")
+
+
 def _unimplemented(method: str) -> NoReturn:
     raise Refused("unimplemented", f"{method} is not implemented yet.")
