@@ -38,7 +38,7 @@ def delete(view: Overlay, request: i.DeleteJobQueue, _context: Context) -> Outco
         raise Refused(
             "failed_precondition", f"jobQueue: {queue.name} is ENABLED: disable it first, with UpdateJobQueue."
         )
-    jobs = sum(job.queue == queue.name for job in view.batch.open_jobs())
+    jobs = view.batch.open_in(queue.name)
     if jobs:
         raise Refused(
             "failed_precondition",
