@@ -62,7 +62,7 @@ def _queue(view: Overlay, name: str) -> JobQueue:
     if queue.state == DISABLED:
         raise Refused(
             "failed_precondition",
-            f"jobQueue: {queue.name} is DISABLED: it takes no new jobs. Enable it with UpdateJobQueue, or name another.",
+            f"jobQueue: {queue.name} is DISABLED: it takes no new jobs. Enable it, or name another.",
         )
     return queue
 
