@@ -3,10 +3,10 @@
     async with Client.connect() as client:                      # the current context
         answer = await client.cluster.ListTasks(task_pb2.ListTasksRequest())
 
-`client.cluster`, `client.batch`, `client.metrics` and `client.alarms` have every method of the generated stubs. A unary call goes to
-the leader, is retried with jittered back-off until its deadline while that is safe, and raises the errors of
-`shoal.errors`. A call that changes something gets a client token if its message has room for one, so that sending it
-twice does it once."""
+`client.cluster`, `client.batch`, `client.metrics` and `client.alarms` have every method of the generated stubs. A
+unary call goes to the leader, is retried with jittered back-off until its deadline while that is safe, and raises the
+errors of `shoal.errors`. A call that changes something gets a client token if its message has room for one, so that
+sending it twice does it once."""
 
 import asyncio
 import contextlib
