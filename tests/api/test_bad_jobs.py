@@ -73,6 +73,14 @@ ROWS: list[tuple[dict[str, Any], str]] = [
         overrides(resourceRequirements=[{"type": "MEMORY", "value": "1"}] * 2),
         "containerOverrides.resourceRequirements[1].type",
     ),
+    (
+        overrides(resourceRequirements=[{"type": "MEMORY", "value": "64"}, {"type": "GPU", "value": "x"}]),
+        "containerOverrides.resourceRequirements[1].value",
+    ),
+    (
+        overrides(resourceRequirements=[{"type": "GPU", "value": "1"}] * 2),
+        "containerOverrides.resourceRequirements[1].type",
+    ),
     ({"ecsPropertiesOverride": {"taskProperties": [{}]}}, "ecsPropertiesOverride"),
     ({"jobDefinition": "several", **overrides(command=["x"])}, "containerOverrides"),
     ({"jobDefinition": "several", "ecsPropertiesOverride": {"taskProperties": [{}, {}]}}, TASK),
@@ -91,7 +99,7 @@ ROWS: list[tuple[dict[str, Any], str]] = [
     (rules({"action": "RETRY", "onExitCode": "x"}), f"{CONDITION}.onExitCode"),
     (rules({"action": "RETRY", "onReason": "*" * 100 + "a"}), f"{CONDITION}.onReason"),
     (rules({"action": "RETRY", "onReason": "a" * 20_000}), f"{CONDITION}.onReason"),
-    ({"tags": {"aws:x": "y"}}, "tags.aws:x"),
+    ({"tags": {"aws:x": "y"}}, 'tags["aws:x"]'),
     ({"clientToken": "x" * 65}, "clientToken"),
     (overrides(command=["x" * 31_000]), ""),
     ({"parameters": {"out": "x" * 20_000}, **overrides(command=["Ref::out"] * 2)}, "containerOverrides.command"),

@@ -7,9 +7,9 @@ from typing import Any
 
 import grpc
 import pytest
-from shoal.v1 import job_definition_pb2, job_pb2
+from shoal.v1 import job_definition_pb2, job_pb2, job_queue_pb2
 
-from tests.api.batch import FLIP, SEVERAL, Batch, submission
+from tests.api.batch import SEVERAL, Batch, message, submission
 from tests.api.refusals import INVALID, refused, refused_with
 from tests.fakes.scheduler import Scheduler
 
@@ -53,10 +53,8 @@ async def test_a_job_is_described_as_it_will_run(batch: Batch) -> None:
 
 
 async def test_each_of_several_containers_is_described(batch: Batch) -> None:
-    register = batch.stub.RegisterJobDefinition
-    from tests.api.batch import message
-
-    await register(message(SEVERAL, job_definition_pb2.RegisterJobDefinitionRequest))
+    several = message(SEVERAL, job_definition_pb2.RegisterJobDefinitionRequest)
+    await batch.stub.RegisterJobDefinition(several)
     changes = {"taskProperties": [{"containers": [{"name": "side", "command": ["echo", "Ref::x"]}]}]}
     job = await batch.submit(jobDefinition="several", parameters={"x": "1"}, ecsPropertiesOverride=changes)
     (found,) = await batch.describe(job)
@@ -195,5 +193,9 @@ async def test_likely_mistakes_are_told_with_what_there_is(batch: Batch) -> None
     error = await refused(batch.stub.SubmitJob(submission(jobQueue="picture")))
     assert error.code == grpc.StatusCode.NOT_FOUND.name
     assert "pictures" in error.message
-    error = await refused(batch.stub.SubmitJob(submission(jobDefinition="flop")))
-    assert "flip" in error.message
+    error = await refused(batch.stub.SubmitJob(submission(jobDefinition="flip:7")))
+    assert "flip has revisions up to 1" in error.message
+    request = job_queue_pb2.UpdateJobQueueRequest(job_queue="pictures", state="DISABLED")
+    await batch.stub.UpdateJobQueue(request)
+    error = await refused(batch.stub.SubmitJob(submission()))
+    assert "pictures is DISABLED" in error.message

@@ -78,10 +78,21 @@ class RegisterJobDefinitionRequest(_message.Message):
     EKS_PROPERTIES_FIELD_NUMBER: _builtins.int
     ECS_PROPERTIES_FIELD_NUMBER: _builtins.int
     CONSUMABLE_RESOURCE_PROPERTIES_FIELD_NUMBER: _builtins.int
+    JOB_DEFINITION_ARN_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    CONTAINER_ORCHESTRATION_TYPE_FIELD_NUMBER: _builtins.int
     job_definition_name: _builtins.str
     type: _builtins.str
     scheduling_priority: _builtins.int
     propagate_tags: _builtins.bool
+    job_definition_arn: _builtins.str
+    """A described definition may be registered as it stands: these are accepted
+    and dropped. Ours.
+    """
+    revision: _builtins.int
+    status: _builtins.str
+    container_orchestration_type: _builtins.str
     @_builtins.property
     def parameters(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
     @_builtins.property
@@ -119,25 +130,45 @@ class RegisterJobDefinitionRequest(_message.Message):
         eks_properties: Global___EksProperties | None = ...,
         ecs_properties: Global___EcsProperties | None = ...,
         consumable_resource_properties: Global___ConsumableResourceProperties | None = ...,
+        job_definition_arn: _builtins.str | None = ...,
+        revision: _builtins.int | None = ...,
+        status: _builtins.str | None = ...,
+        container_orchestration_type: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_job_definition_name", b"_job_definition_name", "_propagate_tags", b"_propagate_tags", "_scheduling_priority", b"_scheduling_priority", "_type", b"_type", "consumable_resource_properties", b"consumable_resource_properties", "container_properties", b"container_properties", "ecs_properties", b"ecs_properties", "eks_properties", b"eks_properties", "job_definition_name", b"job_definition_name", "node_properties", b"node_properties", "propagate_tags", b"propagate_tags", "retry_strategy", b"retry_strategy", "scheduling_priority", b"scheduling_priority", "timeout", b"timeout", "type", b"type"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_container_orchestration_type", b"_container_orchestration_type", "_job_definition_arn", b"_job_definition_arn", "_job_definition_name", b"_job_definition_name", "_propagate_tags", b"_propagate_tags", "_revision", b"_revision", "_scheduling_priority", b"_scheduling_priority", "_status", b"_status", "_type", b"_type", "consumable_resource_properties", b"consumable_resource_properties", "container_orchestration_type", b"container_orchestration_type", "container_properties", b"container_properties", "ecs_properties", b"ecs_properties", "eks_properties", b"eks_properties", "job_definition_arn", b"job_definition_arn", "job_definition_name", b"job_definition_name", "node_properties", b"node_properties", "propagate_tags", b"propagate_tags", "retry_strategy", b"retry_strategy", "revision", b"revision", "scheduling_priority", b"scheduling_priority", "status", b"status", "timeout", b"timeout", "type", b"type"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_job_definition_name", b"_job_definition_name", "_propagate_tags", b"_propagate_tags", "_scheduling_priority", b"_scheduling_priority", "_type", b"_type", "consumable_resource_properties", b"consumable_resource_properties", "container_properties", b"container_properties", "ecs_properties", b"ecs_properties", "eks_properties", b"eks_properties", "job_definition_name", b"job_definition_name", "node_properties", b"node_properties", "parameters", b"parameters", "platform_capabilities", b"platform_capabilities", "propagate_tags", b"propagate_tags", "retry_strategy", b"retry_strategy", "scheduling_priority", b"scheduling_priority", "tags", b"tags", "timeout", b"timeout", "type", b"type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_container_orchestration_type", b"_container_orchestration_type", "_job_definition_arn", b"_job_definition_arn", "_job_definition_name", b"_job_definition_name", "_propagate_tags", b"_propagate_tags", "_revision", b"_revision", "_scheduling_priority", b"_scheduling_priority", "_status", b"_status", "_type", b"_type", "consumable_resource_properties", b"consumable_resource_properties", "container_orchestration_type", b"container_orchestration_type", "container_properties", b"container_properties", "ecs_properties", b"ecs_properties", "eks_properties", b"eks_properties", "job_definition_arn", b"job_definition_arn", "job_definition_name", b"job_definition_name", "node_properties", b"node_properties", "parameters", b"parameters", "platform_capabilities", b"platform_capabilities", "propagate_tags", b"propagate_tags", "retry_strategy", b"retry_strategy", "revision", b"revision", "scheduling_priority", b"scheduling_priority", "status", b"status", "tags", b"tags", "timeout", b"timeout", "type", b"type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__container_orchestration_type: _TypeAlias = _typing.Literal["container_orchestration_type"]  # noqa: Y015
+    _WhichOneofArgType__container_orchestration_type: _TypeAlias = _typing.Literal["_container_orchestration_type", b"_container_orchestration_type"]  # noqa: Y015
+    _WhichOneofReturnType__job_definition_arn: _TypeAlias = _typing.Literal["job_definition_arn"]  # noqa: Y015
+    _WhichOneofArgType__job_definition_arn: _TypeAlias = _typing.Literal["_job_definition_arn", b"_job_definition_arn"]  # noqa: Y015
     _WhichOneofReturnType__job_definition_name: _TypeAlias = _typing.Literal["job_definition_name"]  # noqa: Y015
     _WhichOneofArgType__job_definition_name: _TypeAlias = _typing.Literal["_job_definition_name", b"_job_definition_name"]  # noqa: Y015
     _WhichOneofReturnType__propagate_tags: _TypeAlias = _typing.Literal["propagate_tags"]  # noqa: Y015
     _WhichOneofArgType__propagate_tags: _TypeAlias = _typing.Literal["_propagate_tags", b"_propagate_tags"]  # noqa: Y015
+    _WhichOneofReturnType__revision: _TypeAlias = _typing.Literal["revision"]  # noqa: Y015
+    _WhichOneofArgType__revision: _TypeAlias = _typing.Literal["_revision", b"_revision"]  # noqa: Y015
     _WhichOneofReturnType__scheduling_priority: _TypeAlias = _typing.Literal["scheduling_priority"]  # noqa: Y015
     _WhichOneofArgType__scheduling_priority: _TypeAlias = _typing.Literal["_scheduling_priority", b"_scheduling_priority"]  # noqa: Y015
+    _WhichOneofReturnType__status: _TypeAlias = _typing.Literal["status"]  # noqa: Y015
+    _WhichOneofArgType__status: _TypeAlias = _typing.Literal["_status", b"_status"]  # noqa: Y015
     _WhichOneofReturnType__type: _TypeAlias = _typing.Literal["type"]  # noqa: Y015
     _WhichOneofArgType__type: _TypeAlias = _typing.Literal["_type", b"_type"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__container_orchestration_type) -> _WhichOneofReturnType__container_orchestration_type | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__job_definition_arn) -> _WhichOneofReturnType__job_definition_arn | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__job_definition_name) -> _WhichOneofReturnType__job_definition_name | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__propagate_tags) -> _WhichOneofReturnType__propagate_tags | None: ...
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__revision) -> _WhichOneofReturnType__revision | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__scheduling_priority) -> _WhichOneofReturnType__scheduling_priority | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__status) -> _WhichOneofReturnType__status | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__type) -> _WhichOneofReturnType__type | None: ...
 

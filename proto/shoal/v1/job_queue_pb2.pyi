@@ -354,17 +354,23 @@ class UpdateComputeEnvironmentResponse(_message.Message):
 
     COMPUTE_ENVIRONMENT_NAME_FIELD_NUMBER: _builtins.int
     COMPUTE_ENVIRONMENT_ARN_FIELD_NUMBER: _builtins.int
+    WARNINGS_FIELD_NUMBER: _builtins.int
     compute_environment_name: _builtins.str
     compute_environment_arn: _builtins.str
+    @_builtins.property
+    def warnings(self) -> _containers.RepeatedCompositeFieldContainer[_task_definition_pb2.Warning]:
+        """What was accepted but does not do here what it does in the cloud. Ours."""
+
     def __init__(
         self,
         *,
         compute_environment_name: _builtins.str | None = ...,
         compute_environment_arn: _builtins.str | None = ...,
+        warnings: _abc.Iterable[_task_definition_pb2.Warning] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_compute_environment_arn", b"_compute_environment_arn", "_compute_environment_name", b"_compute_environment_name", "compute_environment_arn", b"compute_environment_arn", "compute_environment_name", b"compute_environment_name"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_compute_environment_arn", b"_compute_environment_arn", "_compute_environment_name", b"_compute_environment_name", "compute_environment_arn", b"compute_environment_arn", "compute_environment_name", b"compute_environment_name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_compute_environment_arn", b"_compute_environment_arn", "_compute_environment_name", b"_compute_environment_name", "compute_environment_arn", b"compute_environment_arn", "compute_environment_name", b"compute_environment_name", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__compute_environment_arn: _TypeAlias = _typing.Literal["compute_environment_arn"]  # noqa: Y015
     _WhichOneofArgType__compute_environment_arn: _TypeAlias = _typing.Literal["_compute_environment_arn", b"_compute_environment_arn"]  # noqa: Y015

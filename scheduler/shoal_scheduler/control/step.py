@@ -22,6 +22,7 @@ from shoal_scheduler.control import (
 )
 from shoal_scheduler.control import inputs as i
 from shoal_scheduler.control.batch import follow, job_inputs, stopping, submit
+from shoal_scheduler.control.batch.rules import BATCH_RULES
 from shoal_scheduler.control.context import Context, Outcome
 from shoal_scheduler.model.refusal import Refused
 from shoal_scheduler.state.changes import Change, SetUnsettled
@@ -93,6 +94,7 @@ RULES: dict[type, Rule] = {
     job_inputs.SubmitJob: submit.submit,
     job_inputs.CancelJob: stopping.cancel,
     job_inputs.TerminateJob: stopping.terminate,
+    **BATCH_RULES,
 }
 
 

@@ -1,7 +1,7 @@
 """The tables' part of batch as it will be after the changes a step has proposed so far: see `state.overlay`."""
 
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from itertools import islice
 
 from shoal_scheduler.model.children import bits_of, chunk_of
@@ -70,6 +70,13 @@ class BatchOverlay:
     def job_by_token(self, token: str) -> Job | None:
         job_id = self._tokens.get(token) or self._tables.tokens.get(token)
         return self.job(job_id) if job_id else None
+
+    def open_jobs(self) -> Iterator[Job]:
+        """Those that are not over."""
+        for job_id in {**self._tables.jobs, **self._jobs}:
+            job = self.job(job_id)
+            if job is not None and not self.state(job_id).outcome:
+                yield job
 
     def state(self, job_id: str) -> JobState:
         """Of a job that exists."""

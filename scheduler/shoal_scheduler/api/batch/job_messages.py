@@ -178,8 +178,8 @@ def _put_properties(message: pb.JobDetail, job: Job, definition: JobDefinition |
     given = {each.get("name", ""): each for each in _overridden(job.document)}
     document = definition.document
     if "containerProperties" in document:
-        override, said = next(iter(changed.values()), {}), next(iter(given.values()), {})
-        merged = _merged(document["containerProperties"], override, said)
+        own = document["containerProperties"]
+        merged = _merged(own, next(iter(changed.values()), {}), next(iter(given.values()), {}))
         message.container.MergeFrom(awsjson.to_message(merged, pb.ContainerDetail)[0])
         return
     for task in document.get("ecsProperties", {}).get("taskProperties", ()):
@@ -202,7 +202,7 @@ def _merged(container: dict[str, Any], override: dict[str, Any], said: dict[str,
     merged = {**container, **{key: override[key] for key in ("command",) if key in override}}
     environment = {each["name"]: each for each in (*container.get("environment", ()), *override.get("environment", ()))}
     wanted = list(requirements.effective(container, said))
-    sizes = {key: said[key] for key in ("vcpus", "memory") if key in said}
+    sizes: dict[str, Any] = {key: said[key] for key in ("vcpus", "memory") if key in said}
     return {**merged, "environment": list(environment.values()), "resourceRequirements": wanted, **sizes}
 
 

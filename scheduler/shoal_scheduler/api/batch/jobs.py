@@ -16,7 +16,7 @@ from shoal_scheduler.api.batch.job_messages import detail
 from shoal_scheduler.api.batch.validate_submit import REQUEST_BYTES_MAX, submit_problems
 from shoal_scheduler.api.fields import bounded, refuse, required
 from shoal_scheduler.api.validate_values import no_longer_than, size_problems
-from shoal_scheduler.control import inputs as i
+from shoal_scheduler.control.batch import job_inputs as i
 from shoal_scheduler.control.batch.children import job_key
 from shoal_scheduler.control.batch.submit import find_definition
 from shoal_scheduler.control_plane import ControlPlane
@@ -80,9 +80,7 @@ async def cancel(plane: ControlPlane, request: pb.CancelJobRequest, _caller: Ide
     return pb.CancelJobResponse()
 
 
-async def terminate(
-    plane: ControlPlane, request: pb.TerminateJobRequest, _caller: Identity
-) -> pb.TerminateJobResponse:
+async def terminate(plane: ControlPlane, request: pb.TerminateJobRequest, _caller: Identity) -> pb.TerminateJobResponse:
     job = required(request, "job_id", "jobId")
     await plane.engine.submit(i.TerminateJob(arn.short(job), _reason(request)))
     return pb.TerminateJobResponse()

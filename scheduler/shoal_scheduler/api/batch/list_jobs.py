@@ -169,7 +169,9 @@ def bits_at(batch: BatchTables, entry: JobEntry, number: int, wanted: str) -> in
     if wanted == m.SUCCEEDED:
         return succeeded
     if wanted in (m.STARTING, m.RUNNING):
-        started = sum(1 << child % m.CHILDREN_PER_CHUNK for child in children_in(number, live) if child in entry.started)
+        started = sum(
+            1 << child % m.CHILDREN_PER_CHUNK for child in children_in(number, live) if child in entry.started
+        )
         return started if wanted == m.RUNNING else live & ~started
     if entry.state.outcome or entry.state.wish:
         return bits_of(chunk.failed) | waiting if wanted == m.FAILED else 0

@@ -1,53 +1,34 @@
 """Every method of the service Batch with its handler."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from google.protobuf.message import Message
 from shoal.rpc import Identity
-from shoal.v1 import job_definition_pb2, job_queue_pb2
 
-from shoal_scheduler.api.batch import jobs
+from shoal_scheduler.api.batch import consumables, environments, job_definitions, jobs, queues
 from shoal_scheduler.api.calls import Handler
-from shoal_scheduler.api.fields import required
-from shoal_scheduler.control_plane import ControlPlane
 from shoal_scheduler.model.refusal import Refused
 
-
-def _not_yet(field: str, json_name: str) -> Handler:
-    async def handler(_plane: ControlPlane, request: Any, _caller: Identity) -> Message:
-        required(request, field, json_name)
-        raise Refused("unimplemented", "This is not implemented yet.")
-
-    return handler
-
-
-def _none(answer: type[Message]) -> Handler:
-    async def handler(_plane: ControlPlane, _request: Any, _caller: Identity) -> Message:
-        return answer()
-
-    return handler
-
-
-BATCH_METHODS: Mapping[str, Handler] = {
-    "RegisterJobDefinition": _not_yet("job_definition_name", "jobDefinitionName"),
-    "DeregisterJobDefinition": _not_yet("job_definition", "jobDefinition"),
-    "DescribeJobDefinitions": _none(job_definition_pb2.DescribeJobDefinitionsResponse),
-    "CreateComputeEnvironment": _not_yet("compute_environment_name", "computeEnvironmentName"),
-    "UpdateComputeEnvironment": _not_yet("compute_environment", "computeEnvironment"),
-    "DeleteComputeEnvironment": _not_yet("compute_environment", "computeEnvironment"),
-    "DescribeComputeEnvironments": _none(job_queue_pb2.DescribeComputeEnvironmentsResponse),
-    "CreateJobQueue": _not_yet("job_queue_name", "jobQueueName"),
-    "UpdateJobQueue": _not_yet("job_queue", "jobQueue"),
-    "DeleteJobQueue": _not_yet("job_queue", "jobQueue"),
-    "DescribeJobQueues": _none(job_queue_pb2.DescribeJobQueuesResponse),
+_HANDLERS: Mapping[str, Callable[[Any, Any, Identity], Awaitable[Message]]] = {
+    "RegisterJobDefinition": job_definitions.register,
+    "DeregisterJobDefinition": job_definitions.deregister,
+    "DescribeJobDefinitions": job_definitions.describe,
+    "CreateComputeEnvironment": environments.create,
+    "UpdateComputeEnvironment": environments.update,
+    "DeleteComputeEnvironment": environments.delete,
+    "DescribeComputeEnvironments": environments.describe,
+    "CreateJobQueue": queues.create,
+    "UpdateJobQueue": queues.update,
+    "DeleteJobQueue": queues.delete,
+    "DescribeJobQueues": queues.describe,
     "GetJobQueueSnapshot": jobs.snapshot,
-    "CreateConsumableResource": _not_yet("consumable_resource_name", "consumableResourceName"),
-    "UpdateConsumableResource": _not_yet("consumable_resource", "consumableResource"),
-    "DeleteConsumableResource": _not_yet("consumable_resource", "consumableResource"),
-    "DescribeConsumableResource": _not_yet("consumable_resource", "consumableResource"),
-    "ListConsumableResources": _none(job_queue_pb2.ListConsumableResourcesResponse),
-    "ListJobsByConsumableResource": _not_yet("consumable_resource", "consumableResource"),
+    "CreateConsumableResource": consumables.create,
+    "UpdateConsumableResource": consumables.update,
+    "DeleteConsumableResource": consumables.delete,
+    "DescribeConsumableResource": consumables.describe,
+    "ListConsumableResources": consumables.list_all,
+    "ListJobsByConsumableResource": jobs.list_by_consumable,
     "SubmitJob": jobs.submit,
     "DescribeJobs": jobs.describe,
     "ListJobs": jobs.list_all,
@@ -56,3 +37,18 @@ BATCH_METHODS: Mapping[str, Handler] = {
     "TerminateJob": jobs.terminate,
     "TerminateJobs": jobs.terminate_many,
 }
+
+
+def _told_as_batch_does(handler: Callable[[Any, Any, Identity], Awaitable[Message]]) -> Handler:
+    """AWS Batch has one exception for what a caller did wrong."""
+
+    async def call(plane: Any, request: Any, caller: Identity) -> Message:
+        try:
+            return await handler(plane, request, caller)
+        except Refused as refused:
+            raise Refused(refused.kind, refused.message, problems=refused.problems) from None
+
+    return call
+
+
+BATCH_METHODS: Mapping[str, Handler] = {name: _told_as_batch_does(handler) for name, handler in _HANDLERS.items()}

@@ -34,7 +34,7 @@ from shoal_scheduler.api.validate_values import (
     without_nul,
 )
 from shoal_scheduler.control.batch.overrides import command_length
-from shoal_scheduler.control.batch.task_definition import CONTAINER
+from shoal_scheduler.control.batch.task_definition import CONTAINER, MEMORY, VCPU
 
 REQUEST_BYTES_MAX = 30 * 1024
 
@@ -178,14 +178,21 @@ def _one_override(path: str, override: Document) -> Problems:
         yield from environment_name(f"{path}.environment[{index}].name", variable.get("name"))
         yield from without_nul(f"{path}.environment[{index}].value", variable.get("value"))
     yield from environment_problems(f"{path}.environment", override.get("environment", ()))
-    sizes = list(size_problems(path, override, complete=False))
-    yield from sizes
-    others = [each for each in override.get("resourceRequirements", ()) if each.get("type") not in ("VCPU", "MEMORY")]
-    for problem in requirement_problems(path, {"resourceRequirements": others}, None):
-        yield problem
+    yield from size_problems(path, override, complete=False)
+    yield from _requirements_problems(f"{path}.resourceRequirements", override.get("resourceRequirements", ()))
     if "instanceType" in override:
         how = "instances are chosen by the expression of a compute environment; leave it out"
         yield Problem(f"{path}.instanceType", f"is for jobs over several instances: {how}")
+
+
+def _requirements_problems(path: str, listed: Sequence[Document]) -> Problems:
+    """Of what is no size: GPUs, and what the cluster has of its own."""
+    others = {index: each for index, each in enumerate(listed) if each.get("type") not in (VCPU, MEMORY)}
+    for index, each in others.items():
+        for problem in requirement_problems("", {"resourceRequirements": [each]}, None):
+            yield Problem(problem.field.replace(".resourceRequirements[0]", f"{path}[{index}]"), problem.message)
+    types = [(f"{path}[{index}].type", each.get("type", "")) for index, each in others.items()]
+    yield from unique(types, "{value} is also the type of {first}; join them")
 
 
 def _command_problems(document: Document, definition: Document, overridden: Document) -> Problems:

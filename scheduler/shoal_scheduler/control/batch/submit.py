@@ -1,5 +1,6 @@
 """SubmitJob: from a request to a job, with all that its definition says worked in. Pure."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from shoal import arn
@@ -20,6 +21,9 @@ from shoal_scheduler.state.overlay import Overlay
 
 # That are not over; an array is one.
 OPEN_JOBS_MAX = 1_000_000
+
+# Queues that are told to whoever names one that is not there.
+NAMES_TOLD_MAX = 10
 
 
 def submit(view: Overlay, request: SubmitJob, context: Context) -> Outcome:
@@ -59,13 +63,20 @@ def _again(request: SubmitJob, known: Job) -> Job:
 def _queue(view: Overlay, name: str) -> JobQueue:
     queue = view.batch.queue(arn.short(name))
     if queue is None:
-        raise Refused("not_found", f"jobQueue: there is no job queue {name!r}. List them with DescribeJobQueues.")
+        known = _listed(sorted(each.name for each in view.batch.queues()))
+        hint = f"There are: {known}." if known else "There are none: make one with CreateJobQueue."
+        raise Refused("not_found", f"jobQueue: there is no job queue {name!r}. {hint}")
     if queue.state == DISABLED:
         raise Refused(
             "failed_precondition",
             f"jobQueue: {queue.name} is DISABLED: it takes no new jobs. Enable it, or name another.",
         )
     return queue
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = len(names) - NAMES_TOLD_MAX
+    return ", ".join(names[:NAMES_TOLD_MAX]) + (f" and {more} more" if more > 0 else "")
 
 
 def find_definition(view: Overlay, name: str) -> JobDefinition:
@@ -77,10 +88,10 @@ def find_definition(view: Overlay, name: str) -> JobDefinition:
         return max(active, key=lambda each: each.revision)
     found = revisions.get(int(number)) if number.isdecimal() else None
     if found is None:
-        raise Refused(
-            "not_found",
-            f"jobDefinition: there is no active job definition {name!r}. List them with DescribeJobDefinitions.",
+        hint = (
+            f"{family} has revisions up to {max(revisions)}" if revisions else "List them with DescribeJobDefinitions"
         )
+        raise Refused("not_found", f"jobDefinition: there is no active job definition {name!r}. {hint}.")
     if found.status != "ACTIVE":
         raise Refused(
             "failed_precondition",
