@@ -1,5 +1,7 @@
 """Job queues: create, update, delete."""
 
+from collections.abc import Iterable
+
 import msgspec
 from shoal import arn
 from shoal.problems import quoted
@@ -12,6 +14,8 @@ from shoal_scheduler.model.refusal import Refused
 from shoal_scheduler.state import batch_changes as b
 from shoal_scheduler.state.batch_overlay import BatchOverlay
 from shoal_scheduler.state.overlay import Overlay
+
+_NAMES_TOLD_MAX = 10
 
 
 def create(view: Overlay, request: i.CreateJobQueue, context: Context) -> Outcome:
@@ -51,9 +55,21 @@ def find(view: BatchOverlay, name: str, field: str = "jobQueue") -> JobQueue:
     """By name or ARN. Raises Refused."""
     queue = view.queue(arn.short(name))
     if queue is None:
-        advice = "List them with DescribeJobQueues, or create it."
+        known = listed(each.name for each in view.queues())
+        advice = f"There are: {known}." if known else "There are none: make one with CreateJobQueue."
         raise Refused("not_found", f"{field}: there is no job queue {quoted(name)}. {advice}")
     return queue
+
+
+def listed(names: Iterable[str]) -> str:
+    """The first names, and how many more there are.
+
+    >>> listed(["c", "a", "b"]), listed([])
+    ('a, b, c', '')
+    """
+    told = sorted(names)
+    more = len(told) - _NAMES_TOLD_MAX
+    return ", ".join(told[:_NAMES_TOLD_MAX]) + (f" and {more} more" if more > 0 else "")
 
 
 def _check_environments(view: BatchOverlay, queue: JobQueue) -> None:
