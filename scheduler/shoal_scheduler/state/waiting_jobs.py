@@ -1,0 +1,174 @@
+"""The jobs of a queue that could start, if there were room: in their order, grouped by what they ask for."""
+
+from bisect import bisect_left, insort
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+from shoal_scheduler.model.ask import Ask
+from shoal_scheduler.model.job_queue import JobQueue
+from shoal_scheduler.state.order import Order, OrderKey
+
+
+class Want(NamedTuple):
+    """Jobs that want the same are tried once: what has no room for one has none for the others."""
+
+    ask: Ask
+
+    # Consumable resources: name and how many each task takes.
+    consumables: tuple[tuple[str, int], ...] = ()
+
+
+class JobClass:
+    """The jobs that want the same, in their order."""
+
+    __slots__ = ("members", "number", "want")
+
+    def __init__(self, want: Want, number: int) -> None:
+        self.want = want
+
+        # So that two can always be compared.
+        self.number = number
+        self.members = Order()
+
+
+class Front(NamedTuple):
+    """A job at the front of the queue, and since when it stands at that place."""
+
+    job: str
+    since: int
+
+
+class WaitingJobs:
+    """An array is one entry for as long as one of its children waits. How often an entry was overtaken is volatile: it
+    begins anew when a scheduler loads everything."""
+
+    def __init__(self) -> None:
+        self._order = Order()
+        self._keys: dict[str, OrderKey] = {}
+        self._class_of: dict[str, JobClass] = {}
+        self._classes: dict[Want, JobClass] = {}
+        self._numbers = 0
+
+        # Classes by their first member, ascending.
+        self._heads: list[tuple[OrderKey, int, JobClass]] = []
+
+        # Volatile. Grows with each change that may let something start; up to which the queue was looked at; and if it
+        # was not looked at to its end, what to go on behind.
+        self.stirs = 0
+        self.settled = 0
+        self.resume: OrderKey | None = None
+        self.front: tuple[Front, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def __contains__(self, job_id: object) -> bool:
+        return job_id in self._keys
+
+    def __iter__(self) -> Iterator[OrderKey]:
+        return iter(self._order)
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether nothing has changed since the queue was looked at to its end."""
+        return not self._keys or self.settled == self.stirs
+
+    def stir(self) -> None:
+        """Something changed: the next step is to look at the queue."""
+        self.stirs += 1
+
+    # -- what waits ------------------------------------------------------------------------------------------
+
+    def put(self, job_id: str, key: OrderKey, ask: Ask, consumables: tuple[tuple[str, int], ...] = ()) -> None:
+        """A job that waits already with the same key and wants stays as it is."""
+        want = Want(ask, consumables)
+        if job_id in self._keys:
+            if self._keys[job_id] == key and self._class_of[job_id].want == want:
+                return
+            self.remove(job_id)
+        found = self._classes.get(want)
+        if found is None:
+            self._numbers += 1
+            found = self._classes[want] = JobClass(want, self._numbers)
+        else:
+            self._drop_head(found)
+        found.members.add(key)
+        insort(self._heads, (found.members.first, found.number, found))
+        self._order.add(key)
+        self._keys[job_id], self._class_of[job_id] = key, found
+        self.stir()
+
+    def remove(self, job_id: str) -> None:
+        """Also of one that does not wait."""
+        key = self._keys.pop(job_id, None)
+        if key is None:
+            return
+        self._order.remove(key)
+        found = self._class_of.pop(job_id)
+        self._drop_head(found)
+        found.members.remove(key)
+        if found.members:
+            insort(self._heads, (found.members.first, found.number, found))
+        else:
+            del self._classes[found.want]
+        # It may have been what the others waited for.
+        self.stir()
+
+    def _drop_head(self, found: JobClass) -> None:
+        del self._heads[bisect_left(self._heads, (found.members.first, found.number, found))]
+
+    # -- order -----------------------------------------------------------------------------------------------
+
+    def classes(self) -> list[tuple[OrderKey, JobClass]]:
+        """With their first members, ascending."""
+        return [(key, each) for key, _, each in self._heads]
+
+    def key(self, job_id: str) -> OrderKey:
+        return self._keys[job_id]
+
+    def class_of(self, job_id: str) -> JobClass:
+        return self._class_of[job_id]
+
+    def position(self, job_id: str) -> int:
+        """From 1."""
+        return self._order.position(self._keys[job_id]) + 1
+
+    # -- overtaking ------------------------------------------------------------------------------------------
+
+    def overtook(self, key: OrderKey, count: int) -> None:
+        """So many tasks of the job with this key started: every job before it was overtaken so many times more."""
+        self._order.overtook(key, count)
+
+    def overtook_all(self, count: int) -> None:
+        """So many tasks started of jobs that stand behind all of these, in another queue."""
+        self._order.overtook_all(count)
+
+    def overtaken(self, job_id: str) -> int:
+        """How many tasks of later jobs have started since it waits."""
+        return self._order.overtaken(self._keys[job_id])
+
+    def overtaken_at_least(self, count: int) -> Iterator[tuple[OrderKey, int]]:
+        """The jobs that were overtaken so often or more, in order, with how often."""
+        return self._order.overtaken_at_least(count)
+
+
+def started(
+    waiting: Mapping[str, WaitingJobs],
+    queues: Mapping[str, JobQueue],
+    queue: JobQueue,
+    environment: str,
+    key: OrderKey,
+    count: int,
+) -> None:
+    """So many tasks of a job of this queue started in this environment: they have overtaken the jobs before it, those
+    of queues of a higher priority that share the environment, and the older ones where the priority is the same."""
+    for name, jobs in waiting.items():
+        other = queues.get(name)
+        if name == queue.name:
+            jobs.overtook(key, count)
+        elif other is None or environment not in other.environments or other.priority < queue.priority:
+            continue
+        elif other.priority == queue.priority:
+            jobs.overtook(key, count)
+        else:
+            jobs.overtook_all(count)
