@@ -64,6 +64,14 @@ class DeleteJob:
     job: str
 
 
+@dataclass(frozen=True, slots=True)
+class SetAside:
+    """What follows for this job could not be worked out: it is looked at again once something of it changes.
+    Volatile."""
+
+    job: str
+
+
 BatchChange = (
     PutJobDefinition
     | PutJobQueue
@@ -76,4 +84,5 @@ BatchChange = (
     | PutJobState
     | PutJobChunk
     | DeleteJob
+    | SetAside
 )

@@ -87,6 +87,9 @@ class BatchTables:
     # Derived: by queue, jobs with a child that may start.
     waiting: dict[str, WaitingJobs] = field(default_factory=dict)
 
+    # What is loaded has started long ago, and has overtaken nobody who waits now.
+    is_loading: bool = False
+
     # Derived: jobs to be looked at: see control.batch.follow.
     unsettled: dict[str, None] = field(default_factory=dict)
 
@@ -162,6 +165,8 @@ class BatchTables:
                 self._put_chunk(chunk)
             case b.DeleteJob(job_id):
                 self._delete_job(job_id)
+            case b.SetAside(job_id):
+                self.unsettled.pop(job_id, None)
 
     def _queue(self, name: str) -> WaitingJobs:
         found = self.waiting.get(name)
@@ -264,6 +269,7 @@ class BatchTables:
         if entry is None:
             return
         self.finished.pop(job_id, None)
+        self.unsettled.pop(job_id, None)
         if self.tokens.get(entry.job.client_token) == job_id:
             del self.tokens[entry.job.client_token]
 
@@ -276,7 +282,7 @@ class BatchTables:
             return
         entry.launches[launch.id] = None
         queue = self.queues.get(launch.job.queue)
-        if queue is not None:
+        if queue is not None and not self.is_loading:
             started(self.waiting, self.queues, queue, launch.job.environment, self._key(entry), launch.count)
 
     def delete_launch(self, launch: Launch) -> None:
@@ -301,6 +307,7 @@ class BatchTables:
                 self.consumed[name] += sign * amount
             entry.live_bits[number] = entry.live_bits.get(number, 0) ^ bit
         if task.is_stopped and was_live:
+            self._stir()
             del entry.live[child]
             if not entry.live_bits[number]:
                 del entry.live_bits[number]
@@ -317,7 +324,7 @@ class BatchTables:
         if not (job.timeout_seconds and runs):
             self.deadlines.pop(task.key, None)
         elif task.key not in self.deadlines:
-            at = task.started_at + job.timeout_seconds * 1000
+            at = max(task.started_at, task.launch.created_at) + job.timeout_seconds * 1000
             self.deadlines[task.key] = at
             heapq.heappush(self._next_deadlines, (at, task.key))
         while self._next_deadlines and self.deadlines.get(self._next_deadlines[0][1]) != self._next_deadlines[0][0]:
