@@ -1,7 +1,7 @@
 """The jobs of a queue that could start, if there were room: in their order, grouped by what they ask for."""
 
 from bisect import bisect_left, insort
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from shoal_scheduler.model.ask import Ask
@@ -38,6 +38,18 @@ class Front(NamedTuple):
     since: int
 
 
+class Looked(NamedTuple):
+    """What came of the last look at a queue."""
+
+    # Of the changes before it.
+    stirs: int = 0
+
+    # There is more to look at: all of it, or what stands behind this.
+    is_partial: bool = False
+    resume: OrderKey | None = None
+    front: tuple[Front, ...] = ()
+
+
 class WaitingJobs:
     """An array is one entry for as long as one of its children waits. How often an entry was overtaken is volatile: it
     begins anew when a scheduler loads everything."""
@@ -52,12 +64,12 @@ class WaitingJobs:
         # Classes by their first member, ascending.
         self._heads: list[tuple[OrderKey, int, JobClass]] = []
 
-        # Volatile. Grows with each change that may let something start; up to which the queue was looked at; and if it
-        # was not looked at to its end, what to go on behind.
+        # Volatile. Jobs of which tasks have started since the queue was last looked at.
+        self._started: set[str] = set()
+
+        # Volatile. How many changes there were that may let something start; and what is known of the last look.
         self.stirs = 0
-        self.settled = 0
-        self.resume: OrderKey | None = None
-        self.front: tuple[Front, ...] = ()
+        self.looked = Looked()
 
     def __len__(self) -> int:
         return len(self._keys)
@@ -71,11 +83,15 @@ class WaitingJobs:
     @property
     def is_settled(self) -> bool:
         """Whether nothing has changed since the queue was looked at to its end."""
-        return not self._keys or self.settled == self.stirs
+        return not self._keys or (self.looked.stirs == self.stirs and not self.looked.is_partial)
 
     def stir(self) -> None:
         """Something changed: the next step is to look at the queue."""
         self.stirs += 1
+
+    def look(self, looked: "Looked") -> None:
+        self.looked = looked
+        self._started.clear()
 
     # -- what waits ------------------------------------------------------------------------------------------
 
@@ -111,17 +127,19 @@ class WaitingJobs:
             insort(self._heads, (found.members.first, found.number, found))
         else:
             del self._classes[found.want]
-        # It may have been what the others waited for.
-        self.stir()
+        if job_id in self._started:  # whoever started it has seen to those behind it as well
+            self._started.discard(job_id)
+        else:
+            self.stir()
 
     def _drop_head(self, found: JobClass) -> None:
         del self._heads[bisect_left(self._heads, (found.members.first, found.number, found))]
 
     # -- order -----------------------------------------------------------------------------------------------
 
-    def classes(self) -> list[tuple[OrderKey, JobClass]]:
-        """With their first members, ascending."""
-        return [(key, each) for key, _, each in self._heads]
+    def classes(self) -> Sequence[tuple[OrderKey, int, JobClass]]:
+        """With their first members and numbers, ascending."""
+        return self._heads
 
     def key(self, job_id: str) -> OrderKey:
         return self._keys[job_id]
@@ -138,6 +156,8 @@ class WaitingJobs:
     def overtook(self, key: OrderKey, count: int) -> None:
         """So many tasks of the job with this key started: every job before it was overtaken so many times more."""
         self._order.overtook(key, count)
+        if key.job in self._keys:
+            self._started.add(key.job)
 
     def overtook_all(self, count: int) -> None:
         """So many tasks started of jobs that stand behind all of these, in another queue."""
@@ -146,6 +166,10 @@ class WaitingJobs:
     def overtaken(self, job_id: str) -> int:
         """How many tasks of later jobs have started since it waits."""
         return self._order.overtaken(self._keys[job_id])
+
+    def most_overtaken_before(self, key: OrderKey | None) -> int:
+        """How often at most any of the jobs before this one was, or any of all."""
+        return self._order.most_overtaken_before(key)
 
     def overtaken_at_least(self, count: int) -> Iterator[tuple[OrderKey, int]]:
         """The jobs that were overtaken so often or more, in order, with how often."""
