@@ -7,6 +7,7 @@ from shoal.problems import quoted
 from shoal_scheduler.control import inputs as i
 from shoal_scheduler.control.context import Context, Outcome
 from shoal_scheduler.model.definition import Definition
+from shoal_scheduler.model.job_definition import FAMILY_PREFIX
 from shoal_scheduler.model.refusal import Refused, invalid_field
 from shoal_scheduler.model.task import Failure
 from shoal_scheduler.state import changes as c
@@ -58,8 +59,13 @@ def delete(view: Overlay, request: i.DeleteTaskDefinitions, context: Context) ->
 
 
 def find(view: Overlay | Tables, name: str, *, revision_required: bool = False) -> Definition:
-    """`family`, `family:revision` or the ARN. Without a revision: the latest ACTIVE one. Raises Refused."""
-    family, _, number = arn.short(name).partition(":")
+    """`family`, `family:revision` or the ARN. Without a revision: the latest ACTIVE one. Raises Refused.
+
+    The family of what a job definition runs has a colon of its own, as in batch:flip:3.
+    """
+    of_jobs = FAMILY_PREFIX if arn.short(name).startswith(FAMILY_PREFIX) else ""
+    family, _, number = arn.short(name).removeprefix(of_jobs).partition(":")
+    family = of_jobs + family
     if number and not (number.isascii() and number.isdigit() and len(number) < 10):
         raise invalid_field("taskDefinition", f"{quoted(name)} is not family, family:revision or an ARN.")
     if not number and revision_required:

@@ -23,6 +23,7 @@ from shoal.stopping import stop_seconds
 
 from shoal_scheduler.control import definitions
 from shoal_scheduler.control.context import Context
+from shoal_scheduler.model.children import chunk_of
 from shoal_scheduler.model.instance import Instance
 from shoal_scheduler.model.pace import session_deadline_seconds
 from shoal_scheduler.model.task import ContainerState, Task, TaskKey
@@ -79,8 +80,12 @@ def look(tables: Tables, last_heard: Mapping[str, float], led_since: float, now:
 
 
 def touched_by_losing(task: Task) -> set[object]:
-    """What stands for each key: of the task's chunk, of its group's usage, of its replacement's launch and chunk."""
+    """What stands for each key: of the task's chunk, of its group's usage, of its replacement's launch and chunk, or of
+    its job's state and chunk."""
     own: set[object] = {(task.launch.id, task.index // keys.TASKS_PER_CHUNK), task.launch.group}
+    if task.launch.job is not None:
+        job, (chunk, _) = task.launch.job.job, chunk_of(task.launch.job.child(task.index))
+        own |= {job, (job, chunk)}
     return own | {(task.key, "launch"), (task.key, "chunk")} if is_replaced(task) else own
 
 
@@ -120,8 +125,8 @@ def losing(task: Task, stop_code: str, reason: str, context: Context) -> list[c.
 
 
 def is_replaced(task: Task) -> bool:
-    """Once it is lost: not what was to stop anyway."""
-    return bool(task.launch.on_disconnect) and task.desired_status != "STOPPED"
+    """Once it is lost: not what was to stop anyway, nor an attempt of a job, which makes the next one itself."""
+    return bool(task.launch.on_disconnect) and task.desired_status != "STOPPED" and task.launch.job is None
 
 
 def was_ended_in_time(before: Task, after: Task) -> bool:

@@ -4,12 +4,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from shoal_scheduler.control.batch.job_inputs import CancelJob, SubmitJob, TerminateJob
 from shoal_scheduler.model.alarm import Alarm
 from shoal_scheduler.model.ask import Strategy
 from shoal_scheduler.model.cluster import Cluster
 from shoal_scheduler.model.definition import Definition
 from shoal_scheduler.model.held_image import HeldImage
 from shoal_scheduler.model.instance import Instance
+from shoal_scheduler.model.job import Job
 from shoal_scheduler.model.join_token import JoinToken
 from shoal_scheduler.model.task import ContainerState, Failure, Launch, Task
 
@@ -352,6 +354,9 @@ Input = (
     | EnableAlarmActions
     | AlarmDelivered
     | TaskReport
+    | SubmitJob
+    | CancelJob
+    | TerminateJob
 )
 Reply = (
     Definition
@@ -366,6 +371,7 @@ Reply = (
     | JoinToken
     | Joined
     | Alarm
+    | Job
     | Verdict
     | None
 )

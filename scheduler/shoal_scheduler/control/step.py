@@ -21,6 +21,7 @@ from shoal_scheduler.control import (
     usage,
 )
 from shoal_scheduler.control import inputs as i
+from shoal_scheduler.control.batch import follow, job_inputs, stopping, submit
 from shoal_scheduler.control.context import Context, Outcome
 from shoal_scheduler.model.refusal import Refused
 from shoal_scheduler.state.changes import Change, SetUnsettled
@@ -33,6 +34,9 @@ KEYS_PER_STEP = 255
 
 # The most that any other input touches, or a launch that waits: a launch of 10,000 tasks and its 40 chunks.
 KEYS_PER_INPUT = 41
+
+# For what follows for jobs from others, at the beginning of a step.
+KEYS_FOR_JOBS = 80
 
 # The sums of a task that ends: of this month, and of the last if it began there.
 USAGE_KEYS = 2
@@ -86,35 +90,57 @@ RULES: dict[type, Rule] = {
     i.EnableAlarmActions: alarms.enable,
     i.AlarmDelivered: alarms.delivered,
     i.TaskReport: tasks.report,
+    job_inputs.SubmitJob: submit.submit,
+    job_inputs.CancelJob: stopping.cancel,
+    job_inputs.TerminateJob: stopping.terminate,
 }
 
 
 def step(tables: Tables, inputs: Sequence[i.Input], context: Context, due: Sequence[Change] = ()) -> Step:
     """`due` are changes that time itself asks for. Nothing is mutated."""
     overlay = Overlay(tables)
-    overlay.propose([*due, *usage.accrued(overlay, due)])
+    _carry_out(overlay, due, context)
+    overlay, stuck = _settle(tables, overlay, context)
     # The first input is taken whatever it needs: room for it is left.
     overlay, faults = _wake(tables, overlay, overlay.unsettled, context, KEYS_PER_STEP - 2 * KEYS_PER_INPUT)
     replies: list[i.Reply | Refused | Fault] = []
     for request in inputs:
         if replies and not _has_room(overlay, request):
             break
+        before = len(overlay.changes)
         try:
             outcome = RULES[type(request)](overlay, request, context)
+            _carry_out(overlay, outcome.changes, context, placed=outcome.placed)
         except Refused as refused:
             replies.append(refused)
             continue
         except Exception as error:
             # One poisonous input must not stop the control plane for everybody; what it took is given back.
-            overlay = _again(tables, overlay)
+            overlay = _again(tables, overlay.changes[:before])
             replies.append(Fault(error))
             continue
-        ended = () if outcome.placed else usage.accrued(overlay, outcome.changes)
-        overlay.propose(outcome.changes, placed=outcome.placed)
-        overlay.propose(ended)
         replies.append(outcome.reply)
     overlay, more = _wake(tables, overlay, list(overlay.stirred), context, KEYS_PER_STEP - KEYS_PER_INPUT)
-    return Step(overlay.changes, replies, (*faults, *more))
+    return Step(overlay.changes, replies, (*stuck, *faults, *more))
+
+
+def _carry_out(overlay: Overlay, changes: Sequence[Change], context: Context, *, placed: bool = False) -> None:
+    """Proposes the changes, and what it means that tasks end by them."""
+    accrued = () if placed else usage.accrued(overlay, changes)
+    ended = () if placed else follow.ending_now(overlay, changes)
+    overlay.propose(changes, placed=placed)
+    overlay.propose(accrued)
+    follow.ended(overlay, ended, context)
+
+
+def _settle(tables: Tables, overlay: Overlay, context: Context) -> tuple[Overlay, list[Fault]]:
+    """What follows for jobs from others. One that cannot be looked at stops nothing else."""
+    before = len(overlay.changes)
+    try:
+        follow.settle(overlay, context, KEYS_FOR_JOBS)
+    except Exception as error:
+        return _again(tables, overlay.changes[:before]), [Fault(error)]
+    return overlay, []
 
 
 def _wake(
@@ -125,10 +151,11 @@ def _wake(
     for cluster in clusters:
         if not (overlay.waiting(cluster) or overlay.held(cluster)):
             continue
+        before = len(overlay.changes)
         try:
             queue.wake(overlay, cluster, context, keys_max)
         except Exception as error:
-            overlay = _again(tables, overlay)
+            overlay = _again(tables, overlay.changes[:before])
             overlay.propose([SetUnsettled(cluster, False)])  # or the next step would come at once, and fail again
             faults.append(Fault(error))
     return overlay, faults
@@ -140,9 +167,11 @@ def _has_room(overlay: Overlay, request: i.Input) -> bool:
         case i.RunTask(count=count):
             keys = 1 + -(-count // TASKS_PER_CHUNK)
         case i.TaskReport(stop_code=host_loss.HOST_LOST):
-            keys = 3 + USAGE_KEYS  # and what takes its place
+            keys = 3 + USAGE_KEYS  # and what takes its place: a job's task has none
         case i.TaskReport():
-            keys = 1 + USAGE_KEYS
+            keys = 1 + USAGE_KEYS + follow.KEYS_PER_END
+        case job_inputs.SubmitJob():
+            keys = 2
         case i.AgentHello() | i.SessionClosed() | i.EngineHealth() | i.StopTask() | i.UseJoinToken():
             keys = 1
         case i.ImagesHeld():
@@ -152,8 +181,8 @@ def _has_room(overlay: Overlay, request: i.Input) -> bool:
     return len(overlay.touched) + keys <= KEYS_PER_STEP and len(overlay.changes) < TASKS_PER_STEP
 
 
-def _again(tables: Tables, overlay: Overlay) -> Overlay:
-    """The same proposals, counted anew."""
+def _again(tables: Tables, changes: Sequence[Change]) -> Overlay:
+    """These proposals, counted anew."""
     fresh = Overlay(tables)
-    fresh.propose(overlay.changes)
+    fresh.propose(changes)
     return fresh

@@ -18,6 +18,9 @@ STATUSES = (SUBMITTED, PENDING, RUNNABLE, STARTING, RUNNING, SUCCEEDED, FAILED)
 
 N_TO_N, SEQUENTIAL = "N_TO_N", "SEQUENTIAL"
 
+# What somebody may want of a job that is not over.
+CANCEL, TERMINATE = "CANCEL", "TERMINATE"
+
 
 class JobPart(msgspec.Struct, frozen=True, array_like=True):
     """Which job's which children the tasks of a launch are, in their order: task 0 is the first of the first range."""
@@ -40,6 +43,15 @@ class JobPart(msgspec.Struct, frozen=True, array_like=True):
                 return first + index
             index -= last - first + 1
         raise IndexError(f"a launch of job {self.job} has no task {index}")
+
+    def index_of(self, child: int) -> int | None:
+        """The inverse; None for a child that is not among them."""
+        before = 0
+        for first, last in self.children:
+            if first <= child <= last:
+                return before + child - first
+            before += last - first + 1
+        return None
 
     def __iter__(self) -> Iterator[int]:
         for first, last in self.children:

@@ -29,4 +29,12 @@ class JobDefinition(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     @property
     def task_definition(self) -> str:
         """The task definition of its jobs' tasks: registered in the same step, with the same number."""
-        return f"{FAMILY_PREFIX}{self.full_name}"
+        return task_definition_of(self.full_name)
+
+
+def task_definition_of(full_name: str) -> str:
+    """
+    >>> task_definition_of("flip:3")
+    'batch:flip:3'
+    """
+    return f"{FAMILY_PREFIX}{full_name}"

@@ -1,12 +1,18 @@
 """The tables' part of batch as it will be after the changes a step has proposed so far: see `state.overlay`."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Collection, Mapping
+from itertools import islice
 
+from shoal_scheduler.model.children import bits_of, chunk_of
 from shoal_scheduler.model.job import Job, JobChunk, JobState
 from shoal_scheduler.model.job_definition import JobDefinition
 from shoal_scheduler.model.job_queue import ComputeEnvironment, ConsumableResource, JobQueue
+from shoal_scheduler.model.task import Task, TaskKey
 from shoal_scheduler.state import batch_changes as b
 from shoal_scheduler.state.batch_tables import BatchTables
+from shoal_scheduler.state.startable import failing_bits
+from shoal_scheduler.state.waiting_jobs import WaitingJobs
 
 
 class BatchOverlay:
@@ -20,6 +26,16 @@ class BatchOverlay:
         self._states: dict[str, JobState] = {}
         self._chunks: dict[tuple[str, int], JobChunk] = {}
         self._tokens: dict[str, str] = {}
+
+        # Of jobs whose tasks or chunks this step changes: what the tables hold with that worked in.
+        self._live: dict[str, dict[int, TaskKey | None]] = {}
+        self._live_bits: dict[tuple[str, int], int] = {}
+        self._live_counts: dict[str, int] = {}
+        self._over_counts: dict[str, tuple[int, int]] = {}
+        self._new_jobs = 0
+        self._held_vcpus: Counter[str] = Counter()
+        self._consumed: Counter[str] = Counter()
+        self._running: Counter[str] = Counter()
 
     # -- reading -------------------------------------------------------------------------------------------
 
@@ -72,6 +88,83 @@ class BatchOverlay:
         found = None if entry is None else entry.chunks.get(number)
         return JobChunk(job_id, number) if found is None else found
 
+    def live(self, job_id: str) -> dict[int, TaskKey]:
+        """By child, the task that it has, of those that are not STOPPED."""
+        entry = self._tables.jobs.get(job_id)
+        known = {} if entry is None else entry.live
+        changed = self._live.get(job_id)
+        if changed is None:
+            return known
+        return {child: key for child, key in {**known, **changed}.items() if key is not None}
+
+    def task_of(self, job_id: str, child: int) -> TaskKey | None:
+        """The task that the child has, if it is not STOPPED."""
+        changed = self._live.get(job_id, {})
+        if child in changed:
+            return changed[child]
+        entry = self._tables.jobs.get(job_id)
+        return None if entry is None else entry.live.get(child)
+
+    def live_bits(self, job_id: str, number: int) -> int:
+        known = self._live_bits.get((job_id, number))
+        if known is not None:
+            return known
+        entry = self._tables.jobs.get(job_id)
+        return 0 if entry is None else entry.live_bits.get(number, 0)
+
+    def live_count(self, job_id: str) -> int:
+        known = self._live_counts.get(job_id)
+        if known is not None:
+            return known
+        entry = self._tables.jobs.get(job_id)
+        return 0 if entry is None else len(entry.live)
+
+    def over_counts(self, job_id: str) -> tuple[int, int]:
+        known = self._over_counts.get(job_id)
+        if known is not None:
+            return known
+        entry = self._tables.jobs.get(job_id)
+        return (0, 0) if entry is None else (entry.succeeded, entry.failed)
+
+    def first_open(self, job_id: str) -> int:
+        entry = self._tables.jobs.get(job_id)
+        return 0 if entry is None else entry.first_open
+
+    def ready_chunks(self, job_id: str) -> Collection[int]:
+        entry = self._tables.jobs.get(job_id)
+        return () if entry is None else entry.ready
+
+    def unsettled(self, limit: int) -> list[str]:
+        """Jobs to be looked at because of others, as it was when the step began."""
+        return list(islice(self._tables.unsettled, limit))
+
+    def failing_chunks(self, job_id: str) -> list[int]:
+        """Chunks with children that will never start, as it was when the step began."""
+        entry = self._tables.jobs.get(job_id)
+        return [] if entry is None else list(entry.failing)
+
+    def failing_bits(self, job: Job, number: int) -> int:
+        return failing_bits(self, job, number)
+
+    def open_count(self) -> int:
+        """Jobs that were not over when the step began, and those that were submitted since."""
+        return self._tables.open_count + self._new_jobs
+
+    def waiting(self, queue: str) -> WaitingJobs:
+        """As they were when the step began."""
+        return self._tables.waiting.get(queue) or WaitingJobs()
+
+    def held_vcpus(self, environment: str) -> int:
+        """In cpu units, by tasks that are not STOPPED."""
+        return self._tables.held_vcpus[environment] + self._held_vcpus[environment]
+
+    def consumed(self, resource: str) -> int:
+        return self._tables.consumed[resource] + self._consumed[resource]
+
+    def running(self, queue: str) -> int:
+        """Tasks that are not STOPPED."""
+        return self._tables.running[queue] + self._running[queue]
+
     # -- proposing -----------------------------------------------------------------------------------------
 
     def propose(self, change: object) -> set[object]:
@@ -98,6 +191,7 @@ class BatchOverlay:
     def _propose_job(self, change: object) -> set[object]:
         match change:
             case b.PutJob(job):
+                self._new_jobs += self.job(job.id) is None
                 self._jobs[job.id] = job
                 if job.client_token:
                     self._tokens[job.client_token] = job.id
@@ -106,13 +200,40 @@ class BatchOverlay:
                 self._states[state.job] = state
                 return {("job state", state.job)}
             case b.PutJobChunk(chunk):
-                self._chunks[chunk.job, chunk.number] = chunk
+                self._put_chunk(chunk)
                 return {("job chunk", chunk.job, chunk.number)}
             case b.DeleteJob(job_id):
                 self._jobs[job_id] = None
                 return {("job", job_id), ("job state", job_id), ("job chunk", job_id)}
             case _:
                 return set()
+
+    def _put_chunk(self, chunk: JobChunk) -> None:
+        before, (succeeded, failed) = self.chunk(chunk.job, chunk.number), self.over_counts(chunk.job)
+        succeeded += bits_of(chunk.succeeded).bit_count() - bits_of(before.succeeded).bit_count()
+        failed += bits_of(chunk.failed).bit_count() - bits_of(before.failed).bit_count()
+        self._over_counts[chunk.job] = succeeded, failed
+        self._chunks[chunk.job, chunk.number] = chunk
+
+    def put_task(self, task: Task, cpu: int) -> None:
+        """Of a launch that has a job. `cpu`: units that it reserves."""
+        part = task.launch.job
+        job = self.job(part.job) if part else None
+        if part is None or job is None:
+            return
+        child = part.child(task.index)
+        number, bit = chunk_of(child)
+        was_live = self.task_of(job.id, child) == task.key
+        if was_live != task.is_stopped:
+            return
+        sign = -1 if task.is_stopped else 1
+        self._live_counts[job.id] = self.live_count(job.id) + sign
+        self._live_bits[job.id, number] = self.live_bits(job.id, number) ^ bit
+        self._live.setdefault(job.id, {})[child] = None if task.is_stopped else task.key
+        self._held_vcpus[part.environment] += sign * cpu
+        self._running[part.queue] += sign
+        for name, amount in job.consumables:
+            self._consumed[name] += sign * amount
 
     def _set_queue(self, name: str, queue: JobQueue | None) -> set[object]:
         self._queues[name] = queue

@@ -243,6 +243,8 @@ class Overlay:
 
     def _put_task(self, task: Task, *, placed: bool) -> None:
         key = task.key
+        if task.launch.job is not None:
+            self.batch.put_task(task, self.ask(task.launch).resources.cpu)
         if task.instance and not placed:
             recount(self.room(task.launch.cluster), self.ask(task.launch).resources, self.task(key), task)
         # Each task that comes or goes may change what an expression says of its instance's groups.

@@ -18,10 +18,13 @@ from shoal_scheduler.model.cluster import Cluster
 from shoal_scheduler.model.definition import Definition
 from shoal_scheduler.model.held_image import HeldImage
 from shoal_scheduler.model.instance import Health, Instance
+from shoal_scheduler.model.job import Job
+from shoal_scheduler.model.job_definition import task_definition_of
 from shoal_scheduler.model.join_token import JoinToken
-from shoal_scheduler.model.task import Launch, Task, TaskKey, ask_of
+from shoal_scheduler.model.task import Launch, Task, TaskKey, ask_of, ask_of_job
 from shoal_scheduler.model.usage import UsageMonth
 from shoal_scheduler.state import changes as c
+from shoal_scheduler.state.batch_changes import PutJob
 from shoal_scheduler.state.batch_tables import BatchTables
 from shoal_scheduler.state.capacity import holds, put_instance, recount, used_by
 from shoal_scheduler.state.instance_table import InstanceTable
@@ -203,8 +206,14 @@ class Tables:
                 self.unsettled.pop(cluster, None)
                 if unsettled:
                     self.unsettled[cluster] = None
+            case PutJob(job):
+                self.batch.put_job(job, self._ask_of_job(job))
             case _:
                 self.batch.apply(change)
+
+    def _ask_of_job(self, job: Job) -> Ask:
+        family, _, number = task_definition_of(job.definition).rpartition(":")
+        return ask_of_job(job, self.definitions[family][int(number)])
 
     def _put_instance(self, instance: Instance) -> None:
         self.instances[instance.id] = instance
@@ -252,6 +261,8 @@ class Tables:
             self.tokens[launch.cluster, launch.client_token] = launch.id
         if launch.replaces:
             self.replacements[launch.replaces] = launch.id
+        if launch.job is not None:
+            self.batch.put_launch(launch)
 
     def _delete_launch(self, launch_id: str) -> None:
         entry = self.launches.pop(launch_id, None)
@@ -263,6 +274,8 @@ class Tables:
             self.tokens.pop((entry.launch.cluster, entry.launch.client_token), None)
         if entry and entry.launch.replaces:
             self.replacements.pop(entry.launch.replaces, None)
+        if entry and entry.launch.job is not None:
+            self.batch.delete_launch(entry.launch)
 
     def _put_task(self, task: Task) -> None:
         entry = self.launches[task.launch.id]
@@ -275,6 +288,8 @@ class Tables:
         if not entry.live:
             self.finished[entry.launch.id] = max(last_stop or 0, task.stopped_at)
             self.finished_tasks += len(entry.tasks)
+        if task.launch.job is not None:
+            self.batch.put_task(task, entry.ask.resources.cpu)
         if not task.instance:
             self._set_waiting(task, not task.is_stopped)
             return

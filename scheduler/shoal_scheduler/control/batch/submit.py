@@ -1,0 +1,145 @@
+"""SubmitJob: from a request to a job, with all that its definition says worked in. Pure."""
+
+from typing import Any
+
+from shoal import arn
+
+from shoal_scheduler.control import definitions
+from shoal_scheduler.control.batch import dependencies
+from shoal_scheduler.control.batch.job_inputs import SubmitJob
+from shoal_scheduler.control.batch.overrides import overrides_of
+from shoal_scheduler.control.context import Context, Outcome
+from shoal_scheduler.model.definition import Definition
+from shoal_scheduler.model.job import Dependency, ExitRule, Job, RetryStrategy
+from shoal_scheduler.model.job_definition import JobDefinition
+from shoal_scheduler.model.job_queue import DISABLED, JobQueue
+from shoal_scheduler.model.refusal import Refused
+from shoal_scheduler.state import batch_changes as b
+from shoal_scheduler.state.changes import Change
+from shoal_scheduler.state.overlay import Overlay
+
+# That are not over; an array is one.
+OPEN_JOBS_MAX = 1_000_000
+
+
+def submit(view: Overlay, request: SubmitJob, context: Context) -> Outcome:
+    """The same client token gets the same job, for as long as that is kept."""
+    if request.client_token:
+        known = view.batch.job_by_token(request.client_token)
+        if known is not None:
+            return Outcome(_again(request, known))
+    document = request.document
+    queue = _queue(view, document["jobQueue"])
+    definition = find_definition(view, document["jobDefinition"])
+    if view.batch.open_count() >= OPEN_JOBS_MAX:
+        raise Refused(
+            "exhausted",
+            f"{OPEN_JOBS_MAX} jobs are not over yet, more may not be submitted: wait, cancel some, or submit arrays.",
+        )
+    task_definition = definitions.find(view, definition.task_definition)
+    job = _job(request, queue, definition, task_definition, context)
+    dependencies.check(view, job)
+    changes: list[Change] = [b.PutJob(job)]
+    state = dependencies.at_first(view, job, context.now)
+    if state is not None:
+        changes.append(b.PutJobState(state))
+    return Outcome(job, changes)
+
+
+def _again(request: SubmitJob, known: Job) -> Job:
+    if known.request_digest != request.request_digest:
+        raise Refused(
+            "conflict",
+            "clientToken: it was used for a different request. Use a new token for a new request.",
+            reason="ConflictException",
+        )
+    return known
+
+
+def _queue(view: Overlay, name: str) -> JobQueue:
+    queue = view.batch.queue(arn.short(name))
+    if queue is None:
+        raise Refused("not_found", f"jobQueue: there is no job queue {name!r}. List them with DescribeJobQueues.")
+    if queue.state == DISABLED:
+        raise Refused(
+            "failed_precondition",
+            f"jobQueue: {queue.name} is DISABLED: it takes no new jobs. Enable it, or name another.",
+        )
+    return queue
+
+
+def find_definition(view: Overlay, name: str) -> JobDefinition:
+    """By name, name and revision, or ARN; without a revision the newest ACTIVE one. Raises Refused."""
+    family, _, number = arn.short(name).partition(":")
+    revisions = view.batch.definitions(family)
+    active = [each for each in revisions.values() if each.status == "ACTIVE"]
+    if not number and active:
+        return max(active, key=lambda each: each.revision)
+    found = revisions.get(int(number)) if number.isdecimal() else None
+    if found is None:
+        raise Refused(
+            "not_found",
+            f"jobDefinition: there is no active job definition {name!r}. List them with DescribeJobDefinitions.",
+        )
+    if found.status != "ACTIVE":
+        raise Refused(
+            "failed_precondition",
+            f"jobDefinition: {found.full_name} is {found.status}: register a new revision to submit jobs.",
+        )
+    return found
+
+
+def _job(
+    request: SubmitJob,
+    queue: JobQueue,
+    definition: JobDefinition,
+    task_definition: Definition,
+    context: Context,
+) -> Job:
+    document, template = request.document, definition.document
+    array = document.get("arrayProperties", {})
+    propagates = document.get("propagateTags", template.get("propagateTags", False))
+    timeout = document.get("timeout") or template.get("timeout", {})
+    consumables = document.get("consumableResourcePropertiesOverride") or template.get("consumableResourceProperties")
+    return Job(
+        id=context.ids.job_id(),
+        name=document["jobName"],
+        queue=queue.name,
+        definition=definition.full_name,
+        created_at=context.now,
+        array_size=array.get("size", 0),
+        max_concurrent=array.get("maxConcurrent", 0),
+        priority=document.get("schedulingPriorityOverride", template.get("schedulingPriority", 0)),
+        share_identifier=document.get("shareIdentifier", ""),
+        depends_on=tuple(Dependency(e.get("jobId", ""), e.get("type", "")) for e in document.get("dependsOn", ())),
+        retry=_retry(document.get("retryStrategy") or template.get("retryStrategy") or {}),
+        timeout_seconds=timeout.get("attemptDurationSeconds", 0),
+        consumables=_consumables(consumables or {}),
+        overrides=overrides_of(document, template.get("parameters", {}), task_definition),
+        document=document,
+        tags=(definition.tags if propagates else {}) | request.tags,
+        propagate_tags=propagates,
+        client_token=request.client_token,
+        request_digest=request.request_digest if request.client_token else "",
+    )
+
+
+def _retry(document: dict[str, Any]) -> RetryStrategy:
+    rules = tuple(
+        ExitRule(
+            action=rule["action"].upper(),
+            on_status_reason=rule.get("onStatusReason", ""),
+            on_reason=rule.get("onReason", ""),
+            on_exit_code=rule.get("onExitCode", ""),
+        )
+        for rule in document.get("evaluateOnExit", ())
+    )
+    default = RetryStrategy()
+    return RetryStrategy(
+        document.get("attempts", default.attempts), rules, document.get("hostLosses", default.host_losses)
+    )
+
+
+def _consumables(document: dict[str, Any]) -> tuple[tuple[str, int], ...]:
+    listed = document.get("consumableResourceList", ())
+    return tuple((arn.short(each["consumableResource"]), each["quantity"]) for each in listed)
