@@ -5,20 +5,19 @@ from bisect import bisect_right
 import numpy as np
 
 from shoal_scheduler.model.ask import Resources
-from shoal_scheduler.state.instance_table import InstanceTable
 from shoal_scheduler.state.row_counts import Ints
 
 
 class Front:
-    """Of the open rows, those of which no other has more of both. What is free when this is made counts: where tasks
+    """Of the open rows, those of which no other has more of both. What there is when this is made counts: where tasks
     were placed since, it says yes too often, but never no in error."""
 
     __slots__ = ("_cpu", "_memory")
 
-    def __init__(self, table: InstanceTable, refused: Ints) -> None:
-        """`refused`: 0 for the rows that are open."""
+    def __init__(self, cpu: Ints, memory: Ints, refused: Ints) -> None:
+        """By row. `refused`: 0 for those that are open."""
         rows = (refused == 0).nonzero()[0]
-        cpu, memory = table.free_cpu[rows], table.free_memory[rows]
+        cpu, memory = cpu[rows], memory[rows]
         order = np.lexsort((-memory, -cpu))
         most = np.maximum.accumulate(memory[order])
         edge = np.flatnonzero(np.diff(most, prepend=most[:1] - 1) > 0)

@@ -128,6 +128,12 @@ class Order:
     def overtook_all(self, count: int) -> None:
         self._all += count
 
+    def forget_counts(self) -> None:
+        """As if nothing had been overtaken."""
+        self._all = 0
+        for block in self._blocks:
+            block.counts, block.highest, block.before = [0] * len(block.keys), 0, 0
+
     def overtaken(self, key: OrderKey) -> int:
         """Of one that is there: how often since it was added."""
         number = bisect_left(self._lasts, key)

@@ -31,8 +31,8 @@ class JobClass:
         self.members = Order()
 
 
-class Front(NamedTuple):
-    """A job at the front of the queue, and since when it stands at that place."""
+class Standing(NamedTuple):
+    """A job near the front of the queue, and since when it stands at that place."""
 
     job: str
     since: int
@@ -47,7 +47,10 @@ class Looked(NamedTuple):
     # There is more to look at: all of it, or what stands behind this.
     is_partial: bool = False
     resume: OrderKey | None = None
-    front: tuple[Front, ...] = ()
+
+    # Something could have started, but for a job that must not be overtaken any more.
+    is_barred: bool = False
+    front: tuple[Standing, ...] = ()
 
 
 class WaitingJobs:
@@ -63,6 +66,9 @@ class WaitingJobs:
 
         # Classes by their first member, ascending.
         self._heads: list[tuple[OrderKey, int, JobClass]] = []
+
+        # Of those, how many have expressions: a task that comes somewhere may be what they wait for.
+        self.with_expressions = 0
 
         # Volatile. Jobs of which tasks have started since the queue was last looked at.
         self._started: set[str] = set()
@@ -106,6 +112,7 @@ class WaitingJobs:
         if found is None:
             self._numbers += 1
             found = self._classes[want] = JobClass(want, self._numbers)
+            self.with_expressions += bool(ask.expressions)
         else:
             self._drop_head(found)
         found.members.add(key)
@@ -127,6 +134,7 @@ class WaitingJobs:
             insort(self._heads, (found.members.first, found.number, found))
         else:
             del self._classes[found.want]
+            self.with_expressions -= bool(found.want.ask.expressions)
         if job_id in self._started:  # whoever started it has seen to those behind it as well
             self._started.discard(job_id)
         else:
@@ -162,6 +170,11 @@ class WaitingJobs:
     def overtook_all(self, count: int) -> None:
         """So many tasks started of jobs that stand behind all of these, in another queue."""
         self._order.overtook_all(count)
+
+    def forget_counts(self) -> None:
+        """As if nothing had been overtaken: who loads everything does not know what started while jobs waited."""
+        self._order.forget_counts()
+        self._started.clear()
 
     def overtaken(self, job_id: str) -> int:
         """How many tasks of later jobs have started since it waits."""
