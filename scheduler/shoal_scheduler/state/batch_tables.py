@@ -138,6 +138,11 @@ class BatchTables:
     def _is_due(self, at: int, key: TaskKey, now: int) -> bool:
         return at <= now and self.deadlines.get(key) == at
 
+    @property
+    def is_unsettled(self) -> bool:
+        """Whether the next step has something to do that nobody asks for."""
+        return bool(self.unsettled) or any(not jobs.is_settled for jobs in self.waiting.values())
+
     # -- changing --------------------------------------------------------------------------------------------
 
     def apply(self, change: object) -> None:
@@ -159,6 +164,11 @@ class BatchTables:
                 self._stir()
             case b.DeleteConsumableResource(name):
                 self.consumables.pop(name, None)
+            case _:
+                self._apply_job(change)
+
+    def _apply_job(self, change: object) -> None:
+        match change:
             case b.PutJobState(state):
                 self._put_state(state)
             case b.PutJobChunk(chunk):
@@ -167,6 +177,8 @@ class BatchTables:
                 self._delete_job(job_id)
             case b.SetAside(job_id):
                 self.unsettled.pop(job_id, None)
+            case b.SetLooked(queue_name, looked):
+                self._queue(queue_name).look(looked)
 
     def _queue(self, name: str) -> WaitingJobs:
         found = self.waiting.get(name)
@@ -285,6 +297,14 @@ class BatchTables:
         if queue is not None and not self.is_loading:
             started(self.waiting, self.queues, queue, launch.job.environment, self._key(entry), launch.count)
 
+    def _stir_for(self, job: Job) -> None:
+        """A task of it is over: what it had may let something start where no room was made."""
+        queue = self.queues.get(job.queue)
+        if job.consumables:
+            self._stir()
+        elif queue is not None and queue.max_concurrent:
+            self._queue(job.queue).stir()
+
     def delete_launch(self, launch: Launch) -> None:
         entry = self.jobs.get(launch.job.job) if launch.job else None
         if entry is not None:
@@ -307,7 +327,7 @@ class BatchTables:
                 self.consumed[name] += sign * amount
             entry.live_bits[number] = entry.live_bits.get(number, 0) ^ bit
         if task.is_stopped and was_live:
-            self._stir()
+            self._stir_for(entry.job)
             del entry.live[child]
             if not entry.live_bits[number]:
                 del entry.live_bits[number]
