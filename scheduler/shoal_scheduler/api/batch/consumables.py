@@ -96,7 +96,7 @@ async def list_all(
 
 def in_use_of(tables: Tables, resource: ConsumableResource) -> int:
     """What tasks that are not STOPPED take of it."""
-    return 0
+    return tables.batch.consumed[resource.name]
 
 
 def filter_of(filters: Sequence[Any], names: Sequence[str]) -> Callable[[dict[str, str]], bool]:

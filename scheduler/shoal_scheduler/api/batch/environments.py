@@ -3,6 +3,7 @@
 from typing import Any
 
 from shoal import arn, awsjson
+from shoal.quantity import CPU_UNITS_PER_VCPU
 from shoal.rpc import Identity
 from shoal.v1 import job_queue_pb2 as pb
 
@@ -94,6 +95,7 @@ def message_of(tables: Tables, environment: ComputeEnvironment) -> pb.ComputeEnv
         container_orchestration_type="ECS",
         cluster=environment.cluster,
         expression=environment.expression or None,
+        used_vcpus=tables.batch.held_vcpus[environment.name] / CPU_UNITS_PER_VCPU,
     )
 
 

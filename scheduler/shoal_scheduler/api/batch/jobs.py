@@ -18,7 +18,7 @@ from shoal_scheduler.api.fields import bounded, refuse, required
 from shoal_scheduler.api.validate_values import no_longer_than, size_problems
 from shoal_scheduler.control.batch import job_inputs as i
 from shoal_scheduler.control.batch.children import job_key
-from shoal_scheduler.control.batch.submit import find_definition
+from shoal_scheduler.control.batch.definitions import submittable
 from shoal_scheduler.control_plane import ControlPlane
 from shoal_scheduler.model.job import Job
 from shoal_scheduler.model.refusal import Refused
@@ -46,7 +46,7 @@ def _definition(plane: ControlPlane, document: dict[str, Any]) -> dict[str, Any]
     got; and for one that names none, which is a problem of its own. Raises Refused."""
     if not document.get("jobDefinition") or document.get("clientToken") in plane.tables.batch.tokens:
         return None
-    return find_definition(Overlay(plane.tables), document["jobDefinition"]).document
+    return submittable(Overlay(plane.tables).batch, document["jobDefinition"]).document
 
 
 def _digest(document: dict[str, Any]) -> str:

@@ -13,6 +13,7 @@ from shoal_scheduler.api.pages import page
 from shoal_scheduler.control.batch import inputs as i
 from shoal_scheduler.control_plane import ControlPlane
 from shoal_scheduler.model.job_queue import JobQueue, TimeLimit
+from shoal_scheduler.state.tables import Tables
 
 NAMES_MAX = 100
 
@@ -56,10 +57,12 @@ async def describe(
         names = [*map(arn.short, bounded(request.job_queues, "jobQueues", NAMES_MAX))]
     found = {name: known[name] for name in names if name in known}
     queues, token = page(found.items(), request)
-    return pb.DescribeJobQueuesResponse(job_queues=map(message_of, queues), next_token=token or None)
+    return pb.DescribeJobQueuesResponse(
+        job_queues=[message_of(plane.tables, each) for each in queues], next_token=token or None
+    )
 
 
-def message_of(queue: JobQueue) -> pb.JobQueueDetail:
+def message_of(tables: Tables, queue: JobQueue) -> pb.JobQueueDetail:
     return pb.JobQueueDetail(
         job_queue_name=queue.name,
         job_queue_arn=arn.job_queue_arn(queue.name),
@@ -81,6 +84,8 @@ def message_of(queue: JobQueue) -> pb.JobQueueDetail:
         ],
         max_concurrent=queue.max_concurrent,
         overtaking_max=queue.overtaking_max,
+        unfinished_jobs=tables.batch.open_in[queue.name],
+        running_tasks=tables.batch.running[queue.name],
         created_at=queue.created_at,
     )
 

@@ -61,7 +61,7 @@ def _total(resource: ConsumableResource, request: i.UpdateConsumableResource) ->
 
 def delete(view: Overlay, request: i.DeleteConsumableResource, _context: Context) -> Outcome:
     resource = find(view.batch, request.name)
-    jobs = sum(resource.name in dict(job.consumables) for job in view.batch.open_jobs())
+    jobs = view.batch.open_takers(resource.name)
     if jobs:
         raise Refused(
             "failed_precondition",

@@ -1,5 +1,7 @@
 """Job queues: create, update, delete."""
 
+from collections.abc import Sequence
+
 import msgspec
 from shoal import arn
 from shoal.problems import quoted
@@ -12,6 +14,9 @@ from shoal_scheduler.model.refusal import Refused
 from shoal_scheduler.state import batch_changes as b
 from shoal_scheduler.state.batch_overlay import BatchOverlay
 from shoal_scheduler.state.overlay import Overlay
+
+# Told to whoever names a queue that is not there.
+NAMES_TOLD_MAX = 10
 
 
 def create(view: Overlay, request: i.CreateJobQueue, context: Context) -> Outcome:
@@ -38,7 +43,7 @@ def delete(view: Overlay, request: i.DeleteJobQueue, _context: Context) -> Outco
         raise Refused(
             "failed_precondition", f"jobQueue: {queue.name} is ENABLED: disable it first, with UpdateJobQueue."
         )
-    jobs = sum(job.queue == queue.name for job in view.batch.open_jobs())
+    jobs = view.batch.open_in(queue.name)
     if jobs:
         raise Refused(
             "failed_precondition",
@@ -51,9 +56,15 @@ def find(view: BatchOverlay, name: str, field: str = "jobQueue") -> JobQueue:
     """By name or ARN. Raises Refused."""
     queue = view.queue(arn.short(name))
     if queue is None:
-        advice = "List them with DescribeJobQueues, or create it."
+        known = _listed(sorted(each.name for each in view.queues()))
+        advice = f"There are: {known}." if known else "There are none: make one with CreateJobQueue."
         raise Refused("not_found", f"{field}: there is no job queue {quoted(name)}. {advice}")
     return queue
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = len(names) - NAMES_TOLD_MAX
+    return ", ".join(names[:NAMES_TOLD_MAX]) + (f" and {more} more" if more > 0 else "")
 
 
 def _check_environments(view: BatchOverlay, queue: JobQueue) -> None:

@@ -1,12 +1,12 @@
 """SubmitJob: from a request to a job, with all that its definition says worked in. Pure."""
 
-from collections.abc import Sequence
 from typing import Any
 
 from shoal import arn
 
 from shoal_scheduler.control import definitions
-from shoal_scheduler.control.batch import dependencies
+from shoal_scheduler.control.batch import dependencies, queues
+from shoal_scheduler.control.batch.definitions import submittable
 from shoal_scheduler.control.batch.job_inputs import SubmitJob
 from shoal_scheduler.control.batch.overrides import overrides_of
 from shoal_scheduler.control.context import Context, Outcome
@@ -22,9 +22,6 @@ from shoal_scheduler.state.overlay import Overlay
 # That are not over; an array is one.
 OPEN_JOBS_MAX = 1_000_000
 
-# Queues that are told to whoever names one that is not there.
-NAMES_TOLD_MAX = 10
-
 
 def submit(view: Overlay, request: SubmitJob, context: Context) -> Outcome:
     """The same client token gets the same job, for as long as that is kept."""
@@ -34,7 +31,7 @@ def submit(view: Overlay, request: SubmitJob, context: Context) -> Outcome:
             return Outcome(_again(request, known))
     document = request.document
     queue = _queue(view, document["jobQueue"])
-    definition = find_definition(view, document["jobDefinition"])
+    definition = submittable(view.batch, document["jobDefinition"])
     if view.batch.open_count() >= OPEN_JOBS_MAX:
         raise Refused(
             "exhausted",
@@ -61,43 +58,13 @@ def _again(request: SubmitJob, known: Job) -> Job:
 
 
 def _queue(view: Overlay, name: str) -> JobQueue:
-    queue = view.batch.queue(arn.short(name))
-    if queue is None:
-        known = _listed(sorted(each.name for each in view.batch.queues()))
-        hint = f"There are: {known}." if known else "There are none: make one with CreateJobQueue."
-        raise Refused("not_found", f"jobQueue: there is no job queue {name!r}. {hint}")
+    queue = queues.find(view.batch, name)
     if queue.state == DISABLED:
         raise Refused(
             "failed_precondition",
             f"jobQueue: {queue.name} is DISABLED: it takes no new jobs. Enable it, or name another.",
         )
     return queue
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = len(names) - NAMES_TOLD_MAX
-    return ", ".join(names[:NAMES_TOLD_MAX]) + (f" and {more} more" if more > 0 else "")
-
-
-def find_definition(view: Overlay, name: str) -> JobDefinition:
-    """By name, name and revision, or ARN; without a revision the newest ACTIVE one. Raises Refused."""
-    family, _, number = arn.short(name).partition(":")
-    revisions = view.batch.definitions(family)
-    active = [each for each in revisions.values() if each.status == "ACTIVE"]
-    if not number and active:
-        return max(active, key=lambda each: each.revision)
-    found = revisions.get(int(number)) if number.isdecimal() else None
-    if found is None:
-        hint = (
-            f"{family} has revisions up to {max(revisions)}" if revisions else "List them with DescribeJobDefinitions"
-        )
-        raise Refused("not_found", f"jobDefinition: there is no active job definition {name!r}. {hint}.")
-    if found.status != "ACTIVE":
-        raise Refused(
-            "failed_precondition",
-            f"jobDefinition: {found.full_name} is {found.status}: register a new revision to submit jobs.",
-        )
-    return found
 
 
 def _job(
