@@ -207,7 +207,7 @@ class Engine:
             raise
 
     async def _wait_for_work(self) -> None:
-        while not (self._finishing or self._inbox or self.tables.unsettled or self.clock() >= self._wake_at):
+        while not (self._finishing or self._inbox or self.tables.is_unsettled or self.clock() >= self._wake_at):
             self.progress_at = time.monotonic()
             self._arrived.clear()
             try:

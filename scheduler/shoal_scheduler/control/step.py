@@ -21,7 +21,7 @@ from shoal_scheduler.control import (
     usage,
 )
 from shoal_scheduler.control import inputs as i
-from shoal_scheduler.control.batch import follow, job_inputs, stopping, submit
+from shoal_scheduler.control.batch import follow, job_inputs, start, stopping, submit
 from shoal_scheduler.control.batch.rules import BATCH_RULES
 from shoal_scheduler.control.context import Context, Outcome
 from shoal_scheduler.model.refusal import Refused
@@ -38,6 +38,9 @@ KEYS_PER_INPUT = 41
 
 # For what follows for jobs from others, at the beginning of a step.
 KEYS_FOR_JOBS = 80
+
+# Kept for jobs that wait for room: or who submits many would keep them from starting.
+KEYS_FOR_STARTS = 60
 
 # The sums of a task that ends: of this month, and of the last if it began there.
 USAGE_KEYS = 2
@@ -123,7 +126,8 @@ def step(tables: Tables, inputs: Sequence[i.Input], context: Context, due: Seque
             continue
         replies.append(outcome.reply)
     overlay, more = _wake(tables, overlay, list(overlay.stirred), context, KEYS_PER_STEP - KEYS_PER_INPUT)
-    return Step(overlay.changes, replies, (*stuck, *faults, *more))
+    overlay, failed = _start_jobs(tables, overlay, context)
+    return Step(overlay.changes, replies, (*stuck, *faults, *more, *failed))
 
 
 def _carry_out(overlay: Overlay, changes: Sequence[Change], context: Context, *, placed: bool = False) -> None:
@@ -163,6 +167,18 @@ def _wake(
     return overlay, faults
 
 
+def _start_jobs(tables: Tables, overlay: Overlay, context: Context) -> tuple[Overlay, list[Fault]]:
+    """What of the jobs can start, after the ordinary tasks that wait."""
+    before = len(overlay.changes)
+    try:
+        start.start(overlay, context, KEYS_PER_STEP)
+    except Exception as error:
+        overlay = _again(tables, overlay.changes[:before])
+        overlay.propose(start.settled(overlay))
+        return overlay, [Fault(error)]
+    return overlay, []
+
+
 def _has_room(overlay: Overlay, request: i.Input) -> bool:
     """Whether the transaction has room for whatever comes of the request."""
     match request:
@@ -180,7 +196,8 @@ def _has_room(overlay: Overlay, request: i.Input) -> bool:
             keys = 0
         case _:
             keys = KEYS_PER_INPUT
-    return len(overlay.touched) + keys <= KEYS_PER_STEP and len(overlay.changes) < TASKS_PER_STEP
+    kept = KEYS_FOR_STARTS if overlay.batch.has_waiting() else 0
+    return len(overlay.touched) + keys + kept <= KEYS_PER_STEP and len(overlay.changes) < TASKS_PER_STEP
 
 
 def _again(tables: Tables, changes: Sequence[Change]) -> Overlay:

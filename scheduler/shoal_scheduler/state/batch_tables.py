@@ -135,6 +135,11 @@ class BatchTables:
     def _is_due(self, at: int, key: TaskKey, now: int) -> bool:
         return at <= now and self.deadlines.get(key) == at
 
+    @property
+    def is_unsettled(self) -> bool:
+        """Whether the next step has something to do that nobody asks for."""
+        return bool(self.unsettled) or any(not jobs.is_settled for jobs in self.waiting.values())
+
     # -- changing --------------------------------------------------------------------------------------------
 
     def apply(self, change: object) -> None:
@@ -162,6 +167,8 @@ class BatchTables:
                 self._put_chunk(chunk)
             case b.DeleteJob(job_id):
                 self._delete_job(job_id)
+            case b.SetLooked(queue_name, looked):
+                self._queue(queue_name).look(looked)
 
     def _queue(self, name: str) -> WaitingJobs:
         found = self.waiting.get(name)
@@ -279,6 +286,14 @@ class BatchTables:
         if queue is not None:
             started(self.waiting, self.queues, queue, launch.job.environment, self._key(entry), launch.count)
 
+    def _stir_for(self, job: Job) -> None:
+        """A task of it is over: what it had may let something start where no room was made."""
+        queue = self.queues.get(job.queue)
+        if job.consumables:
+            self._stir()
+        elif queue is not None and queue.max_concurrent:
+            self._queue(job.queue).stir()
+
     def delete_launch(self, launch: Launch) -> None:
         entry = self.jobs.get(launch.job.job) if launch.job else None
         if entry is not None:
@@ -300,6 +315,8 @@ class BatchTables:
             for name, amount in entry.job.consumables:
                 self.consumed[name] += sign * amount
             entry.live_bits[number] = entry.live_bits.get(number, 0) ^ bit
+        if task.is_stopped and was_live:
+            self._stir_for(entry.job)
         if task.is_stopped and was_live:
             del entry.live[child]
             if not entry.live_bits[number]:
