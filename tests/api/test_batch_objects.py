@@ -7,6 +7,7 @@ import pytest
 from shoal import arn, awsjson
 from shoal.v1 import batch_pb2_grpc, resource_pb2, task_definition_pb2, task_pb2
 from shoal.v1 import job_definition_pb2 as definitions
+from shoal.v1 import job_pb2 as jobs
 from shoal.v1 import job_queue_pb2 as queues
 
 from tests.api.refusals import CPU_SECONDS_MAX, INVALID, costs_less, lives, refused_with
@@ -340,3 +341,51 @@ async def test_tags_are_changed_by_the_methods_of_the_cluster(scheduler: Schedul
         assert tags[0] in listed.tags
     (described,) = (await describe(batch, job_definition_name="flip")).job_definitions
     assert dict(described.tags) == {"team": "blue", "floor": "2"}
+
+
+async def test_which_jobs_take_of_a_resource(batch: Any) -> None:
+    await prepare(batch)
+    taken = {"consumableResourceList": [{"consumableResource": "licence", "quantity": 2}]}
+    await batch.RegisterJobDefinition(definition(consumableResourceProperties=taken))
+    await batch.RegisterJobDefinition(definition(jobDefinitionName="free"))
+    create = queues.CreateConsumableResourceRequest(consumable_resource_name="licence", total_quantity=1)
+    await batch.CreateConsumableResource(create)
+    for name, of in (("first", "flip"), ("second", "flip"), ("third", "free")):
+        await batch.SubmitJob(jobs.SubmitJobRequest(job_name=name, job_queue="main", job_definition=of))
+
+    async def listed(**filters: str) -> list[str]:
+        request = queues.ListJobsByConsumableResourceRequest(
+            consumable_resource="licence",
+            filters=[queues.KeyValuesPair(name=name, values=[value]) for name, value in filters.items()],
+        )
+        answer = await batch.ListJobsByConsumableResource(request)
+        assert all(each.quantity == 2 for each in answer.jobs)
+        return sorted(each.job_name for each in answer.jobs)
+
+    assert await listed() == ["first", "second"]
+    assert await listed(JOB_NAME="f*") == ["first"]
+    assert await listed(JOB_STATUS="RUNNABLE") == ["first", "second"]
+    assert await listed(JOB_STATUS="FAILED", JOB_NAME="first") == []
+    delete = queues.DeleteConsumableResourceRequest(consumable_resource="licence")
+    await refused_with(batch.DeleteConsumableResource(delete), PRECONDITION, CLIENT)
+    bad = queues.ListJobsByConsumableResourceRequest(
+        consumable_resource="licence", filters=[queues.KeyValuesPair(name="X")]
+    )
+    await refused_with(batch.ListJobsByConsumableResource(bad), INVALID, CLIENT, "filters[0].name")
+
+
+async def test_a_queue_says_how_many_jobs_it_still_has(batch: Any) -> None:
+    await prepare(batch)
+    await batch.RegisterJobDefinition(definition())
+    submit = jobs.SubmitJobRequest(job_name="a", job_queue="main", job_definition="flip")
+    await batch.SubmitJob(submit)
+    submitted = await batch.SubmitJob(submit)
+    await batch.UpdateJobQueue(queues.UpdateJobQueueRequest(job_queue="main", state="DISABLED"))
+    await refused_with(batch.SubmitJob(submit), PRECONDITION, CLIENT)
+    error = await refused_with(
+        batch.DeleteJobQueue(queues.DeleteJobQueueRequest(job_queue="main")), PRECONDITION, CLIENT
+    )
+    assert "2 jobs" in error.message
+    await batch.CancelJob(jobs.CancelJobRequest(job_id=submitted.job_id, reason="enough"))
+    (described,) = (await batch.DescribeJobQueues(queues.DescribeJobQueuesRequest())).job_queues
+    assert (described.unfinished_jobs, described.running_tasks) == (1, 0)

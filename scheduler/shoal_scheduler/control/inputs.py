@@ -355,10 +355,10 @@ Input = (
     | EnableAlarmActions
     | AlarmDelivered
     | TaskReport
-    | BatchInput
     | SubmitJob
     | CancelJob
     | TerminateJob
+    | BatchInput
 )
 Reply = (
     Definition

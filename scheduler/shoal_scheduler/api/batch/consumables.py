@@ -5,21 +5,26 @@ from typing import Any
 
 from shoal import arn, awsjson
 from shoal.rpc import Identity
+from shoal.v1 import job_definition_pb2
 from shoal.v1 import job_queue_pb2 as pb
 
+from shoal_scheduler.api.batch import job_messages
 from shoal_scheduler.api.batch.validate_jobs import tag_map_problems
 from shoal_scheduler.api.batch.validate_queues import consumable_problems, consumable_update_problems
 from shoal_scheduler.api.fields import refuse, required
 from shoal_scheduler.api.pages import page
 from shoal_scheduler.api.validate_values import one_of
 from shoal_scheduler.control.batch import inputs as i
+from shoal_scheduler.control.batch.children import status
 from shoal_scheduler.control.batch.consumables import find
 from shoal_scheduler.control_plane import ControlPlane
+from shoal_scheduler.model.job import Job
 from shoal_scheduler.model.job_queue import REPLENISHABLE, ConsumableResource
 from shoal_scheduler.state.batch_overlay import BatchOverlay
 from shoal_scheduler.state.tables import Tables
 
 _NAME_FILTER = "CONSUMABLE_RESOURCE_NAME"
+_JOB_FILTERS = ("JOB_NAME", "JOB_STATUS")
 
 
 async def create(
@@ -91,6 +96,48 @@ async def list_all(
     resources, token = page(found, request)
     return pb.ListConsumableResourcesResponse(
         consumable_resources=[_summary(plane.tables, each) for each in resources], next_token=token or None
+    )
+
+
+async def list_jobs(
+    plane: ControlPlane, request: pb.ListJobsByConsumableResourceRequest, _caller: Identity
+) -> pb.ListJobsByConsumableResourceResponse:
+    """Jobs that take of it, of any status, the newest first."""
+    resource = find(BatchOverlay(plane.tables.batch), required(request, "consumable_resource", "consumableResource"))
+    wanted = filter_of(request.filters, _JOB_FILTERS)
+    jobs = [entry.job for entry in plane.tables.batch.jobs.values() if resource.name in dict(entry.job.consumables)]
+    found = (
+        (f"{job.created_at:016d}/{job.id}", job)
+        for job in jobs
+        if wanted({"JOB_NAME": job.name, "JOB_STATUS": status(plane.tables.batch, job.id)})
+    )
+    taking, token = page(found, request, descending=True)
+    return pb.ListJobsByConsumableResourceResponse(
+        jobs=[_taker(plane.tables, resource, job) for job in taking], next_token=token or None
+    )
+
+
+def _taker(tables: Tables, resource: ConsumableResource, job: Job) -> pb.ListJobsByConsumableResourceSummary:
+    it = job_messages.summary(tables, job.id)
+    return pb.ListJobsByConsumableResourceSummary(
+        job_arn=it.job_arn,
+        job_queue_arn=arn.job_queue_arn(job.queue),
+        job_name=job.name,
+        job_definition_arn=it.job_definition,
+        share_identifier=job.share_identifier or None,
+        job_status=it.status,
+        quantity=dict(job.consumables)[resource.name],
+        status_reason=it.status_reason or None,
+        started_at=it.started_at or None,
+        created_at=job.created_at,
+        consumable_resource_properties=job_definition_pb2.ConsumableResourceProperties(
+            consumable_resource_list=[
+                job_definition_pb2.ConsumableResourceRequirement(
+                    consumable_resource=arn.consumable_resource_arn(each), quantity=quantity
+                )
+                for each, quantity in job.consumables
+            ]
+        ),
     )
 
 

@@ -128,10 +128,3 @@ async def snapshot(
 ) -> job_queue_pb2.GetJobQueueSnapshotResponse:
     required(request, "job_queue", "jobQueue")
     raise Refused("unimplemented", "GetJobQueueSnapshot is not implemented yet.")
-
-
-async def list_by_consumable(
-    _plane: ControlPlane, request: job_queue_pb2.ListJobsByConsumableResourceRequest, _caller: Identity
-) -> job_queue_pb2.ListJobsByConsumableResourceResponse:
-    required(request, "consumable_resource", "consumableResource")
-    raise Refused("unimplemented", "ListJobsByConsumableResource is not implemented yet.")

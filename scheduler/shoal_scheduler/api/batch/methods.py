@@ -28,7 +28,7 @@ _HANDLERS: Mapping[str, Callable[[Any, Any, Identity], Awaitable[Message]]] = {
     "DeleteConsumableResource": consumables.delete,
     "DescribeConsumableResource": consumables.describe,
     "ListConsumableResources": consumables.list_all,
-    "ListJobsByConsumableResource": jobs.list_by_consumable,
+    "ListJobsByConsumableResource": consumables.list_jobs,
     "SubmitJob": jobs.submit,
     "DescribeJobs": jobs.describe,
     "ListJobs": jobs.list_all,

@@ -62,9 +62,9 @@ def find(view: BatchOverlay, name: str, *, revision_required: bool = False) -> J
         found = max((d for d in revisions.values() if d.status == "ACTIVE"), key=lambda d: d.revision, default=None)
     if found is None:
         what = f"job definition {quoted(name)}" if number else f"active revision of job definition {quoted(name)}"
-        has = f"{short} has revisions up to {max(revisions)}." if revisions else ""
-        advice = has or "List them with DescribeJobDefinitions, or register it."
-        raise Refused("not_found", f"jobDefinition: there is no {what}. {advice}")
+        listing = "List them with DescribeJobDefinitions, or register it"
+        advice = f"{short} has revisions up to {max(revisions)}" if revisions else listing
+        raise Refused("not_found", f"jobDefinition: there is no {what}. {advice}.")
     return found
 
 

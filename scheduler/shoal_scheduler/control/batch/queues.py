@@ -1,6 +1,6 @@
 """Job queues: create, update, delete."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import msgspec
 from shoal import arn
@@ -15,8 +15,7 @@ from shoal_scheduler.state import batch_changes as b
 from shoal_scheduler.state.batch_overlay import BatchOverlay
 from shoal_scheduler.state.overlay import Overlay
 
-# Told to whoever names a queue that is not there.
-NAMES_TOLD_MAX = 10
+_NAMES_TOLD_MAX = 10
 
 
 def create(view: Overlay, request: i.CreateJobQueue, context: Context) -> Outcome:
@@ -56,15 +55,21 @@ def find(view: BatchOverlay, name: str, field: str = "jobQueue") -> JobQueue:
     """By name or ARN. Raises Refused."""
     queue = view.queue(arn.short(name))
     if queue is None:
-        known = _listed(sorted(each.name for each in view.queues()))
+        known = listed(each.name for each in view.queues())
         advice = f"There are: {known}." if known else "There are none: make one with CreateJobQueue."
         raise Refused("not_found", f"{field}: there is no job queue {quoted(name)}. {advice}")
     return queue
 
 
-def _listed(names: Sequence[str]) -> str:
-    more = len(names) - NAMES_TOLD_MAX
-    return ", ".join(names[:NAMES_TOLD_MAX]) + (f" and {more} more" if more > 0 else "")
+def listed(names: Iterable[str]) -> str:
+    """The first names, and how many more there are.
+
+    >>> listed(["c", "a", "b"]), listed([])
+    ('a, b, c', '')
+    """
+    told = sorted(names)
+    more = len(told) - _NAMES_TOLD_MAX
+    return ", ".join(told[:_NAMES_TOLD_MAX]) + (f" and {more} more" if more > 0 else "")
 
 
 def _check_environments(view: BatchOverlay, queue: JobQueue) -> None:
