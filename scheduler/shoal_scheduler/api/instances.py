@@ -79,8 +79,11 @@ async def update_state(
 ) -> pb.UpdateContainerInstancesStateResponse:
     cluster = cluster_name(request)
     names = bounded(request.container_instances, "containerInstances", most=UPDATES_MAX)
-    refuse(instance_state_problems({"status": request.status}), "InvalidParameterException")
-    updated = await plane.engine.submit(i.UpdateInstances(cluster, tuple(names), request.status))
+    seconds = request.interruption_seconds if request.HasField("interruption_seconds") else None
+    said = {"status": request.status, "interruptionSeconds": seconds, "reason": request.reason or None}
+    refuse(instance_state_problems(said), "InvalidParameterException")
+    change = i.UpdateInstances(cluster, tuple(names), request.status, seconds, request.reason)
+    updated = await plane.engine.submit(change)
     assert isinstance(updated, i.InstancesUpdated)
     candidates = map(plane.tables.candidate, updated.instances)
     return pb.UpdateContainerInstancesStateResponse(

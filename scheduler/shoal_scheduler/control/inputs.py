@@ -10,6 +10,7 @@ from shoal_scheduler.model.cluster import Cluster
 from shoal_scheduler.model.definition import Definition
 from shoal_scheduler.model.held_image import HeldImage
 from shoal_scheduler.model.instance import Instance
+from shoal_scheduler.model.interruption import Noticed
 from shoal_scheduler.model.join_token import JoinToken
 from shoal_scheduler.model.task import ContainerState, Failure, Launch, Task
 
@@ -110,11 +111,14 @@ class DeleteCluster:
 
 @dataclass(frozen=True, slots=True)
 class UpdateInstances:
-    """ACTIVE or DRAINING. Answered with InstancesUpdated."""
+    """ACTIVE or DRAINING. Answered with InstancesUpdated. With `interruption_seconds` the hosts go in that time, for
+    the `reason`."""
 
     cluster: str
     instances: tuple[str, ...]
     status: str
+    interruption_seconds: int | None = None
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +183,9 @@ class AgentHello:
     # A process beside the agent ends what is exclusive when the agent cannot.
     watchdog: bool = False
 
+    # One that no scheduler has acknowledged yet.
+    notice: Noticed | None = None
+
 
 @dataclass(frozen=True, slots=True)
 class SessionClosed:
@@ -196,6 +203,15 @@ class EngineHealth:
     incarnation: int
     status: str
     reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class InterruptionNoticed:
+    """The agent of an open session tells that its host goes. Answered with the Instance, or None if it is over."""
+
+    instance: str
+    incarnation: int
+    said: Noticed
 
 
 @dataclass(frozen=True, slots=True)
@@ -340,6 +356,7 @@ Input = (
     | AgentHello
     | SessionClosed
     | EngineHealth
+    | InterruptionNoticed
     | ImagesHeld
     | CopySeen
     | CreateJoinToken

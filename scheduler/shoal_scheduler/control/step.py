@@ -13,6 +13,7 @@ from shoal_scheduler.control import (
     definitions,
     host_loss,
     instances,
+    interruption,
     joining,
     queue,
     run_task,
@@ -22,7 +23,9 @@ from shoal_scheduler.control import (
 )
 from shoal_scheduler.control import inputs as i
 from shoal_scheduler.control.context import Context, Outcome
+from shoal_scheduler.model.interruption import is_interrupted
 from shoal_scheduler.model.refusal import Refused
+from shoal_scheduler.model.task import TaskKey
 from shoal_scheduler.state.changes import Change, SetUnsettled
 from shoal_scheduler.state.keys import TASKS_PER_CHUNK
 from shoal_scheduler.state.overlay import Overlay
@@ -74,6 +77,7 @@ RULES: dict[type, Rule] = {
     i.AgentHello: instances.hello,
     i.SessionClosed: instances.session_closed,
     i.EngineHealth: instances.engine_health,
+    i.InterruptionNoticed: interruption.notice,
     i.ImagesHeld: instances.images_held,
     i.CopySeen: joining.copy_seen,
     i.CreateJoinToken: joining.create_token,
@@ -139,17 +143,27 @@ def _has_room(overlay: Overlay, request: i.Input) -> bool:
     match request:
         case i.RunTask(count=count):
             keys = 1 + -(-count // TASKS_PER_CHUNK)
-        case i.TaskReport(stop_code=host_loss.HOST_LOST):
-            keys = 3 + USAGE_KEYS  # and what takes its place
+        case i.TaskReport(last_status="STOPPED") if _may_be_replaced(overlay, request):
+            keys = 3 + USAGE_KEYS
         case i.TaskReport():
             keys = 1 + USAGE_KEYS
-        case i.AgentHello() | i.SessionClosed() | i.EngineHealth() | i.StopTask() | i.UseJoinToken():
+        case i.AgentHello() | i.SessionClosed() | i.EngineHealth() | i.InterruptionNoticed():
+            keys = 1
+        case i.StopTask() | i.UseJoinToken():
             keys = 1
         case i.ImagesHeld():
             keys = 0
         case _:
             keys = KEYS_PER_INPUT
     return len(overlay.touched) + keys <= KEYS_PER_STEP and len(overlay.changes) < TASKS_PER_STEP
+
+
+def _may_be_replaced(overlay: Overlay, report: i.TaskReport) -> bool:
+    """Who says why it ended says so; else it was as it was asked to end."""
+    code = report.stop_code
+    if not code and (key := TaskKey.parse(report.task)) is not None and (task := overlay.task(key)) is not None:
+        code = task.stop_code
+    return code == host_loss.HOST_LOST or is_interrupted(code)
 
 
 def _again(tables: Tables, overlay: Overlay) -> Overlay:
