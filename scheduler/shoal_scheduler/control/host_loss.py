@@ -20,12 +20,12 @@ from math import inf
 from typing import NamedTuple
 
 import msgspec
+from shoal.interruption import NOTICE, is_interrupted
 from shoal.stopping import stop_seconds
 
 from shoal_scheduler.control import definitions
 from shoal_scheduler.control.context import Context
 from shoal_scheduler.model.instance import Instance
-from shoal_scheduler.model.interruption import NOTICE, is_interrupted
 from shoal_scheduler.model.pace import session_deadline_seconds
 from shoal_scheduler.model.task import ContainerState, Task, TaskKey
 from shoal_scheduler.state import changes as c

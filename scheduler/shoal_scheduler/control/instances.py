@@ -4,12 +4,13 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 from shoal import arn
+from shoal.interruption import OPERATOR
 
 from shoal_scheduler.control import clusters, host_loss, interruption, joining, tasks
 from shoal_scheduler.control import inputs as i
 from shoal_scheduler.control.context import Context, Outcome
 from shoal_scheduler.model.instance import Health, Instance
-from shoal_scheduler.model.interruption import OPERATOR, Interruption
+from shoal_scheduler.model.interruption import Interruption
 from shoal_scheduler.model.refusal import Refused
 from shoal_scheduler.model.task import Failure, Task
 from shoal_scheduler.state import changes as c

@@ -8,13 +8,14 @@ becomes of them when their host is lost (`onDisconnect`) are replaced when they 
 from math import inf
 
 import msgspec
+from shoal.interruption import NOTICE
 
 from shoal_scheduler.control import host_loss, tasks
 from shoal_scheduler.control import inputs as i
 from shoal_scheduler.control.context import Context, Outcome
 from shoal_scheduler.control.host_loss import Look
 from shoal_scheduler.model.instance import Instance
-from shoal_scheduler.model.interruption import NOTICE, Interruption, Noticed
+from shoal_scheduler.model.interruption import Interruption, Noticed
 from shoal_scheduler.state import changes as c
 from shoal_scheduler.state import keys
 from shoal_scheduler.state.overlay import Overlay

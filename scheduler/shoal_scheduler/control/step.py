@@ -7,6 +7,8 @@ answered on its own: a refused one changes nothing and disturbs no other.
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+from shoal.interruption import is_interrupted
+
 from shoal_scheduler.control import (
     alarms,
     clusters,
@@ -23,7 +25,6 @@ from shoal_scheduler.control import (
 )
 from shoal_scheduler.control import inputs as i
 from shoal_scheduler.control.context import Context, Outcome
-from shoal_scheduler.model.interruption import is_interrupted
 from shoal_scheduler.model.refusal import Refused
 from shoal_scheduler.model.task import TaskKey
 from shoal_scheduler.state.changes import Change, SetUnsettled

@@ -2,11 +2,11 @@
 
 import msgspec
 from shoal import arn, lifecycle
+from shoal.interruption import is_interrupted
 
 from shoal_scheduler.control import clusters, host_loss
 from shoal_scheduler.control import inputs as i
 from shoal_scheduler.control.context import Context, Outcome
-from shoal_scheduler.model.interruption import is_interrupted
 from shoal_scheduler.model.refusal import Refused
 from shoal_scheduler.model.task import Task, TaskKey
 from shoal_scheduler.state import changes as c
