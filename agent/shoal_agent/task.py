@@ -62,6 +62,15 @@ class Ending:
 
 
 @dataclass(frozen=True, slots=True)
+class Interruption:
+    """The host goes: why its tasks end, and by when nothing of them runs any more (seconds of its boot clock)."""
+
+    stop_code: str
+    reason: str
+    ends_at: float
+
+
+@dataclass(frozen=True, slots=True)
 class Restarts:
     """How often a container was started again, and which end the last time was the answer to (milliseconds)."""
 
@@ -176,10 +185,12 @@ class View:
     busy          containers of which a call to the engine is under way
     evict         dead containers are too many: this task's go first
     lease_over    no scheduler has heard this host for too long: what must not run twice is to end
+    interruption  the host goes: everything is to end
     """
 
     engine_up: bool = True
     lease_over: bool = False
+    interruption: Interruption | None = None
     seen: Mapping[str, Seen] = field(default_factory=lambda: MappingProxyType({}))
     unclear: frozenset[str] = frozenset()
     image_missing: frozenset[str] = frozenset()
