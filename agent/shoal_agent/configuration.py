@@ -99,6 +99,8 @@ class Configuration:
     # hears it: only then are they given to another instance without an operator's word.
     watchdog: bool = False
 
+    # Network namespaces kept ready for tasks that start (docs/ready-networks.md); 0: each task waits for its own.
+    ready_networks: int = 8
     concurrent_starts: int = 8
     concurrent_pulls: int = 3
     dead_container_keep_seconds: float = 3 * 3600.0
@@ -321,6 +323,7 @@ _READERS: Mapping[str, Any] = {
     "image_cleanup_disk_percent": _percent,
     "image_cleanup_excluded": _texts,
     "watchdog": _flag,
+    "ready_networks": _count,
     "concurrent_starts": _positive,
     "concurrent_pulls": _positive,
     "dead_container_keep_seconds": _seconds,
