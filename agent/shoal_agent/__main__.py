@@ -39,6 +39,8 @@ from shoal_agent.memory.journal import Journal, StateInUse
 from shoal_agent.metadata.endpoint import Metadata
 from shoal_agent.metrics.listener import MetricsListener
 from shoal_agent.metrics.sampler import Sampler
+from shoal_agent.networks.namespaces import KernelNamespaces
+from shoal_agent.networks.ready import ReadyNetworks
 from shoal_agent.reporter import Reporter
 from shoal_agent.session import Caller, Session
 from shoal_agent.slots import Pulls, Slots
@@ -147,6 +149,8 @@ async def _serve(
     await metadata.close()
     await session.close()
     await worker.close()
+    if around.networks is not None:
+        await around.networks.close()
     await around.pulls.close()
     await around.log_store.close()
     await around.engine.close()
@@ -207,6 +211,8 @@ async def _work(
         group.create_task(around.lease.run(worker.lease_over))
         group.create_task(metadata.run())
         group.create_task(_tidy(around, watch, worker))
+        if around.networks is not None:
+            group.create_task(around.networks.run(_settled(watch, worker)))
         # The first inventory should be whole, but an engine that is down must not keep the agent silent.
         try:
             async with asyncio.timeout(ENGINE_SECONDS):
@@ -225,10 +231,14 @@ async def _work(
         group.create_task(session.run())
 
 
-async def _tidy(around: Surroundings, watch: Watch, worker: Worker) -> None:
-    """Removes what agents before this one left of tasks that nobody knows any more."""
+async def _settled(watch: Watch, worker: Worker) -> None:
     await watch.wait_up()
     await worker.settled()
+
+
+async def _tidy(around: Surroundings, watch: Watch, worker: Worker) -> None:
+    """Removes what agents before this one left of tasks that nobody knows any more."""
+    await _settled(watch, worker)
     await asyncio.to_thread(around.cgroups.keep_only, worker.task_ids)
 
 
@@ -243,6 +253,11 @@ def _surroundings(
     registry: ClusterRegistry,
 ) -> Surroundings:
     engine = DockerEngine(docker_host)
+    owner = Owner(identity.cluster, identity.name, journal.memory.epoch)
+    # A create is a tenth of a start's work: apart, so that in a crowd the first starts need not wait for the last
+    # create.
+    creates, starts = Slots(max(1, rules.concurrent_starts // 2)), Slots(rules.concurrent_starts)
+    pulls = Pulls(engine, rules.concurrent_pulls, Puller(engine, rules, records, registry))
     return Surroundings(
         engine=engine,
         journal=journal,
@@ -250,12 +265,11 @@ def _surroundings(
         log_store=log_store,
         reporter=Reporter(),
         rules=rules,
-        owner=Owner(identity.cluster, identity.name, journal.memory.epoch),
-        # A create is a tenth of a start's work: apart, so that in a crowd the first starts need not wait for the
-        # last create.
-        creates=Slots(max(1, rules.concurrent_starts // 2)),
-        starts=Slots(rules.concurrent_starts),
-        pulls=Pulls(engine, rules.concurrent_pulls, Puller(engine, rules, records, registry)),
+        owner=owner,
+        creates=creates,
+        starts=starts,
+        pulls=pulls,
+        networks=ReadyNetworks(engine, owner, rules.ready_networks, pulls, creates, starts, KernelNamespaces()),
         registry=registry,
         pulled_before=records.names,
         engine_trouble=asyncio.Event(),

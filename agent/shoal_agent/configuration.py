@@ -104,6 +104,8 @@ class Configuration:
     # as it stays (interruption_notice.py). Absent: nowhere.
     interruption_notice: str | None = None
 
+    # Network namespaces kept ready for tasks that start (docs/ready-networks.md); 0: each task waits for its own.
+    ready_networks: int = 8
     concurrent_starts: int = 8
     concurrent_pulls: int = 3
     dead_container_keep_seconds: float = 3 * 3600.0
@@ -335,6 +337,7 @@ _READERS: Mapping[str, Any] = {
     "image_cleanup_excluded": _texts,
     "watchdog": _flag,
     "interruption_notice": _file_or_url,
+    "ready_networks": _count,
     "concurrent_starts": _positive,
     "concurrent_pulls": _positive,
     "dead_container_keep_seconds": _seconds,

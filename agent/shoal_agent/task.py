@@ -172,6 +172,9 @@ class Seen:
     stop_timeout_seconds: int = STOP_TIMEOUT_SECONDS
     health_status: str | None = None
 
+    # Of whose network it was made to join, by the engine's id; None for one of its own.
+    network: str | None = None
+
 
 @dataclass(frozen=True, slots=True)
 class View:
@@ -184,6 +187,7 @@ class View:
     stop_sent     containers that were asked to stop
     busy          containers of which a call to the engine is under way
     evict         dead containers are too many: this task's go first
+    network_lost  containers whose network, which had been kept ready, has ended
     lease_over    no scheduler has heard this host for too long: what must not run twice is to end
     interruption  the host goes: everything is to end
     """
@@ -199,6 +203,7 @@ class View:
     stop_sent: frozenset[str] = frozenset()
     busy: frozenset[str] = frozenset()
     evict: bool = False
+    network_lost: frozenset[str] = frozenset()
     pull_started_at: int | None = None
     pull_stopped_at: int | None = None
     trace: tuple[Span, ...] = ()

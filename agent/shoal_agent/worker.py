@@ -9,6 +9,7 @@ from shoal_agent.definition.plan import plans
 from shoal_agent.engine.port import Event, Listed
 from shoal_agent.life.case import Surroundings
 from shoal_agent.life.runner import Lane
+from shoal_agent.networks.loan import Borrower
 from shoal_agent.task import (
     ABSENT,
     CREATED,
@@ -42,6 +43,8 @@ class Worker:
         self._lease_over = False
         self._interruption: Interruption | None = None
         self._set_complete = False
+        if around.networks is not None:
+            around.networks.lost = self._lose_network
         for task in remembered:
             self._open(task)
 
@@ -99,6 +102,8 @@ class Worker:
         highest epoch that a label names."""
         present: set[tuple[str, str]] = set()
         epoch = 0
+        if self._around.networks is not None:
+            self._around.networks.observe(listing)
         for entry in listing:
             tag = labels.read(entry.labels)
             if tag is None:
@@ -122,11 +127,15 @@ class Worker:
 
     def engine_down(self) -> None:
         self._engine_up = False
+        if self._around.networks is not None:
+            self._around.networks.engine_down()
         for lane in self._lanes.values():
             lane.engine_up(False)
 
     def hint(self, event: Event) -> None:
         """Something happened to a container of ours; the listing would show it within 20 s anyway."""
+        if self._around.networks is not None:
+            self._around.networks.hint(event)
         tag = labels.read(event.labels)
         lane = self._lanes.get(tag.task_id) if tag is not None else None
         if lane is not None and tag is not None:
@@ -137,6 +146,11 @@ class Worker:
         for lane in list(self._lanes.values()):
             while not lane.over and not lane.settled:
                 await lane.stepped()
+
+    def _lose_network(self, borrower: Borrower) -> None:
+        lane = self._lanes.get(borrower.task_id)
+        if lane is not None:
+            lane.lose_network(borrower.container)
 
     # From the lease.
 

@@ -145,6 +145,11 @@ class Lane:
         self._case.view = replace(self._case.view, interruption=interruption)
         self._case.changed.set()
 
+    def lose_network(self, container: str) -> None:
+        """What kept the network that it was lent has ended."""
+        self._case.view = replace(self._case.view, network_lost=self._case.view.network_lost | {container})
+        self.doubt(container)
+
     def evict(self) -> None:
         self._case.view = replace(self._case.view, evict=True)
         self._case.changed.set()
