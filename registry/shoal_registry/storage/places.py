@@ -33,11 +33,13 @@ Place: TypeAlias = Path | Bucket
 
 def parse(text: str, environment: Mapping[str, str]) -> Place:
     """By the variables that all programs of S3 know. Raises ValueError."""
-    if "://" not in text:
-        return Path(text)
     url = urlsplit(text)
+    if not url.scheme:
+        return Path(text)
     if url.scheme != "s3" or not url.netloc or url.query or url.fragment:
-        raise ValueError(f"{text} is neither a folder nor a place in an S3 store: write s3://bucket/prefix")
+        raise ValueError(
+            f"{text} is neither a folder nor a place in an S3 store: write s3://bucket/prefix, or a folder's whole path"
+        )
     authority = environment.get("AWS_CA_BUNDLE")
     return Bucket(
         url.netloc,
