@@ -10,7 +10,7 @@ import click
 
 from shoal.cli import text
 from shoal.cli.options import connected
-from shoal.cli.registry_http import registry_option
+from shoal.cli.registry_reach import registry_option
 from shoal.cli.repository_calls import ask
 
 POLL_SECONDS = 1.0
@@ -26,12 +26,12 @@ PAGE = 1000
 )
 @registry_option
 @connected
-def events(name: str | None, following: bool, tail: int | None, output: str, address: str | None) -> None:
+def events(name: str | None, following: bool, tail: int | None, output: str, registry: str | None) -> None:
     """Show pushes, pulls and deletions of images in the last week, the oldest first: of one repository, or of all."""
     request: dict[str, Any] = {"maxResults": PAGE, **({"repositoryName": name} if name else {})}
     past: deque[dict[str, Any]] = deque(maxlen=tail)
     while True:
-        answer = ask(address, "ListImageEvents", request)
+        answer = ask(registry, "ListImageEvents", request)
         request["nextToken"] = answer["nextToken"]
         past.extend(answer["events"])
         if answer["isLast"]:
@@ -40,7 +40,7 @@ def events(name: str | None, following: bool, tail: int | None, output: str, add
         _print(event, output)
     while following:
         time.sleep(POLL_SECONDS)
-        answer = ask(address, "ListImageEvents", request)
+        answer = ask(registry, "ListImageEvents", request)
         request["nextToken"] = answer["nextToken"]
         for event in answer["events"]:
             _print(event, output)

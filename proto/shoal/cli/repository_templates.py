@@ -7,7 +7,7 @@ import click
 
 from shoal.cli import show, text
 from shoal.cli.options import connected, output_option
-from shoal.cli.registry_http import registry_option
+from shoal.cli.registry_reach import registry_option
 from shoal.cli.repository_calls import all_of, ask, read_text
 
 COLUMNS = ("PREFIX", "TAGS", "LIFECYCLE", "DESCRIPTION")
@@ -17,13 +17,13 @@ COLUMNS = ("PREFIX", "TAGS", "LIFECYCLE", "DESCRIPTION")
 @click.argument("value", type=click.Choice(("enabled", "disabled")), required=False)
 @registry_option
 @connected
-def on_push(value: str | None, address: str | None) -> None:
+def on_push(value: str | None, registry: str | None) -> None:
     """Say whether the first push to a name makes a repository, or let it, or no longer."""
     request = {"name": "CREATE_ON_PUSH"}
     if value is None:
-        answer = ask(address, "GetAccountSetting", request)
+        answer = ask(registry, "GetAccountSetting", request)
     else:
-        answer = ask(address, "PutAccountSetting", {**request, "value": value.upper()})
+        answer = ask(registry, "PutAccountSetting", {**request, "value": value.upper()})
     click.echo(answer["value"].lower())
 
 
@@ -36,10 +36,10 @@ def template() -> None:
 @output_option
 @registry_option
 @connected
-def list_all(output: str, address: str | None) -> None:
+def list_all(output: str, registry: str | None) -> None:
     """List templates. ROOT is for all names that no other is for."""
     within = "repositoryCreationTemplates"
-    found = all_of(address, "DescribeRepositoryCreationTemplates", {}, within)
+    found = all_of(registry, "DescribeRepositoryCreationTemplates", {}, within)
     show.emit(
         output,
         lambda: show.Table(COLUMNS, [_row(each) for each in found], "No templates."),
@@ -64,7 +64,7 @@ def create(
     file: str | None,
     policy: str | None,
     description: str,
-    address: str | None,
+    registry: str | None,
 ) -> None:
     """Create a template for names that begin with PREFIX/, or for all others: ROOT."""
     from shoal.cli.repository import mutability
@@ -77,16 +77,16 @@ def create(
         **({"lifecyclePolicy": read_text(file)} if file else {}),
         **({"repositoryPolicy": read_text(policy)} if policy else {}),
     }
-    click.echo(ask(address, "CreateRepositoryCreationTemplate", request)["repositoryCreationTemplate"]["prefix"])
+    click.echo(ask(registry, "CreateRepositoryCreationTemplate", request)["repositoryCreationTemplate"]["prefix"])
 
 
 @template.command("rm")
 @click.argument("prefix")
 @registry_option
 @connected
-def remove(prefix: str, address: str | None) -> None:
+def remove(prefix: str, registry: str | None) -> None:
     """Delete a template; repositories stay as they are."""
-    ask(address, "DeleteRepositoryCreationTemplate", {"prefix": prefix})
+    ask(registry, "DeleteRepositoryCreationTemplate", {"prefix": prefix})
     click.echo(prefix)
 
 
