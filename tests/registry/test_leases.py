@@ -6,6 +6,8 @@ import time
 from pathlib import Path, PurePosixPath
 
 import pytest
+from shoal_registry.names import UploadId
+from shoal_registry.storage import paths
 from shoal_registry.storage.places import Bucket, parse
 from shoal_registry.storage.s3 import S3Store
 from shoal_registry.storage.store import Store, StoreUnavailableError
@@ -60,6 +62,32 @@ async def test_a_holder_that_is_cut_off_stops_before_others_begin(place: tuple[s
         with pytest.raises(StoreUnavailableError, match="was lost"):
             await holding
         assert stopped < begun
+
+
+async def test_what_waits_to_be_written_is_not_once_the_lock_is_lost(place: tuple[str, str]) -> None:
+    """Who has it then goes on with the upload as it was; what came late would spoil that."""
+    store, other = open_store_at(*place), open_store_at(*place)
+    upload = UploadId("00000000-0000-0000-0000-000000000001")
+    data = paths.upload_data(upload)
+
+    async def write_until_lost() -> None:
+        async with store.lock(paths.upload_lock(data)):
+            try:
+                await store.append(data, 0, b"late")
+                await other.put(PurePosixPath("locks", f"upload:{upload.text}"), b"another's")
+                await asyncio.Event().wait()
+            finally:
+                await store.flush(data)
+
+    with pytest.raises(StoreUnavailableError, match="was lost"):
+        async with asyncio.timeout(30):
+            await write_until_lost()
+    assert await other.size(data) is None
+    await other.delete(PurePosixPath("locks", f"upload:{upload.text}"))
+    async with store.lock(paths.upload_lock(data)):
+        await store.append(data, 0, b"again")
+        await store.flush(data)
+    assert await other.size(data) == 5
 
 
 async def test_a_place_is_proven_before_it_is_used(place: tuple[str, str]) -> None:

@@ -56,6 +56,7 @@ class Leases:
         # By key: the entity tag of another holder's object, and since when it is known.
         self._seen: dict[str, tuple[str, float]] = {}
         self._ending: set[asyncio.Task[None]] = set()
+        self._held: dict[str, Held] = {}
 
     @asynccontextmanager
     async def hold(self, name: str) -> AsyncIterator[None]:
@@ -68,9 +69,11 @@ class Leases:
             try:
                 async with limit:
                     renewing = asyncio.create_task(self._renew(held, limit))
+                    self._held[name] = held
                     try:
                         yield
                     finally:
+                        del self._held[name]
                         renewing.cancel()
                         await asyncio.wait([renewing])
                         await asyncio.shield(self._in_background(self._release(held)))
@@ -78,6 +81,14 @@ class Leases:
                 if limit.expired():
                     raise StoreUnavailableError(f"the lock {name} was lost: it was not renewed in time") from None
                 raise
+
+    def is_lost(self, name: str) -> bool:
+        """For its holder on the way out: whether another may have it by now."""
+        held = self._held.get(name)
+        return held is not None and not self._is_certain(held)
+
+    def _is_certain(self, held: Held) -> bool:
+        return not held.is_lost and asyncio.get_running_loop().time() < self._end(held)
 
     def _end(self, held: Held) -> float:
         return held.since + HELD * self._lease_seconds
@@ -161,7 +172,7 @@ class Leases:
 
     async def _release(self, held: Held) -> None:
         """Only while it is certain that no other has taken it over."""
-        if held.is_lost or asyncio.get_running_loop().time() >= self._end(held):
+        if not self._is_certain(held):
             return
         try:
             async with asyncio.timeout(ENDED * self._lease_seconds):

@@ -108,6 +108,9 @@ class S3Store:
         await self._pieces.append(path, offset, piece)
 
     async def flush(self, path: PurePosixPath) -> None:
+        if self._leases.is_lost(lock := paths.upload_lock(path)):
+            self._pieces.forget(path)
+            raise StoreUnavailableError(f"the lock {lock} was lost: what waited is not written")
         await self._pieces.flush(path)
 
     async def truncate(self, path: PurePosixPath, size: int) -> None:
