@@ -1,8 +1,10 @@
 """Locks in an S3 store, where no kernel knows who is still there: who cannot say so in time stops by itself."""
 
 import asyncio
+import contextlib
 import signal
 import time
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 import pytest
@@ -14,6 +16,7 @@ from shoal_registry.storage.store import Store, StoreUnavailableError
 
 from tests.ground.proxy import Proxy
 from tests.ground.s3 import S3Server
+from tests.ground.waiting import wait_until
 from tests.registry.stores import LEASE_SECONDS, open_store_at, place_of
 from tests.registry.test_stores import holder, said
 
@@ -88,6 +91,24 @@ async def test_what_waits_to_be_written_is_not_once_the_lock_is_lost(place: tupl
         await store.append(data, 0, b"again")
         await store.flush(data)
     assert await other.size(data) == 5
+
+
+async def test_what_killed_holders_left_is_ended_at_once(place: tuple[str, str]) -> None:
+    """However many there are, and also if nobody wants those locks any more; what is held stays."""
+    store = open_store_at(*place)
+    assert isinstance(store, S3Store)
+    async with contextlib.AsyncExitStack() as holders:
+        for number in range(5):
+            process = await holders.enter_async_context(holder(place, f"content/{number}"))
+            process.kill()
+        async with open_store_at(*place).lock(NAME):
+            keeping = asyncio.create_task(store.keep_locks())
+
+            async def names() -> Sequence[str]:
+                return await store.names(PurePosixPath("locks"))
+
+            await wait_until(names, ["repository:a"].__eq__, timeout_seconds=3 * LEASE_SECONDS, why="five locks ended")
+            keeping.cancel()
 
 
 async def test_a_place_is_proven_before_it_is_used(place: tuple[str, str]) -> None:

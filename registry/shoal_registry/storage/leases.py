@@ -3,6 +3,9 @@
 Who waits takes over an object that it saw unchanged for `lease_seconds` of its own clock: no two clocks have to agree.
 The holder stops well before, at a fraction of that time after it last began a write that succeeded, so that what it
 sent is done by then. All writes are conditional: of two that would take over one does, and who lost it finds out.
+
+What killed holders left `end_abandoned` ends, also if nobody wants it any more. It looks at all of it at once, so that
+who starts after a kill does not wait for one lock after the other.
 """
 
 import asyncio
@@ -18,6 +21,7 @@ import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
 from obstore.store import S3Store
 
+from shoal_registry.storage import objects
 from shoal_registry.storage.objects import reported
 from shoal_registry.storage.store import StoreUnavailableError
 
@@ -86,6 +90,31 @@ class Leases:
         """For its holder on the way out: whether another may have it by now."""
         held = self._held.get(name)
         return held is not None and not self._is_certain(held)
+
+    async def end_abandoned(self) -> int:
+        """Notes those that others hold, and ends those that are as they were a lease ago; how many."""
+        found = {each["path"]: each["e_tag"] or "" for each in await objects.under(self._store, self._folder)}
+        mine = {held.key for held in self._held.values()}
+        now, ended = asyncio.get_running_loop().time(), 0
+        for key in [key for key in self._seen if key not in found]:
+            del self._seen[key]
+        for key, e_tag in found.items():
+            if key in mine:
+                continue
+            seen, since = self._seen.get(key, ("", now))
+            if seen != e_tag and len(self._seen) < SEEN_MAX:
+                self._seen[key] = (e_tag, now)
+            elif seen == e_tag and now - since >= self._lease_seconds:
+                ended += await self._end_of_another(key, e_tag)
+        return ended
+
+    async def _end_of_another(self, key: str, e_tag: str) -> bool:
+        taken = Held(key, secrets.token_hex(16))
+        with reported():
+            if not await self._write(taken, e_tag):
+                return False
+        await self._release(taken)
+        return True
 
     def _is_certain(self, held: Held) -> bool:
         return not held.is_lost and asyncio.get_running_loop().time() < self._end(held)

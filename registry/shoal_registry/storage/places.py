@@ -1,5 +1,6 @@
 """Where a store is: in a folder, or in a bucket of an S3 store, named as in s3://bucket/prefix."""
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -69,7 +70,11 @@ async def opened(place: Place) -> AsyncIterator[Store]:
 
         bucket = S3Store(place)
         await bucket.prove()
-        yield bucket
+        keeping = asyncio.create_task(bucket.keep_locks())
+        try:
+            yield bucket
+        finally:
+            keeping.cancel()
         return
     folder = FolderStore(place.absolute())
     try:

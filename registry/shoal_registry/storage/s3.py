@@ -9,6 +9,8 @@ A process that is killed while it writes a large object leaves parts of it, whic
 should end uploads that are not complete after some days.
 """
 
+import asyncio
+import logging
 import secrets
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -37,13 +39,19 @@ QUICK_SECONDS = 15
 # A slow client makes a slow request of what is streamed to it; what counts is that something moves.
 LARGE_SECONDS = 24 * 3600
 SILENT_SECONDS = 120
+# Of a lease: when a lock that was there at the start can be known to be abandoned. Later they are few.
+LOOK_AGAIN = 1.05
+RARELY_SECONDS = 3600.0
+
+log = logging.getLogger(__name__)
 
 
 class S3Store:
     def __init__(self, bucket: Bucket, lease_seconds: float = LEASE_SECONDS) -> None:
-        self._quick = _client(bucket, QUICK_SECONDS, QUICK_SECONDS)
-        self._large = _client(bucket, LARGE_SECONDS, SILENT_SECONDS)
+        self._quick = client_of(bucket)
+        self._large = client_of(bucket, LARGE_SECONDS, SILENT_SECONDS)
         self._pieces = Pieces(self._large)
+        self._lease_seconds = lease_seconds
         self._leases = Leases(self._quick, "locks", lease_seconds)
 
     async def prove(self) -> None:
@@ -62,6 +70,18 @@ class S3Store:
         except (AlreadyExistsError, PreconditionError):
             return True
         return False
+
+    async def keep_locks(self) -> None:
+        """For as long as the process lives: what killed holders left is ended."""
+        pause = LOOK_AGAIN * self._lease_seconds
+        while True:
+            try:
+                if ended := await self._leases.end_abandoned():
+                    log.info("ended locks of holders that are no more count=%d", ended)
+            except StoreUnavailableError as error:
+                log.warning("cannot look for abandoned locks; it is tried again error=%s", error)
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, RARELY_SECONDS)
 
     def lock(self, name: str) -> AbstractAsyncContextManager[None]:
         return self._leases.hold(name)
@@ -135,7 +155,7 @@ class S3Store:
         return max(each["last_modified"].timestamp() for each in found)
 
 
-def _client(bucket: Bucket, seconds: float, silent_seconds: float) -> Client:
+def client_of(bucket: Bucket, seconds: float = QUICK_SECONDS, silent_seconds: float = QUICK_SECONDS) -> Client:
     config: S3Config = {"virtual_hosted_style_request": False}
     if bucket.endpoint:
         config["endpoint"] = bucket.endpoint
