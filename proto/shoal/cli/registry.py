@@ -25,7 +25,7 @@ def registry() -> None:
 registry.add_command(account)
 
 
-@registry.command()
+@registry.command(short_help="Let docker push and pull as you, or as an account.")
 @click.option("--account", "name", metavar="NAME", help="As this one: its secret is read from stdin, or asked for.")
 @click.option("--print", "only_print", is_flag=True, help="Print the password, for `docker login --password-stdin`.")
 @registry_option
@@ -59,7 +59,7 @@ def _authorization(there: Registry) -> str:
     return base64.b64decode(token).decode().partition(":")[2]
 
 
-@registry.command()
+@registry.command(short_help="Let the engines of this machine know the registry.")
 @click.option(
     "--to",
     type=click.Path(path_type=Path, file_okay=False),

@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from shoal import errors
 from shoal.cli import show, text
 from shoal.cli.options import connected, output_option
 from shoal.cli.registry_reach import registry_option
@@ -13,7 +14,7 @@ from shoal.cli.repository_calls import all_of, ask, read_text
 COLUMNS = ("PREFIX", "TAGS", "LIFECYCLE", "DESCRIPTION")
 
 
-@click.command()
+@click.command(short_help="Say or set whether a push makes repositories.")
 @click.argument("value", type=click.Choice(("enabled", "disabled")), required=False)
 @registry_option
 @connected
@@ -27,9 +28,9 @@ def on_push(value: str | None, registry: str | None) -> None:
     click.echo(answer["value"].lower())
 
 
-@click.group()
+@click.group(short_help="List, create and delete what a first push makes.")
 def template() -> None:
-    """List, set and delete templates of repositories that a first push makes."""
+    """List, create and delete templates of repositories that a first push makes."""
 
 
 @template.command("ls")
@@ -77,7 +78,12 @@ def create(
         **({"lifecyclePolicy": read_text(file)} if file else {}),
         **({"repositoryPolicy": read_text(policy)} if policy else {}),
     }
-    click.echo(ask(registry, "CreateRepositoryCreationTemplate", request)["repositoryCreationTemplate"]["prefix"])
+    try:
+        answer = ask(registry, "CreateRepositoryCreationTemplate", request)
+    except errors.Conflict as error:
+        error.hint = f"shoal repository template rm {prefix}, and create it anew; repositories stay as they are"
+        raise
+    click.echo(answer["repositoryCreationTemplate"]["prefix"])
 
 
 @template.command("rm")

@@ -101,7 +101,12 @@ def _failure(document: Any, request: Mapping[str, Any]) -> errors.ShoalError:
 
 
 def _hint(reason: str, request: Mapping[str, Any]) -> str:
-    """The command that shows what there is instead."""
-    if reason == "ImageNotFoundException":
-        return f"shoal image tags {request.get('repositoryName', 'REPOSITORY')}"
-    return "shoal repository ls" if reason == "RepositoryNotFoundException" else ""
+    """The command that shows what there is instead, or makes what is missing."""
+    name = request.get("repositoryName", "NAME")
+    hints = {
+        "ImageNotFoundException": f"shoal image tags {name}",
+        "LifecyclePolicyNotFoundException": f"shoal repository lifecycle set {name} FILE, or preview {name} FILE",
+        "RepositoryNotFoundException": "shoal repository ls",
+        "RepositoryPolicyNotFoundException": f"shoal repository policy set {name} FILE",
+    }
+    return hints.get(reason, "")

@@ -84,7 +84,7 @@ async def create(call: Call, request: CreateRepositoryCreationTemplate) -> Mappi
     )
     async with call.registry.store.lock(LOCK):
         if await _find(call, prefix) is not None:
-            raise Failed("TemplateAlreadyExistsException", f"There is a template for {prefix} already: update it.")
+            raise Failed("TemplateAlreadyExistsException", f"There is a template for {prefix} already.")
         await creation.put_template(call.registry.store, made)
     return _answer(made)
 

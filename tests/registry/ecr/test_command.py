@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import count as numbers
@@ -96,6 +98,22 @@ def test_images_and_what_happened_to_them(repository: Command, client: Client) -
     last = json.loads(repository("events", client.repository, "-n", "1", "-o", "json").out)
     assert last["detail"]["action-type"] == "RESTORE"
     assert repository("rm", "--force", client.repository).code == 0
+
+
+def test_who_follows_what_happens_outlives_a_restart(
+    repository: Command, client: Client, image_registry: ImageRegistry
+) -> None:
+    pushed(client, v1=b"layer")
+    words = [sys.executable, "-m", "shoal.cli", "repository", "events", client.repository, "-f"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as following:
+        assert following.stdout and following.stderr
+        assert ":v1@" in following.stdout.readline()
+        image_registry.end()
+        assert "It is asked again" in following.stderr.readline()
+        image_registry.start()
+        pushed(client, v2=b"another layer")
+        assert ":v2@" in following.stdout.readline()
+        following.terminate()
 
 
 def test_policies(repository: Command, client: Client, tmp_path: Path) -> None:
