@@ -9,8 +9,9 @@ from pathlib import Path
 
 import obstore
 import pytest
+from shoal_registry.storage.bucket import Bucket
 from shoal_registry.storage.folder import FolderStore
-from shoal_registry.storage.places import Bucket, parse
+from shoal_registry.storage.places import parse
 from shoal_registry.storage.s3 import S3Store, client_of
 from shoal_registry.storage.store import StoreUnavailableError
 

@@ -10,7 +10,8 @@ from pathlib import Path, PurePosixPath
 import pytest
 from shoal_registry.names import UploadId
 from shoal_registry.storage import paths
-from shoal_registry.storage.places import Bucket, parse
+from shoal_registry.storage.bucket import Bucket
+from shoal_registry.storage.places import parse
 from shoal_registry.storage.s3 import S3Store
 from shoal_registry.storage.store import Store, StoreUnavailableError
 

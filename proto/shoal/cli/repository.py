@@ -9,11 +9,12 @@ import click
 from shoal import errors
 from shoal.cli import show, text
 from shoal.cli.failures import one_by_one
-from shoal.cli.options import Function, connected, output_option, parse_pairs
+from shoal.cli.options import connected, output_option, parse_pairs
 from shoal.cli.registry_reach import registry_option
 from shoal.cli.repository_calls import all_of, ask, image_id
 from shoal.cli.repository_events import events
 from shoal.cli.repository_lifecycle import lifecycle
+from shoal.cli.repository_mutability import mutability_options, mutability_request, mutability_words
 from shoal.cli.repository_policy import policy
 from shoal.cli.repository_templates import on_push, template
 
@@ -27,24 +28,6 @@ def repository() -> None:
 
 for command in (events, lifecycle, on_push, policy, template):
     repository.add_command(command)
-
-
-def mutability_options(command: Function) -> Function:
-    command = click.option(
-        "--except",
-        "exceptions",
-        multiple=True,
-        metavar="FILTER",
-        help="Tags for which the opposite holds, as latest or 'dev-*'; up to 5.",
-    )(command)
-    return click.option("--immutable", is_flag=True, help="Tags never come to mean another image.")(command)
-
-
-def mutability(immutable: bool, exceptions: Sequence[str]) -> dict[str, Any]:
-    """As requests say it."""
-    kind = ("IMMUTABLE" if immutable else "MUTABLE") + ("_WITH_EXCLUSION" if exceptions else "")
-    filters = [{"filterType": "WILDCARD", "filter": each} for each in exceptions]
-    return {"imageTagMutability": kind, **({"imageTagMutabilityExclusionFilters": filters} if filters else {})}
 
 
 @repository.command()
@@ -63,7 +46,7 @@ def create(
     shoal repository create team/web --immutable --except latest
     """
     labels = [{"Key": key, "Value": value} for key, value in tags.items()]
-    request = {"repositoryName": name, "tags": labels, **mutability(immutable, exceptions)}
+    request = {"repositoryName": name, "tags": labels, **mutability_request(immutable, exceptions)}
     answer = ask(registry, "CreateRepository", request)
     if output in ("json", "yaml"):
         show.print_document(output, answer)
@@ -112,7 +95,7 @@ def describe(name: str, output: str, registry: str | None) -> None:
             ("uri", found["repositoryUri"]),
             ("arn", found["repositoryArn"]),
             ("created", text.moment(int(found["createdAt"] * 1000))),
-            ("image tags", _mutability(found)),
+            ("image tags", mutability_words(found)),
             ("images", f"{len(images)}, of which {archived} archived" if archived else str(len(images))),
             ("last push", _last(images, "imagePushedAt")),
             ("last pull", _last(images, "lastRecordedPullTime")),
@@ -134,9 +117,9 @@ def change(name: str, immutable: bool, exceptions: Sequence[str], registry: str 
     shoal repository set team/web                                any tag may be moved
     shoal repository set team/web --immutable --except latest    only latest may be
     """
-    request = {"repositoryName": name, **mutability(immutable, exceptions)}
+    request = {"repositoryName": name, **mutability_request(immutable, exceptions)}
     answer = ask(registry, "PutImageTagMutability", request)
-    click.echo(f"{name}: {_mutability(answer)}")
+    click.echo(f"{name}: {mutability_words(answer)}")
 
 
 @repository.command("rm")
@@ -182,13 +165,7 @@ def _move(registry: str | None, image: str, to: str) -> None:
 
 def _row(found: Mapping[str, Any], now_millis: int) -> Sequence[str]:
     age = text.age(int(found["createdAt"] * 1000), now_millis)
-    return (found["repositoryName"], _mutability(found), f"{age} ago", found["repositoryUri"])
-
-
-def _mutability(found: Mapping[str, Any]) -> str:
-    kind = "immutable" if found["imageTagMutability"].startswith("IMMUTABLE") else "mutable"
-    filters = [each["filter"] for each in found.get("imageTagMutabilityExclusionFilters", ())]
-    return f"{kind}, except {', '.join(filters)}" if filters else kind
+    return (found["repositoryName"], mutability_words(found), f"{age} ago", found["repositoryUri"])
 
 
 def _last(images: Sequence[Mapping[str, Any]], field: str) -> str:

@@ -6,10 +6,11 @@ from typing import Any
 import click
 
 from shoal import errors
-from shoal.cli import show, text
+from shoal.cli import show
 from shoal.cli.options import connected, output_option
 from shoal.cli.registry_reach import registry_option
 from shoal.cli.repository_calls import all_of, ask, read_text
+from shoal.cli.repository_mutability import mutability_options, mutability_request, mutability_words
 
 COLUMNS = ("PREFIX", "TAGS", "LIFECYCLE", "DESCRIPTION")
 
@@ -51,8 +52,7 @@ def list_all(output: str, registry: str | None) -> None:
 
 @template.command("create")
 @click.argument("prefix")
-@click.option("--immutable", is_flag=True, help="Tags never come to mean another image.")
-@click.option("--except", "exceptions", multiple=True, metavar="FILTER", help="Tags for which the opposite holds.")
+@mutability_options
 @click.option("--lifecycle", "file", type=click.Path(exists=True, dir_okay=False), help="A lifecycle policy.")
 @click.option("--policy", "policy", type=click.Path(exists=True, dir_okay=False), help="Who else may pull and push.")
 @click.option("--description", default="", help="For people.")
@@ -68,13 +68,11 @@ def create(
     registry: str | None,
 ) -> None:
     """Create a template for names that begin with PREFIX/, or for all others: ROOT."""
-    from shoal.cli.repository import mutability
-
     request = {
         "prefix": prefix,
         "appliedFor": ["CREATE_ON_PUSH"],
         "description": description,
-        **mutability(immutable, exceptions),
+        **mutability_request(immutable, exceptions),
         **({"lifecyclePolicy": read_text(file)} if file else {}),
         **({"repositoryPolicy": read_text(policy)} if policy else {}),
     }
@@ -97,7 +95,9 @@ def remove(prefix: str, registry: str | None) -> None:
 
 
 def _row(found: Mapping[str, Any]) -> Sequence[str]:
-    filters = [each["filter"] for each in found.get("imageTagMutabilityExclusionFilters", ())]
-    kind = found["imageTagMutability"].split("_")[0].lower()
-    tags = f"{kind}, except {text.sentence_list(filters)}" if filters else kind
-    return (found["prefix"], tags, "yes" if found.get("lifecyclePolicy") else "-", found["description"])
+    return (
+        found["prefix"],
+        mutability_words(found),
+        "yes" if found.get("lifecyclePolicy") else "-",
+        found["description"],
+    )

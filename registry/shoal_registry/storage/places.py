@@ -3,31 +3,13 @@
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 from urllib.parse import urlsplit
 
+from shoal_registry.storage.bucket import Bucket
 from shoal_registry.storage.folder import FolderStore
 from shoal_registry.storage.store import Store
-
-
-@dataclass(frozen=True, slots=True)
-class Bucket:
-    """Credentials are taken from the environment, or from the instance. An empty endpoint is Amazon's own.
-
-    `authority`: PEM file of who signed the endpoint's certificate, if the system does not know it.
-    """
-
-    name: str
-    prefix: str
-    endpoint: str = ""
-    region: str = ""
-    authority: Path | None = None
-
-    def __str__(self) -> str:
-        return f"s3://{self.name}/{self.prefix}"
-
 
 Place: TypeAlias = Path | Bucket
 

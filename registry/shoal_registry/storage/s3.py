@@ -24,10 +24,10 @@ from obstore.store import S3Store as Client
 
 from shoal_registry.ranges import Span
 from shoal_registry.storage import objects, paths
+from shoal_registry.storage.bucket import Bucket
 from shoal_registry.storage.leases import LEASE_SECONDS, Leases
 from shoal_registry.storage.objects import reported
 from shoal_registry.storage.pieces import Pieces
-from shoal_registry.storage.places import Bucket
 from shoal_registry.storage.store import StoreUnavailableError
 
 if TYPE_CHECKING:
