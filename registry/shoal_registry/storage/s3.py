@@ -58,7 +58,8 @@ class S3Store:
         """Raises StoreUnavailableError if the bucket cannot be written, or if its writes are not conditional."""
         key = f"locks/proof-{secrets.token_hex(8)}"
         with reported():
-            await obstore.put_async(self._quick, key, b"1", mode="create")
+            # Unconditional: an answer may be lost, and its request be sent again.
+            await obstore.put_async(self._quick, key, b"1")
             is_guarded = await self._refuses(key, "create") and await self._refuses(key, {"e_tag": '"of-no-object"'})
             await obstore.delete_async(self._quick, key)
         if not is_guarded:
