@@ -89,7 +89,8 @@ def _failure(document: Any, request: Mapping[str, Any]) -> errors.ShoalError:
     if "errors" in document:
         first = document["errors"][0]
         denied = first.get("code") in ("UNAUTHORIZED", "DENIED")
-        return (errors.Denied if denied else errors.ServerFault)(first.get("message", ""), reason=first.get("code", ""))
+        code, failure = str(first.get("code", "")), errors.Denied if denied else errors.ServerFault
+        return failure(first.get("message", ""), _hint(code, request), reason=code)
     reason = str(document.get("__type", ""))
     if reason.endswith("NotFoundException"):
         kind: type[errors.ShoalError] = errors.NotFound
@@ -106,6 +107,8 @@ def _hint(reason: str, request: Mapping[str, Any]) -> str:
     hints = {
         "ImageNotFoundException": f"shoal image tags {name}",
         "LifecyclePolicyNotFoundException": f"shoal repository lifecycle set {name} FILE, or preview {name} FILE",
+        "INSUFFICIENT_STORAGE": "make room where the registry stores images",
+        "UNAVAILABLE": "once more in a while; the registry's log says what its store does",
         "RepositoryNotFoundException": "shoal repository ls",
         "RepositoryPolicyNotFoundException": f"shoal repository policy set {name} FILE",
     }
