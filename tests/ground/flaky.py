@@ -6,6 +6,7 @@ async with Flaky("127.0.0.1", 8333, seed=1) as flaky:
 """
 
 import random
+from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Self
 
@@ -18,13 +19,17 @@ _ERROR = "<?xml version='1.0'?><Error><Code>{0}</Code><Message>{0}</Message></Er
 
 
 class Flaky:
-    """`rate`: which part of the requests goes wrong, in each of the three ways. `failed`: how many did."""
+    """`rate`: which part of the requests goes wrong, in each of the three ways. `failed`: how many did.
+
+    `loses`: asked of each request that was done whether nobody hears of that, whatever chance says.
+    """
 
     def __init__(self, host: str, port: int, seed: int, rate: float = 0.05) -> None:
         self._to = f"http://{host}:{port}"
         self._chance = random.Random(seed)
         self.rate = rate
         self.failed = 0
+        self.loses: Callable[[web.Request], Awaitable[bool]] | None = None
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(auto_decompress=False, skip_auto_headers=("User-Agent", "Accept"))
@@ -46,7 +51,7 @@ class Flaky:
         return f"http://127.0.0.1:{self._runner.addresses[0][1]}"
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
-        body, way = await request.read(), int(self._chance.random() / self.rate)
+        body, way = await request.read(), int(self._chance.random() / self.rate) if self.rate else 3
         self.failed += way < 3
         if way == 0:
             return web.Response(status=503, text=_ERROR.format("SlowDown"))
@@ -58,7 +63,7 @@ class Flaky:
             said = [(name, value) for name, value in answer.headers.items() if name not in _OF_THE_CONNECTION]
             if request.method == "HEAD":
                 said.append(("Content-Length", answer.headers.get("Content-Length", "0")))
-            if way == 1:
+            if way == 1 or (self.loses and await self.loses(request)):
                 return web.Response(status=500, text=_ERROR.format("InternalError"))
             if way == 2 and request.transport:
                 request.transport.abort()

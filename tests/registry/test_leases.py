@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 import pytest
+from aiohttp import web
 from shoal_registry.names import UploadId
 from shoal_registry.storage import paths
 from shoal_registry.storage.bucket import Bucket
@@ -15,6 +16,7 @@ from shoal_registry.storage.places import parse
 from shoal_registry.storage.s3 import S3Store
 from shoal_registry.storage.store import Store, StoreUnavailableError
 
+from tests.ground.flaky import Flaky
 from tests.ground.proxy import Proxy
 from tests.ground.s3 import S3Server
 from tests.ground.waiting import wait_until
@@ -92,6 +94,32 @@ async def test_what_waits_to_be_written_is_not_once_the_lock_is_lost(place: tupl
         await store.append(data, 0, b"again")
         await store.flush(data)
     assert await other.size(data) == 5
+
+
+async def test_who_gives_a_lock_back_leaves_alone_who_has_it_then(place: tuple[str, str], s3_server: S3Server) -> None:
+    """Also if it never heard that its own was ended, and asks again."""
+    other, is_free, is_taken, is_over = open_store_at(*place), asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def hold_next() -> None:
+        await is_free.wait()
+        async with other.lock(NAME):
+            is_taken.set()
+            await is_over.wait()
+
+    async def loses(request: web.Request) -> bool:
+        is_first = "delete" in request.query and not is_free.is_set()
+        if is_first:
+            is_free.set()
+            await is_taken.wait()
+        return is_first
+
+    async with Flaky("127.0.0.1", s3_server.port, seed=0, rate=0) as flaky, asyncio.TaskGroup() as tasks:
+        tasks.create_task(hold_next())
+        async with asyncio.timeout(30), open_store_at(place[0], flaky.endpoint).lock(NAME):
+            flaky.loses = loses
+        assert is_taken.is_set()
+        assert await other.names(PurePosixPath("locks")) == ["repository:a"]
+        is_over.set()
 
 
 async def test_what_killed_holders_left_is_ended_at_once(place: tuple[str, str]) -> None:

@@ -9,11 +9,11 @@ who starts after a kill does not wait for one lock after the other.
 """
 
 import asyncio
+import contextlib
 import logging
 import random
 import secrets
 from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from weakref import WeakValueDictionary
 
@@ -50,10 +50,11 @@ class Held:
 
 
 class Leases:
-    """`folder` is the prefix of their objects' keys."""
+    """`folder` is the prefix of their objects' keys. `once` is the same store, but sends no request a second time."""
 
-    def __init__(self, store: S3Store, folder: str, lease_seconds: float = LEASE_SECONDS) -> None:
+    def __init__(self, store: S3Store, once: S3Store, folder: str, lease_seconds: float = LEASE_SECONDS) -> None:
         self._store = store
+        self._once = once
         self._folder = folder
         self._lease_seconds = lease_seconds
         self._lines: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
@@ -62,7 +63,7 @@ class Leases:
         self._ending: set[asyncio.Task[None]] = set()
         self._held: dict[str, Held] = {}
 
-    @asynccontextmanager
+    @contextlib.asynccontextmanager
     async def hold(self, name: str) -> AsyncIterator[None]:
         line = self._lines.setdefault(name, asyncio.Lock())
         # Tasks of this process wait in line, so that one of them at a time asks the store.
@@ -200,14 +201,25 @@ class Leases:
             limit.reschedule(0 if held.is_lost else self._end(held))
 
     async def _release(self, held: Held) -> None:
-        """Only while it is certain that no other has taken it over."""
-        if not self._is_certain(held):
-            return
-        try:
-            async with asyncio.timeout(ENDED * self._lease_seconds):
-                await obstore.delete_async(self._store, held.key)
-        except (BaseError, TimeoutError) as error:
-            log.warning("a lock is not given back; others wait for its end key=%s error=%r", held.key, error)
+        """Only while it is certain that no other has it: a deletion has no condition.
+
+        Nor is it sent again unasked. If its answer was all that was lost, another may have the lock by then.
+        """
+        while self._is_certain(held):
+            try:
+                async with asyncio.timeout(ENDED * self._lease_seconds):
+                    await obstore.delete_async(self._once, held.key)
+                return
+            except TimeoutError:
+                log.warning("a lock is not given back; others wait for its end key=%s", held.key)
+                return
+            except BaseError as error:
+                log.warning("a lock may not be given back; it is looked at key=%s error=%s", held.key, error)
+            with contextlib.suppress(BaseError):
+                found = await self._look(held.key)
+                if found is None or found[1] != held.e_tag:
+                    return
+            await asyncio.sleep(PAUSE_SECONDS_MAX)
 
     async def _give_back(self, trying: "asyncio.Future[Held | None]") -> None:
         try:

@@ -52,7 +52,8 @@ class S3Store:
         self._large = client_of(bucket, LARGE_SECONDS, SILENT_SECONDS)
         self._pieces = Pieces(self._large)
         self._lease_seconds = lease_seconds
-        self._leases = Leases(self._quick, "locks", lease_seconds)
+        once = client_of(bucket, max_retries=0)
+        self._leases = Leases(self._quick, once, "locks", lease_seconds)
 
     async def prove(self) -> None:
         """Raises StoreUnavailableError if the bucket cannot be written, or if its writes are not conditional."""
@@ -156,7 +157,9 @@ class S3Store:
         return max(each["last_modified"].timestamp() for each in found)
 
 
-def client_of(bucket: Bucket, seconds: float = QUICK_SECONDS, silent_seconds: float = QUICK_SECONDS) -> Client:
+def client_of(
+    bucket: Bucket, seconds: float = QUICK_SECONDS, silent_seconds: float = QUICK_SECONDS, max_retries: int = 8
+) -> Client:
     config: S3Config = {"virtual_hosted_style_request": False}
     if bucket.endpoint:
         config["endpoint"] = bucket.endpoint
@@ -171,7 +174,7 @@ def client_of(bucket: Bucket, seconds: float = QUICK_SECONDS, silent_seconds: fl
     if bucket.authority:
         options["root_certificate"] = bucket.authority.read_bytes()
     retry: RetryConfig = {
-        "max_retries": 8,
+        "max_retries": max_retries,
         "retry_timeout": timedelta(seconds=seconds),
         "backoff": {"init_backoff": timedelta(seconds=0.1), "max_backoff": timedelta(seconds=2), "base": 2},
     }
