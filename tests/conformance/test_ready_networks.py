@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 from shoal_agent.configuration import Configuration
-from shoal_agent.definition.labels import READY_NETWORK, container_name
+from shoal_agent.definition.labels import container_name
 from shoal_agent.definition.sandbox import ENDED
 from shoal_agent.engine.docker import DockerEngine
 from shoal_agent.engine.port import CannotCreate, CannotStart, Engine
 from shoal_agent.metadata.endpoint import Metadata
 from shoal_agent.networks import ready
+from shoal_agent.networks.keeper import keeper_labels
 from shoal_agent.networks.namespaces import KernelNamespaces
 
 from tests.conformance.test_engine import FOREVER, Name, body, labels, name, runtime  # noqa: F401 - fixtures
@@ -32,14 +33,16 @@ async def rig(
     tmp_path: Path, engine: RealEngine, busybox_image: str, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Rig]:
     monkeypatch.setattr(ready, "LOOK_SECONDS", 0.2)
+    monkeypatch.setattr(ready, "LISTING_SECONDS", 0.5)
     rules = Configuration(ready_networks=LIMIT, dead_container_keep_seconds=0.0)
     docker = DockerEngine(engine.host)
     made = Rig(tmp_path, docker, rules, instance=uuid.uuid4().hex, namespaces=KernelNamespaces())
     await made.start()
     yield made
     await made.crash()
-    for left in await docker.containers(made.around.owner.labels):
-        await docker.remove(left.container_id)
+    for mine in (made.around.owner.labels, keeper_labels(made.around.owner)):
+        for left in await docker.containers(mine):
+            await docker.remove(left.container_id)
     await docker.close()
 
 
@@ -49,7 +52,7 @@ async def until(true: Callable[[], Awaitable[bool]]) -> bool:
 
 async def keepers(rig: Rig) -> dict[str, str]:
     """Their states."""
-    found = await rig.engine.containers({**rig.around.owner.labels, READY_NETWORK: "true"})
+    found = await rig.engine.containers(keeper_labels(rig.around.owner))
     return {each.container_id: each.state for each in found}
 
 
