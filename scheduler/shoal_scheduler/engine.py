@@ -216,7 +216,7 @@ class Engine:
             raise
 
     async def _wait_for_work(self) -> None:
-        while not (self._finishing or self._inbox or self._is_unsettled or self.clock() >= self._wake_at):
+        while not (self._finishing or self._inbox or self.tables.is_unsettled or self.clock() >= self._wake_at):
             self.progress_at = time.monotonic()
             self._arrived.clear()
             try:
@@ -230,11 +230,6 @@ class Engine:
         """When there is something to do even if nobody asks."""
         jobs_in = (time_limits.due_at(self.tables) - self.now()) / 1000
         return min(self._retention_at, self._losses_at, self.clock() + jobs_in)
-
-    @property
-    def _is_unsettled(self) -> bool:
-        """The last step left something to do."""
-        return bool(self.tables.unsettled or self.tables.batch.unsettled)
 
     async def _gather(self) -> None:
         if len(self._inbox) >= self._expected:

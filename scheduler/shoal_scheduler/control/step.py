@@ -21,7 +21,7 @@ from shoal_scheduler.control import (
     usage,
 )
 from shoal_scheduler.control import inputs as i
-from shoal_scheduler.control.batch import follow, job_inputs, stopping, submit, time_limits
+from shoal_scheduler.control.batch import follow, job_inputs, start, stopping, submit, time_limits
 from shoal_scheduler.control.context import Context, Outcome
 from shoal_scheduler.model.refusal import Refused
 from shoal_scheduler.state.batch_changes import SetAside
@@ -39,6 +39,9 @@ KEYS_PER_INPUT = 41
 # For what follows for jobs from others, at the beginning of a step.
 KEYS_FOR_JOBS = 80
 JOBS_PER_STEP = 500
+
+# Kept for jobs that wait for room: or who submits many would keep them from starting.
+KEYS_FOR_STARTS = 60
 
 # The sums of a task that ends: of this month, and of the last if it began there.
 USAGE_KEYS = 2
@@ -128,7 +131,8 @@ def step(
             continue
         replies.append(outcome.reply)
     overlay, more = _wake(tables, overlay, list(overlay.stirred), context, KEYS_PER_STEP - KEYS_PER_INPUT)
-    return Step(overlay.changes, replies, (*stuck, *faults, *more))
+    overlay, failed = _start_jobs(tables, overlay, context) if not alone else (overlay, [])
+    return Step(overlay.changes, replies, (*stuck, *faults, *more, *failed))
 
 
 def _carry_out(overlay: Overlay, changes: Sequence[Change], context: Context, *, placed: bool = False) -> None:
@@ -176,6 +180,18 @@ def _wake(
     return overlay, faults
 
 
+def _start_jobs(tables: Tables, overlay: Overlay, context: Context) -> tuple[Overlay, list[Fault]]:
+    """What of the jobs can start, after the ordinary tasks that wait."""
+    before = len(overlay.changes)
+    try:
+        start.start(overlay, context, KEYS_PER_STEP)
+    except Exception as error:
+        overlay = _again(tables, overlay.changes[:before])
+        overlay.propose(start.settled(overlay))
+        return overlay, [Fault(error)]
+    return overlay, []
+
+
 def _has_room(overlay: Overlay, request: i.Input) -> bool:
     """Whether the transaction has room for whatever comes of the request."""
     match request:
@@ -194,7 +210,8 @@ def _has_room(overlay: Overlay, request: i.Input) -> bool:
         case _:
             keys = KEYS_PER_INPUT
     is_light = len(overlay.changes) < TASKS_PER_STEP and overlay.batch.weight < JOB_BYTES_PER_STEP
-    return is_light and len(overlay.touched) + keys <= KEYS_PER_STEP
+    kept = KEYS_FOR_STARTS if overlay.batch.has_waiting() else 0
+    return is_light and len(overlay.touched) + keys + kept <= KEYS_PER_STEP
 
 
 def _again(tables: Tables, changes: Sequence[Change]) -> Overlay:

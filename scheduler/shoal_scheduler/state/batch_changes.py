@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from shoal_scheduler.model.job import Job, JobChunk, JobState
 from shoal_scheduler.model.job_definition import JobDefinition
 from shoal_scheduler.model.job_queue import ComputeEnvironment, ConsumableResource, JobQueue
+from shoal_scheduler.state.waiting_jobs import Looked
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,14 @@ class SetAside:
     job: str
 
 
+@dataclass(frozen=True, slots=True)
+class SetLooked:
+    """A step has looked at what waits in the queue: see `state.waiting_jobs`. Volatile."""
+
+    queue: str
+    looked: Looked
+
+
 BatchChange = (
     PutJobDefinition
     | PutJobQueue
@@ -85,4 +94,5 @@ BatchChange = (
     | PutJobChunk
     | DeleteJob
     | SetAside
+    | SetLooked
 )

@@ -84,9 +84,6 @@ class BatchTables:
     # Derived: by queue, jobs with a child that may start.
     waiting: dict[str, WaitingJobs] = field(default_factory=dict)
 
-    # What is loaded has started long ago, and has overtaken nobody who waits now.
-    is_loading: bool = False
-
     # Derived: jobs to be looked at: see control.batch.follow.
     unsettled: dict[str, None] = field(default_factory=dict)
 
@@ -135,6 +132,11 @@ class BatchTables:
     def _is_due(self, at: int, key: TaskKey, now: int) -> bool:
         return at <= now and self.deadlines.get(key) == at
 
+    @property
+    def is_unsettled(self) -> bool:
+        """Whether the next step has something to do that nobody asks for."""
+        return bool(self.unsettled) or any(not jobs.is_settled for jobs in self.waiting.values())
+
     # -- changing --------------------------------------------------------------------------------------------
 
     def apply(self, change: object) -> None:
@@ -164,6 +166,8 @@ class BatchTables:
                 self._delete_job(job_id)
             case b.SetAside(job_id):
                 self.unsettled.pop(job_id, None)
+            case b.SetLooked(queue_name, looked):
+                self._queue(queue_name).look(looked)
 
     def _queue(self, name: str) -> WaitingJobs:
         found = self.waiting.get(name)
@@ -273,8 +277,16 @@ class BatchTables:
             return
         entry.launches[launch.id] = None
         queue = self.queues.get(launch.job.queue)
-        if queue is not None and not self.is_loading:
+        if queue is not None:
             started(self.waiting, self.queues, queue, launch.job.environment, self._key(entry), launch.count)
+
+    def _stir_for(self, job: Job) -> None:
+        """A task of it is over: what it had may let something start where no room was made."""
+        queue = self.queues.get(job.queue)
+        if job.consumables:
+            self._stir()
+        elif queue is not None and queue.max_concurrent:
+            self._queue(job.queue).stir()
 
     def delete_launch(self, launch: Launch) -> None:
         entry = self.jobs.get(launch.job.job) if launch.job else None
@@ -298,7 +310,7 @@ class BatchTables:
                 self.consumed[name] += sign * amount
             entry.live_bits[number] = entry.live_bits.get(number, 0) ^ bit
         if task.is_stopped and was_live:
-            self._stir()
+            self._stir_for(entry.job)
             del entry.live[child]
             if not entry.live_bits[number]:
                 del entry.live_bits[number]
