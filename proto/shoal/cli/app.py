@@ -37,6 +37,9 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "definitions": ("definitions:definitions", "List task definitions."),
         "deregister": ("definitions:deregister", "Make a revision inactive."),
     },
+    "Jobs": {
+        "job": ("job:job", "Submit jobs, follow, cancel and draw them."),
+    },
     "Images": {
         "image": ("image:image", "Push, load and list images of the cluster's registry."),
         "registry": ("registry:registry", "Manage who may push and pull; log engines in, let them know it."),
