@@ -83,12 +83,15 @@ def agree(fast: WaitingJobs, slow: ObviousJobs, rng: Random) -> None:
     jobs = slow.in_order()
     assert [key.job for key in fast] == jobs
     assert len(fast) == len(jobs)
-    assert [(key, each.want) for key, each in fast.classes()] == slow.heads()
+    assert [(key, each.want) for key, _, each in fast.classes()] == slow.heads()
     threshold = rng.choice((0, 1, *slow.counts.values()))
     assert list(fast.overtaken_at_least(threshold)) == slow.overtaken_at_least(threshold)
+    assert fast.most_overtaken_before(None) == max(slow.counts.values(), default=0)
     for job in rng.sample(jobs, min(3, len(jobs))):
         assert fast.overtaken(job) == slow.counts[job]
         assert fast.position(job) == jobs.index(job) + 1
+        before = [slow.counts[other] for other in jobs[: jobs.index(job)]]
+        assert fast.most_overtaken_before(slow.keys[job]) == max(before, default=0)
         alike = [other for other in jobs if slow.wants[other] == slow.wants[job]]
         assert [key.job for key in fast.class_of(job).members] == alike
         following = [slow.keys[other] for other in alike[alike.index(job) + 1 :]]

@@ -64,6 +64,9 @@ class ConsumableResource(msgspec.Struct, frozen=True, kw_only=True, omit_default
     created_at: int
     type: str = REPLENISHABLE
     total: int = 0
+
+    # NON_REPLENISHABLE: how many were taken, and do not come back.
+    used: int = 0
     tags: dict[str, str] = {}
 
     # The last changes that came with a client token: that, what was asked for, and the total after it. The same again

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from shoal_scheduler.model.job import Job, JobChunk, JobState
 from shoal_scheduler.model.job_definition import JobDefinition
 from shoal_scheduler.model.job_queue import ComputeEnvironment, ConsumableResource, JobQueue
+from shoal_scheduler.state.waiting_jobs import Looked
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,22 @@ class DeleteJob:
     job: str
 
 
+@dataclass(frozen=True, slots=True)
+class SetAside:
+    """What follows for this job could not be worked out: it is looked at again once something of it changes.
+    Volatile."""
+
+    job: str
+
+
+@dataclass(frozen=True, slots=True)
+class SetLooked:
+    """A step has looked at what waits in the queue: see `state.waiting_jobs`. Volatile."""
+
+    queue: str
+    looked: Looked
+
+
 BatchChange = (
     PutJobDefinition
     | PutJobQueue
@@ -76,4 +93,6 @@ BatchChange = (
     | PutJobState
     | PutJobChunk
     | DeleteJob
+    | SetAside
+    | SetLooked
 )

@@ -135,6 +135,11 @@ class BatchTables:
     def _is_due(self, at: int, key: TaskKey, now: int) -> bool:
         return at <= now and self.deadlines.get(key) == at
 
+    @property
+    def is_unsettled(self) -> bool:
+        """Whether the next step has something to do that nobody asks for."""
+        return bool(self.unsettled) or any(not jobs.is_settled for jobs in self.waiting.values())
+
     # -- changing --------------------------------------------------------------------------------------------
 
     def apply(self, change: object) -> None:
@@ -156,12 +161,21 @@ class BatchTables:
                 self._stir()
             case b.DeleteConsumableResource(name):
                 self.consumables.pop(name, None)
+            case b.SetLooked(queue_name, looked):
+                self._queue(queue_name).look(looked)
+            case _:
+                self._apply_job(change)
+
+    def _apply_job(self, change: object) -> None:
+        match change:
             case b.PutJobState(state):
                 self._put_state(state)
             case b.PutJobChunk(chunk):
                 self._put_chunk(chunk)
             case b.DeleteJob(job_id):
                 self._delete_job(job_id)
+            case b.SetAside(job_id):
+                self.unsettled.pop(job_id, None)
 
     def _queue(self, name: str) -> WaitingJobs:
         found = self.waiting.get(name)
@@ -264,6 +278,7 @@ class BatchTables:
         if entry is None:
             return
         self.finished.pop(job_id, None)
+        self.unsettled.pop(job_id, None)
         if self.tokens.get(entry.job.client_token) == job_id:
             del self.tokens[entry.job.client_token]
 
@@ -278,6 +293,14 @@ class BatchTables:
         queue = self.queues.get(launch.job.queue)
         if queue is not None:
             started(self.waiting, self.queues, queue, launch.job.environment, self._key(entry), launch.count)
+
+    def _stir_for(self, job: Job) -> None:
+        """A task of it is over: what it had may let something start where no room was made."""
+        queue = self.queues.get(job.queue)
+        if job.consumables:
+            self._stir()
+        elif queue is not None and queue.max_concurrent:
+            self._queue(job.queue).stir()
 
     def delete_launch(self, launch: Launch) -> None:
         entry = self.jobs.get(launch.job.job) if launch.job else None
@@ -301,6 +324,7 @@ class BatchTables:
                 self.consumed[name] += sign * amount
             entry.live_bits[number] = entry.live_bits.get(number, 0) ^ bit
         if task.is_stopped and was_live:
+            self._stir_for(entry.job)
             del entry.live[child]
             if not entry.live_bits[number]:
                 del entry.live_bits[number]
@@ -317,7 +341,7 @@ class BatchTables:
         if not (job.timeout_seconds and runs):
             self.deadlines.pop(task.key, None)
         elif task.key not in self.deadlines:
-            at = task.started_at + job.timeout_seconds * 1000
+            at = max(task.started_at, task.launch.created_at) + job.timeout_seconds * 1000
             self.deadlines[task.key] = at
             heapq.heappush(self._next_deadlines, (at, task.key))
         while self._next_deadlines and self.deadlines.get(self._next_deadlines[0][1]) != self._next_deadlines[0][0]:

@@ -128,11 +128,30 @@ class Order:
     def overtook_all(self, count: int) -> None:
         self._all += count
 
+    def forget_counts(self) -> None:
+        """As if nothing had been overtaken."""
+        self._all = 0
+        for block in self._blocks:
+            block.counts, block.highest, block.before = [0] * len(block.keys), 0, 0
+
     def overtaken(self, key: OrderKey) -> int:
         """Of one that is there: how often since it was added."""
         number = bisect_left(self._lasts, key)
         block = self._blocks[number]
         return block.counts[bisect_left(block.keys, key)] + self._added(number)
+
+    def most_overtaken_before(self, key: OrderKey | None) -> int:
+        """How often at most any of those before this one was, or of all; 0 if there are none."""
+        end = len(self._blocks) if key is None else bisect_left(self._lasts, key)
+        added, most = self._added(0) if self._blocks else 0, 0
+        for number, block in enumerate(self._blocks[:end]):
+            added -= block.before if number else 0
+            most = max(most, block.highest + added)
+        if key is not None and end < len(self._blocks):
+            added -= self._blocks[end].before if end else 0
+            at = bisect_left(self._blocks[end].keys, key)
+            most = max([most, *(count + added for count in self._blocks[end].counts[:at])])
+        return most
 
     def overtaken_at_least(self, count: int) -> Iterator[tuple[OrderKey, int]]:
         """Those that were overtaken so often or more, in order, with how often."""

@@ -69,7 +69,7 @@ def open_bits(jobs: Jobs, job: Job, number: int) -> int:
 
 
 def has_startable(jobs: Jobs, job: Job) -> bool:
-    if not may_start(jobs, job):
+    if not may_start(jobs, job) or (job.max_concurrent and jobs.live_count(job.id) >= job.max_concurrent):
         return False
     if job.is_sequential:
         number, _ = chunk_of(jobs.over_counts(job.id)[0])

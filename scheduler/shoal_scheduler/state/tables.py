@@ -146,6 +146,11 @@ class Tables:
         """All but deregistered ones, in the order in which they came."""
         return [each for each in self.room(cluster).instances if each is not None]
 
+    @property
+    def is_unsettled(self) -> bool:
+        """Whether the next step has something to do that nobody asks for."""
+        return bool(self.unsettled) or self.batch.is_unsettled
+
     # -- changing ------------------------------------------------------------------------------------------
 
     def apply(self, changes: Iterable[c.Change], revision: int) -> None:

@@ -1,7 +1,7 @@
 """The jobs of a queue that could start, if there were room: in their order, grouped by what they ask for."""
 
 from bisect import bisect_left, insort
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from shoal_scheduler.model.ask import Ask
@@ -31,11 +31,26 @@ class JobClass:
         self.members = Order()
 
 
-class Front(NamedTuple):
-    """A job at the front of the queue, and since when it stands at that place."""
+class Standing(NamedTuple):
+    """A job near the front of the queue, and since when it stands at that place."""
 
     job: str
     since: int
+
+
+class Looked(NamedTuple):
+    """What came of the last look at a queue."""
+
+    # Of the changes before it.
+    stirs: int = 0
+
+    # There is more to look at: all of it, or what stands behind this.
+    is_partial: bool = False
+    resume: OrderKey | None = None
+
+    # Something could have started, but for a job that must not be overtaken any more.
+    is_barred: bool = False
+    front: tuple[Standing, ...] = ()
 
 
 class WaitingJobs:
@@ -52,12 +67,15 @@ class WaitingJobs:
         # Classes by their first member, ascending.
         self._heads: list[tuple[OrderKey, int, JobClass]] = []
 
-        # Volatile. Grows with each change that may let something start; up to which the queue was looked at; and if it
-        # was not looked at to its end, what to go on behind.
+        # Of those, how many have expressions: a task that comes somewhere may be what they wait for.
+        self.with_expressions = 0
+
+        # Volatile. Jobs of which tasks have started since the queue was last looked at.
+        self._started: set[str] = set()
+
+        # Volatile. How many changes there were that may let something start; and what is known of the last look.
         self.stirs = 0
-        self.settled = 0
-        self.resume: OrderKey | None = None
-        self.front: tuple[Front, ...] = ()
+        self.looked = Looked()
 
     def __len__(self) -> int:
         return len(self._keys)
@@ -71,11 +89,15 @@ class WaitingJobs:
     @property
     def is_settled(self) -> bool:
         """Whether nothing has changed since the queue was looked at to its end."""
-        return not self._keys or self.settled == self.stirs
+        return not self._keys or (self.looked.stirs == self.stirs and not self.looked.is_partial)
 
     def stir(self) -> None:
         """Something changed: the next step is to look at the queue."""
         self.stirs += 1
+
+    def look(self, looked: "Looked") -> None:
+        self.looked = looked
+        self._started.clear()
 
     # -- what waits ------------------------------------------------------------------------------------------
 
@@ -90,6 +112,7 @@ class WaitingJobs:
         if found is None:
             self._numbers += 1
             found = self._classes[want] = JobClass(want, self._numbers)
+            self.with_expressions += bool(ask.expressions)
         else:
             self._drop_head(found)
         found.members.add(key)
@@ -111,17 +134,20 @@ class WaitingJobs:
             insort(self._heads, (found.members.first, found.number, found))
         else:
             del self._classes[found.want]
-        # It may have been what the others waited for.
-        self.stir()
+            self.with_expressions -= bool(found.want.ask.expressions)
+        if job_id in self._started:  # whoever started it has seen to those behind it as well
+            self._started.discard(job_id)
+        else:
+            self.stir()
 
     def _drop_head(self, found: JobClass) -> None:
         del self._heads[bisect_left(self._heads, (found.members.first, found.number, found))]
 
     # -- order -----------------------------------------------------------------------------------------------
 
-    def classes(self) -> list[tuple[OrderKey, JobClass]]:
-        """With their first members, ascending."""
-        return [(key, each) for key, _, each in self._heads]
+    def classes(self) -> Sequence[tuple[OrderKey, int, JobClass]]:
+        """With their first members and numbers, ascending."""
+        return self._heads
 
     def key(self, job_id: str) -> OrderKey:
         return self._keys[job_id]
@@ -138,14 +164,25 @@ class WaitingJobs:
     def overtook(self, key: OrderKey, count: int) -> None:
         """So many tasks of the job with this key started: every job before it was overtaken so many times more."""
         self._order.overtook(key, count)
+        if key.job in self._keys:
+            self._started.add(key.job)
 
     def overtook_all(self, count: int) -> None:
         """So many tasks started of jobs that stand behind all of these, in another queue."""
         self._order.overtook_all(count)
 
+    def forget_counts(self) -> None:
+        """As if nothing had been overtaken: who loads everything does not know what started while jobs waited."""
+        self._order.forget_counts()
+        self._started.clear()
+
     def overtaken(self, job_id: str) -> int:
         """How many tasks of later jobs have started since it waits."""
         return self._order.overtaken(self._keys[job_id])
+
+    def most_overtaken_before(self, key: OrderKey | None) -> int:
+        """How often at most any of the jobs before this one was, or any of all."""
+        return self._order.most_overtaken_before(key)
 
     def overtaken_at_least(self, count: int) -> Iterator[tuple[OrderKey, int]]:
         """The jobs that were overtaken so often or more, in order, with how often."""
