@@ -161,6 +161,11 @@ class BatchTables:
                 self._stir()
             case b.DeleteConsumableResource(name):
                 self.consumables.pop(name, None)
+            case _:
+                self._apply_job(change)
+
+    def _apply_job(self, change: object) -> None:
+        match change:
             case b.PutJobState(state):
                 self._put_state(state)
             case b.PutJobChunk(chunk):
