@@ -8,7 +8,7 @@ from shoal.v1 import agent_pb2, container_instance_pb2, resource_pb2, task_pb2
 
 from shoal_agent import VERSION
 from shoal_agent.fingerprint import Fingerprint
-from shoal_agent.task import Assignment, ContainerReport, Report
+from shoal_agent.task import Assignment, ContainerReport, JobAttempt, Report
 from shoal_agent.watch import Health
 
 PROTOCOL_VERSION = 1
@@ -139,6 +139,18 @@ def _assignment(entry: agent_pb2.Assignment, documents: Mapping[str, Mapping[str
         group=entry.group,
         on_disconnect=entry.on_disconnect,
         tags={tag.key: tag.value for tag in entry.tags},
+        job=_job(entry.job) if entry.HasField("job") else None,
+    )
+
+
+def _job(message: agent_pb2.JobAttempt) -> JobAttempt:
+    return JobAttempt(
+        message.job_id,
+        message.job_queue,
+        message.compute_environment,
+        message.attempt,
+        message.array_size,
+        message.array_index,
     )
 
 

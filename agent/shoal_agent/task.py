@@ -197,6 +197,18 @@ class View:
 
 
 @dataclass(frozen=True, slots=True)
+class JobAttempt:
+    """Which attempt of which job a task is. array_size: 0 of a job that is no array."""
+
+    job_id: str
+    job_queue: str
+    compute_environment: str
+    attempt: int
+    array_size: int = 0
+    array_index: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Assignment:
     """One entry of what the scheduler wants. `definition` and `overrides` are AWS-style JSON documents."""
 
@@ -214,3 +226,4 @@ class Assignment:
     group: str = ""
     on_disconnect: str = ""
     tags: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    job: JobAttempt | None = None

@@ -23,7 +23,7 @@ from tests.unit.scheduler.plane import Plane, instance
 
 SIZES = (0, 6, 6, 9)
 OVER = (SUCCEEDED, FAILED)
-RULES = (
+RULES: tuple[list[dict[str, str]], ...] = (
     [],
     [{"action": "EXIT", "onExitCode": "3"}],
     [{"action": "RETRY", "onStatusReason": "Host EC2*"}, {"action": "EXIT", "onReason": "*"}],

@@ -798,6 +798,7 @@ class Assignment(_message.Message):
     FORGET_FIELD_NUMBER: _builtins.int
     TAGS_FIELD_NUMBER: _builtins.int
     ON_DISCONNECT_FIELD_NUMBER: _builtins.int
+    JOB_FIELD_NUMBER: _builtins.int
     task_id: _builtins.str
     task_arn: _builtins.str
     task_definition_arn: _builtins.str
@@ -827,6 +828,12 @@ class Assignment(_message.Message):
     def tags(self) -> _containers.RepeatedCompositeFieldContainer[_resource_pb2.Tag]:
         """The task's, as they were when this was sent: what its containers read about it."""
 
+    @_builtins.property
+    def job(self) -> Global___JobAttempt:
+        """Of a job's task: each of its containers gets it as AWS_BATCH_* variables. An
+        agent that does not know the field runs the task without them.
+        """
+
     def __init__(
         self,
         *,
@@ -845,10 +852,11 @@ class Assignment(_message.Message):
         forget: _builtins.bool | None = ...,
         tags: _abc.Iterable[_resource_pb2.Tag] | None = ...,
         on_disconnect: _builtins.str | None = ...,
+        job: Global___JobAttempt | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_desired_status", b"_desired_status", "_fence", b"_fence", "_forget", b"_forget", "_group", b"_group", "_last_status", b"_last_status", "_on_disconnect", b"_on_disconnect", "_started_by", b"_started_by", "_stop_code", b"_stop_code", "_stopped_reason", b"_stopped_reason", "_task_arn", b"_task_arn", "_task_definition_arn", b"_task_definition_arn", "_task_id", b"_task_id", "desired_status", b"desired_status", "fence", b"fence", "forget", b"forget", "group", b"group", "last_status", b"last_status", "on_disconnect", b"on_disconnect", "overrides", b"overrides", "started_by", b"started_by", "stop_code", b"stop_code", "stopped_reason", b"stopped_reason", "task_arn", b"task_arn", "task_definition_arn", b"task_definition_arn", "task_id", b"task_id"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_desired_status", b"_desired_status", "_fence", b"_fence", "_forget", b"_forget", "_group", b"_group", "_job", b"_job", "_last_status", b"_last_status", "_on_disconnect", b"_on_disconnect", "_started_by", b"_started_by", "_stop_code", b"_stop_code", "_stopped_reason", b"_stopped_reason", "_task_arn", b"_task_arn", "_task_definition_arn", b"_task_definition_arn", "_task_id", b"_task_id", "desired_status", b"desired_status", "fence", b"fence", "forget", b"forget", "group", b"group", "job", b"job", "last_status", b"last_status", "on_disconnect", b"on_disconnect", "overrides", b"overrides", "started_by", b"started_by", "stop_code", b"stop_code", "stopped_reason", b"stopped_reason", "task_arn", b"task_arn", "task_definition_arn", b"task_definition_arn", "task_id", b"task_id"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_desired_status", b"_desired_status", "_fence", b"_fence", "_forget", b"_forget", "_group", b"_group", "_last_status", b"_last_status", "_on_disconnect", b"_on_disconnect", "_started_by", b"_started_by", "_stop_code", b"_stop_code", "_stopped_reason", b"_stopped_reason", "_task_arn", b"_task_arn", "_task_definition_arn", b"_task_definition_arn", "_task_id", b"_task_id", "desired_status", b"desired_status", "fence", b"fence", "forget", b"forget", "gpu_ids", b"gpu_ids", "group", b"group", "last_status", b"last_status", "on_disconnect", b"on_disconnect", "overrides", b"overrides", "started_by", b"started_by", "stop_code", b"stop_code", "stopped_reason", b"stopped_reason", "tags", b"tags", "task_arn", b"task_arn", "task_definition_arn", b"task_definition_arn", "task_id", b"task_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_desired_status", b"_desired_status", "_fence", b"_fence", "_forget", b"_forget", "_group", b"_group", "_job", b"_job", "_last_status", b"_last_status", "_on_disconnect", b"_on_disconnect", "_started_by", b"_started_by", "_stop_code", b"_stop_code", "_stopped_reason", b"_stopped_reason", "_task_arn", b"_task_arn", "_task_definition_arn", b"_task_definition_arn", "_task_id", b"_task_id", "desired_status", b"desired_status", "fence", b"fence", "forget", b"forget", "gpu_ids", b"gpu_ids", "group", b"group", "job", b"job", "last_status", b"last_status", "on_disconnect", b"on_disconnect", "overrides", b"overrides", "started_by", b"started_by", "stop_code", b"stop_code", "stopped_reason", b"stopped_reason", "tags", b"tags", "task_arn", b"task_arn", "task_definition_arn", b"task_definition_arn", "task_id", b"task_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__desired_status: _TypeAlias = _typing.Literal["desired_status"]  # noqa: Y015
     _WhichOneofArgType__desired_status: _TypeAlias = _typing.Literal["_desired_status", b"_desired_status"]  # noqa: Y015
@@ -858,6 +866,8 @@ class Assignment(_message.Message):
     _WhichOneofArgType__forget: _TypeAlias = _typing.Literal["_forget", b"_forget"]  # noqa: Y015
     _WhichOneofReturnType__group: _TypeAlias = _typing.Literal["group"]  # noqa: Y015
     _WhichOneofArgType__group: _TypeAlias = _typing.Literal["_group", b"_group"]  # noqa: Y015
+    _WhichOneofReturnType__job: _TypeAlias = _typing.Literal["job"]  # noqa: Y015
+    _WhichOneofArgType__job: _TypeAlias = _typing.Literal["_job", b"_job"]  # noqa: Y015
     _WhichOneofReturnType__last_status: _TypeAlias = _typing.Literal["last_status"]  # noqa: Y015
     _WhichOneofArgType__last_status: _TypeAlias = _typing.Literal["_last_status", b"_last_status"]  # noqa: Y015
     _WhichOneofReturnType__on_disconnect: _TypeAlias = _typing.Literal["on_disconnect"]  # noqa: Y015
@@ -883,6 +893,8 @@ class Assignment(_message.Message):
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__group) -> _WhichOneofReturnType__group | None: ...
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__job) -> _WhichOneofReturnType__job | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__last_status) -> _WhichOneofReturnType__last_status | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__on_disconnect) -> _WhichOneofReturnType__on_disconnect | None: ...
@@ -900,6 +912,68 @@ class Assignment(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__task_id) -> _WhichOneofReturnType__task_id | None: ...
 
 Global___Assignment: _TypeAlias = Assignment  # noqa: Y015
+
+@_typing.final
+class JobAttempt(_message.Message):
+    """Which attempt of which job a task is."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    JOB_ID_FIELD_NUMBER: _builtins.int
+    JOB_QUEUE_FIELD_NUMBER: _builtins.int
+    COMPUTE_ENVIRONMENT_FIELD_NUMBER: _builtins.int
+    ATTEMPT_FIELD_NUMBER: _builtins.int
+    ARRAY_SIZE_FIELD_NUMBER: _builtins.int
+    ARRAY_INDEX_FIELD_NUMBER: _builtins.int
+    job_id: _builtins.str
+    """Without the child's index."""
+    job_queue: _builtins.str
+    compute_environment: _builtins.str
+    attempt: _builtins.int
+    """From 1, over all attempts, those lost with their host as well."""
+    array_size: _builtins.int
+    """0 or absent for a job that is no array."""
+    array_index: _builtins.int
+    def __init__(
+        self,
+        *,
+        job_id: _builtins.str | None = ...,
+        job_queue: _builtins.str | None = ...,
+        compute_environment: _builtins.str | None = ...,
+        attempt: _builtins.int | None = ...,
+        array_size: _builtins.int | None = ...,
+        array_index: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_array_index", b"_array_index", "_array_size", b"_array_size", "_attempt", b"_attempt", "_compute_environment", b"_compute_environment", "_job_id", b"_job_id", "_job_queue", b"_job_queue", "array_index", b"array_index", "array_size", b"array_size", "attempt", b"attempt", "compute_environment", b"compute_environment", "job_id", b"job_id", "job_queue", b"job_queue"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_array_index", b"_array_index", "_array_size", b"_array_size", "_attempt", b"_attempt", "_compute_environment", b"_compute_environment", "_job_id", b"_job_id", "_job_queue", b"_job_queue", "array_index", b"array_index", "array_size", b"array_size", "attempt", b"attempt", "compute_environment", b"compute_environment", "job_id", b"job_id", "job_queue", b"job_queue"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__array_index: _TypeAlias = _typing.Literal["array_index"]  # noqa: Y015
+    _WhichOneofArgType__array_index: _TypeAlias = _typing.Literal["_array_index", b"_array_index"]  # noqa: Y015
+    _WhichOneofReturnType__array_size: _TypeAlias = _typing.Literal["array_size"]  # noqa: Y015
+    _WhichOneofArgType__array_size: _TypeAlias = _typing.Literal["_array_size", b"_array_size"]  # noqa: Y015
+    _WhichOneofReturnType__attempt: _TypeAlias = _typing.Literal["attempt"]  # noqa: Y015
+    _WhichOneofArgType__attempt: _TypeAlias = _typing.Literal["_attempt", b"_attempt"]  # noqa: Y015
+    _WhichOneofReturnType__compute_environment: _TypeAlias = _typing.Literal["compute_environment"]  # noqa: Y015
+    _WhichOneofArgType__compute_environment: _TypeAlias = _typing.Literal["_compute_environment", b"_compute_environment"]  # noqa: Y015
+    _WhichOneofReturnType__job_id: _TypeAlias = _typing.Literal["job_id"]  # noqa: Y015
+    _WhichOneofArgType__job_id: _TypeAlias = _typing.Literal["_job_id", b"_job_id"]  # noqa: Y015
+    _WhichOneofReturnType__job_queue: _TypeAlias = _typing.Literal["job_queue"]  # noqa: Y015
+    _WhichOneofArgType__job_queue: _TypeAlias = _typing.Literal["_job_queue", b"_job_queue"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__array_index) -> _WhichOneofReturnType__array_index | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__array_size) -> _WhichOneofReturnType__array_size | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__attempt) -> _WhichOneofReturnType__attempt | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__compute_environment) -> _WhichOneofReturnType__compute_environment | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__job_id) -> _WhichOneofReturnType__job_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__job_queue) -> _WhichOneofReturnType__job_queue | None: ...
+
+Global___JobAttempt: _TypeAlias = JobAttempt  # noqa: Y015
 
 @_typing.final
 class StringList(_message.Message):

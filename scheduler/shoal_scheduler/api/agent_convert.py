@@ -14,6 +14,7 @@ from shoal_scheduler.api.remembered import Remembered
 from shoal_scheduler.control import inputs as i
 from shoal_scheduler.dispatch import CommandWanted, LogsWanted, PullWanted
 from shoal_scheduler.model.definition import Definition
+from shoal_scheduler.model.job import JobPart
 from shoal_scheduler.model.task import Binding, ContainerState, Task, TaskKey
 from shoal_scheduler.state.tables import Tables
 from shoal_scheduler.traces import Span
@@ -155,6 +156,8 @@ class _Part:
             on_disconnect=launch.on_disconnect or None,
             tags=tag_messages(launch.tags if task.tags is None else task.tags),
         )
+        if launch.job is not None:
+            assignment.job.CopyFrom(_job_message(launch.job, task.index))
         if launch.overrides:
             assignment.overrides.CopyFrom(overrides_message(launch))
         for container, ids in (task.gpu_ids or {}).items():
@@ -172,6 +175,17 @@ class _Part:
         if more:
             self.assignments.more = True
         return b"".join((*self._definitions.values(), self._message.SerializeToString()))
+
+
+def _job_message(part: JobPart, index: int) -> pb.JobAttempt:
+    """Of the launch's task of this index. What all tasks of the launch have in common is short: a child's own is its
+    number alone."""
+    message = pb.JobAttempt(
+        job_id=part.job, job_queue=part.queue, compute_environment=part.environment, attempt=part.attempt
+    )
+    if part.array_size:
+        message.array_size, message.array_index = part.array_size, part.child(index)
+    return message
 
 
 def _named_definition(definition: Definition) -> bytes:

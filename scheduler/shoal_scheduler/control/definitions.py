@@ -32,6 +32,7 @@ def register(view: Overlay, request: i.RegisterTaskDefinition, context: Context)
 def deregister(view: Overlay, request: i.DeregisterTaskDefinition, context: Context) -> Outcome:
     """Tasks that run go on. A second time is the same answer."""
     definition = find(view, request.name, revision_required=True)
+    refuse_of_jobs(definition)
     if definition.status != "ACTIVE":
         return Outcome(definition)
     gone = msgspec.structs.replace(definition, status="INACTIVE", deregistered_at=context.now)
@@ -56,6 +57,17 @@ def delete(view: Overlay, request: i.DeleteTaskDefinitions, context: Context) ->
             )
     reply = i.DeletedDefinitions(tuple(deleted), tuple(failures))
     return Outcome(reply, [c.PutDefinition(definition) for definition in deleted])
+
+
+def refuse_of_jobs(definition: Definition) -> None:
+    """Raises Refused for one that was derived from a job definition, and goes with that."""
+    if definition.family.startswith(FAMILY_PREFIX):
+        name = definition.name.removeprefix(FAMILY_PREFIX)
+        raise Refused(
+            "failed_precondition",
+            f"taskDefinition: {definition.name} runs the jobs of job definition {name}: submit a job of that, or"
+            " deregister that.",
+        )
 
 
 def find(view: Overlay | Tables, name: str, *, revision_required: bool = False) -> Definition:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from shoal_scheduler.control.batch.inputs import BatchInput, BatchReply
 from shoal_scheduler.control.batch.job_inputs import CancelJob, SubmitJob, TerminateJob
 from shoal_scheduler.model.alarm import Alarm
 from shoal_scheduler.model.ask import Strategy
@@ -357,6 +358,7 @@ Input = (
     | SubmitJob
     | CancelJob
     | TerminateJob
+    | BatchInput
 )
 Reply = (
     Definition
@@ -373,5 +375,6 @@ Reply = (
     | Alarm
     | Job
     | Verdict
+    | BatchReply
     | None
 )

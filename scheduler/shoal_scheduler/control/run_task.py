@@ -52,6 +52,7 @@ def run(view: Overlay, request: i.RunTask, context: Context) -> Outcome:
 def active_definition(view: Overlay, name: str) -> Definition:
     """Raises Refused."""
     definition = definitions.find(view, name)
+    definitions.refuse_of_jobs(definition)
     if definition.status != "ACTIVE":
         raise Refused(
             "failed_precondition",

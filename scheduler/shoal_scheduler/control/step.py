@@ -22,6 +22,7 @@ from shoal_scheduler.control import (
 )
 from shoal_scheduler.control import inputs as i
 from shoal_scheduler.control.batch import follow, job_inputs, start, stopping, submit, time_limits
+from shoal_scheduler.control.batch.rules import BATCH_RULES
 from shoal_scheduler.control.context import Context, Outcome
 from shoal_scheduler.model.refusal import Refused
 from shoal_scheduler.state.batch_changes import SetAside
@@ -101,6 +102,7 @@ RULES: dict[type, Rule] = {
     job_inputs.SubmitJob: submit.submit,
     job_inputs.CancelJob: stopping.cancel,
     job_inputs.TerminateJob: stopping.terminate,
+    **BATCH_RULES,
 }
 
 

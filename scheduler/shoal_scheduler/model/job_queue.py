@@ -68,3 +68,7 @@ class ConsumableResource(msgspec.Struct, frozen=True, kw_only=True, omit_default
     # NON_REPLENISHABLE: how many were taken, and do not come back.
     used: int = 0
     tags: dict[str, str] = {}
+
+    # The last changes that came with a client token: that, what was asked for, and the total after it. The same again
+    # changes nothing.
+    changed: tuple[tuple[str, str, int], ...] = ()

@@ -1,7 +1,7 @@
 """The tables' part of batch as it will be after the changes a step has proposed so far: see `state.overlay`."""
 
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from itertools import islice
 
 from msgspec import msgpack
@@ -80,6 +80,24 @@ class BatchOverlay:
     def job_by_token(self, token: str) -> Job | None:
         job_id = self._tokens.get(token) or self._tables.tokens.get(token)
         return self.job(job_id) if job_id else None
+
+    def open_in(self, queue: str) -> int:
+        """How many jobs of the queue are not over."""
+        changed = sum(change for job, change in self._opened() if job.queue == queue)
+        return self._tables.open_in[queue] + changed
+
+    def open_takers(self, resource: str) -> int:
+        """How many jobs that are not over take of the consumable resource."""
+        changed = sum(change for job, change in self._opened() if resource in dict(job.consumables))
+        return self._tables.open_takers[resource] + changed
+
+    def _opened(self) -> Iterator[tuple[Job, int]]:
+        """Jobs that this step makes, by 1, and those that it ends, by -1."""
+        for job_id in {**self._jobs, **self._states}:
+            job, entry = self.job(job_id), self._tables.jobs.get(job_id)
+            was_open = entry is not None and not entry.state.outcome
+            if job is not None and was_open == bool(self.state(job_id).outcome):
+                yield job, -1 if was_open else 1
 
     def state(self, job_id: str) -> JobState:
         """Of a job that exists."""

@@ -68,10 +68,13 @@ class BatchTables:
     # In the order in which they were submitted.
     jobs: dict[str, JobEntry] = field(default_factory=dict)
 
-    # Derived: job ids by client token; how many are not over; by what they depend on, jobs that are not over; those
+    # Derived: job ids by client token; how many are not over, by queue and by
+    # consumable resource as well; by what they depend on, jobs that are not over; those
     # that are over and that no such job depends on, in the order in which that came, with the time of their end.
     tokens: dict[str, str] = field(default_factory=dict)
     open_count: int = 0
+    open_in: Counter[str] = field(default_factory=Counter)
+    open_takers: Counter[str] = field(default_factory=Counter)
     dependants: dict[str, dict[str, None]] = field(default_factory=dict)
     finished: dict[str, int] = field(default_factory=dict)
 
@@ -161,6 +164,8 @@ class BatchTables:
                 self._stir()
             case b.DeleteConsumableResource(name):
                 self.consumables.pop(name, None)
+            case b.SetLooked(queue_name, looked):
+                self._queue(queue_name).look(looked)
             case _:
                 self._apply_job(change)
 
@@ -174,8 +179,6 @@ class BatchTables:
                 self._delete_job(job_id)
             case b.SetAside(job_id):
                 self.unsettled.pop(job_id, None)
-            case b.SetLooked(queue_name, looked):
-                self._queue(queue_name).look(looked)
 
     def _queue(self, name: str) -> WaitingJobs:
         found = self.waiting.get(name)
@@ -194,13 +197,19 @@ class BatchTables:
             known.job = job
             return
         entry = self.jobs[job.id] = JobEntry(job, ask, JobState(job=job.id))
-        self.open_count += 1
+        self._count_open(job, 1)
         if job.client_token:
             self.tokens[job.client_token] = job.id
         for dependency in job.depends_on:
             if dependency.job:
                 self._depend(entry, dependency.job, is_whole(dependency.type))
         self._review(entry)
+
+    def _count_open(self, job: Job, change: int) -> None:
+        self.open_count += change
+        self.open_in[job.queue] += change
+        for name, _ in job.consumables:
+            self.open_takers[name] += change
 
     def _depend(self, entry: JobEntry, other: str, whole: bool) -> None:
         """What it depends on comes later in a load, or is over already."""
@@ -225,7 +234,7 @@ class BatchTables:
 
     def _end(self, entry: JobEntry) -> None:
         job, outcome = entry.job, entry.state.outcome
-        self.open_count -= 1
+        self._count_open(job, -1)
         for dependency in job.depends_on:
             if dependency.job:
                 self._release(dependency.job, job.id)

@@ -64,9 +64,27 @@ def _sizes(changed: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def with_parameters(command: Sequence[str], parameters: Mapping[str, str]) -> list[str]:
-    """A name that is no parameter stays as it is.
+    """A name that is no parameter stays as it is; dots belong to a name only if a parameter is called so. What a
+    parameter brings is not looked at again.
 
-    >>> with_parameters(["flip", "Ref::in", "out=Ref::out"], {"in": "a.png", "out": "b.png"})
-    ['flip', 'a.png', 'out=b.png']
+    >>> with_parameters(["flip", "Ref::in", "out/Ref::out.png", "Ref::x"], {"in": "a.png", "out": "b"})
+    ['flip', 'a.png', 'out/b.png', 'Ref::x']
     """
-    return [_REFERENCE.sub(lambda found: parameters.get(found[1], found[0]), word) for word in command]
+    return [_REFERENCE.sub(lambda found: _meant(found, parameters), word) for word in command]
+
+
+def command_length(command: Sequence[str], parameters: Mapping[str, str]) -> int:
+    """In characters, with the parameters: without making it, as a short reference may stand for a long value."""
+    return sum(_word_length(word, parameters) for word in command)
+
+
+def _word_length(word: str, parameters: Mapping[str, str]) -> int:
+    return len(word) + sum(len(_meant(found, parameters)) - len(found[0]) for found in _REFERENCE.finditer(word))
+
+
+def _meant(found: re.Match[str], parameters: Mapping[str, str]) -> str:
+    name, rest = found[1], ""
+    while name and name not in parameters:
+        name, dot, after = name.rpartition(".")
+        rest = f"{dot}{after}{rest}"
+    return f"{parameters[name]}{rest}" if name else found[0]

@@ -5,7 +5,8 @@ from typing import Any
 from shoal import arn
 
 from shoal_scheduler.control import definitions
-from shoal_scheduler.control.batch import dependencies
+from shoal_scheduler.control.batch import dependencies, queues
+from shoal_scheduler.control.batch.definitions import submittable
 from shoal_scheduler.control.batch.job_inputs import SubmitJob
 from shoal_scheduler.control.batch.overrides import overrides_of
 from shoal_scheduler.control.context import Context, Outcome
@@ -30,7 +31,7 @@ def submit(view: Overlay, request: SubmitJob, context: Context) -> Outcome:
             return Outcome(_again(request, known))
     document = request.document
     queue = _queue(view, document["jobQueue"])
-    definition = find_definition(view, document["jobDefinition"])
+    definition = submittable(view.batch, document["jobDefinition"])
     if view.batch.open_count() >= OPEN_JOBS_MAX:
         raise Refused(
             "exhausted",
@@ -57,36 +58,13 @@ def _again(request: SubmitJob, known: Job) -> Job:
 
 
 def _queue(view: Overlay, name: str) -> JobQueue:
-    queue = view.batch.queue(arn.short(name))
-    if queue is None:
-        raise Refused("not_found", f"jobQueue: there is no job queue {name!r}. List them with DescribeJobQueues.")
+    queue = queues.find(view.batch, name)
     if queue.state == DISABLED:
         raise Refused(
             "failed_precondition",
             f"jobQueue: {queue.name} is DISABLED: it takes no new jobs. Enable it, or name another.",
         )
     return queue
-
-
-def find_definition(view: Overlay, name: str) -> JobDefinition:
-    """By name, name and revision, or ARN; without a revision the newest ACTIVE one. Raises Refused."""
-    family, _, number = arn.short(name).partition(":")
-    revisions = view.batch.definitions(family)
-    active = [each for each in revisions.values() if each.status == "ACTIVE"]
-    if not number and active:
-        return max(active, key=lambda each: each.revision)
-    found = revisions.get(int(number)) if number.isdecimal() else None
-    if found is None:
-        raise Refused(
-            "not_found",
-            f"jobDefinition: there is no active job definition {name!r}. List them with DescribeJobDefinitions.",
-        )
-    if found.status != "ACTIVE":
-        raise Refused(
-            "failed_precondition",
-            f"jobDefinition: {found.full_name} is {found.status}: register a new revision to submit jobs.",
-        )
-    return found
 
 
 def _job(

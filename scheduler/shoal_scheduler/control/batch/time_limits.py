@@ -29,7 +29,7 @@ def enforce(view: Overlay, context: Context, keys_max: int) -> None:
     for queue in view.batch.queues():
         for limit in queue.time_limits:
             waiting = view.batch.waiting(queue.name)
-            front = waiting.front
+            front = waiting.looked.front
             job = view.batch.job(front[0].job) if front and front[0].job in waiting else None
             if job is not None and front[0].since + limit.max_seconds * 1000 <= context.now:
                 cancel_job(view, job, limit.reason, context)
@@ -40,7 +40,7 @@ def due_at(tables: Tables) -> float:
     batch = tables.batch
     due = inf if (deadline := batch.next_deadline()) is None else deadline
     for queue in batch.queues.values():
-        front = batch.waiting[queue.name].front if queue.time_limits and queue.name in batch.waiting else ()
+        front = batch.waiting[queue.name].looked.front if queue.time_limits and queue.name in batch.waiting else ()
         if front and front[0].job in batch.waiting[queue.name]:
             due = min(due, front[0].since + 1000 * min(limit.max_seconds for limit in queue.time_limits))
     return due

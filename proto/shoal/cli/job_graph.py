@@ -1,0 +1,72 @@
+"""`shoal job graph`: which jobs wait for which, as a tree or as SVG."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from shoal.cli import find, job_drawing, job_find
+from shoal.cli.failures import Failed, warn
+from shoal.cli.options import connected
+from shoal.cli.session import Session, call
+from shoal.v1 import job_pb2
+
+# More nobody can read; and each generation is one more call.
+JOBS_MAX = 1000
+
+
+@click.command()
+@click.argument("names", metavar="[JOB]...", nargs=-1)
+@click.option("--queue", metavar="NAME", help="Of all jobs of this queue that are kept.")
+@click.option("--svg", "file", type=click.Path(path_type=Path, dir_okay=False), help="Draw it into FILE instead.")
+@connected
+def graph(names: tuple[str, ...], queue: str | None, file: Path | None) -> None:
+    """Show the jobs that JOB waits for and that wait for it, all the way, each with its status.
+
+    \b
+    shoal job graph montage
+    shoal job graph montage --svg jobs.svg
+    """
+    if bool(names) == (queue is not None):
+        raise click.UsageError("Name jobs, or --queue.")
+
+    async def work(session: Session) -> list[job_pb2.JobDetail]:
+        if queue is None:
+            ids = await job_find.job_ids(session, names)
+        else:
+            request = job_pb2.ListJobsRequest(job_queue=queue, filters=[job_find.EVERY])
+            ids = [each.job_id async for each in job_find.summaries(session, request)]
+        return await _related(session, [each.partition(":")[0] for each in ids])
+
+    jobs = call(work)
+    if not jobs:
+        raise Failed(f"Queue {queue} has no jobs.", "shoal job ls -a")
+    nodes, edges = job_drawing.nodes_of(jobs), job_drawing.edges_of(jobs)
+    if file is None:
+        click.echo("\n".join(job_drawing.tree(nodes, edges)))
+        return
+    file.write_text(job_drawing.svg(nodes, edges))
+    click.echo(file)
+
+
+async def _related(session: Session, ids: Sequence[str]) -> list[job_pb2.JobDetail]:
+    """Those jobs, all they wait for and all that wait for them; what is forgotten is left out."""
+    found: dict[str, job_pb2.JobDetail] = {}
+    wanted = list(dict.fromkeys(ids))
+    while wanted and len(found) < JOBS_MAX:
+        for job in await _known(session, wanted[: JOBS_MAX - len(found)]):
+            found[job.job_id] = job
+        near = (each.job_id for job in found.values() for each in (*job.depends_on, *job.dependants))
+        asked = {*found, *wanted}
+        wanted = [each for each in dict.fromkeys(name.partition(":")[0] for name in near) if each and each not in asked]
+    if wanted:
+        warn(f"only {len(found):,} jobs are shown; there are more")
+    return list(found.values())
+
+
+async def _known(session: Session, ids: Sequence[str]) -> list[job_pb2.JobDetail]:
+    found: list[job_pb2.JobDetail] = []
+    for batch in find.batches(ids):
+        answer = await session.client.batch.DescribeJobs(job_pb2.DescribeJobsRequest(jobs=batch))
+        found += answer.jobs
+    return found

@@ -1,0 +1,181 @@
+"""ListJobs: pages of jobs, the newest first, and of an array's children by their index.
+
+A page of an array of a million looks at 256 children at a time, as one number each, and begins where the one before
+ended.
+"""
+
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+
+from shoal import arn
+from shoal.problems import Problem, quoted
+from shoal.v1 import job_pb2 as pb
+from shoal.v1.job_queue_pb2 import KeyValuesPair
+
+from shoal_scheduler.api.batch.job_messages import summary
+from shoal_scheduler.api.fields import refuse
+from shoal_scheduler.api.pages import page_of_sorted
+from shoal_scheduler.api.validate_values import Problems, one_of
+from shoal_scheduler.control.batch.children import status
+from shoal_scheduler.model import job as m
+from shoal_scheduler.model.children import bits_of, children_in, chunk_count, chunk_of, ended, everyone
+from shoal_scheduler.model.refusal import Refused, invalid_field
+from shoal_scheduler.state.batch_tables import BatchTables, JobEntry
+from shoal_scheduler.state.startable import may_start, open_bits
+from shoal_scheduler.state.tables import Tables
+
+FILTERS = ("JOB_NAME", "JOB_DEFINITION", "BEFORE_CREATED_AT", "AFTER_CREATED_AT", "SHARE_IDENTIFIER")
+
+# Larger than any time in milliseconds: what is newer sorts first.
+_TIME_MAX = 10**15
+
+_Wanted = Callable[[JobEntry], bool]
+
+
+def listed(tables: Tables, request: pb.ListJobsRequest) -> pb.ListJobsResponse:
+    refuse(_problems(request))
+    if request.array_job_id:
+        return _children(tables, request)
+    queue = arn.short(request.job_queue)
+    if queue not in tables.batch.queues:
+        known = ", ".join(sorted(tables.batch.queues)) or "none"
+        raise Refused("not_found", f"jobQueue: there is no job queue {queue!r}. There are: {known}.")
+    wanted = _wanted(tables.batch, request)
+    jobs = tables.batch.jobs
+    keys = sorted((-entry.job.created_at, job) for job, entry in jobs.items() if entry.job.queue == queue)
+
+    def following(after: str) -> Iterator[tuple[str, str]]:
+        begin = bisect_right(keys, _position(after)) if after else 0
+        return ((_token_key(key), key[1]) for key in islice(keys, begin, None) if wanted(jobs[key[1]]))
+
+    found, token = page_of_sorted(following, request)
+    return pb.ListJobsResponse(job_summary_list=[summary(tables, job) for job in found], next_token=token or None)
+
+
+def _problems(request: pb.ListJobsRequest) -> Problems:
+    if request.multi_node_job_id:
+        yield Problem("multiNodeJobId", "jobs over several instances are not there yet; leave it out")
+    if not (request.job_queue or request.array_job_id):
+        yield Problem("jobQueue", "is required: name a queue, or with arrayJobId an array")
+    if request.job_queue and request.array_job_id:
+        yield Problem("arrayJobId", "cannot stand beside jobQueue; give one of them")
+    yield from one_of("jobStatus", request.job_status or None, m.STATUSES)
+    if request.filters and request.array_job_id:
+        yield Problem("filters", "do not apply to the children of an array; leave them out")
+    if len(request.filters) > 1:
+        yield Problem("filters", f"has {len(request.filters)} entries; only one is allowed")
+    for index, each in enumerate(request.filters):
+        yield from _filter_problems(f"filters[{index}]", each)
+
+
+def _filter_problems(path: str, each: KeyValuesPair) -> Problems:
+    yield from one_of(f"{path}.name", each.name, FILTERS)
+    if not each.values:
+        yield Problem(f"{path}.values", "is required: at least one value")
+    if each.name in ("BEFORE_CREATED_AT", "AFTER_CREATED_AT"):
+        if len(each.values) > 1:
+            yield Problem(f"{path}.values", f"has {len(each.values)} entries; {each.name} takes one")
+        for number, value in enumerate(each.values):
+            if not (value.isascii() and value.isdecimal() and len(value) < 20):
+                yield Problem(f"{path}.values[{number}]", f"must be milliseconds since 1970, not {quoted(value)}")
+
+
+def _token_key(key: tuple[int, str]) -> str:
+    """Of minus the time of its creation, and its id: the newest first."""
+    return f"{_TIME_MAX + key[0]:016d}/{key[1]}"
+
+
+def _position(token_key: str) -> tuple[int, str]:
+    time, _, job = token_key.partition("/")
+    if not time.isdecimal():
+        raise invalid_field("nextToken", "is not a token of this list: use the one of the last answer as it is.")
+    return int(time) - _TIME_MAX, job
+
+
+def _wanted(batch: BatchTables, request: pb.ListJobsRequest) -> _Wanted:
+    """With a filter, but for SHARE_IDENTIFIER, jobs of any status are meant, as in AWS."""
+    each = request.filters[0] if request.filters else None
+    if each is not None and each.name != "SHARE_IDENTIFIER":
+        return _passes(each)
+    wanted = request.job_status or m.RUNNING
+
+    def has_status(entry: JobEntry) -> bool:
+        return _may_be(entry, wanted) and status(batch, entry.job.id) == wanted
+
+    if each is None:
+        return has_status
+    shares = set(each.values)
+    return lambda entry: entry.job.share_identifier in shares and has_status(entry)
+
+
+def _may_be(entry: JobEntry, wanted: str) -> bool:
+    """What tells most jobs apart at once; `status` tells them all."""
+    if wanted in (m.SUCCEEDED, m.FAILED):
+        return wanted == (entry.state.outcome or m.FAILED)
+    return not entry.state.outcome and (wanted not in (m.RUNNING, m.STARTING) or bool(entry.live))
+
+
+def _passes(each: KeyValuesPair) -> _Wanted:
+    values = list(each.values)
+    match each.name:
+        case "BEFORE_CREATED_AT":
+            return lambda entry: entry.job.created_at < int(values[0])
+        case "AFTER_CREATED_AT":
+            return lambda entry: entry.job.created_at > int(values[0])
+        case "JOB_NAME":
+            return lambda entry: _fits(entry.job.name, values)
+        case _:
+            return lambda entry: _fits_definition(entry.job.definition, values)
+
+
+def _fits(name: str, patterns: Sequence[str]) -> bool:
+    """In any case of letters; what ends in an asterisk is a beginning."""
+    name, lowered = name.lower(), [pattern.lower() for pattern in patterns]
+    return any(name.startswith(each[:-1]) if each.endswith("*") else name == each for each in lowered)
+
+
+def _fits_definition(definition: str, patterns: Sequence[str]) -> bool:
+    """Its name, or its name with the revision."""
+    shorts = [arn.short(pattern) for pattern in patterns]
+    return _fits(definition, shorts) or _fits(definition.partition(":")[0], shorts)
+
+
+def _children(tables: Tables, request: pb.ListJobsRequest) -> pb.ListJobsResponse:
+    batch, array = tables.batch, arn.short(request.array_job_id)
+    entry = batch.jobs.get(array)
+    if entry is None:
+        raise Refused("not_found", f"arrayJobId: there is no job {array!r}. List them with ListJobs.")
+    if not entry.job.array_size:
+        raise invalid_field("arrayJobId", f"{array} is no array: describe it with DescribeJobs.")
+    wanted = request.job_status or m.RUNNING
+
+    def following(after: str) -> Iterator[tuple[str, int]]:
+        first = int(after) + 1 if after.isdecimal() else 0
+        for number in range(chunk_of(first)[0], chunk_count(entry.job)):
+            bits = bits_at(batch, entry, number, wanted)
+            yield from ((f"{child:07d}", child) for child in children_in(number, bits) if child >= first)
+
+    children, token = page_of_sorted(following, request)
+    summaries = [summary(tables, array, child) for child in children]
+    return pb.ListJobsResponse(job_summary_list=summaries, next_token=token or None)
+
+
+def bits_at(batch: BatchTables, entry: JobEntry, number: int, wanted: str) -> int:
+    """Children of the chunk that are in the status `wanted`, as `children.status` says of each."""
+    job, chunk = entry.job, batch.chunk(entry.job.id, number)
+    succeeded, live = bits_of(chunk.succeeded), batch.live_bits(job.id, number)
+    waiting = everyone(job, number) & ~ended(chunk) & ~live
+    if wanted == m.SUCCEEDED:
+        return succeeded
+    if wanted in (m.STARTING, m.RUNNING):
+        started = sum(
+            1 << child % m.CHILDREN_PER_CHUNK for child in children_in(number, live) if child in entry.started
+        )
+        return started if wanted == m.RUNNING else live & ~started
+    if entry.state.outcome or entry.state.wish:
+        return bits_of(chunk.failed) | waiting if wanted == m.FAILED else 0
+    if wanted == m.FAILED:
+        return bits_of(chunk.failed)
+    startable = open_bits(batch, job, number) & waiting if may_start(batch, job) else 0
+    return {m.RUNNABLE: startable, m.PENDING: waiting & ~startable}.get(wanted, 0)
