@@ -210,6 +210,8 @@ def _has_room(overlay: Overlay, request: i.Input) -> bool:
             keys = 1 + USAGE_KEYS + follow.KEYS_PER_END
         case job_inputs.SubmitJob():
             keys = 2
+        case job_inputs.CancelJob() | job_inputs.TerminateJob():
+            keys = 1 + follow.KEYS_PER_END
         case i.AgentHello() | i.SessionClosed() | i.EngineHealth() | i.InterruptionNoticed():
             keys = 1
         case i.StopTask() | i.UseJoinToken():
