@@ -28,6 +28,9 @@ class Limits:
     # A client token is remembered at least so long, even when its tasks are gone by count.
     client_tokens_keep_seconds: int = 24 * 3600
 
+    finished_jobs_keep_seconds: int = 7 * 24 * 3600
+    finished_jobs_max: int = 100_000
+
     # How long a token lets hosts join, at most.
     join_token_seconds_max: int = 3600
 

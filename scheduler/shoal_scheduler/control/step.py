@@ -21,10 +21,11 @@ from shoal_scheduler.control import (
     usage,
 )
 from shoal_scheduler.control import inputs as i
-from shoal_scheduler.control.batch import follow, job_inputs, start, stopping, submit
+from shoal_scheduler.control.batch import follow, job_inputs, start, stopping, submit, time_limits
 from shoal_scheduler.control.batch.rules import BATCH_RULES
 from shoal_scheduler.control.context import Context, Outcome
 from shoal_scheduler.model.refusal import Refused
+from shoal_scheduler.state.batch_changes import SetAside
 from shoal_scheduler.state.changes import Change, SetUnsettled
 from shoal_scheduler.state.keys import TASKS_PER_CHUNK
 from shoal_scheduler.state.overlay import Overlay
@@ -38,6 +39,7 @@ KEYS_PER_INPUT = 41
 
 # For what follows for jobs from others, at the beginning of a step.
 KEYS_FOR_JOBS = 80
+JOBS_PER_STEP = 500
 
 # Kept for jobs that wait for room: or who submits many would keep them from starting.
 KEYS_FOR_STARTS = 60
@@ -47,6 +49,9 @@ USAGE_KEYS = 2
 
 # etcd takes 1.5 MiB a request; 10,000 tasks are about 0.8 MiB.
 TASKS_PER_STEP = 4_000
+
+# Of jobs and of what became of their children, beyond which nothing more is taken.
+JOB_BYTES_PER_STEP = 600_000
 
 
 class Fault(NamedTuple):
@@ -94,18 +99,20 @@ RULES: dict[type, Rule] = {
     i.EnableAlarmActions: alarms.enable,
     i.AlarmDelivered: alarms.delivered,
     i.TaskReport: tasks.report,
-    **BATCH_RULES,
     job_inputs.SubmitJob: submit.submit,
     job_inputs.CancelJob: stopping.cancel,
     job_inputs.TerminateJob: stopping.terminate,
+    **BATCH_RULES,
 }
 
 
-def step(tables: Tables, inputs: Sequence[i.Input], context: Context, due: Sequence[Change] = ()) -> Step:
-    """`due` are changes that time itself asks for. Nothing is mutated."""
+def step(
+    tables: Tables, inputs: Sequence[i.Input], context: Context, due: Sequence[Change] = (), *, alone: bool = False
+) -> Step:
+    """`due` are changes that time itself asks for. `alone`: only what the inputs ask for. Nothing is mutated."""
     overlay = Overlay(tables)
     _carry_out(overlay, due, context)
-    overlay, stuck = _settle(tables, overlay, context)
+    overlay, stuck = _look_at_jobs(tables, overlay, context) if not alone else (overlay, [])
     # The first input is taken whatever it needs: room for it is left.
     overlay, faults = _wake(tables, overlay, overlay.unsettled, context, KEYS_PER_STEP - 2 * KEYS_PER_INPUT)
     replies: list[i.Reply | Refused | Fault] = []
@@ -126,7 +133,7 @@ def step(tables: Tables, inputs: Sequence[i.Input], context: Context, due: Seque
             continue
         replies.append(outcome.reply)
     overlay, more = _wake(tables, overlay, list(overlay.stirred), context, KEYS_PER_STEP - KEYS_PER_INPUT)
-    overlay, failed = _start_jobs(tables, overlay, context)
+    overlay, failed = _start_jobs(tables, overlay, context) if not alone else (overlay, [])
     return Step(overlay.changes, replies, (*stuck, *faults, *more, *failed))
 
 
@@ -139,14 +146,22 @@ def _carry_out(overlay: Overlay, changes: Sequence[Change], context: Context, *,
     follow.ended(overlay, ended, context)
 
 
-def _settle(tables: Tables, overlay: Overlay, context: Context) -> tuple[Overlay, list[Fault]]:
-    """What follows for jobs from others. One that cannot be looked at stops nothing else."""
-    before = len(overlay.changes)
-    try:
-        follow.settle(overlay, context, KEYS_FOR_JOBS)
-    except Exception as error:
-        return _again(tables, overlay.changes[:before]), [Fault(error)]
-    return overlay, []
+def _look_at_jobs(tables: Tables, overlay: Overlay, context: Context) -> tuple[Overlay, list[Fault]]:
+    """What time asks for of them, and what follows for them from others. One that cannot be looked at stops nothing
+    else."""
+    faults = []
+    time_limits.enforce(overlay, context, KEYS_FOR_JOBS)
+    for job in overlay.batch.unsettled(JOBS_PER_STEP):
+        if len(overlay.touched) >= KEYS_FOR_JOBS:
+            break
+        before = len(overlay.changes)
+        try:
+            follow.settle(overlay, job, context, KEYS_FOR_JOBS)
+        except Exception as error:
+            overlay = _again(tables, overlay.changes[:before])
+            overlay.propose([SetAside(job)])  # or the next step would come at once, and fail again
+            faults.append(Fault(error))
+    return overlay, faults
 
 
 def _wake(
@@ -196,8 +211,9 @@ def _has_room(overlay: Overlay, request: i.Input) -> bool:
             keys = 0
         case _:
             keys = KEYS_PER_INPUT
+    is_light = len(overlay.changes) < TASKS_PER_STEP and overlay.batch.weight < JOB_BYTES_PER_STEP
     kept = KEYS_FOR_STARTS if overlay.batch.has_waiting() else 0
-    return len(overlay.touched) + keys + kept <= KEYS_PER_STEP and len(overlay.changes) < TASKS_PER_STEP
+    return is_light and len(overlay.touched) + keys + kept <= KEYS_PER_STEP
 
 
 def _again(tables: Tables, changes: Sequence[Change]) -> Overlay:

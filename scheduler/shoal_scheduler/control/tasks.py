@@ -91,7 +91,7 @@ def _seen(task: Task, request: i.TaskReport, now: int) -> Task:
         "containers": request.containers or task.containers,
         "pull_started_at": request.pull_started_at or task.pull_started_at,
         "pull_stopped_at": request.pull_stopped_at or task.pull_stopped_at,
-        "started_at": task.started_at or request.started_at,
+        "started_at": task.started_at or min(request.started_at, now),  # its host's clock may be ahead
         "execution_stopped_at": request.execution_stopped_at or task.execution_stopped_at,
     }
     if all(getattr(task, name) == value for name, value in news.items()):

@@ -17,14 +17,16 @@ class Front:
     def __init__(self, cpu: Ints, memory: Ints, refused: Ints) -> None:
         """By row. `refused`: 0 for those that are open."""
         rows = (refused == 0).nonzero()[0]
-        cpu, memory = cpu[rows], memory[rows]
-        order = np.lexsort((-memory, -cpu))
-        most = np.maximum.accumulate(memory[order])
-        edge = np.flatnonzero(np.diff(most, prepend=most[:1] - 1) > 0)
+        if len(rows) > 1:
+            order = np.lexsort((-memory[rows], -cpu[rows]))
+            rows = rows[order]
+        most = np.maximum.accumulate(memory[rows])
+        is_edge = np.ones(len(rows), bool)
+        is_edge[1:] = most[1:] > most[:-1]
 
         # The cpu falls, its negative ascends; the memory ascends.
-        self._cpu: list[int] = (-cpu[order][edge]).tolist()
-        self._memory: list[int] = most[edge].tolist()
+        self._cpu: list[int] = (-cpu[rows][is_edge]).tolist()
+        self._memory: list[int] = most[is_edge].tolist()
 
     def fits(self, wanted: Resources) -> bool:
         at = bisect_right(self._cpu, -wanted.cpu)

@@ -66,6 +66,14 @@ class DeleteJob:
 
 
 @dataclass(frozen=True, slots=True)
+class SetAside:
+    """What follows for this job could not be worked out: it is looked at again once something of it changes.
+    Volatile."""
+
+    job: str
+
+
+@dataclass(frozen=True, slots=True)
 class SetLooked:
     """A step has looked at what waits in the queue: see `state.waiting_jobs`. Volatile."""
 
@@ -85,5 +93,6 @@ BatchChange = (
     | PutJobState
     | PutJobChunk
     | DeleteJob
+    | SetAside
     | SetLooked
 )

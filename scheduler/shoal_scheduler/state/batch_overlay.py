@@ -4,6 +4,8 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from itertools import islice
 
+from msgspec import msgpack
+
 from shoal_scheduler.model.children import bits_of, chunk_of
 from shoal_scheduler.model.job import Job, JobChunk, JobState
 from shoal_scheduler.model.job_definition import JobDefinition
@@ -13,6 +15,9 @@ from shoal_scheduler.state import batch_changes as b
 from shoal_scheduler.state.batch_tables import BatchTables
 from shoal_scheduler.state.startable import failing_bits
 from shoal_scheduler.state.waiting_jobs import WaitingJobs
+
+# About what an attempt that is over takes in the store.
+BYTES_PER_ATTEMPT = 200
 
 
 class BatchOverlay:
@@ -33,6 +38,11 @@ class BatchOverlay:
         self._live_counts: dict[str, int] = {}
         self._over_counts: dict[str, tuple[int, int]] = {}
         self._new_jobs = 0
+        self._weights: dict[object, int] = {}
+
+        # About how many bytes the jobs and chunks are that this step writes.
+        self.weight = 0
+
         self._held_vcpus: Counter[str] = Counter()
         self._consumed: Counter[str] = Counter()
         self._running: Counter[str] = Counter()
@@ -156,6 +166,10 @@ class BatchOverlay:
         """Jobs to be looked at because of others, as it was when the step began."""
         return list(islice(self._tables.unsettled, limit))
 
+    def overdue(self, now: int, limit: int) -> list[TaskKey]:
+        """Tasks that have run for too long, as it was when the step began."""
+        return self._tables.overdue(now, limit)
+
     def failing_chunks(self, job_id: str) -> list[int]:
         """Chunks with children that will never start, as it was when the step began."""
         entry = self._tables.jobs.get(job_id)
@@ -213,6 +227,7 @@ class BatchOverlay:
     def _propose_job(self, change: object) -> set[object]:
         match change:
             case b.PutJob(job):
+                self._weigh(job.id, len(msgpack.encode(job)))
                 self._new_jobs += self.job(job.id) is None
                 self._jobs[job.id] = job
                 if job.client_token:
@@ -227,7 +242,7 @@ class BatchOverlay:
             case b.DeleteJob(job_id):
                 self._jobs[job_id] = None
                 return {("job", job_id), ("job state", job_id), ("job chunk", job_id)}
-            case _:
+            case _:  # volatile
                 return set()
 
     def _put_chunk(self, chunk: JobChunk) -> None:
@@ -236,6 +251,12 @@ class BatchOverlay:
         failed += bits_of(chunk.failed).bit_count() - bits_of(before.failed).bit_count()
         self._over_counts[chunk.job] = succeeded, failed
         self._chunks[chunk.job, chunk.number] = chunk
+        attempts = sum(len(child.attempts) for child in chunk.children.values())
+        self._weigh((chunk.job, chunk.number), BYTES_PER_ATTEMPT * attempts)
+
+    def _weigh(self, key: object, weight: int) -> None:
+        self.weight += weight - self._weights.get(key, 0)
+        self._weights[key] = weight
 
     def put_task(self, task: Task, cpu: int) -> None:
         """Of a launch that has a job. `cpu`: units that it reserves."""

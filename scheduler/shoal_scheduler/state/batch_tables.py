@@ -161,14 +161,21 @@ class BatchTables:
                 self._stir()
             case b.DeleteConsumableResource(name):
                 self.consumables.pop(name, None)
+            case b.SetLooked(queue_name, looked):
+                self._queue(queue_name).look(looked)
+            case _:
+                self._apply_job(change)
+
+    def _apply_job(self, change: object) -> None:
+        match change:
             case b.PutJobState(state):
                 self._put_state(state)
             case b.PutJobChunk(chunk):
                 self._put_chunk(chunk)
             case b.DeleteJob(job_id):
                 self._delete_job(job_id)
-            case b.SetLooked(queue_name, looked):
-                self._queue(queue_name).look(looked)
+            case b.SetAside(job_id):
+                self.unsettled.pop(job_id, None)
 
     def _queue(self, name: str) -> WaitingJobs:
         found = self.waiting.get(name)
@@ -271,6 +278,7 @@ class BatchTables:
         if entry is None:
             return
         self.finished.pop(job_id, None)
+        self.unsettled.pop(job_id, None)
         if self.tokens.get(entry.job.client_token) == job_id:
             del self.tokens[entry.job.client_token]
 
@@ -317,7 +325,6 @@ class BatchTables:
             entry.live_bits[number] = entry.live_bits.get(number, 0) ^ bit
         if task.is_stopped and was_live:
             self._stir_for(entry.job)
-        if task.is_stopped and was_live:
             del entry.live[child]
             if not entry.live_bits[number]:
                 del entry.live_bits[number]
@@ -334,7 +341,7 @@ class BatchTables:
         if not (job.timeout_seconds and runs):
             self.deadlines.pop(task.key, None)
         elif task.key not in self.deadlines:
-            at = task.started_at + job.timeout_seconds * 1000
+            at = max(task.started_at, task.launch.created_at) + job.timeout_seconds * 1000
             self.deadlines[task.key] = at
             heapq.heappush(self._next_deadlines, (at, task.key))
         while self._next_deadlines and self.deadlines.get(self._next_deadlines[0][1]) != self._next_deadlines[0][0]:

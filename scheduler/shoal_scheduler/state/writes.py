@@ -232,6 +232,7 @@ def loaded(records: Iterable[Stored], revision: int) -> Tables:
         tables.apply([change], changed_at)
     tables.revision = max(tables.revision, revision)
     tables.finished = dict(sorted(tables.finished.items(), key=lambda item: item[1]))
+    tables.batch.finished = dict(sorted(tables.batch.finished.items(), key=lambda item: item[1]))
     for jobs in tables.batch.waiting.values():
         jobs.forget_counts()
     return tables

@@ -30,6 +30,7 @@ class Ending(NamedTuple):
     """How a task ended. `container`: the one that decided; None if all essential ones succeeded."""
 
     host_lost: bool
+    timed_out: bool
     container: ContainerState | None
     status_reason: str
 
@@ -42,8 +43,9 @@ class Ending(NamedTuple):
         return self.container.reason if self.container else ""
 
 
-def ending(task: Task, containers: Sequence[dict[str, Any]]) -> Ending:
-    """`containers`: of its definition. What was told to stop has not succeeded, however it ended."""
+def ending(before: Task, task: Task, containers: Sequence[dict[str, Any]]) -> Ending:
+    """`before`: as it was before it ended. `containers`: of its definition. What was told to stop has not succeeded,
+    however it ended."""
     essential = {container["name"] for container in containers if container.get("essential", True)}
     states = [state for state in task.containers if state.name in essential]
     host_lost = task.stop_code in HOST_CODES
@@ -54,7 +56,8 @@ def ending(task: Task, containers: Sequence[dict[str, Any]]) -> Ending:
     reason = task.stopped_reason
     if host_lost:
         reason = f"Host EC2 (instance {task.instance}) terminated. {reason}".rstrip()
-    return Ending(host_lost, failed, reason)
+    timed_out = ATTEMPT_TIMEOUT in (before.stop_code, task.stop_code)
+    return Ending(host_lost, timed_out, failed, reason)
 
 
 class Decision(NamedTuple):
@@ -66,13 +69,13 @@ class Decision(NamedTuple):
     action: str = ""
 
 
-def decide(job: Job, child: Child, wish_reason: str | None, task: Task, end: Ending) -> Decision:
+def decide(job: Job, child: Child, wish_reason: str | None, end: Ending) -> Decision:
     """`wish_reason`: why somebody wanted the child to end; None if nobody did."""
     if end.container is None:
         return Decision(SUCCEEDED, end.status_reason)
     if wish_reason is not None:
         return Decision(FAILED, wish_reason)
-    if task.stop_code == ATTEMPT_TIMEOUT:
+    if end.timed_out:
         return Decision(FAILED, TIMED_OUT)
     number = next((n for n, rule in enumerate(job.retry.evaluate_on_exit) if matches(rule, end)), None)
     action = job.retry.evaluate_on_exit[number].action if number is not None else ""

@@ -5,6 +5,7 @@ the records at any time, so no crash between loses anything.
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import msgspec
 
@@ -24,42 +25,48 @@ from shoal_scheduler.state.overlay import Overlay
 # What one ended task of a job touches: the chunk of its child, and its job's state.
 KEYS_PER_END = 2
 
-# Jobs that one step looks at because of others.
-JOBS_PER_STEP = 500
+
+class End(NamedTuple):
+    """A task of a job before and after it ended."""
+
+    before: Task
+    task: Task
 
 
-def ending_now(view: Overlay, changes: Sequence[Change]) -> list[Task]:
+def ending_now(view: Overlay, changes: Sequence[Change]) -> list[End]:
     """Tasks of jobs that end by these changes. `view` does not know the changes yet."""
     found = []
     for change in changes:
         if isinstance(change, PutTask) and change.task.launch.job is not None and change.task.is_stopped:
             before = view.task(change.task.key)
             if before is not None and not before.is_stopped:
-                found.append(change.task)
+                found.append(End(before, change.task))
     return found
 
 
-def ended(view: Overlay, tasks: Sequence[Task], context: Context) -> None:
+def ended(view: Overlay, ends: Sequence[End], context: Context) -> None:
     """Proposes what it means that these tasks are over, which `view` knows now."""
-    for task in tasks:
+    for end in ends:
+        task = end.task
         part = task.launch.job
         job = view.batch.job(part.job) if part else None
         if part is None or job is None or view.batch.state(job.id).outcome:
             continue
-        _conclude(view, job, part.child(task.index), task, context)
+        _conclude(view, job, part.child(task.index), end, context)
         close(view, job, context)
 
 
-def _conclude(view: Overlay, job: Job, index: int, task: Task, context: Context) -> None:
+def _conclude(view: Overlay, job: Job, index: int, end: End, context: Context) -> None:
+    task = end.task
     number, bit = chunk_of(index)
     chunk, state = view.batch.chunk(job.id, number), view.batch.state(job.id)
     child, children = chunk.children.get(index, Child()), chunk.children
-    end = ending(task, definitions.find(view, task.launch.definition).containers)
-    decision = decide(job, child, wish_of(state, child), task, end)
+    how = ending(end.before, task, definitions.find(view, task.launch.definition).containers)
+    decision = decide(job, child, wish_of(state, child), how)
     if decision.outcome == SUCCEEDED and job.array_size and not child.attempts:
         children = {key: value for key, value in children.items() if key != index}  # its bit says it all
     else:
-        attempts = with_attempt(child.attempts, attempt_of(task, end, decision, context.now))
+        attempts = with_attempt(child.attempts, attempt_of(task, how, decision, context.now))
         seen = msgspec.structs.replace(child, attempts=attempts)
         if decision.outcome:
             over = {"outcome": decision.outcome, "status_reason": decision.status_reason}
@@ -68,15 +75,9 @@ def _conclude(view: Overlay, job: Job, index: int, task: Task, context: Context)
     view.propose([b.PutJobChunk(marked(chunk, bit, decision.outcome, children))])
 
 
-def settle(view: Overlay, context: Context, keys_max: int) -> None:
-    """Proposes what follows from jobs that others depend on, until the step has touched `keys_max` keys."""
-    for job_id in view.batch.unsettled(JOBS_PER_STEP):
-        if len(view.touched) >= keys_max:
-            return
-        _settle(view, job_id, context, keys_max)
-
-
-def _settle(view: Overlay, job_id: str, context: Context, keys_max: int) -> None:
+def settle(view: Overlay, job_id: str, context: Context, keys_max: int) -> None:
+    """Proposes what follows for this job from others, or from what is wanted of it, until the step has touched
+    `keys_max` keys; what is left the next step sees in the records."""
     job, state = view.batch.job(job_id), view.batch.state(job_id)
     if job is None or state.outcome:
         return

@@ -30,9 +30,14 @@ def cancel(view: Overlay, request: CancelJob, context: Context) -> Outcome:
     job, child = _find(view, request.job)
     if child is not None:
         _end_child(view, job, child, Child(wish=CANCEL, wish_reason=request.reason), context)
-    elif job.array_size or view.batch.task_of(job.id, 0) is None:
-        _wish(view, job, CANCEL, request.reason, context)
+    else:
+        cancel_job(view, job, request.reason, context)
     return Outcome(None)
+
+
+def cancel_job(view: Overlay, job: Job, reason: str, context: Context) -> None:
+    if job.array_size or view.batch.task_of(job.id, 0) is None:
+        _wish(view, job, CANCEL, reason, context)
 
 
 def terminate(view: Overlay, request: TerminateJob, context: Context) -> Outcome:

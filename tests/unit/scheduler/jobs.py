@@ -1,0 +1,94 @@
+"""Jobs on a plane: a queue and a definition for them, and their tasks started without placement."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from shoal_scheduler.control.batch.job_inputs import SubmitJob
+from shoal_scheduler.model.definition import Definition
+from shoal_scheduler.model.job import Job, JobPart, ranges
+from shoal_scheduler.model.job_definition import JobDefinition
+from shoal_scheduler.model.job_queue import DISABLED, ComputeEnvironment, JobQueue
+from shoal_scheduler.model.task import ContainerState, Launch, Task, TaskKey
+from shoal_scheduler.state import batch_changes as b
+from shoal_scheduler.state import changes as c
+from shoal_scheduler.state.startable import startable
+from shoal_scheduler.state.tables import Tables
+
+from tests.unit.scheduler.plane import Plane
+
+CONTAINERS: list[dict[str, Any]] = [
+    {"name": "default", "image": "busybox", "cpu": 10, "memory": 10, "command": ["flip", "Ref::in", "Ref::out"]}
+]
+
+
+async def prepare(plane: Plane, document: dict[str, Any] | None = None, **queue: Any) -> None:
+    """Job definition `flip`, queue `q`. Its environment is DISABLED: nothing starts but what `started` starts."""
+    definition = Definition(
+        family="batch:flip", revision=1, registered_at=0, document={"containerDefinitions": CONTAINERS}
+    )
+    changes: list[c.Change] = [
+        c.PutDefinition(definition),
+        b.PutJobDefinition(JobDefinition(name="flip", revision=1, registered_at=0, document=document or {})),
+        b.PutComputeEnvironment(ComputeEnvironment(name="ce", created_at=0, state=DISABLED)),
+        b.PutJobQueue(JobQueue(name="q", created_at=0, environments=("ce",), **queue)),
+    ]
+    await plane.run([], changes)
+
+
+def submit(size: int = 0, after: Sequence[tuple[str, str]] = (), **more: Any) -> SubmitJob:
+    """`after`: ids of jobs ("" for SEQUENTIAL) and the type of each dependency ("" for the whole job)."""
+    token, digest = more.pop("client_token", ""), more.pop("request_digest", "")
+    document = {"jobName": "job", "jobQueue": "q", "jobDefinition": "flip", **more}
+    if size:
+        document["arrayProperties"] = {"size": size}
+    if after:
+        named = [{"jobId": job, "type": kind} for job, kind in after]
+        document["dependsOn"] = [{key: value for key, value in each.items() if value} for each in named]
+    return SubmitJob(document, client_token=token, request_digest=digest)
+
+
+def started(plane: Plane, job: Job, limit: int, host: str = "x", ordinal: int = 0) -> list[c.Change]:
+    """The changes that start up to `limit` of the children that may."""
+    changes: list[c.Change] = []
+    for attempt, children in startable(plane.tables.batch, job.id, limit):
+        launch = Launch(
+            id=plane.context.ids.launch_id(),
+            cluster="default",
+            definition=f"batch:{job.definition}",
+            created_at=plane.now,
+            count=len(children),
+            group=f"job-queue:{job.queue}",
+            started_by=job.id,
+            on_disconnect="keep",
+            job=JobPart(job.id, job.queue, "ce", attempt, job.array_size, ranges(children)),
+        )
+        changes.append(c.PutLaunch(launch))
+        for index in range(len(children)):
+            task = Task(launch=launch, index=index, instance=host, containers=(ContainerState("default"),))
+            changes.append(c.PutTask(task))
+    return changes
+
+
+def live(tables: Tables, job: Job) -> list[Task]:
+    found = map(tables.task, tables.batch.jobs[job.id].live.values())
+    return [task for task in found if task is not None]
+
+
+def task_of(tables: Tables, job: Job, child: int = 0) -> Task:
+    """The one that is not STOPPED."""
+    task = tables.task(tables.batch.jobs[job.id].live[child])
+    assert task is not None
+    return task
+
+
+def exited(code: int | None) -> dict[str, Any]:
+    """What the agent says of a task whose container ended with this."""
+    state = ContainerState("default", "STOPPED", exit_code=code)
+    reason = "Essential container in task exited"
+    return {"stop_code": "EssentialContainerExited", "stopped_reason": reason, "containers": (state,)}
+
+
+def key_of(task_id: str) -> TaskKey:
+    key = TaskKey.parse(task_id)
+    assert key is not None
+    return key
