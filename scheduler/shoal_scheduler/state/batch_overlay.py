@@ -184,7 +184,8 @@ class BatchOverlay:
 
     def waiting(self, queue: str) -> WaitingJobs:
         """As they were when the step began."""
-        return self._tables.waiting.get(queue) or WaitingJobs()
+        found = self._tables.waiting.get(queue)
+        return WaitingJobs() if found is None else found
 
     def has_waiting(self) -> bool:
         """Whether a job waited for room when the step began."""

@@ -78,11 +78,12 @@ class BatchTables:
     dependants: dict[str, dict[str, None]] = field(default_factory=dict)
     finished: dict[str, int] = field(default_factory=dict)
 
-    # Derived: what tasks that are not STOPPED hold: cpu units by compute environment, consumable resources, and how
-    # many there are by queue.
+    # Derived: what tasks that are not STOPPED hold: cpu units by compute environment, consumable resources, and by
+    # queue how many there are and their cpu units.
     held_vcpus: Counter[str] = field(default_factory=Counter)
     consumed: Counter[str] = field(default_factory=Counter)
     running: Counter[str] = field(default_factory=Counter)
+    used_cpu: Counter[str] = field(default_factory=Counter)
 
     # Derived: by queue, jobs with a child that may start.
     waiting: dict[str, WaitingJobs] = field(default_factory=dict)
@@ -138,7 +139,8 @@ class BatchTables:
     @property
     def is_unsettled(self) -> bool:
         """Whether the next step has something to do that nobody asks for."""
-        return bool(self.unsettled) or any(not jobs.is_settled for jobs in self.waiting.values())
+        waiting = (jobs for name, jobs in self.waiting.items() if name in self.queues)
+        return bool(self.unsettled) or not all(jobs.is_settled for jobs in waiting)
 
     # -- changing --------------------------------------------------------------------------------------------
 
@@ -151,6 +153,7 @@ class BatchTables:
                 self._queue(queue.name).stir()
             case b.DeleteJobQueue(name):
                 self.queues.pop(name, None)
+                self.waiting.pop(name, None)
             case b.PutComputeEnvironment(environment):
                 self.environments[environment.name] = environment
                 self._stir()
@@ -320,6 +323,7 @@ class BatchTables:
             sign = -1 if task.is_stopped else 1
             self.held_vcpus[part.environment] += sign * cpu
             self.running[part.queue] += sign
+            self.used_cpu[part.queue] += sign * cpu
             for name, amount in entry.job.consumables:
                 self.consumed[name] += sign * amount
             entry.live_bits[number] = entry.live_bits.get(number, 0) ^ bit

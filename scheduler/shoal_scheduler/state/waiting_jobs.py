@@ -89,7 +89,7 @@ class WaitingJobs:
     @property
     def is_settled(self) -> bool:
         """Whether nothing has changed since the queue was looked at to its end."""
-        return not self._keys or (self.looked.stirs == self.stirs and not self.looked.is_partial)
+        return self.looked.stirs == self.stirs and not self.looked.is_partial
 
     def stir(self) -> None:
         """Something changed: the next step is to look at the queue."""

@@ -14,8 +14,8 @@ from shoal_scheduler.state.waiting_jobs import WaitingJobs
 # Tasks that one search through the jobs that are close to the bound is good for.
 _SEARCH_TASKS = 32
 
-# Whether a job that waits is one that must not be overtaken for ever, by a task that takes these consumables.
-Counts = Callable[[OrderKey, frozenset[str]], bool]
+# Whether a job that waits may hold up a task that takes these consumable resources.
+HoldsUp = Callable[[OrderKey, frozenset[str]], bool]
 
 
 class Barrier(NamedTuple):
@@ -28,8 +28,8 @@ class Barrier(NamedTuple):
 class Overtaking:
     """Of one queue, in one step."""
 
-    def __init__(self, jobs: WaitingJobs, bound: int, counts: Counts) -> None:
-        self._jobs, self._bound, self._counts = jobs, bound, counts
+    def __init__(self, jobs: WaitingJobs, bound: int, holds_up: HoldsUp) -> None:
+        self._jobs, self._bound, self._holds_up = jobs, bound, holds_up
 
         # Tasks that have started in this step and may have overtaken jobs of the queue.
         self.passed = 0
@@ -62,7 +62,7 @@ class Overtaking:
         for key, overtaken in self._jobs.overtaken_at_least(left - _SEARCH_TASKS + 1):
             if found and overtaken <= found[-1].overtaken:
                 continue
-            if not self._counts(key, takes):
+            if not self._holds_up(key, takes):
                 continue
             found.append(Barrier(key, overtaken))
             if overtaken >= left:
@@ -70,9 +70,9 @@ class Overtaking:
         return found
 
 
-def barrier(jobs: WaitingJobs, bound: int, counts: Counts, takes: frozenset[str] = frozenset()) -> Barrier | None:
+def barrier(jobs: WaitingJobs, bound: int, holds_up: HoldsUp, takes: frozenset[str] = frozenset()) -> Barrier | None:
     """The first job that was overtaken as often as it may be."""
     for key, overtaken in jobs.overtaken_at_least(bound):
-        if counts(key, takes):
+        if holds_up(key, takes):
             return Barrier(key, overtaken)
     return None
