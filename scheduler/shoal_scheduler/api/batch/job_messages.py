@@ -7,6 +7,7 @@ from shoal.v1 import job_definition_pb2
 from shoal.v1 import job_pb2 as pb
 
 from shoal_scheduler.control.batch import children
+from shoal_scheduler.control.batch.why import Reasons
 from shoal_scheduler.model import job as m
 from shoal_scheduler.model.job import Attempt, Job
 from shoal_scheduler.model.job_definition import JobDefinition
@@ -73,8 +74,8 @@ def _put_times(message: pb.JobSummary | pb.JobDetail, tables: Tables, job: Job, 
         message.container.reason = last.reason
 
 
-def detail(tables: Tables, job_id: str, child: int | None = None) -> pb.JobDetail:
-    """Of a job that is there, or of a child of it."""
+def detail(tables: Tables, reasons: Reasons, job_id: str, child: int | None = None) -> pb.JobDetail:
+    """Of a job that is there, or of a child of it. `reasons`: why it waits, if it does."""
     batch = tables.batch
     entry, job = batch.jobs[job_id], batch.jobs[job_id].job
     definition = definition_of(tables, job)
@@ -85,7 +86,7 @@ def detail(tables: Tables, job_id: str, child: int | None = None) -> pb.JobDetai
         job_id=name,
         job_queue=arn.job_queue_arn(job.queue),
         status=children.status(batch, job_id, child),
-        status_reason=children.status_reason(batch, job_id, _alone(job, child)) or None,
+        status_reason=reasons.of(job_id, child) or children.status_reason(batch, job_id, _alone(job, child)) or None,
         share_identifier=job.share_identifier or None,
         scheduling_priority=job.priority,
         created_at=job.created_at,
@@ -99,6 +100,7 @@ def detail(tables: Tables, job_id: str, child: int | None = None) -> pb.JobDetai
         platform_capabilities=(definition.document if definition else {}).get("platformCapabilities", ["EC2"]),
         is_cancelled=_wish(tables, job, child) == m.CANCEL,
         is_terminated=_wish(tables, job, child) == m.TERMINATE,
+        overtaken=_overtaken(tables, job) or None,
     )
     if job.timeout_seconds:
         message.timeout.attempt_duration_seconds = job.timeout_seconds
@@ -122,6 +124,11 @@ def detail(tables: Tables, job_id: str, child: int | None = None) -> pb.JobDetai
     if child is not None:
         message.array_properties.index = child
     return message
+
+
+def _overtaken(tables: Tables, job: Job) -> int:
+    waiting = tables.batch.waiting.get(job.queue)
+    return waiting.overtaken(job.id) if waiting is not None and job.id in waiting else 0
 
 
 def definition_arn(job: Job) -> str:
