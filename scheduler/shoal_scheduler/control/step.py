@@ -99,10 +99,10 @@ RULES: dict[type, Rule] = {
     i.EnableAlarmActions: alarms.enable,
     i.AlarmDelivered: alarms.delivered,
     i.TaskReport: tasks.report,
+    **BATCH_RULES,
     job_inputs.SubmitJob: submit.submit,
     job_inputs.CancelJob: stopping.cancel,
     job_inputs.TerminateJob: stopping.terminate,
-    **BATCH_RULES,
 }
 
 
