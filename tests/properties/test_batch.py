@@ -1,7 +1,8 @@
 """What must hold of jobs after any sequence of requests, reports, losses, new leaders and time."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from random import Random
 from typing import Any
 from unittest.mock import patch
@@ -16,7 +17,9 @@ from shoal_scheduler.control.context import Limits
 from shoal_scheduler.model.job import FAILED, N_TO_N, SEQUENTIAL, STATUSES, SUCCEEDED, TERMINATE, Job
 from shoal_scheduler.model.task import Task
 from shoal_scheduler.state import changes as c
+from shoal_scheduler.state.store import Transaction
 from shoal_scheduler.state.tables import Tables
+from shoal_scheduler.state.writes import changes_in
 
 from tests.unit.scheduler import jobs
 from tests.unit.scheduler.plane import Plane, instance
@@ -72,6 +75,7 @@ async def _play(history: list[list[Any]], seed: int) -> None:
     plane, witness, rng = Plane(seed, limits), Witness(), Random(seed)
     await plane.prepare(instance("x", cpu=10_000, memory_mib=10_000))
     await jobs.prepare(plane)
+    follower = Follower(plane, await plane.reloaded())
     for of_step in history:
         inputs: list[i.Input] = []
         due = [*retention.expired(plane.tables, plane.context)]
@@ -88,10 +92,11 @@ async def _play(history: list[list[Any]], seed: int) -> None:
                     due += _due(plane, move, due)
                 case _:
                     inputs += _inputs(plane, move, rng)
-        await plane.run(inputs, due)
+        await follower.follow(inputs, due)
         witness.look(plane.tables)
-    await _finish(plane, witness)
+    await _finish(plane, witness, follower)
     assert_equal(plane.tables, await plane.reloaded())
+    assert_equal(plane.tables, follower.tables)
 
 
 def _open(plane: Plane) -> list[Job]:
@@ -144,20 +149,38 @@ def _report(plane: Plane, task: Task, last_status: str, **more: Any) -> i.TaskRe
     return i.TaskReport(instance="x", incarnation=session, task=task.id, last_status=last_status, **more)
 
 
-async def _finish(plane: Plane, witness: "Witness") -> None:
+async def _finish(plane: Plane, witness: "Witness", follower: "Follower") -> None:
     """All that may start does, and succeeds: in the end every job is over."""
     for _ in range(200):
         due = [change for job in _open(plane) for change in jobs.started(plane, job, 100)]
         ends = [_report(plane, task, "STOPPED", **jobs.exited(0)) for task in _tasks(plane)]
         if not (due or ends or plane.tables.batch.unsettled):
             break
-        await plane.run(ends, due)
+        await follower.follow(ends, due)
         witness.look(plane.tables)
     assert not _open(plane)
     assert not plane.tables.batch.open_count
     assert not plane.tables.batch.deadlines
     assert not +plane.tables.batch.held_vcpus
     assert not any(len(waiting) for waiting in plane.tables.batch.waiting.values())
+
+
+@dataclass
+class Follower:
+    """What a standby has, which sees only what is stored."""
+
+    plane: Plane
+    tables: Tables
+
+    async def follow(self, inputs: Sequence[i.Input], due: Sequence[c.Change]) -> None:
+        records = self.plane.cluster.records
+        before, revision = dict(records), self.plane.cluster.revision
+        await self.plane.run(inputs, due)
+        puts = [record for record in records.values() if record.mod_revision > revision]
+        transaction = Transaction(
+            self.plane.cluster.revision, puts, [key for key in before if key not in records], None
+        )
+        self.tables.apply(changes_in(self.tables, transaction), transaction.revision)
 
 
 class Witness:

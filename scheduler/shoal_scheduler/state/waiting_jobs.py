@@ -87,6 +87,11 @@ class WaitingJobs:
         return iter(self._order)
 
     @property
+    def front(self) -> tuple[Standing, ...]:
+        """The first jobs when the queue was last looked at, and since when they stand at their places."""
+        return self.looked.front
+
+    @property
     def is_settled(self) -> bool:
         """Whether nothing has changed since the queue was looked at to its end."""
         return self.looked.stirs == self.stirs and not self.looked.is_partial
