@@ -12,7 +12,7 @@ from shoal.v1 import job_pb2 as pb
 from shoal.v1 import job_queue_pb2
 
 from shoal_scheduler.api.batch import list_jobs
-from shoal_scheduler.api.batch.job_messages import detail
+from shoal_scheduler.api.batch.job_messages import details
 from shoal_scheduler.api.batch.validate_submit import REQUEST_BYTES_MAX, submit_problems
 from shoal_scheduler.api.fields import bounded, refuse, required
 from shoal_scheduler.api.validate_values import no_longer_than, size_problems
@@ -62,8 +62,7 @@ async def describe(plane: ControlPlane, request: pb.DescribeJobsRequest, _caller
     """What is named and not there is not in the answer, as in AWS."""
     names = dict.fromkeys(map(arn.short, bounded(request.jobs, "jobs", DESCRIBED_MAX)))
     found = [job_key(name) for name in names if _exists(plane.tables, name)]
-    reasons = Reasons(plane.tables)
-    return pb.DescribeJobsResponse(jobs=[detail(plane.tables, reasons, job, child) for job, child in found])
+    return pb.DescribeJobsResponse(jobs=details(plane.tables, found))
 
 
 def _exists(tables: Tables, name: str) -> bool:

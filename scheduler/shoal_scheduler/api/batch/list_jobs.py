@@ -13,7 +13,7 @@ from shoal.problems import Problem, quoted
 from shoal.v1 import job_pb2 as pb
 from shoal.v1.job_queue_pb2 import KeyValuesPair
 
-from shoal_scheduler.api.batch.job_messages import summary
+from shoal_scheduler.api.batch.job_messages import summaries, summary
 from shoal_scheduler.api.fields import refuse
 from shoal_scheduler.api.pages import page_of_sorted
 from shoal_scheduler.api.validate_values import Problems, one_of
@@ -157,8 +157,7 @@ def _children(tables: Tables, request: pb.ListJobsRequest) -> pb.ListJobsRespons
             yield from ((f"{child:07d}", child) for child in children_in(number, bits) if child >= first)
 
     children, token = page_of_sorted(following, request)
-    summaries = [summary(tables, array, child) for child in children]
-    return pb.ListJobsResponse(job_summary_list=summaries, next_token=token or None)
+    return pb.ListJobsResponse(job_summary_list=summaries(tables, array, children), next_token=token or None)
 
 
 def bits_at(batch: BatchTables, entry: JobEntry, number: int, wanted: str) -> int:
