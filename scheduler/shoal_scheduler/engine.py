@@ -229,7 +229,7 @@ class Engine:
     def _wake_at(self) -> float:
         """When there is something to do even if nobody asks."""
         jobs_in = (time_limits.due_at(self.tables) - self.now()) / 1000
-        return min(self._retention_at, self._losses_at, self.clock() + jobs_in)
+        return min(self._retention_at, self._losses_at, self.clock() + jobs_in) if jobs_in > 0 else -inf
 
     async def _gather(self) -> None:
         if len(self._inbox) >= self._expected:

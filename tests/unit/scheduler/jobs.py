@@ -21,18 +21,21 @@ CONTAINERS: list[dict[str, Any]] = [
 ]
 
 
-async def prepare(plane: Plane, document: dict[str, Any] | None = None, **queue: Any) -> None:
+def prepared(document: dict[str, Any] | None = None, state: str = DISABLED, **queue: Any) -> list[c.Change]:
     """Job definition `flip`, queue `q`. Its environment is DISABLED: nothing starts but what `started` starts."""
     definition = Definition(
         family="batch:flip", revision=1, registered_at=0, document={"containerDefinitions": CONTAINERS}
     )
-    changes: list[c.Change] = [
+    return [
         c.PutDefinition(definition),
         b.PutJobDefinition(JobDefinition(name="flip", revision=1, registered_at=0, document=document or {})),
-        b.PutComputeEnvironment(ComputeEnvironment(name="ce", created_at=0, state=DISABLED)),
+        b.PutComputeEnvironment(ComputeEnvironment(name="ce", created_at=0, state=state)),
         b.PutJobQueue(JobQueue(name="q", created_at=0, environments=("ce",), **queue)),
     ]
-    await plane.run([], changes)
+
+
+async def prepare(plane: Plane, **more: Any) -> None:
+    await plane.run([], prepared(**more))
 
 
 def submit(size: int = 0, after: Sequence[tuple[str, str]] = (), **more: Any) -> SubmitJob:

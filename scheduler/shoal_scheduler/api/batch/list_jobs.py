@@ -21,7 +21,8 @@ from shoal_scheduler.control.batch.children import status
 from shoal_scheduler.model import job as m
 from shoal_scheduler.model.children import bits_of, children_in, chunk_count, chunk_of, ended, everyone
 from shoal_scheduler.model.refusal import Refused, invalid_field
-from shoal_scheduler.state.batch_tables import BatchTables, JobEntry
+from shoal_scheduler.state.batch_tables import BatchTables
+from shoal_scheduler.state.job_entry import JobEntry
 from shoal_scheduler.state.startable import may_start, open_bits
 from shoal_scheduler.state.tables import Tables
 

@@ -15,7 +15,8 @@ from shoal_scheduler.model.job import (
     JobState,
 )
 from shoal_scheduler.model.task import Task, TaskKey
-from shoal_scheduler.state.batch_tables import BatchTables, JobEntry
+from shoal_scheduler.state.batch_tables import BatchTables
+from shoal_scheduler.state.job_entry import JobEntry
 from shoal_scheduler.state.startable import may_start, n_to_n, open_bits
 from shoal_scheduler.state.tables import Tables
 
