@@ -172,6 +172,9 @@ async def test_a_queue_is_described_as_it_was_made_and_changed(batch: Any) -> No
     assert (described.state, described.status, described.priority) == ("ENABLED", "VALID", 5)
     assert list(described.job_state_time_limit_actions) == [limit]
     assert (described.max_concurrent, described.overtaking_max) == (9, 100)
+    await batch.UpdateJobQueue(queues.UpdateJobQueueRequest(job_queue="main", remove_time_limits=True))
+    (later,) = (await batch.DescribeJobQueues(queues.DescribeJobQueuesRequest())).job_queues
+    assert (list(later.job_state_time_limit_actions), later.max_concurrent) == ([], 9)
     (entry,) = described.compute_environment_order
     assert (entry.order, entry.compute_environment) == (1, arn.compute_environment_arn("hosts"))
 

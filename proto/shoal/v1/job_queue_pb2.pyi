@@ -843,6 +843,7 @@ class UpdateJobQueueRequest(_message.Message):
     JOB_STATE_TIME_LIMIT_ACTIONS_FIELD_NUMBER: _builtins.int
     MAX_CONCURRENT_FIELD_NUMBER: _builtins.int
     OVERTAKING_MAX_FIELD_NUMBER: _builtins.int
+    REMOVE_TIME_LIMITS_FIELD_NUMBER: _builtins.int
     job_queue: _builtins.str
     state: _builtins.str
     scheduling_policy_arn: _builtins.str
@@ -851,6 +852,8 @@ class UpdateJobQueueRequest(_message.Message):
     """Tasks of its jobs at a time; 0: no bound. Ours."""
     overtaking_max: _builtins.int
     """How many later starts may overtake a job that waits for room; 100 if never given. Ours."""
+    remove_time_limits: _builtins.bool
+    """Takes all jobStateTimeLimitActions away: an empty list is the same as none. Ours."""
     @_builtins.property
     def compute_environment_order(self) -> _containers.RepeatedCompositeFieldContainer[Global___ComputeEnvironmentOrder]: ...
     @_builtins.property
@@ -869,10 +872,11 @@ class UpdateJobQueueRequest(_message.Message):
         job_state_time_limit_actions: _abc.Iterable[Global___JobStateTimeLimitAction] | None = ...,
         max_concurrent: _builtins.int | None = ...,
         overtaking_max: _builtins.int | None = ...,
+        remove_time_limits: _builtins.bool | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_job_queue", b"_job_queue", "_max_concurrent", b"_max_concurrent", "_overtaking_max", b"_overtaking_max", "_priority", b"_priority", "_scheduling_policy_arn", b"_scheduling_policy_arn", "_state", b"_state", "job_queue", b"job_queue", "max_concurrent", b"max_concurrent", "overtaking_max", b"overtaking_max", "priority", b"priority", "scheduling_policy_arn", b"scheduling_policy_arn", "state", b"state"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_job_queue", b"_job_queue", "_max_concurrent", b"_max_concurrent", "_overtaking_max", b"_overtaking_max", "_priority", b"_priority", "_remove_time_limits", b"_remove_time_limits", "_scheduling_policy_arn", b"_scheduling_policy_arn", "_state", b"_state", "job_queue", b"job_queue", "max_concurrent", b"max_concurrent", "overtaking_max", b"overtaking_max", "priority", b"priority", "remove_time_limits", b"remove_time_limits", "scheduling_policy_arn", b"scheduling_policy_arn", "state", b"state"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_job_queue", b"_job_queue", "_max_concurrent", b"_max_concurrent", "_overtaking_max", b"_overtaking_max", "_priority", b"_priority", "_scheduling_policy_arn", b"_scheduling_policy_arn", "_state", b"_state", "compute_environment_order", b"compute_environment_order", "job_queue", b"job_queue", "job_state_time_limit_actions", b"job_state_time_limit_actions", "max_concurrent", b"max_concurrent", "overtaking_max", b"overtaking_max", "priority", b"priority", "scheduling_policy_arn", b"scheduling_policy_arn", "service_environment_order", b"service_environment_order", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_job_queue", b"_job_queue", "_max_concurrent", b"_max_concurrent", "_overtaking_max", b"_overtaking_max", "_priority", b"_priority", "_remove_time_limits", b"_remove_time_limits", "_scheduling_policy_arn", b"_scheduling_policy_arn", "_state", b"_state", "compute_environment_order", b"compute_environment_order", "job_queue", b"job_queue", "job_state_time_limit_actions", b"job_state_time_limit_actions", "max_concurrent", b"max_concurrent", "overtaking_max", b"overtaking_max", "priority", b"priority", "remove_time_limits", b"remove_time_limits", "scheduling_policy_arn", b"scheduling_policy_arn", "service_environment_order", b"service_environment_order", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__job_queue: _TypeAlias = _typing.Literal["job_queue"]  # noqa: Y015
     _WhichOneofArgType__job_queue: _TypeAlias = _typing.Literal["_job_queue", b"_job_queue"]  # noqa: Y015
@@ -882,6 +886,8 @@ class UpdateJobQueueRequest(_message.Message):
     _WhichOneofArgType__overtaking_max: _TypeAlias = _typing.Literal["_overtaking_max", b"_overtaking_max"]  # noqa: Y015
     _WhichOneofReturnType__priority: _TypeAlias = _typing.Literal["priority"]  # noqa: Y015
     _WhichOneofArgType__priority: _TypeAlias = _typing.Literal["_priority", b"_priority"]  # noqa: Y015
+    _WhichOneofReturnType__remove_time_limits: _TypeAlias = _typing.Literal["remove_time_limits"]  # noqa: Y015
+    _WhichOneofArgType__remove_time_limits: _TypeAlias = _typing.Literal["_remove_time_limits", b"_remove_time_limits"]  # noqa: Y015
     _WhichOneofReturnType__scheduling_policy_arn: _TypeAlias = _typing.Literal["scheduling_policy_arn"]  # noqa: Y015
     _WhichOneofArgType__scheduling_policy_arn: _TypeAlias = _typing.Literal["_scheduling_policy_arn", b"_scheduling_policy_arn"]  # noqa: Y015
     _WhichOneofReturnType__state: _TypeAlias = _typing.Literal["state"]  # noqa: Y015
@@ -894,6 +900,8 @@ class UpdateJobQueueRequest(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__overtaking_max) -> _WhichOneofReturnType__overtaking_max | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__priority) -> _WhichOneofReturnType__priority | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__remove_time_limits) -> _WhichOneofReturnType__remove_time_limits | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__scheduling_policy_arn) -> _WhichOneofReturnType__scheduling_policy_arn | None: ...
     @_typing.overload

@@ -138,7 +138,7 @@ def step(
             continue
         replies.append(outcome.reply)
     overlay, more = _wake(tables, overlay, list(overlay.stirred), context, KEYS_PER_STEP - KEYS_PER_INPUT)
-    overlay, failed = _start_jobs(tables, overlay, context)
+    overlay, failed = _start_jobs(tables, overlay, context) if not alone else (overlay, [])
     return Step(overlay.changes, replies, (*stuck, *faults, *more, *failed))
 
 
@@ -210,6 +210,8 @@ def _has_room(overlay: Overlay, request: i.Input) -> bool:
             keys = 1 + USAGE_KEYS + follow.KEYS_PER_END
         case job_inputs.SubmitJob():
             keys = 2
+        case job_inputs.CancelJob() | job_inputs.TerminateJob():
+            keys = 1 + follow.KEYS_PER_END
         case i.AgentHello() | i.SessionClosed() | i.EngineHealth() | i.InterruptionNoticed():
             keys = 1
         case i.StopTask() | i.UseJoinToken():

@@ -15,46 +15,15 @@ from shoal.lifecycle import RANK
 
 from shoal_scheduler.model.ask import Ask
 from shoal_scheduler.model.children import bits_of, chunk_count, chunk_of, ended, everyone
-from shoal_scheduler.model.job import FAILED, TERMINATE, Job, JobChunk, JobState
+from shoal_scheduler.model.job import FAILED, Job, JobChunk, JobPart, JobState
 from shoal_scheduler.model.job_definition import JobDefinition
 from shoal_scheduler.model.job_queue import ComputeEnvironment, ConsumableResource, JobQueue
 from shoal_scheduler.model.task import Launch, Task, TaskKey
 from shoal_scheduler.state import batch_changes as b
+from shoal_scheduler.state.job_entry import JobEntry
 from shoal_scheduler.state.order import OrderKey
 from shoal_scheduler.state.startable import failing_bits, has_startable, is_whole, n_to_n, open_bits, runnable_at
 from shoal_scheduler.state.waiting_jobs import WaitingJobs, started
-
-
-@dataclass(slots=True)
-class JobEntry:
-    job: Job
-    ask: Ask
-
-    # As long as there is nothing to say of the job as a whole, none is stored.
-    state: JobState
-    state_is_stored: bool = False
-    chunks: dict[int, JobChunk] = field(default_factory=dict)
-
-    # Derived: children whose bits say so; and all chunks before this one are over.
-    succeeded: int = 0
-    failed: int = 0
-    first_open: int = 0
-
-    # Derived: the task of each child that has one which is not STOPPED; the same as bits by chunk; those that run, and
-    # those that are to stop. Launches that are kept, in their order.
-    live: dict[int, TaskKey] = field(default_factory=dict)
-    live_bits: dict[int, int] = field(default_factory=dict)
-    started: dict[int, None] = field(default_factory=dict)
-    stopping: dict[int, None] = field(default_factory=dict)
-    launches: dict[str, None] = field(default_factory=dict)
-
-    # Derived: jobs that are to succeed as a whole before it starts and are not over; whether one of them failed.
-    waits_for: dict[str, None] = field(default_factory=dict)
-    is_doomed: bool = False
-
-    # Derived, with N_TO_N: chunks with a child that may start, and with one that never will.
-    ready: dict[int, None] = field(default_factory=dict)
-    failing: dict[int, None] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -78,17 +47,15 @@ class BatchTables:
     dependants: dict[str, dict[str, None]] = field(default_factory=dict)
     finished: dict[str, int] = field(default_factory=dict)
 
-    # Derived: what tasks that are not STOPPED hold: cpu units by compute environment, consumable resources, and how
-    # many there are by queue.
+    # Derived: what tasks that are not STOPPED hold: cpu units by compute environment, consumable resources, and by
+    # queue how many there are and their cpu units.
     held_vcpus: Counter[str] = field(default_factory=Counter)
     consumed: Counter[str] = field(default_factory=Counter)
     running: Counter[str] = field(default_factory=Counter)
+    used_cpu: Counter[str] = field(default_factory=Counter)
 
     # Derived: by queue, jobs with a child that may start.
     waiting: dict[str, WaitingJobs] = field(default_factory=dict)
-
-    # What is loaded has started long ago, and has overtaken nobody who waits now.
-    is_loading: bool = False
 
     # Derived: jobs to be looked at: see control.batch.follow.
     unsettled: dict[str, None] = field(default_factory=dict)
@@ -127,12 +94,22 @@ class BatchTables:
     def ready_chunks(self, job_id: str) -> Collection[int]:
         return self.jobs[job_id].ready
 
+    def stands_since(self, queue: str) -> tuple[str, int] | None:
+        """The first job of the queue that waits, and since when it is the first and no task of it has started."""
+        waiting = self.waiting.get(queue)
+        front = waiting.front if waiting is not None else ()
+        if waiting is None or not front or front[0].job not in waiting:
+            return None
+        return front[0].job, max(front[0].since, self.jobs[front[0].job].newest_start)
+
     def next_deadline(self) -> int | None:
         """In milliseconds; None if no attempt has one."""
         return self._next_deadlines[0][0] if self._next_deadlines else None
 
     def overdue(self, now: int, limit: int) -> list[TaskKey]:
         """Tasks that have run for too long, the first ones."""
+        if (self.next_deadline() or now + 1) > now:
+            return []
         return [key for at, key in heapq.nsmallest(limit, self._next_deadlines) if self._is_due(at, key, now)]
 
     def _is_due(self, at: int, key: TaskKey, now: int) -> bool:
@@ -141,7 +118,8 @@ class BatchTables:
     @property
     def is_unsettled(self) -> bool:
         """Whether the next step has something to do that nobody asks for."""
-        return bool(self.unsettled) or any(not jobs.is_settled for jobs in self.waiting.values())
+        waiting = (jobs for name, jobs in self.waiting.items() if name in self.queues)
+        return bool(self.unsettled) or not all(jobs.is_settled for jobs in waiting)
 
     # -- changing --------------------------------------------------------------------------------------------
 
@@ -154,6 +132,7 @@ class BatchTables:
                 self._queue(queue.name).stir()
             case b.DeleteJobQueue(name):
                 self.queues.pop(name, None)
+                self.waiting.pop(name, None)
             case b.PutComputeEnvironment(environment):
                 self.environments[environment.name] = environment
                 self._stir()
@@ -164,6 +143,8 @@ class BatchTables:
                 self._stir()
             case b.DeleteConsumableResource(name):
                 self.consumables.pop(name, None)
+            case b.SetLooked(queue_name, looked):
+                self._queue(queue_name).look(looked)
             case _:
                 self._apply_job(change)
 
@@ -177,8 +158,6 @@ class BatchTables:
                 self._delete_job(job_id)
             case b.SetAside(job_id):
                 self.unsettled.pop(job_id, None)
-            case b.SetLooked(queue_name, looked):
-                self._queue(queue_name).look(looked)
 
     def _queue(self, name: str) -> WaitingJobs:
         found = self.waiting.get(name)
@@ -221,7 +200,7 @@ class BatchTables:
         elif whole and known is not None and known.state.outcome == FAILED:
             entry.is_doomed = True
         elif not whole and known is not None:
-            for number in range(chunk_count(entry.job)):
+            for number in range(chunk_count(entry.job)) if known.state.outcome else known.chunks:
                 self._review_chunk(entry, number)
 
     def _put_state(self, state: JobState) -> None:
@@ -293,8 +272,9 @@ class BatchTables:
         if entry is None or launch.job is None:
             return
         entry.launches[launch.id] = None
+        entry.newest_start = max(entry.newest_start, launch.created_at)
         queue = self.queues.get(launch.job.queue)
-        if queue is not None and not self.is_loading:
+        if queue is not None:
             started(self.waiting, self.queues, queue, launch.job.environment, self._key(entry), launch.count)
 
     def _stir_for(self, job: Job) -> None:
@@ -317,27 +297,35 @@ class BatchTables:
         if entry is None or part is None:
             return
         child = part.child(task.index)
-        number, bit = chunk_of(child)
+        was_stopping = child in entry.stopping
+        _set(entry.started, child, not task.is_stopped and RANK[task.last_status] >= RANK["RUNNING"])
+        _set(entry.stopping, child, not task.is_stopped and task.desired_status == "STOPPED")
+        self._set_deadline(entry.job, task)
         was_live = entry.live.get(child) == task.key
         if was_live == task.is_stopped:
-            sign = -1 if task.is_stopped else 1
-            self.held_vcpus[part.environment] += sign * cpu
-            self.running[part.queue] += sign
-            for name, amount in entry.job.consumables:
-                self.consumed[name] += sign * amount
-            entry.live_bits[number] = entry.live_bits.get(number, 0) ^ bit
-        if task.is_stopped and was_live:
+            self._set_live(entry, part, child, task, cpu)
+        elif was_stopping == (child in entry.stopping):
+            return  # nothing that anything waits for
+        self._review(entry)
+
+    def _set_live(self, entry: JobEntry, part: JobPart, child: int, task: Task, cpu: int) -> None:
+        """The child has this task from now on; or not any more, if it is STOPPED."""
+        sign = -1 if task.is_stopped else 1
+        self.held_vcpus[part.environment] += sign * cpu
+        self.running[part.queue] += sign
+        self.used_cpu[part.queue] += sign * cpu
+        for name, amount in entry.job.consumables:
+            self.consumed[name] += sign * amount
+        number, bit = chunk_of(child)
+        entry.live_bits[number] = entry.live_bits.get(number, 0) ^ bit
+        if not task.is_stopped:
+            entry.live[child] = task.key
+        else:
             self._stir_for(entry.job)
             del entry.live[child]
             if not entry.live_bits[number]:
                 del entry.live_bits[number]
-        elif not task.is_stopped:
-            entry.live[child] = task.key
-        _set(entry.started, child, not task.is_stopped and RANK[task.last_status] >= RANK["RUNNING"])
-        _set(entry.stopping, child, not task.is_stopped and task.desired_status == "STOPPED")
-        self._set_deadline(entry.job, task)
         self._review_chunk(entry, number)
-        self._review(entry)
 
     def _set_deadline(self, job: Job, task: Task) -> None:
         runs = task.started_at and not task.is_stopped and task.desired_status != "STOPPED"
@@ -366,20 +354,11 @@ class BatchTables:
             queue.put(job.id, self._key(entry), entry.ask, job.consumables)
         else:
             queue.remove(job.id)
-        _set(self.unsettled, job.id, _is_unsettled(entry))
+        _set(self.unsettled, job.id, entry.is_unsettled)
 
     def _key(self, entry: JobEntry) -> OrderKey:
         job = entry.job
         return OrderKey(-job.priority, runnable_at(job, entry.state), job.created_at, job.id)
-
-
-def _is_unsettled(entry: JobEntry) -> bool:
-    """Something is to be written of it that follows from other jobs, or tasks of it are still to be stopped."""
-    if entry.state.outcome:
-        return False
-    is_due = not entry.waits_for and not runnable_at(entry.job, entry.state)
-    is_to_stop = entry.state.wish == TERMINATE and len(entry.stopping) < len(entry.live)
-    return entry.is_doomed or is_due or is_to_stop or bool(entry.failing)
 
 
 def _set(index: dict[int, None] | dict[str, None], key: object, wanted: bool) -> None:

@@ -228,11 +228,11 @@ def _holds(tables: Tables, change: c.Change) -> bool | None:
 
 def loaded(records: Iterable[Stored], revision: int) -> Tables:
     tables = Tables()
-    tables.batch.is_loading = True
     for change, changed_at in changes_of(records):
         tables.apply([change], changed_at)
-    tables.batch.is_loading = False
     tables.revision = max(tables.revision, revision)
     tables.finished = dict(sorted(tables.finished.items(), key=lambda item: item[1]))
     tables.batch.finished = dict(sorted(tables.batch.finished.items(), key=lambda item: item[1]))
+    for jobs in tables.batch.waiting.values():
+        jobs.forget_counts()
     return tables

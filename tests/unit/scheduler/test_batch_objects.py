@@ -223,7 +223,7 @@ async def test_creating_the_same_twice_is_once() -> None:
     error = await refused(plane, b.CreateJobQueue(queue(priority=2, tags={"a": "b"})), "priority, tags")
     assert error.kind == "conflict"
     other = ComputeEnvironment(name="hosts", created_at=0, max_vcpus=4)
-    await refused(plane, b.CreateComputeEnvironment(other), "max_vcpus")
+    await refused(plane, b.CreateComputeEnvironment(other), "unmanagedvCpus")
 
 
 async def test_a_queue_names_environments_that_are_there() -> None:

@@ -107,4 +107,6 @@ def _fields(document: dict[str, Any]) -> dict[str, Any]:
             TimeLimit(limit["reason"], limit["maxTimeSeconds"], limit["state"], limit["action"])
             for limit in document["jobStateTimeLimitActions"]
         )
+    elif document.get("removeTimeLimits"):
+        fields["time_limits"] = ()
     return fields

@@ -57,6 +57,8 @@ def queue_problems(document: Document, *, create: bool) -> Problems:
     yield from _order_problems("computeEnvironmentOrder", document.get("computeEnvironmentOrder", ()))
     limits = document.get("jobStateTimeLimitActions", ())
     yield from at_most("jobStateTimeLimitActions", limits, TIME_LIMITS_MAX)
+    if limits and document.get("removeTimeLimits"):
+        yield Problem("removeTimeLimits", "cannot stand beside jobStateTimeLimitActions; keep one of them")
     for index, limit in enumerate(limits[:TIME_LIMITS_MAX]):
         yield from _limit_problems(f"jobStateTimeLimitActions[{index}]", limit)
 

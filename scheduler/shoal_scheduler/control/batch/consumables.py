@@ -17,13 +17,14 @@ QUANTITY_MAX = 2**53 - 1
 
 # Client tokens that a resource remembers.
 _TOKENS_MAX = 32
+_SAID = {"type": "resourceType", "total": "totalQuantity", "tags": "tags"}
 
 
 def create(view: Overlay, request: i.CreateConsumableResource, context: Context) -> Outcome:
     """The same again is answered with what is there."""
     known = view.batch.consumable(request.resource.name)
     if known is not None:
-        return Outcome(environments.unchanged("consumableResourceName", known, request.resource))
+        return Outcome(environments.unchanged("consumableResourceName", known, request.resource, _SAID))
     resource = msgspec.structs.replace(request.resource, created_at=context.now)
     return Outcome(resource, [b.PutConsumableResource(resource)])
 

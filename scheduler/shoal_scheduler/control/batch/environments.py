@@ -1,5 +1,6 @@
 """Compute environments: create, update, delete."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -15,12 +16,20 @@ from shoal_scheduler.state import batch_changes as b
 from shoal_scheduler.state.batch_overlay import BatchOverlay
 from shoal_scheduler.state.overlay import Overlay
 
+_SAID = {
+    "cluster": "cluster",
+    "expression": "expression",
+    "state": "state",
+    "max_vcpus": "unmanagedvCpus",
+    "tags": "tags",
+}
+
 
 def create(view: Overlay, request: i.CreateComputeEnvironment, context: Context) -> Outcome:
     """The same again is answered with what is there."""
     known = view.batch.environment(request.environment.name)
     if known is not None:
-        return Outcome(unchanged("computeEnvironmentName", known, request.environment))
+        return Outcome(unchanged("computeEnvironmentName", known, request.environment, _SAID))
     clusters.find(view, request.environment.cluster)
     environment = msgspec.structs.replace(request.environment, created_at=context.now)
     return Outcome(environment, [b.PutComputeEnvironment(environment)])
@@ -59,11 +68,10 @@ def find(view: BatchOverlay, name: str, field: str = "computeEnvironment") -> Co
     return environment
 
 
-def unchanged(field: str, known: Any, asked: Any) -> Any:
+def unchanged(field: str, known: Any, asked: Any, said: Mapping[str, str]) -> Any:
     """What is there, if it is what was asked for; so that creating it twice, as after a lost answer, is once. Raises
-    Refused if they differ."""
-    same = msgspec.structs.replace(asked, created_at=known.created_at)
-    different = [each for each in known.__struct_fields__ if getattr(known, each) != getattr(same, each)]
+    Refused if they differ. `said`: fields of the record, and what the request calls them."""
+    different = [name for each, name in said.items() if getattr(known, each) != getattr(asked, each)]
     if different:
         raise Refused(
             "conflict",

@@ -16,13 +16,22 @@ from shoal_scheduler.state.batch_overlay import BatchOverlay
 from shoal_scheduler.state.overlay import Overlay
 
 _NAMES_TOLD_MAX = 10
+_SAID = {
+    "priority": "priority",
+    "state": "state",
+    "environments": "computeEnvironmentOrder",
+    "time_limits": "jobStateTimeLimitActions",
+    "max_concurrent": "maxConcurrent",
+    "overtaking_max": "overtakingMax",
+    "tags": "tags",
+}
 
 
 def create(view: Overlay, request: i.CreateJobQueue, context: Context) -> Outcome:
     """The same again is answered with what is there."""
     known = view.batch.queue(request.queue.name)
     if known is not None:
-        return Outcome(environments.unchanged("jobQueueName", known, request.queue))
+        return Outcome(environments.unchanged("jobQueueName", known, request.queue, _SAID))
     queue = msgspec.structs.replace(request.queue, created_at=context.now)
     _check_environments(view.batch, queue)
     return Outcome(queue, [b.PutJobQueue(queue)])

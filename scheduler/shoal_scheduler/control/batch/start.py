@@ -12,14 +12,13 @@ Jobs that ask for the same are tried once. What a step has no time for, the next
 from collections.abc import Sequence
 from itertools import islice
 
-from shoal_scheduler.control.batch import bounds
-from shoal_scheduler.control.batch.overtaking import Counts, Overtaking
+from shoal_scheduler.control.batch.holding_up import HoldsUp
+from shoal_scheduler.control.batch.overtaking import Overtaking
 from shoal_scheduler.control.batch.queue_look import QueueLook, Shared
 from shoal_scheduler.control.batch.rooms import Rooms
 from shoal_scheduler.control.context import Context
 from shoal_scheduler.model.job_queue import JobQueue
 from shoal_scheduler.state.batch_changes import SetLooked
-from shoal_scheduler.state.order import OrderKey
 from shoal_scheduler.state.overlay import Overlay
 from shoal_scheduler.state.waiting_jobs import Looked, Standing, WaitingJobs
 
@@ -29,18 +28,18 @@ FRONT_MAX = 100
 
 def start(view: Overlay, context: Context, keys_max: int) -> None:
     """Proposes what starts, until the step has touched `keys_max` keys; the next step goes on. Once a step."""
-    queues = [queue for queue in in_order(view.batch.queues()) if view.batch.waiting(queue.name)]
+    queues = in_order(view.batch.queues())
     if not any(_is_due(view, queue) for queue in queues):
         return
     rooms, gone = Rooms(view), set[str]()
     overtaking = {
-        queue.name: Overtaking(view.batch.waiting(queue.name), queue.overtaking_max, counts(view, rooms, queue, gone))
+        queue.name: Overtaking(view.batch.waiting(queue.name), queue.overtaking_max, HoldsUp(view, rooms, queue, gone))
         for queue in queues
     }
     shared = Shared(view, context, keys_max, rooms, overtaking, frozenset(view.unsettled), gone)
     for queue in queues:
         jobs, is_stirred = view.batch.waiting(queue.name), _is_stirred(view, queue)
-        if jobs.is_settled and not is_stirred and not jobs.looked.is_barred:
+        if jobs.is_settled and not (jobs and (is_stirred or jobs.looked.is_barred)):
             continue
         looked = QueueLook(queue, coming_before(queue, queues), shared).run(is_stirred)
         view.propose([SetLooked(queue.name, looked._replace(front=_front(jobs, gone, context.now)))])
@@ -60,26 +59,9 @@ def coming_before(queue: JobQueue, queues: Sequence[JobQueue]) -> list[JobQueue]
     ]
 
 
-def counts(view: Overlay, rooms: Rooms, queue: JobQueue, gone: set[str]) -> Counts:
-    """Whether a job of the queue may hold up others: see `overtaking`. `gone`: those of which nothing waits now."""
-    jobs, batch = view.batch.waiting(queue.name), view.batch
-
-    def does(key: OrderKey, takes: frozenset[str]) -> bool:
-        if key.job in gone or bounds.of_queue(batch, queue) <= 0:
-            return False
-        want = jobs.class_of(key.job).want
-        if not rooms.is_possible(queue, want.ask):
-            return False
-        lacking = bounds.lacking(batch, want.consumables)
-        if not lacking:
-            return True
-        return bool(lacking & takes) and bounds.will_ever_do(batch, want.consumables)
-
-    return does
-
-
 def _is_due(view: Overlay, queue: JobQueue) -> bool:
-    return not view.batch.waiting(queue.name).is_settled or _is_stirred(view, queue)
+    jobs = view.batch.waiting(queue.name)
+    return not jobs.is_settled or (bool(jobs) and _is_stirred(view, queue))
 
 
 def _is_stirred(view: Overlay, queue: JobQueue) -> bool:
@@ -108,4 +90,4 @@ def _front(jobs: WaitingJobs, gone: set[str], now: int) -> tuple[Standing, ...]:
 def settled(view: Overlay) -> list[SetLooked]:
     """As if all had been looked at: where a look fails, the next step must not come at once, and fail again."""
     waiting = ((queue.name, view.batch.waiting(queue.name)) for queue in view.batch.queues())
-    return [SetLooked(name, Looked(jobs.stirs)) for name, jobs in waiting if jobs]
+    return [SetLooked(name, Looked(jobs.stirs)) for name, jobs in waiting]

@@ -61,6 +61,7 @@ def consumable(**more: Any) -> dict[str, Any]:
         (queue(**{O: order("a", "a")}), f"{O}[1].computeEnvironment"),
         (queue(**{O: [*order("a"), *order("b")]}), f"{O}[1].order"),
         (queue(**{J: [LIMIT] * 11}), J),
+        (queue(**{J: [LIMIT], "removeTimeLimits": True}), "removeTimeLimits"),
         *[(queue(**{J: [LIMIT, {**LIMIT, key: ""}]}), f"{J}[1].{key}") for key in ("reason", "state", "action")],
         *[(queue(**{J: [{**LIMIT, "maxTimeSeconds": n}]}), f"{J}[0].maxTimeSeconds") for n in (0, 599, 86_401)],
         (queue(**{J: [{**LIMIT, "state": "RUNNING"}]}), f"{J}[0].state"),

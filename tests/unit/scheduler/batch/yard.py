@@ -27,6 +27,26 @@ def definition(name: str, cpu: int, memory_mib: int = 1, **more: Any) -> list[Ch
     ]
 
 
+def queue(name: str = "q", **more: Any) -> JobQueue:
+    """Over the environment `ce`."""
+    return JobQueue(name=name, created_at=0, environments=("ce",), **more)
+
+
+def environment(name: str, **more: Any) -> ComputeEnvironment:
+    return ComputeEnvironment(name=name, created_at=0, **more)
+
+
+def document(size: str, queue: str = "q", **more: Any) -> dict[str, Any]:
+    """SubmitJob of a job of this size."""
+    return {"jobName": size, "jobQueue": queue, "jobDefinition": f"{size}:1", **more}
+
+
+def taking(resource: str, quantity: int) -> dict[str, Any]:
+    """What of SubmitJob says so."""
+    listed = [{"consumableResource": resource, "quantity": quantity}]
+    return {"consumableResourcePropertiesOverride": {"consumableResourceList": listed}}
+
+
 class Yard(Plane):
     """Jobs of cluster `default`. Time moves a millisecond a step."""
 
@@ -47,8 +67,8 @@ class Yard(Plane):
             await self.one(host)
         sizes = sizes or {"small": 1024, "big": 4096}
         changes = [change for name, cpu in sizes.items() for change in definition(name, cpu)]
-        environments = environments or [ComputeEnvironment(name="ce", created_at=0)]
-        queues = queues or [JobQueue(name="q", created_at=0, environments=("ce",))]
+        environments = environments or [environment("ce")]
+        queues = queues or [queue()]
         changes += [b.PutComputeEnvironment(each) for each in environments]
         changes += [b.PutConsumableResource(each) for each in consumables]
         changes += [b.PutJobQueue(each) for each in queues]
@@ -56,10 +76,10 @@ class Yard(Plane):
 
     async def submit(self, size: str, queue: str = "q", *, array: int = 0, **more: Any) -> Job:
         """Submitted, and what can start has started."""
-        document = {"jobName": size, "jobQueue": queue, "jobDefinition": f"{size}:1", **more}
+        asked = document(size, queue, **more)
         if array:
-            document["arrayProperties"] = {"size": array, **more.get("arrayProperties", {})}
-        job: Job = await self.one(SubmitJob(document))
+            asked["arrayProperties"] = {"size": array, **more.get("arrayProperties", {})}
+        job: Job = await self.one(SubmitJob(asked))
         await self.settle()
         return job
 
