@@ -13,7 +13,6 @@ import pytest
 from shoal_scheduler import leader, standby
 from shoal_scheduler.control import inputs as i
 from shoal_scheduler.control import retention
-from shoal_scheduler.control.batch.job_inputs import CancelJob, TerminateJob
 from shoal_scheduler.control.context import Context, Limits
 from shoal_scheduler.control.step import Fault, step
 from shoal_scheduler.model.definition import Definition
@@ -96,13 +95,7 @@ class Leader:
 
     async def run(self, *inputs: i.Input, due: Sequence[c.Change] = ()) -> None:
         self.now += self.rng.choice((0, 1, 5_000))
-        limits = Limits(
-            stopped_tasks_keep_seconds=20,
-            stopped_tasks_max=10,
-            client_tokens_keep_seconds=1,
-            finished_jobs_keep_seconds=20,
-            finished_jobs_max=5,
-        )
+        limits = Limits(20, 10, client_tokens_keep_seconds=1, finished_jobs_keep_seconds=20, finished_jobs_max=5)
         context = Context(self.now, self.ids, self.rng, limits)
         result = step(self.tables, inputs, context, [*due, *retention.expired(self.tables, context)])
         for reply in result.replies:
@@ -120,11 +113,8 @@ class Leader:
             queue, token = rng.random() < 0.5, rng.choice(("", f"token-{number}"))
             return i.RunTask("default", "web", rng.randrange(1, 5), queue=queue, client_token=token)
         task = rng.choice(tasks)
-        known = list(self.tables.batch.jobs)
-        after = [(rng.choice(known), "")] if known and rng.random() < 0.5 else []
         made: list[i.Input] = [
-            jobs.submit(rng.choice((0, 3, 300)), after, retryStrategy={"attempts": 2}),
-            *(wish(rng.choice(known), "why") for wish in (CancelJob, TerminateJob) if known and rng.random() < 0.5),
+            *jobs.any_inputs(rng, self.tables),
             report(task, "STOPPED", **jobs.exited(rng.choice((0, 1)))),
             i.StopTask("default", task.id, ""),
             report(task, rng.choice(("RUNNING", "STOPPED"))),

@@ -15,7 +15,7 @@ from shoal.lifecycle import RANK
 
 from shoal_scheduler.model.ask import Ask
 from shoal_scheduler.model.children import bits_of, chunk_count, chunk_of, ended, everyone
-from shoal_scheduler.model.job import FAILED, Job, JobChunk, JobState
+from shoal_scheduler.model.job import FAILED, Job, JobChunk, JobPart, JobState
 from shoal_scheduler.model.job_definition import JobDefinition
 from shoal_scheduler.model.job_queue import ComputeEnvironment, ConsumableResource, JobQueue
 from shoal_scheduler.model.task import Launch, Task, TaskKey
@@ -307,28 +307,35 @@ class BatchTables:
         if entry is None or part is None:
             return
         child = part.child(task.index)
-        number, bit = chunk_of(child)
+        was_stopping = child in entry.stopping
+        _set(entry.started, child, not task.is_stopped and RANK[task.last_status] >= RANK["RUNNING"])
+        _set(entry.stopping, child, not task.is_stopped and task.desired_status == "STOPPED")
+        self._set_deadline(entry.job, task)
         was_live = entry.live.get(child) == task.key
         if was_live == task.is_stopped:
-            sign = -1 if task.is_stopped else 1
-            self.held_vcpus[part.environment] += sign * cpu
-            self.running[part.queue] += sign
-            self.used_cpu[part.queue] += sign * cpu
-            for name, amount in entry.job.consumables:
-                self.consumed[name] += sign * amount
-            entry.live_bits[number] = entry.live_bits.get(number, 0) ^ bit
-        if task.is_stopped and was_live:
+            self._set_live(entry, part, child, task, cpu)
+        elif was_stopping == (child in entry.stopping):
+            return  # nothing that anything waits for
+        self._review(entry)
+
+    def _set_live(self, entry: JobEntry, part: JobPart, child: int, task: Task, cpu: int) -> None:
+        """The child has this task from now on; or not any more, if it is STOPPED."""
+        sign = -1 if task.is_stopped else 1
+        self.held_vcpus[part.environment] += sign * cpu
+        self.running[part.queue] += sign
+        self.used_cpu[part.queue] += sign * cpu
+        for name, amount in entry.job.consumables:
+            self.consumed[name] += sign * amount
+        number, bit = chunk_of(child)
+        entry.live_bits[number] = entry.live_bits.get(number, 0) ^ bit
+        if not task.is_stopped:
+            entry.live[child] = task.key
+        else:
             self._stir_for(entry.job)
             del entry.live[child]
             if not entry.live_bits[number]:
                 del entry.live_bits[number]
-        elif not task.is_stopped:
-            entry.live[child] = task.key
-        _set(entry.started, child, not task.is_stopped and RANK[task.last_status] >= RANK["RUNNING"])
-        _set(entry.stopping, child, not task.is_stopped and task.desired_status == "STOPPED")
-        self._set_deadline(entry.job, task)
         self._review_chunk(entry, number)
-        self._review(entry)
 
     def _set_deadline(self, job: Job, task: Task) -> None:
         runs = task.started_at and not task.is_stopped and task.desired_status != "STOPPED"

@@ -17,12 +17,14 @@ from shoal_scheduler.api.batch.job_messages import summary
 from shoal_scheduler.api.fields import refuse
 from shoal_scheduler.api.pages import page_of_sorted
 from shoal_scheduler.api.validate_values import Problems, one_of
+from shoal_scheduler.control.batch import queues
 from shoal_scheduler.control.batch.children import status
 from shoal_scheduler.model import job as m
 from shoal_scheduler.model.children import bits_of, children_in, chunk_count, chunk_of, ended, everyone
 from shoal_scheduler.model.refusal import Refused, invalid_field
 from shoal_scheduler.state.batch_tables import BatchTables
 from shoal_scheduler.state.job_entry import JobEntry
+from shoal_scheduler.state.overlay import Overlay
 from shoal_scheduler.state.startable import may_start, open_bits
 from shoal_scheduler.state.tables import Tables
 
@@ -38,10 +40,7 @@ def listed(tables: Tables, request: pb.ListJobsRequest) -> pb.ListJobsResponse:
     refuse(_problems(request))
     if request.array_job_id:
         return _children(tables, request)
-    queue = arn.short(request.job_queue)
-    if queue not in tables.batch.queues:
-        known = ", ".join(sorted(tables.batch.queues)) or "none"
-        raise Refused("not_found", f"jobQueue: there is no job queue {queue!r}. There are: {known}.")
+    queue = queues.find(Overlay(tables).batch, request.job_queue).name
     wanted = _wanted(tables.batch, request)
     jobs = tables.batch.jobs
     keys = sorted((-entry.job.created_at, job) for job, entry in jobs.items() if entry.job.queue == queue)

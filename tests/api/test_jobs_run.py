@@ -1,0 +1,85 @@
+"""Jobs that run, with a simulated agent: what is told of their attempts while they do, and afterwards."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from shoal.v1 import job_pb2
+
+from tests.api.batch import Batch
+from tests.api.conftest import INSTANCE
+from tests.fakes.agent import SimulatedAgent, exits_with
+from tests.fakes.scheduler import Scheduler
+
+
+@pytest.fixture
+async def batch(scheduler: Scheduler, agent: SimulatedAgent) -> Batch:
+    made = Batch(scheduler)
+    await made.prepare()
+    return made
+
+
+async def until(batch: Batch, job: str, *statuses: str) -> dict[str, Any]:
+    """The job, once its status is one of these."""
+    async with asyncio.timeout(30):
+        while True:
+            (found,) = await batch.describe(job)
+            if found["status"] in statuses:
+                return found
+            await asyncio.sleep(0.02)
+
+
+async def test_a_job_that_runs(batch: Batch, agent: SimulatedAgent) -> None:
+    job = await batch.submit()
+    found = await until(batch, job, "RUNNING")
+    assert found["container"]["containerInstanceArn"].endswith(INSTANCE)
+    assert "attempts" not in found  # those that are over
+    (assignment,) = agent.assignments.values()
+    assert (assignment.job.job_id, assignment.job.attempt) == (job, 1)
+    assert (assignment.job.job_queue, assignment.job.compute_environment) == ("pictures", "here")
+    (listed,) = (await batch.list(jobQueue="pictures"))[0]
+    assert (listed["jobId"], listed["startedAt"]) == (job, found["startedAt"])
+
+
+async def test_every_attempt_is_told(batch: Batch, agent: SimulatedAgent) -> None:
+    agent.life = exits_with(3, "default")
+    rules = [{"action": "EXIT", "onExitCode": "4"}, {"action": "RETRY", "onExitCode": "3"}]
+    job = await batch.submit(retryStrategy={"attempts": 2, "evaluateOnExit": rules})
+    found = await until(batch, job, "FAILED")
+    first, second = found["attempts"]
+    for number, attempt in ((1, first), (2, second)):
+        assert attempt["attempt"] == number
+        assert attempt["container"]["exitCode"] == 3
+        assert attempt["container"]["containerInstanceArn"].endswith(INSTANCE)
+        assert attempt["createdAt"] <= attempt["startedAt"] <= attempt["stoppedAt"]
+        assert (attempt["matchedRule"], attempt["action"]) == (1, "RETRY")
+    assert first["container"]["taskArn"] != second["container"]["taskArn"] == found["container"]["taskArn"]
+    assert found["container"]["exitCode"] == 3
+    assert (found["startedAt"], found["stoppedAt"]) == (second["startedAt"], second["stoppedAt"])
+    (listed,) = (await batch.list(jobQueue="pictures", jobStatus="FAILED"))[0]
+    assert listed["container"]["exitCode"] == 3
+
+
+async def test_an_array_that_succeeds(batch: Batch, agent: SimulatedAgent) -> None:
+    agent.life = exits_with(0, "default")
+    array = await batch.submit(arrayProperties={"size": 30})
+    after = await batch.submit(arrayProperties={"size": 30}, dependsOn=[{"jobId": array, "type": "N_TO_N"}])
+    last = await batch.submit(dependsOn=[{"jobId": array}, {"jobId": after}])
+    await until(batch, last, "SUCCEEDED")
+    parent, child, end = await batch.describe(array, f"{array}:29", last)
+    assert parent["status"] == "SUCCEEDED"
+    assert parent["arrayProperties"]["statusSummary"]["SUCCEEDED"] == 30
+    assert child["status"] == "SUCCEEDED"
+    assert child["container"]["exitCode"] == 0
+    assert [attempt["attempt"] for attempt in child["attempts"]] == [1]
+    assert end["startedAt"] >= parent["stoppedAt"]
+    listed, _ = await batch.list(arrayJobId=array, jobStatus="SUCCEEDED")
+    assert [each["jobId"] for each in listed] == [f"{array}:{index}" for index in range(30)]
+
+
+async def test_a_job_that_is_terminated(batch: Batch, agent: SimulatedAgent) -> None:
+    job = await batch.submit(retryStrategy={"attempts": 5})
+    await until(batch, job, "RUNNING")
+    await batch.stub.TerminateJob(job_pb2.TerminateJobRequest(job_id=job, reason="enough"))
+    found = await until(batch, job, "FAILED")
+    assert (found["statusReason"], found["isTerminated"], len(found["attempts"])) == ("enough", True, 1)
