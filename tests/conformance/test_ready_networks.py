@@ -2,6 +2,9 @@
 
 import asyncio
 import json
+import os
+import socket
+import sys
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -25,6 +28,7 @@ from tests.ground.waiting import wait_until
 from tests.unit.agent.rig import CLUSTER, Rig
 
 LIMIT = 2
+FILES = ["hosts", *(pytest.param(file, marks=pytest.mark.slow) for file in ("hostname", "resolv.conf"))]
 ADDRESS = "ip -4 -o address show eth0 | sed 's/.*inet //; s,/.*,,'"
 
 
@@ -125,24 +129,26 @@ async def test_two_tasks_have_each_its_own_network(rig: Rig, engine: RealEngine)
 
 @pytest.mark.engine
 async def test_one_that_is_as_it_was_is_used_again(rig: Rig, engine: RealEngine) -> None:
-    """Also after somebody was spoken to: the next one knows nothing of that."""
+    """Also after somebody was spoken to, who is gone: the next one knows nothing of that."""
     kept = await warm(rig)
-    bridge = engine.bridge.address.ip
-    task = await begin(rig, f"ping -c 1 {bridge}; trap exit TERM; sleep 1000 & wait")
+    other = await begin(rig)
+    spoken_to = await asyncio.to_thread(inside, engine, other, "web", ADDRESS)
+    task = await begin(rig, f"ping -c 1 {spoken_to}; trap exit TERM; sleep 1000 & wait")
     joined = await network(rig, task)
     assert joined in kept
 
     async def knows(task: str) -> bool:
-        return str(bridge) in await asyncio.to_thread(inside, engine, task, "web", "cat /proc/net/arp")
+        return spoken_to in await asyncio.to_thread(inside, engine, task, "web", "cat /proc/net/arp")
 
     await until(lambda: knows(task))
+    await end(rig, other)
     await end(rig, task)
     later = await next_on(rig, joined)
     assert later is not None and not await knows(later)
 
 
 @pytest.mark.engine
-@pytest.mark.parametrize("file", ["hosts", "hostname", "resolv.conf"])
+@pytest.mark.parametrize("file", FILES)
 async def test_one_whose_files_were_written_to_is_not(rig: Rig, file: str) -> None:
     kept = await warm(rig)
     task = await begin(rig, f"echo '# mine' >> /etc/{file}; trap exit TERM; sleep 1000 & wait")
@@ -186,6 +192,32 @@ async def test_one_with_a_process_left_in_it_is_not(
     finally:
         intruder.kill()
         await intruder.wait()
+
+
+@pytest.mark.engine
+async def test_one_with_a_socket_that_is_somebodys_elsewhere_is_not(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process handed it to this one, and ended."""
+    monkeypatch.setattr(ready, "REST_SECONDS", 1.0)
+    kept = await warm(rig)
+    task = await begin(rig)
+    joined = await network(rig, task)
+    assert joined in kept
+    enter = f"--net=/proc/{(await rig.engine.inspect(joined)).pid}/ns/net"
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        script = (
+            f"import socket; listener = socket.create_server(('127.0.0.1', 99)); "
+            f"socket.send_fds(socket.socket(fileno={theirs.fileno()}), [b'x'], [listener.fileno()])"
+        )
+        pass_on = [sys.executable, "-c", script]
+        process = await asyncio.create_subprocess_exec("nsenter", enter, *pass_on, pass_fds=[theirs.fileno()])
+        assert await process.wait() == 0
+        _, (listener,), _, _ = socket.recv_fds(ours, 1, 1)
+    try:
+        await end(rig, task)
+        assert await next_on(rig, joined) is None
+    finally:
+        os.close(listener)
 
 
 @pytest.mark.engine

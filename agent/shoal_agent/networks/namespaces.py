@@ -19,6 +19,7 @@ from shoal_agent.networks import snapshot
 from shoal_agent.networks.snapshot import Counters, Snapshot
 
 CLEAR_SECONDS = 10.0
+FILE_BYTES_MAX = 64 * 1024
 LINGER_SECONDS, REST_SECONDS = 0.05, 2.0
 _CLEAR = "neigh flush all\ntcp_metrics flush all\nroute flush cache\n"
 _FLUSH_ROUTES_V6 = "-6", "route", "flush", "cache"
@@ -124,7 +125,8 @@ class KernelNamespaces:
         namespace = used.namespace
         try:
             now = self._snapshot(namespace.pid, strangers)
-            if snapshot.sent(used.before, snapshot.interfaces(now.tables[snapshot.DEVICES])):
+            in_use = set(snapshot.occupied(namespace.made, now)) - {snapshot.NEIGHBOURS}
+            if not in_use and snapshot.sent(used.before, snapshot.interfaces(now.tables[snapshot.DEVICES])):
                 self._clear(namespace)
                 # Sockets were counted before: those of iproute2 itself linger for a moment.
                 tables = {**self._tables(namespace.pid), snapshot.SOCKSTAT: now.tables.get(snapshot.SOCKSTAT, "")}
@@ -177,7 +179,8 @@ def _file(path: Path) -> str:
     stat = path.stat()
     attributes = sorted(os.listxattr(path))
     about = (stat.st_ino, stat.st_mode, stat.st_uid, stat.st_gid, stat.st_nlink, stat.st_mtime_ns, attributes)
-    return f"{about} {path.read_text(errors='surrogateescape')}"
+    with path.open("rb") as file:
+        return f"{about} {stat.st_size} {file.read(FILE_BYTES_MAX)!r}"
 
 
 def _resolvers() -> str:
