@@ -70,7 +70,7 @@ class Pieces:
         async for piece in self._read(row, span):
             yield piece
 
-    async def append(self, path: PurePosixPath, offset: int, content: bytes) -> None:
+    async def append(self, path: PurePosixPath, offset: int, content: bytes | bytearray) -> None:
         # Not there again until it has succeeded.
         writing = self._writing.pop(path, None)
         with reported():
