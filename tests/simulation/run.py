@@ -3,6 +3,7 @@
 import gc
 from dataclasses import dataclass
 
+from tests.simulation.big_array import planned
 from tests.simulation.clock import Clock
 from tests.simulation.cluster import Cluster
 from tests.simulation.lives import Violated, bury
@@ -31,8 +32,11 @@ def caught_by(mutant: str, seed: int, kinds: tuple[str, ...] | None = None) -> R
     return result if result.violation and not run_seed(seed, only=kinds).violation else None
 
 
-def run_seed(seed: int, mutant: str = "", *, keep_trace: bool = False, only: tuple[str, ...] | None = None) -> Result:
-    plan, clock, violation = drawn(seed, only), Clock(), ""
+def run_seed(
+    seed: int, mutant: str = "", *, keep_trace: bool = False, only: tuple[str, ...] | None = None, array: int = 0
+) -> Result:
+    """`array`: the story of one array of so many children, instead of what the seed draws."""
+    plan, clock, violation = planned(seed, array) if array else drawn(seed, only), Clock(), ""
     with installed(clock), planted(mutant):
         cluster = Cluster(plan, clock, keep_trace=keep_trace)
         try:
