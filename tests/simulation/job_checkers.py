@@ -82,6 +82,10 @@ def nothing_starts_before_what_it_depends_on(name: str, missing: str) -> Fault:
     return f"{name} starts before {missing}" if missing else None
 
 
+def nobody_is_overtaken_without_end(job: str, overtaken: int, bound: int) -> Fault:
+    return f"job {job} was overtaken {overtaken} times, of {bound} at most" if overtaken > bound else None
+
+
 def one_job_per_token(jobs: Iterable[Job]) -> Fault:
     known: dict[str, str] = {}
     for job in jobs:

@@ -13,7 +13,11 @@ from shoal_scheduler.state.tables import Tables
 
 from tests.simulation import job_checkers as checkers
 from tests.simulation.containers import JOB_ATTEMPT, JOB_ID, Box
+from tests.simulation.plan import Plan
 from tests.simulation.trace import Trace
+
+# With these an instance takes no tasks for a while.
+LEAVING = ("drain", "deregister", "interruption", "interruption notice")
 
 Child = tuple[str, int]
 Faults = Iterator[checkers.Fault]
@@ -22,11 +26,14 @@ Faults = Iterator[checkers.Fault]
 class JobWitness:
     """`recorded`: every task by its id, as it was stored last; belongs to the witness."""
 
-    def __init__(self, trace: Trace, recorded: Mapping[str, Task]) -> None:
+    def __init__(self, trace: Trace, recorded: Mapping[str, Task], plan: Plan) -> None:
         self.trace, self.recorded = trace, recorded
         self.jobs: dict[str, Job] = {}
         self.states: dict[str, JobState] = {}
         self.wished: set[Child] = set()
+
+        # A job for which no host is left holds up nobody.
+        self.keeps_hosts = not any(plan.has(kind) for kind in LEAVING)
 
         # The answer that each client token got.
         self.told: dict[str, str] = {}
@@ -106,7 +113,15 @@ class JobWitness:
             fault = next(filter(None, self._saw(tables, change)), None)
             if fault:
                 return fault
-        return None
+        return next(filter(None, self._overtaken(tables)), None) if self.keeps_hosts else None
+
+    def _overtaken(self, tables: Tables) -> Faults:
+        """As the leader itself counts it, since it leads. A queue that may run no more holds up nobody."""
+        for name, waiting in tables.batch.waiting.items():
+            queue = tables.batch.queues.get(name)
+            if queue is not None and not queue.max_concurrent:
+                most = waiting.most_overtaken_before(None)
+                yield checkers.nobody_is_overtaken_without_end(f"of queue {name}", most, queue.overtaking_max)
 
     def _saw(self, tables: Tables, change: object) -> Faults:
         match change:

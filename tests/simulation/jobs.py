@@ -146,8 +146,10 @@ class JobUsers:
     def _dependencies(self, size: int) -> list[dict[str, str]]:
         rng = self.rng
         count = rng.choice((0, 0, 0, 1, 1, 2, 3, rng.randint(0, DEPENDENCIES_MAX)))
+        alike = [job for job, other in self.sizes.items() if size and other == size]
+        known = alike if alike and rng.random() < 0.5 else list(self.sizes)
         after = []
-        for job in rng.sample(list(self.sizes), min(count, len(self.sizes))):
+        for job in rng.sample(known, min(count, len(known))):
             is_n_to_n = bool(size) and self.sizes[job] == size and rng.random() < 0.7
             after.append({"jobId": job, "type": "N_TO_N"} if is_n_to_n else {"jobId": job})
         if 0 < size <= SLOW_CHILDREN_MAX and len(after) < DEPENDENCIES_MAX and rng.random() < 0.3:

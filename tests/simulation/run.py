@@ -2,6 +2,11 @@
 
 import gc
 from dataclasses import dataclass
+from typing import Any
+from unittest.mock import patch
+
+from shoal_scheduler.model import children
+from shoal_scheduler.model.job import CHILDREN_PER_CHUNK
 
 from tests.simulation.big_array import planned
 from tests.simulation.clock import Clock
@@ -10,6 +15,14 @@ from tests.simulation.lives import Violated, bury
 from tests.simulation.mutants import planted
 from tests.simulation.plan import Plan, drawn
 from tests.simulation.shell import installed
+
+# So that arrays of some dozens have several chunks.
+FEW_CHILDREN = 16
+
+
+def chunks_of(count: int) -> Any:
+    """So many children of a job are stored as one value."""
+    return patch.object(children, "CHILDREN_PER_CHUNK", count)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +50,7 @@ def run_seed(
 ) -> Result:
     """`array`: the story of one array of so many children, instead of what the seed draws."""
     plan, clock, violation = planned(seed, array) if array else drawn(seed, only), Clock(), ""
-    with installed(clock), planted(mutant):
+    with installed(clock), planted(mutant), chunks_of(CHILDREN_PER_CHUNK if array else FEW_CHILDREN):
         cluster = Cluster(plan, clock, keep_trace=keep_trace)
         try:
             cluster.run()

@@ -85,7 +85,7 @@ class Witness:
         self._leader = 0
         self.dials: list[tuple[float, str]] = []
         self.plan = plan
-        self.jobs = JobWitness(trace, self.recorded)
+        self.jobs = JobWitness(trace, self.recorded, plan)
         members.on_write = self.wrote
 
     def demand(self, fault: checkers.Fault) -> None:
