@@ -123,7 +123,7 @@ async def main() -> None:
     parser.add_argument("--batch", type=int, help="containers of each turn")
     options = parser.parse_args()
     turns = options.turns or (2 if options.quick else 7)
-    batch = options.batch or (24 if options.quick else 64)
+    batch = options.batch or (16 if options.quick else 64)
     whole = asyncio.current_task()
     assert whole is not None
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, whole.cancel)
