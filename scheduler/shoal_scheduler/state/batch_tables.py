@@ -169,6 +169,18 @@ class BatchTables:
         for jobs in self.waiting.values():
             jobs.stir()
 
+    def stir(self, cluster: str, *, came: bool = False) -> None:
+        """Room was made there, or a fact changed: what waits is looked at again. `came`: it was only that a task came,
+        which may be what an expression asks for."""
+        for name, jobs in self.waiting.items():
+            queue = self.queues.get(name)
+            if queue is None or not jobs:
+                continue
+            found = [self.environments.get(each) for each in queue.environments]
+            there = [each for each in found if each is not None and each.cluster == cluster]
+            if there and (not came or jobs.with_expressions or any(each.expression for each in there)):
+                jobs.stir()
+
     def put_job(self, job: Job, ask: Ask) -> None:
         """`ask`: what each of its tasks wants."""
         known = self.jobs.get(job.id)
