@@ -64,7 +64,7 @@ async def submitted(shoal: Shoal, *arguments: str) -> str:
 async def test_a_job_from_options(shoal: Shoal, batch: Batch) -> None:
     first = await submitted(shoal, "first", "-p", "in=a.png", "--attempts", "2", "--timeout", "2m", "--tag", "a=b")
     sizes = ("--vcpus", "0.5", "-m", "1g", "-e", "A=1=2", "--priority", "7")
-    whole = ("--command", '["flip", "a b"]', "--array", "4", "--max-concurrent", "2", "--depends-on", first[:8])
+    whole = ("--command", '["flip", "a b"]', "--array", "4", "--max-concurrent", "2", "--depends-on", first[-12:-2])
     second = await submitted(shoal, "second", *sizes, *whole, "--depends-on", "SEQUENTIAL")
     third = await submitted(shoal, "third", "--command", "flip 'a b'", "--array", "4", "--depends-on", "second:N_TO_N")
     one, two, three = await batch.describe(first, second, third)
@@ -170,7 +170,7 @@ async def test_a_file_of_jobs_that_wait_for_one_another(shoal: Shoal, batch: Bat
         [{"jobId": flip, "type": "N_TO_N"}],
     ]
     _, out, _ = await shoal("job", "graph", montage)
-    assert [re.split("  [0-9a-f]{8} ", line)[0] for line in out.splitlines()] == [
+    assert [re.split("  [0-9a-f]{12} ", line)[0] for line in out.splitlines()] == [
         "flip [2]",
         "├─ sums [2]",
         "│  └─ montage",
@@ -227,3 +227,12 @@ async def test_what_fails_half_way_says_what_was_submitted(shoal: Shoal, batch: 
     assert code == 0
     assert set(submitted) < set(out.split())
     assert len((await shoal("job", "ls", "-a", "-o", "name"))[1].split()) == 3
+
+
+async def test_what_finds_no_room_says_so_at_once(shoal: Shoal, batch: Batch) -> None:
+    code, _, err = await shoal(*SUBMIT, "big", "--vcpus", "64", "--array", "2")
+    assert code == 0
+    assert "big waits: " in err
+    assert "here: " in err
+    code, _, err = await shoal(*SUBMIT, "small")
+    assert (code, err) == (0, "")

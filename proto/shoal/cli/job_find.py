@@ -1,4 +1,5 @@
-"""From what a person types to jobs: an id, the beginning of one, a name that only one job has, each with :INDEX."""
+"""From what a person types to jobs: an id, its short form, the beginning of either, a name that only one job has; each
+with :INDEX."""
 
 from collections.abc import AsyncIterator, Sequence
 
@@ -51,7 +52,7 @@ def choose(name: str, known: dict[str, str]) -> str:
     wanted, colon, index = name.partition(":")
     if colon and not (index.isascii() and index.isdecimal()):
         raise Failed(f"{name!r}: what follows the colon is the index of a child, as in {wanted}:7.")
-    found = [job_id for job_id in known if job_id.startswith(wanted.lower())] if wanted else []
+    found = [job_id for job_id in known if _is_meant(wanted.lower(), job_id)] if wanted else []
     found = found or [job_id for job_id, job_name in known.items() if job_name == wanted]
     if not found:
         raise Failed(
@@ -77,9 +78,13 @@ async def describe(session: Session, ids: Sequence[str]) -> list[job_pb2.JobDeta
 
 
 def short(job_id: str) -> str:
+    """The last group of its digits: the others tell the time of its submission, and jobs of a minute begin alike.
+
+    >>> short("0b0d5d3c-61a7-7d8f-9a0c-0123456789ab"), short("0b0d5d3c-61a7-7d8f-9a0c-0123456789ab:7")
+    ('0123456789ab', '0123456789ab:7')
     """
-    >>> short("0b0d5d3c-61a7-4d8f-9a0c-0123456789ab"), short("0b0d5d3c-61a7-4d8f-9a0c-0123456789ab:7")
-    ('0b0d5d3c', '0b0d5d3c:7')
-    """
-    whole, colon, index = job_id.partition(":")
-    return f"{whole[: text.SHORT_LENGTH]}{colon}{index}"
+    return job_id.rpartition("-")[2]
+
+
+def _is_meant(wanted: str, job_id: str) -> bool:
+    return job_id.startswith(wanted) or short(job_id).startswith(wanted)

@@ -2,6 +2,7 @@
 
 import json
 import shlex
+import sys
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,9 +22,14 @@ from shoal.v1 import job_pb2, resource_pb2, task_definition_pb2
 # Without a file, all of these are needed.
 NEEDED = {"queue": "--queue", "definition": "--definition", "name": "--name"}
 
-# What only a file says of a job, or only the options do.
-OF_JOB = ("array", "depends_on", "parameters", "command", "environment", "vcpus", "memory", "gpus", "attempts")
-OF_JOB_TOO = ("attempt_timeout", "max_concurrent", "priority", "container", "tags")
+# Of more jobs nobody reads why they wait.
+SHOWN_MAX = 20
+
+# What either the file says of jobs, or the options do.
+OF_JOB = (
+    *("array", "depends_on", "parameters", "command", "environment", "container", "vcpus", "memory", "gpus"),
+    *("attempts", "attempt_timeout", "max_concurrent", "priority", "tags"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +136,7 @@ def _documents(options: Mapping[str, Any]) -> list[dict[str, Any]] | None:
         if missing:
             raise click.UsageError(f"Say {text.sentence_list(missing)}; or -f FILE.")
         return None
-    if any(options[name] not in (None, (), {}) for name in (*NEEDED, *OF_JOB, *OF_JOB_TOO)):
+    if any(options[name] not in (None, (), {}) for name in (*NEEDED, *OF_JOB)):
         raise click.UsageError("With -f the file says it all: only --wait, --client-token and -o go with it.")
     document = _read(options["file"])
     documents = document if isinstance(document, list) else [document]
@@ -163,7 +169,19 @@ async def _submit(session: Session, documents: list[dict[str, Any]] | None, opti
     _report(submitted, options["output"])
     if options["waits"]:
         return await job_wait.attend(session, [each.job_id for each in submitted])
+    if options["output"] in ("table", "wide"):
+        await _say_what_waits(session, submitted)
     return OK
+
+
+async def _say_what_waits(session: Session, submitted: Sequence[Submitted]) -> None:
+    """Below the table: why those that could start did not at once."""
+    sys.stdout.flush()
+    for job in await job_find.describe(session, [each.job_id for each in submitted[:SHOWN_MAX]]):
+        runnable = job.array_properties.status_summary.get("RUNNABLE", 0) or job.status == "RUNNABLE"
+        if runnable and job.status_reason:
+            said = f"{job.job_name} waits: {job.status_reason}."
+            click.echo(text.printable(said), err=True)
 
 
 def _report(submitted: Sequence[Submitted], output: str) -> None:

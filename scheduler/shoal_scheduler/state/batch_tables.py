@@ -108,6 +108,8 @@ class BatchTables:
 
     def overdue(self, now: int, limit: int) -> list[TaskKey]:
         """Tasks that have run for too long, the first ones."""
+        if (self.next_deadline() or now + 1) > now:
+            return []
         return [key for at, key in heapq.nsmallest(limit, self._next_deadlines) if self._is_due(at, key, now)]
 
     def _is_due(self, at: int, key: TaskKey, now: int) -> bool:
@@ -210,7 +212,7 @@ class BatchTables:
         elif whole and known is not None and known.state.outcome == FAILED:
             entry.is_doomed = True
         elif not whole and known is not None:
-            for number in range(chunk_count(entry.job)):
+            for number in range(chunk_count(entry.job)) if known.state.outcome else known.chunks:
                 self._review_chunk(entry, number)
 
     def _put_state(self, state: JobState) -> None:

@@ -15,6 +15,7 @@ from shoal_scheduler.api.fields import refuse, required
 from shoal_scheduler.api.pages import page
 from shoal_scheduler.api.validate_values import one_of
 from shoal_scheduler.control.batch import inputs as i
+from shoal_scheduler.control.batch.bounds import taken
 from shoal_scheduler.control.batch.children import status
 from shoal_scheduler.control.batch.consumables import find
 from shoal_scheduler.control_plane import ControlPlane
@@ -74,7 +75,7 @@ async def describe(
     plane: ControlPlane, request: pb.DescribeConsumableResourceRequest, _caller: Identity
 ) -> pb.DescribeConsumableResourceResponse:
     resource = find(BatchOverlay(plane.tables.batch), required(request, "consumable_resource", "consumableResource"))
-    in_use = in_use_of(plane.tables, resource)
+    in_use = taken(BatchOverlay(plane.tables.batch), resource)
     return pb.DescribeConsumableResourceResponse(
         consumable_resource_name=resource.name,
         consumable_resource_arn=arn.consumable_resource_arn(resource.name),
@@ -141,11 +142,6 @@ def _taker(tables: Tables, resource: ConsumableResource, job: Job) -> pb.ListJob
     )
 
 
-def in_use_of(tables: Tables, resource: ConsumableResource) -> int:
-    """What tasks that are not STOPPED take of it."""
-    return tables.batch.consumed[resource.name]
-
-
 def filter_of(filters: Sequence[Any], names: Sequence[str]) -> Callable[[dict[str, str]], bool]:
     """Whether a thing with these values is wanted: of each filter one value must be its own, or what it begins with
     before an asterisk. Raises Refused for filters of other names."""
@@ -167,6 +163,6 @@ def _summary(tables: Tables, resource: ConsumableResource) -> pb.ConsumableResou
         consumable_resource_arn=arn.consumable_resource_arn(resource.name),
         consumable_resource_name=resource.name,
         total_quantity=resource.total,
-        in_use_quantity=in_use_of(tables, resource),
+        in_use_quantity=taken(BatchOverlay(tables.batch), resource),
         resource_type=resource.type,
     )

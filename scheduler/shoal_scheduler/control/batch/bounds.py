@@ -36,7 +36,7 @@ def lacking(batch: BatchOverlay, wanted: tuple[tuple[str, int], ...]) -> frozens
 def available(batch: BatchOverlay, name: str) -> int:
     """0 of one that is not there (any more)."""
     resource = batch.consumable(name)
-    return 0 if resource is None else max(0, resource.total - _taken(batch, resource))
+    return 0 if resource is None else max(0, resource.total - taken(batch, resource))
 
 
 def will_ever_do(batch: BatchOverlay, wanted: tuple[tuple[str, int], ...]) -> bool:
@@ -48,5 +48,6 @@ def will_ever_do(batch: BatchOverlay, wanted: tuple[tuple[str, int], ...]) -> bo
     return True
 
 
-def _taken(batch: BatchOverlay, resource: ConsumableResource) -> int:
+def taken(batch: BatchOverlay, resource: ConsumableResource) -> int:
+    """By tasks that are not STOPPED; or for good."""
     return resource.used if resource.type == NON_REPLENISHABLE else batch.consumed(resource.name)
