@@ -8,6 +8,7 @@ import secrets
 import signal
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,6 +27,8 @@ from shoal_agent.images.cluster_registry import ClusterRegistry, folder_of_autho
 from shoal_agent.images.held import HeldImages
 from shoal_agent.images.pulling import Puller
 from shoal_agent.images.records import ImageRecords
+from shoal_agent.interruption import HostInterruption
+from shoal_agent.interruption_notice import NoticeWatch
 from shoal_agent.lease import Lease
 from shoal_agent.life.case import Surroundings
 from shoal_agent.life.cgroup import Cgroups
@@ -36,6 +39,8 @@ from shoal_agent.memory.journal import Journal, StateInUse
 from shoal_agent.metadata.endpoint import Metadata
 from shoal_agent.metrics.listener import MetricsListener
 from shoal_agent.metrics.sampler import Sampler
+from shoal_agent.networks.namespaces import KernelNamespaces
+from shoal_agent.networks.ready import ReadyNetworks
 from shoal_agent.reporter import Reporter
 from shoal_agent.session import Caller, Session
 from shoal_agent.slots import Pulls, Slots
@@ -125,11 +130,14 @@ async def _serve(
     caller = Caller(credentials, incarnation, host, secrets.token_hex(16))
     sampler = Sampler(around, worker)
     images = HeldImages(around.engine, records)
-    session = Session(",".join(arguments.scheduler).split(","), caller, around, worker, watch, sampler, images)
+    name = f"{identity.name} ({host.hostname})"
+    interruption = HostInterruption(name, worker.interrupt, lease.clock)
+    endpoints = ",".join(arguments.scheduler).split(",")
+    session = Session(endpoints, caller, around, worker, watch, sampler, images, interruption)
     log.info("agent began instance=%s version=%s tasks=%d", identity.name, VERSION, len(remembered))
-    renewal, listener = _renewal(arguments, session), _listener(arguments, rules, sampler)
+    beside = (_renewal(arguments, session), _listener(arguments, rules, sampler), _notices(rules, interruption))
     work = asyncio.create_task(
-        _work(around, watch, worker, session, metadata, cleaner, renewal, sampler, images, keeper, listener)
+        _work(around, watch, worker, session, metadata, cleaner, sampler, images, keeper, beside)
     )
     end = asyncio.create_task(ending.wait())
     await asyncio.wait({work, end}, return_when=asyncio.FIRST_COMPLETED)
@@ -141,6 +149,8 @@ async def _serve(
     await metadata.close()
     await session.close()
     await worker.close()
+    if around.networks is not None:
+        await around.networks.close()
     await around.pulls.close()
     await around.log_store.close()
     await around.engine.close()
@@ -153,6 +163,10 @@ def _listener(arguments: argparse.Namespace, rules: Configuration, sampler: Samp
     if rules.metrics_listen is None:
         return None
     return MetricsListener(rules.metrics_listen, arguments.authority, arguments.certificate, arguments.key, sampler)
+
+
+def _notices(rules: Configuration, interruption: HostInterruption) -> NoticeWatch | None:
+    return NoticeWatch(rules.interruption_notice, interruption.found) if rules.interruption_notice else None
 
 
 def _renewal(arguments: argparse.Namespace, session: Session) -> Renewal | None:
@@ -180,14 +194,13 @@ async def _work(
     session: Session,
     metadata: Metadata,
     cleaner: ImageCleaner,
-    renewal: Renewal | None,
     sampler: Sampler,
     images: HeldImages,
     keeper: WatchdogKeeper | None,
-    listener: MetricsListener | None = None,
+    beside: Sequence[Renewal | MetricsListener | NoticeWatch | None],
 ) -> None:
     async with asyncio.TaskGroup() as group:
-        for each in (renewal, listener):
+        for each in beside:
             if each is not None:
                 group.create_task(each.run())
         if keeper is not None:
@@ -198,6 +211,8 @@ async def _work(
         group.create_task(around.lease.run(worker.lease_over))
         group.create_task(metadata.run())
         group.create_task(_tidy(around, watch, worker))
+        if around.networks is not None:
+            group.create_task(around.networks.run(_settled(watch, worker)))
         # The first inventory should be whole, but an engine that is down must not keep the agent silent.
         try:
             async with asyncio.timeout(ENGINE_SECONDS):
@@ -216,10 +231,14 @@ async def _work(
         group.create_task(session.run())
 
 
-async def _tidy(around: Surroundings, watch: Watch, worker: Worker) -> None:
-    """Removes what agents before this one left of tasks that nobody knows any more."""
+async def _settled(watch: Watch, worker: Worker) -> None:
     await watch.wait_up()
     await worker.settled()
+
+
+async def _tidy(around: Surroundings, watch: Watch, worker: Worker) -> None:
+    """Removes what agents before this one left of tasks that nobody knows any more."""
+    await _settled(watch, worker)
     await asyncio.to_thread(around.cgroups.keep_only, worker.task_ids)
 
 
@@ -234,6 +253,11 @@ def _surroundings(
     registry: ClusterRegistry,
 ) -> Surroundings:
     engine = DockerEngine(docker_host)
+    owner = Owner(identity.cluster, identity.name, journal.memory.epoch)
+    # A create is a tenth of a start's work: apart, so that in a crowd the first starts need not wait for the last
+    # create.
+    creates, starts = Slots(max(1, rules.concurrent_starts // 2)), Slots(rules.concurrent_starts)
+    pulls = Pulls(engine, rules.concurrent_pulls, Puller(engine, rules, records, registry))
     return Surroundings(
         engine=engine,
         journal=journal,
@@ -241,12 +265,11 @@ def _surroundings(
         log_store=log_store,
         reporter=Reporter(),
         rules=rules,
-        owner=Owner(identity.cluster, identity.name, journal.memory.epoch),
-        # A create is a tenth of a start's work: apart, so that in a crowd the first starts need not wait for the
-        # last create.
-        creates=Slots(max(1, rules.concurrent_starts // 2)),
-        starts=Slots(rules.concurrent_starts),
-        pulls=Pulls(engine, rules.concurrent_pulls, Puller(engine, rules, records, registry)),
+        owner=owner,
+        creates=creates,
+        starts=starts,
+        pulls=pulls,
+        networks=ReadyNetworks(engine, owner, rules.ready_networks, pulls, creates, starts, KernelNamespaces()),
         registry=registry,
         pulled_before=records.names,
         engine_trouble=asyncio.Event(),

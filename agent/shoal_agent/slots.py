@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -18,22 +18,40 @@ PATIENCE_SECONDS = 30.0
 
 
 class Slots:
-    """A number of places. Whoever holds one for too long goes on without it, so that nobody waits for the stuck."""
+    """A number of places. Whoever holds one for too long goes on without it, so that nobody waits for the stuck.
+
+    `free`: those of the `places` that nobody holds. `waiting`: how many wait for one. `changed` is called when either
+    has changed.
+    """
 
     def __init__(self, places: int, patience_seconds: float = PATIENCE_SECONDS) -> None:
-        self._free = asyncio.Semaphore(places)
+        self._semaphore = asyncio.Semaphore(places)
         self._patience_seconds = patience_seconds
+        self.places = self.free = places
+        self.waiting = 0
+        self.changed: Callable[[], None] = lambda: None
 
     @asynccontextmanager
     async def one(self) -> AsyncIterator[None]:
-        await self._free.acquire()
-        overdue = asyncio.get_running_loop().call_later(self._patience_seconds, self._free.release)
+        self.waiting += 1
+        try:
+            await self._semaphore.acquire()
+        finally:
+            self.waiting -= 1
+        self.free -= 1
+        overdue = asyncio.get_running_loop().call_later(self._patience_seconds, self._release)
+        self.changed()
         try:
             yield
         finally:
             if overdue.when() > asyncio.get_running_loop().time():
                 overdue.cancel()
-                self._free.release()
+                self._release()
+
+    def _release(self) -> None:
+        self.free += 1
+        self._semaphore.release()
+        self.changed()
 
 
 @dataclass(slots=True)

@@ -62,6 +62,15 @@ class Ending:
 
 
 @dataclass(frozen=True, slots=True)
+class Interruption:
+    """The host goes: why its tasks end, and by when nothing of them runs any more (seconds of its boot clock)."""
+
+    stop_code: str
+    reason: str
+    ends_at: float
+
+
+@dataclass(frozen=True, slots=True)
 class Restarts:
     """How often a container was started again, and which end the last time was the answer to (milliseconds)."""
 
@@ -163,6 +172,9 @@ class Seen:
     stop_timeout_seconds: int = STOP_TIMEOUT_SECONDS
     health_status: str | None = None
 
+    # Of whose network it was made to join, by the engine's id; None for one of its own.
+    network: str | None = None
+
 
 @dataclass(frozen=True, slots=True)
 class View:
@@ -175,11 +187,14 @@ class View:
     stop_sent     containers that were asked to stop
     busy          containers of which a call to the engine is under way
     evict         dead containers are too many: this task's go first
+    network_lost  containers whose network, which had been kept ready, has ended
     lease_over    no scheduler has heard this host for too long: what must not run twice is to end
+    interruption  the host goes: everything is to end
     """
 
     engine_up: bool = True
     lease_over: bool = False
+    interruption: Interruption | None = None
     seen: Mapping[str, Seen] = field(default_factory=lambda: MappingProxyType({}))
     unclear: frozenset[str] = frozenset()
     image_missing: frozenset[str] = frozenset()
@@ -188,6 +203,7 @@ class View:
     stop_sent: frozenset[str] = frozenset()
     busy: frozenset[str] = frozenset()
     evict: bool = False
+    network_lost: frozenset[str] = frozenset()
     pull_started_at: int | None = None
     pull_stopped_at: int | None = None
     trace: tuple[Span, ...] = ()

@@ -9,6 +9,7 @@ from shoal_agent.definition.plan import plans
 from shoal_agent.engine.port import Event, Listed
 from shoal_agent.life.case import Surroundings
 from shoal_agent.life.runner import Lane
+from shoal_agent.networks.loan import Borrower
 from shoal_agent.task import (
     ABSENT,
     CREATED,
@@ -16,6 +17,7 @@ from shoal_agent.task import (
     RUNNING,
     Assignment,
     ContainerPlan,
+    Interruption,
     Report,
     Seen,
     Span,
@@ -39,7 +41,10 @@ class Worker:
         self._running: dict[str, asyncio.Task[None]] = {}
         self._engine_up = False
         self._lease_over = False
+        self._interruption: Interruption | None = None
         self._set_complete = False
+        if around.networks is not None:
+            around.networks.lost = self._lose_network
         for task in remembered:
             self._open(task)
 
@@ -97,6 +102,8 @@ class Worker:
         highest epoch that a label names."""
         present: set[tuple[str, str]] = set()
         epoch = 0
+        if self._around.networks is not None:
+            self._around.networks.observe(listing)
         for entry in listing:
             tag = labels.read(entry.labels)
             if tag is None:
@@ -120,11 +127,15 @@ class Worker:
 
     def engine_down(self) -> None:
         self._engine_up = False
+        if self._around.networks is not None:
+            self._around.networks.engine_down()
         for lane in self._lanes.values():
             lane.engine_up(False)
 
     def hint(self, event: Event) -> None:
         """Something happened to a container of ours; the listing would show it within 20 s anyway."""
+        if self._around.networks is not None:
+            self._around.networks.hint(event)
         tag = labels.read(event.labels)
         lane = self._lanes.get(tag.task_id) if tag is not None else None
         if lane is not None and tag is not None:
@@ -135,6 +146,11 @@ class Worker:
         for lane in list(self._lanes.values()):
             while not lane.over and not lane.settled:
                 await lane.stepped()
+
+    def _lose_network(self, borrower: Borrower) -> None:
+        lane = self._lanes.get(borrower.task_id)
+        if lane is not None:
+            lane.lose_network(borrower.container)
 
     # From the lease.
 
@@ -148,10 +164,22 @@ class Worker:
         for lane in self._lanes.values():
             lane.lease_over(over)
 
+    # Of the host itself.
+
+    def interrupt(self, interruption: Interruption | None) -> None:
+        """It goes, and everything is to end before. None: it does not go (any more); what was told to end ends."""
+        if interruption == self._interruption:
+            return
+        self._interruption = interruption
+        for lane in self._lanes.values():
+            lane.interrupt(interruption)
+
     # Lanes.
 
     def _open(self, task: Task, trace: tuple[Span, ...] = ()) -> Lane:
-        view = View(engine_up=self._engine_up, lease_over=self._lease_over, trace=trace)
+        view = View(
+            engine_up=self._engine_up, lease_over=self._lease_over, interruption=self._interruption, trace=trace
+        )
         lane = Lane(task, view, self._around)
         self._lanes[task.id] = lane
         self._running[task.id] = asyncio.create_task(self._run(task.id, lane), name=f"lane {task.id}")

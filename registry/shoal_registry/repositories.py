@@ -379,7 +379,7 @@ class Repositories:
         if not await self.exists(repository):
             return repository_unknown(repository)
         said = reference.name if isinstance(reference, Tag) else str(reference)
-        return Refused("MANIFEST_UNKNOWN", f"{repository.name} has no manifest {said}.")
+        return Refused("MANIFEST_UNKNOWN", f"{repository.name} has no image {said}.")
 
 
 def blob_unknown(repository: Repository, digest: Digest) -> Refused:
@@ -387,4 +387,4 @@ def blob_unknown(repository: Repository, digest: Digest) -> Refused:
 
 
 def repository_unknown(repository: Repository) -> Refused:
-    return Refused("NAME_UNKNOWN", f"There is no repository {repository.name}: the first push makes it.")
+    return Refused("NAME_UNKNOWN", f"There is no repository {repository.name}.")

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import cast
 
-from shoal_scheduler.control import retention, usage
+from shoal_scheduler.control import interruption, retention, usage
 from shoal_scheduler.control.batch import time_limits
 from shoal_scheduler.control.context import Context, Limits
 from shoal_scheduler.control.host_loss import Look, look
@@ -26,7 +26,7 @@ from shoal_scheduler.control.step import Fault, Step, step
 from shoal_scheduler.metrics.meters import Meters, timed
 from shoal_scheduler.model.refusal import Refused
 from shoal_scheduler.model.task import LAUNCH_ID_DIGITS
-from shoal_scheduler.state.changes import Change, PutTask, SetSession
+from shoal_scheduler.state.changes import Change, PutInstance, PutTask, SetSession
 from shoal_scheduler.state.heard import Heard
 from shoal_scheduler.state.store import (
     Deposed,
@@ -141,7 +141,7 @@ class Engine:
         self._expected = 0
         self._gathered = asyncio.Event()
         # When time itself asks for something: by `clock`.
-        self._retention_at = self._losses_at = -inf
+        self._retention_at = self._losses_at = self._interruptions_at = -inf
         self._is_full = False
         self._finishing = False
         self._closed = False
@@ -229,7 +229,7 @@ class Engine:
     def _wake_at(self) -> float:
         """When there is something to do even if nobody asks."""
         jobs_in = (time_limits.due_at(self.tables) - self.now()) / 1000
-        return min(self._retention_at, self._losses_at, self.clock() + jobs_in)
+        return min(self._retention_at, self._losses_at, self._interruptions_at, self.clock() + jobs_in)
 
     async def _gather(self) -> None:
         if len(self._inbox) >= self._expected:
@@ -243,8 +243,10 @@ class Engine:
         # Time never goes back, not even when another host's clock was ahead: the tables are in its order.
         now = max(self.now(), self.tables.newest)
         context = Context(now, self._ids, self.rng, self.limits)
-        losses = self._losses(context) if may_write else Look((), self._losses_at)
-        due = [*self._expired(context), *losses.changes] if may_write else []
+        interrupted = self._interrupted(context) if may_write else Look((), self._interruptions_at)
+        # Both may have to say of the same task how it ends: one after the other.
+        losses = self._losses(context) if may_write and not interrupted.changes else Look((), self._losses_at)
+        due = [*self._expired(context), *interrupted.changes, *losses.changes] if may_write else []
         with timed(self.meters.steps):
             inputs = [waiting.request for waiting in batch]
             result = step(self.tables, inputs, context, due, alone=not may_write)
@@ -257,18 +259,27 @@ class Engine:
             revision = await self._commit(result, now, may_write)
         except NotStored as error:
             # Not with every step: who asks for something that costs no write is answered all the same.
-            self._losses_at = max(self._losses_at, self.clock() + LOSSES_RETRY_SECONDS)
+            retry_at = self.clock() + LOSSES_RETRY_SECONDS
+            self._losses_at = max(self._losses_at, retry_at)
+            self._interruptions_at = max(self._interruptions_at, retry_at)
             await self._not_stored(taken, error)
             return
         self.meters.inputs += len(taken)
         self.meters.placements += sum(map(_is_placement, result.changes))
         self.tables.apply(result.changes, revision)
-        self._losses_at = losses.due_at
+        self._losses_at, self._interruptions_at = losses.due_at, interrupted.due_at
         if any(isinstance(change, SetSession) and not change.incarnation for change in result.changes):
             self._losses_at = -inf  # an instance fell silent: when it is due is found out at once
+        if any(isinstance(change, PutInstance) and change.instance.interruption for change in result.changes):
+            self._losses_at = self._interruptions_at = -inf
         self.on_commit(result.changes, revision, now)
         for waiting, reply in zip(taken, result.replies, strict=True):
             _answer(waiting, reply)
+
+    def _interrupted(self, context: Context) -> Look:
+        if self.clock() < self._interruptions_at:
+            return Look((), self._interruptions_at)
+        return interruption.look(self.tables, context)
 
     def _losses(self, context: Context) -> Look:
         now = self.clock()

@@ -25,9 +25,36 @@ def refusal(body: Mapping[str, Any]) -> str:
         return f"the working directory '{body['WorkingDir']}' is invalid, it needs to be an absolute path"
     if 0 < memory < MEMORY_MIN:
         return "Minimum memory limit allowed is 6MB"
+    if conflict := _conflict(body):
+        return f"conflicting options: {conflict}"
     if 0 < memory < reserved:
         return "Minimum memory limit can not be less than memory reservation limit, see usage"
     return ""
+
+
+def joins(body: Mapping[str, Any]) -> str | None:
+    """Of whose network it is."""
+    mode = str(host(body).get("NetworkMode", ""))
+    return mode.removeprefix("container:") if mode.startswith("container:") else None
+
+
+def _conflict(body: Mapping[str, Any]) -> str:
+    """What the engine does not let a container bring into another one's network."""
+    if joins(body) is None:
+        return ""
+    if body.get("Hostname"):
+        return "hostname and the network mode"
+    if body.get("ExposedPorts"):
+        return "port exposing and the container type network mode"
+    return next((words for field, words in _NOT_INTO_ANOTHERS.items() if host(body).get(field)), "")
+
+
+_NOT_INTO_ANOTHERS = {
+    "Links": "container type network can't be used with links. This would result in undefined behavior",
+    "Dns": "dns and the network mode",
+    "ExtraHosts": "custom host-to-IP mapping and the network mode",
+    "PortBindings": "port publishing and the container type network mode",
+}
 
 
 def command(body: Mapping[str, Any]) -> list[str]:

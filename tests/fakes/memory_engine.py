@@ -112,6 +112,9 @@ class MemoryEngine:
         box = await self._find("start", container)
         if box.state == "running":
             return
+        joined = container_body.joins(box.body)
+        if joined is not None and (joined not in self.boxes or self.boxes[joined].state != "running"):
+            raise CannotStart(f"cannot join network of a non running container: {joined}")
         box.error = container_body.cannot_start(box.body)
         if box.error:
             raise CannotStart(box.error)

@@ -205,7 +205,8 @@ class Scheduler:
             if not plane.leads():
                 raise StreamEnded("this scheduler does not lead any more")
             agent_session._refuse_if_closed(plane, instance, hello.incarnation)  # type: ignore[arg-type]
-            end.write(agent_session._welcome(plane.epoch, period, deadline, None))
+            going = agent_session._interruption(plane, instance, outbox)  # type: ignore[arg-type]
+            end.write(agent_session._welcome(plane.epoch, period, deadline, None, going))
             reading = coroutines.create_task(self._read(opened, end))
             sending = coroutines.create_task(self._send(opened, end))
             await coroutines.wait([reading, sending], return_when="FIRST_COMPLETED")

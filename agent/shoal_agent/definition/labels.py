@@ -7,9 +7,12 @@ shoal.volumes                   volumes that go with the task
 shoal.ports                     ports the engine does not list: "80/tcp" on the host, "80:49153/tcp" by a sandbox
 shoal.on-disconnect             what becomes of the task when no scheduler hears its host, if anything
 shoal.stop-seconds              and how long all its containers may take to stop then
+shoal.network-counters          what had passed on a network that was kept ready when the container joined it
+shoal.ready-network             no task's: it keeps such a network
 shoal.definition shoal.epoch shoal.spec    what it was made from, under which leader, a hash of the body
 """
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -26,6 +29,7 @@ CLUSTER, INSTANCE = "shoal.cluster", "shoal.instance"
 TASK, CONTAINER = "shoal.task", "shoal.container"
 CONTAINERS, VOLUMES, PORTS = "shoal.containers", "shoal.volumes", "shoal.ports"
 ON_DISCONNECT, STOP_SECONDS = "shoal.on-disconnect", "shoal.stop-seconds"
+READY_NETWORK, NETWORK_COUNTERS = "shoal.ready-network", "shoal.network-counters"
 DEFINITION, EPOCH, SPEC = "shoal.definition", "shoal.epoch", "shoal.spec"
 
 
@@ -87,6 +91,19 @@ def _port(word: str) -> Port:
     numbers, _, protocol = word.partition("/")
     container_port, _, host_port = numbers.partition(":")
     return Port(int(container_port), int(host_port or container_port), protocol)
+
+
+def listed_counters(counters: Mapping[str, Mapping[str, int]]) -> str:
+    """Of each interface of a network, as JSON."""
+    return json.dumps(counters, separators=(",", ":"))
+
+
+def counters_from(text: str) -> Mapping[str, Mapping[str, int]]:
+    """Empty for a text that is not one of ours."""
+    try:
+        return {name: {key: int(value) for key, value in each.items()} for name, each in json.loads(text).items()}
+    except (ValueError, TypeError, AttributeError):
+        return {}
 
 
 def container_name(cluster: str, task_id: str, container: str) -> str:

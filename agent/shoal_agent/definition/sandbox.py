@@ -103,8 +103,8 @@ def joined(body: Document, definition: Document, pause_id: str) -> dict[str, Any
     place = f"container:{pause_id}"
     result = dict(body)
     if what.network and host["NetworkMode"] != "none":
-        host = {key: value for key, value in host.items() if key not in _OF_THE_NETWORK} | {"NetworkMode": place}
-        result = {key: value for key, value in result.items() if key not in ("Hostname", "ExposedPorts")}
+        result = on_network(body, pause_id)
+        host = result["HostConfig"]
     if what.processes:
         host["PidMode"] = place
     if what.ipc:
@@ -112,6 +112,19 @@ def joined(body: Document, definition: Document, pause_id: str) -> dict[str, Any
         host.pop("ShmSize", None)
     host["Sysctls"] = {key: value for key, value in host.get("Sysctls", {}).items() if not _is_shared(key, what)}
     return {**result, "HostConfig": host}
+
+
+def on_network(body: Document, container_id: str) -> dict[str, Any]:
+    """The body of a container that joins the network of another one, without what the engine then refuses."""
+    host = {key: value for key, value in body["HostConfig"].items() if key not in _OF_THE_NETWORK}
+    rest = {key: value for key, value in body.items() if key not in ("Hostname", "ExposedPorts")}
+    return {**rest, "HostConfig": {**host, "NetworkMode": f"container:{container_id}"}}
+
+
+def ready_body(labels: Mapping[str, str]) -> dict[str, Any]:
+    """Of a container that does nothing but keep a network for others."""
+    body, _ = pause_body({"networkMode": "awsvpc"}, None)
+    return {**body, "Labels": dict(labels)}
 
 
 # What an engine refuses of a container that joins another one's network.

@@ -13,7 +13,7 @@ from shoal_agent.configuration import Configuration
 from shoal_agent.definition import labels
 from shoal_agent.definition.environment import Endpoint
 from shoal_agent.definition.labels import Owner
-from shoal_agent.definition.sandbox import PAUSE, joined, own_ports
+from shoal_agent.definition.sandbox import PAUSE, joined, on_network, own_ports
 from shoal_agent.definition.specification import Specification, specification
 from shoal_agent.engine.port import Engine
 from shoal_agent.images.cluster_registry import ClusterRegistry
@@ -22,6 +22,8 @@ from shoal_agent.life.cgroup import Cgroups
 from shoal_agent.life.verdict import EngineStart, is_stranded
 from shoal_agent.logs.store import LogStore
 from shoal_agent.memory.journal import Journal
+from shoal_agent.networks.loan import Loan
+from shoal_agent.networks.ready import ReadyNetworks
 from shoal_agent.reporter import Reporter
 from shoal_agent.slots import Pulls, Slots
 from shoal_agent.task import ABSENT, Assignment, Report, Seen, Span, Task, View
@@ -36,6 +38,7 @@ class Surroundings:
     engine_trouble     set by whoever finds the engine silent
     guarded            whether a watchdog runs beside the agent
     pulled_before      images that earlier tasks had pulled
+    networks           those that are kept ready for containers that start; None where none are
     registry           the cluster's own image registry; None where nobody asks for it
     endpoint_changed   set by whoever learns another address of the endpoint
     """
@@ -56,6 +59,7 @@ class Surroundings:
     lease: Lease = field(default_factory=Lease)
     guarded: Callable[[], bool] = field(default=lambda: False)
     endpoint: Endpoint | None = None
+    networks: ReadyNetworks | None = None
     registry: ClusterRegistry | None = None
     endpoint_changed: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -81,7 +85,7 @@ class Case:
         """Nothing more is to be started."""
         task = self.task
         wished = task.desired_status == "STOPPED" or task.ending is not None or task.forget
-        return wished or is_stranded(task, self.view)
+        return wished or self.view.interruption is not None or is_stranded(task, self.view)
 
     def container_name(self, name: str) -> str:
         return labels.container_name(self.around.owner.cluster, self.task.id, name)
@@ -104,11 +108,15 @@ class Case:
                 self.view = replace(self.view, ports_open=self.view.ports_open | {name})
         return found
 
-    def body(self, name: str, cgroup: str | None) -> Mapping[str, Any]:
-        """What a container is made from, with what it shares with others of its task. Raises Refused."""
+    def body(self, name: str, cgroup: str | None, loan: Loan) -> Mapping[str, Any]:
+        """What a container is made from, with what it shares with others of its task, or on the network that it is
+        lent. Raises Refused."""
         body, pause = self.specification(name).body, self.view.of(PAUSE)
         if cgroup is not None:
             body = {**body, "HostConfig": body["HostConfig"] | {"CgroupParent": cgroup}}
+        if loan.network is not None:
+            counters = {labels.NETWORK_COUNTERS: labels.listed_counters(loan.counters)}
+            return on_network(body, loan.network) | {"Labels": body["Labels"] | counters}
         if name == PAUSE or pause is None or pause.runtime_id is None:
             return body
         definition = (self.wanted.definition if self.wanted is not None else None) or {}

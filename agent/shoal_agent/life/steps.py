@@ -26,7 +26,7 @@ from shoal_agent.engine.port import (
     Port,
 )
 from shoal_agent.images.pull_behavior import pulls_first, uses_cached
-from shoal_agent.life import cgroup, machine
+from shoal_agent.life import cgroup, machine, network
 from shoal_agent.life.case import Case, now_millis
 from shoal_agent.life.verdict import exit_code_known, failure, report_of
 from shoal_agent.memory import record
@@ -64,6 +64,7 @@ async def inspect(case: Case, name: str) -> None:
     ours = case.around.owner.owns(found.labels) and tag is not None and tag.task_id == case.task.id
     seen = _seen(case, name, found) if ours else Seen(ABSENT)
     case.see(name, seen)
+    network.note(case, name, seen)
     if seen.status in (RUNNING, EXITED):
         await _note_launched(case, name)
 
@@ -105,6 +106,7 @@ def _seen(case: Case, name: str, found: Inspected) -> Seen:
         volumes=tag.volumes if tag is not None else (),
         stop_timeout_seconds=STOP_TIMEOUT_SECONDS if timeout is None else timeout,
         health_status=found.health_status,
+        network=network.joined_by(case, found),
     )
 
 
@@ -172,13 +174,14 @@ async def create(case: Case, name: str) -> None:
         case.view = replace(case.view, image_missing=case.view.image_missing | {name})
         return
     try:
-        async with case.around.creates.one():
+        async with network.lent(case, name, wanted) as loan, case.around.creates.one():
             if case.unwanted:
                 return
-            body = case.body(name, await _limit_task(case))
+            body = case.body(name, await _limit_task(case), loan)
             with case.span("engine.create"):
                 image, digest = await _resolved(case, wanted)
                 body = {**body, "Image": image}
+                loan.used = True
                 runtime_id = await case.around.engine.create(case.container_name(name), body)
     except ImageNotFound as error:
         if name in case.view.pulled:
@@ -194,7 +197,7 @@ async def create(case: Case, name: str) -> None:
     else:
         timeout = wanted.body["StopTimeout"]
         made = Seen(CREATED, runtime_id, volumes=wanted.volumes, stop_timeout_seconds=timeout, image_digest=digest)
-        case.see(name, made)
+        case.see(name, replace(made, network=loan.network))
 
 
 async def _demand_volumes(case: Case, wanted: Specification) -> None:
@@ -253,6 +256,7 @@ async def _limit_task(case: Case) -> str | None:
 
 async def forget(case: Case) -> None:
     """Nothing is left of the task but what the journal says of it."""
+    network.release(case)
     await asyncio.to_thread(case.around.cgroups.remove, case.task.id)
 
 
@@ -279,6 +283,9 @@ def _give_up(case: Case, name: str, status: str, error: EngineTimeout) -> None:
 async def start(case: Case, name: str) -> None:
     """The first time, or once more after it ended."""
     seen = case.view.seen[name]
+    if not await network.is_there(case, name, seen):
+        await network.give_up(case, name, seen)
+        return
     await _note_launched(case, name)
     if seen.status == EXITED:
         await _note_restarted(case, name, seen.finished_at or 0)
@@ -286,7 +293,7 @@ async def start(case: Case, name: str) -> None:
         async with case.around.starts.one():
             if case.unwanted:
                 return
-            with case.span("engine.start"):
+            with case.span("engine.start"), network.certain(case, name):
                 await case.around.engine.start(case.handle(name))
     except ContainerGone:
         case.see(name, replace(seen, status=ABSENT))
@@ -362,6 +369,7 @@ async def finish(case: Case, outcome: Report) -> None:
     except JournalFault as fault:  # told all the same: a restart would find it out again from the container
         log.error("outcome not on disk task=%s error=%s", case.task.id, fault)
     case.task = replace(case.task, outcome=outcome)
+    network.release(case)
     for name, seen in case.view.seen.items():
         if _wrote(seen):
             case.around.log_store.keep_soon(case.around.engine, case.task.id, name, case.handle(name))

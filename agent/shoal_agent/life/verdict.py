@@ -85,11 +85,15 @@ def ending(task: Task, view: View) -> Ending | None:
         why = _ending_by(task, plan, view) if plan.essential or plan.internal else None
         if why is not None:
             return why
+    if any(_has_lost_its_network(view, plan.name) for plan in task.containers):
+        return Ending("InfrastructureHealth", sandbox.ENDED)
     for plan in task.containers:
         waits = not dependencies.has_started_once(task, plan.name, view.of(plan.name))
         reason = dependencies.hopeless(task, plan, view) if waits else None
         if reason is not None:
             return Ending("TaskFailedToStart", reason, plan.name)
+    if view.interruption is not None:
+        return Ending(view.interruption.stop_code, view.interruption.reason)
     if is_stranded(task, view):
         return Ending(HOST_LOST, NO_SCHEDULER)
     if RANK[task.last_status] > RANK["RUNNING"]:  # what was told cannot be taken back
@@ -100,6 +104,13 @@ def ending(task: Task, view: View) -> Ending | None:
 def is_stranded(task: Task, view: View) -> bool:
     """Another one may run elsewhere soon: nothing more is started of it, and what runs ends."""
     return view.lease_over and task.on_disconnect in ENDED_WITHOUT_SCHEDULER
+
+
+def _has_lost_its_network(view: View, name: str) -> bool:
+    """One that ended with it, as with the engine, tells more by its own end."""
+    seen = view.of(name)
+    runs = seen is not None and seen.status == RUNNING and name not in view.unclear
+    return runs and name in view.network_lost
 
 
 def _ending_by(task: Task, plan: ContainerPlan, view: View) -> Ending | None:

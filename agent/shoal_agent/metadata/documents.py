@@ -146,6 +146,18 @@ def stats_document(sample: Document, before: Document | None) -> Document:
     }
 
 
+def since_joined(sample: Document, counters: Mapping[str, Mapping[str, int]]) -> Document:
+    """A sample of a container that joined a network on which `counters` had passed before."""
+    networks = sample.get("networks")
+    if not counters or not networks:
+        return sample
+    own = {
+        name: {key: max(0, value - counters.get(name, {}).get(key, 0)) for key, value in each.items()}
+        for name, each in networks.items()
+    }
+    return {**sample, "networks": own}
+
+
 def _network_bytes(sample: Document, way: str) -> int:
     return sum(int(network.get(f"{way}_bytes", 0)) for network in (sample.get("networks") or {}).values())
 

@@ -29,6 +29,7 @@ from weakref import WeakKeyDictionary
 from aiohttp import web
 from shoal.rate_limit import TokenBucket
 
+from shoal_agent.definition import labels
 from shoal_agent.definition.environment import LOOPBACK, Endpoint, task_of
 from shoal_agent.engine.port import ContainerGone, EngineError, Inspected
 from shoal_agent.life.case import Surroundings
@@ -37,6 +38,7 @@ from shoal_agent.metadata.documents import (
     Document,
     Subject,
     container_document,
+    since_joined,
     stats_document,
     tags_document,
     task_document,
@@ -195,7 +197,8 @@ class Metadata:
             return None
 
     async def _sample(self, lane: Lane, container_id: str) -> Document:
-        sample = await self._around.engine.stats(container_id)
+        counters = (await self._inspect(container_id)).labels.get(labels.NETWORK_COUNTERS, "")
+        sample = since_joined(await self._around.engine.stats(container_id), labels.counters_from(counters))
         kept = self._samples.setdefault(lane, {})
         before, kept[container_id] = kept.get(container_id), sample
         return stats_document(sample, before)
@@ -205,7 +208,7 @@ class Metadata:
             found = await self._inspect(lane.handle(container))
             if found.network_mode.startswith(SHARED_NETWORK):
                 shared = await self._inspect(found.network_mode.removeprefix(SHARED_NETWORK))
-                return replace(found, networks=shared.networks)
+                return replace(found, networks=shared.networks, network_mode=shared.network_mode)
         except ContainerGone:
             return None
         return found

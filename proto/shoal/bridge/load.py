@@ -40,10 +40,13 @@ class Loaded:
 
 async def find(repository: Repository, name: ImageName, wanted: Platform) -> Image:
     """The image that the name means on that platform. Raises NotFound, InvalidInput, Damaged."""
-    found = await repository.manifest(name.reference)
+    try:
+        found = await repository.manifest(name.reference)
+    except errors.NotFound as error:
+        is_repository = error.reason == "NAME_UNKNOWN"
+        error.hint = "shoal repository ls" if is_repository else f"shoal image tags {name.repository}"
+        raise
     for _ in range(manifest.INDEXES_MAX):
-        if found is None:
-            raise errors.NotFound(f"The registry has no image {name}.", f"shoal image tags {name.repository}")
         if found.media_type in manifest.IMAGES:
             return manifest.image(found.content, found.media_type)
         listed = manifest.chosen(manifest.index(found.content), wanted)
@@ -134,6 +137,8 @@ def _writer(target: Path | None) -> Iterator[Callable[[bytes], object]]:
         with target.open("wb") as file:
             yield file.write
         return
+    if not target.parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, "No such folder", str(target.parent))
     number, beside = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
     try:
         with os.fdopen(number, "wb") as file:

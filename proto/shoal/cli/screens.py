@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from shoal import arn
-from shoal.cli import tasks, text
+from shoal.cli import instances, tasks, text
 from shoal.cli.show import Table, plain_lines, print_fields
 from shoal.v1 import cluster_pb2, container_instance_pb2, image_pb2, resource_pb2, task_definition_pb2, task_pb2
 
@@ -69,7 +69,7 @@ def show_instance(instance: container_instance_pb2.ContainerInstance, now_millis
     fields = [
         ("Id", instance_id),
         ("Host", instance.ec2_instance_id),
-        ("Status", instance.status),
+        ("Status", instances.status(instance, now_millis)),
         ("Why", instance.status_reason),
         ("Agent", f"{'connected' if instance.agent_connected else 'not connected'}"),
         ("Health", "\n".join(map(_health_check, instance.health_status.details))),

@@ -102,8 +102,9 @@ async def update_storage_class(call: Call, request: UpdateImageStorageClass) -> 
         if refused.code == "UNSUPPORTED":
             raise Failed("ImageStorageClassUpdateNotSupportedException", refused.message) from None
         raise
-    action: ActionType = "ARCHIVE" if archives else "RESTORE"
-    call.registry.events.note(action, repository, kept.digest, call.caller.name, None, moved.media_type)
+    if moved.is_archived != kept.image.is_archived:
+        action: ActionType = "ARCHIVE" if archives else "RESTORE"
+        call.registry.events.note(action, repository, kept.digest, call.caller.name, None, moved.media_type)
     return {
         "registryId": OWNER,
         "repositoryName": repository.name,

@@ -94,6 +94,10 @@ class Pieces:
             with reported():
                 await writing.file.close()
 
+    def forget(self, path: PurePosixPath) -> None:
+        """What was appended since the last flush."""
+        self._writing.pop(path, None)
+
     async def truncate(self, path: PurePosixPath, size: int) -> None:
         await self.flush(path)
         # From the end on: whatever of it is done, what is left is a row.

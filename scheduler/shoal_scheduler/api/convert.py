@@ -247,6 +247,9 @@ def instance_message(candidate: Candidate, *, with_tags: bool = False) -> contai
     if instance.copy_seen_at:
         message.identity_copy_seen_at = instance.copy_seen_at
         message.identity_copy_host = instance.copy_host
+    if (why := instance.interruption) is not None:
+        message.interruption.source, message.interruption.reason = why.source, why.reason
+        message.interruption.noticed_at, message.interruption.deadline = why.noticed_at, why.deadline
     message.attributes.extend(
         resource_pb2.Attribute(name=name, value=value) for name, value in sorted(instance.attributes.items())
     )

@@ -12,6 +12,7 @@ from shoal_scheduler.model.cluster import Cluster
 from shoal_scheduler.model.definition import Definition
 from shoal_scheduler.model.held_image import HeldImage
 from shoal_scheduler.model.instance import Instance
+from shoal_scheduler.model.interruption import Noticed
 from shoal_scheduler.model.job import Job
 from shoal_scheduler.model.join_token import JoinToken
 from shoal_scheduler.model.task import ContainerState, Failure, Launch, Task
@@ -113,11 +114,14 @@ class DeleteCluster:
 
 @dataclass(frozen=True, slots=True)
 class UpdateInstances:
-    """ACTIVE or DRAINING. Answered with InstancesUpdated."""
+    """ACTIVE or DRAINING. Answered with InstancesUpdated. With `interruption_seconds` the hosts go in that time, for
+    the `reason`."""
 
     cluster: str
     instances: tuple[str, ...]
     status: str
+    interruption_seconds: int | None = None
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +186,9 @@ class AgentHello:
     # A process beside the agent ends what is exclusive when the agent cannot.
     watchdog: bool = False
 
+    # One that no scheduler has acknowledged yet.
+    notice: Noticed | None = None
+
 
 @dataclass(frozen=True, slots=True)
 class SessionClosed:
@@ -199,6 +206,15 @@ class EngineHealth:
     incarnation: int
     status: str
     reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class InterruptionNoticed:
+    """The agent of an open session tells that its host goes. Answered with the Instance, or None if it is over."""
+
+    instance: str
+    incarnation: int
+    said: Noticed
 
 
 @dataclass(frozen=True, slots=True)
@@ -343,6 +359,7 @@ Input = (
     | AgentHello
     | SessionClosed
     | EngineHealth
+    | InterruptionNoticed
     | ImagesHeld
     | CopySeen
     | CreateJoinToken

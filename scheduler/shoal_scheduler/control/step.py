@@ -7,12 +7,15 @@ answered on its own: a refused one changes nothing and disturbs no other.
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+from shoal.interruption import is_interrupted
+
 from shoal_scheduler.control import (
     alarms,
     clusters,
     definitions,
     host_loss,
     instances,
+    interruption,
     joining,
     queue,
     run_task,
@@ -25,6 +28,7 @@ from shoal_scheduler.control.batch import follow, job_inputs, start, stopping, s
 from shoal_scheduler.control.batch.rules import BATCH_RULES
 from shoal_scheduler.control.context import Context, Outcome
 from shoal_scheduler.model.refusal import Refused
+from shoal_scheduler.model.task import TaskKey
 from shoal_scheduler.state.batch_changes import SetAside
 from shoal_scheduler.state.changes import Change, SetUnsettled
 from shoal_scheduler.state.keys import TASKS_PER_CHUNK
@@ -87,6 +91,7 @@ RULES: dict[type, Rule] = {
     i.AgentHello: instances.hello,
     i.SessionClosed: instances.session_closed,
     i.EngineHealth: instances.engine_health,
+    i.InterruptionNoticed: interruption.notice,
     i.ImagesHeld: instances.images_held,
     i.CopySeen: joining.copy_seen,
     i.CreateJoinToken: joining.create_token,
@@ -99,10 +104,10 @@ RULES: dict[type, Rule] = {
     i.EnableAlarmActions: alarms.enable,
     i.AlarmDelivered: alarms.delivered,
     i.TaskReport: tasks.report,
-    **BATCH_RULES,
     job_inputs.SubmitJob: submit.submit,
     job_inputs.CancelJob: stopping.cancel,
     job_inputs.TerminateJob: stopping.terminate,
+    **BATCH_RULES,
 }
 
 
@@ -199,21 +204,31 @@ def _has_room(overlay: Overlay, request: i.Input) -> bool:
     match request:
         case i.RunTask(count=count):
             keys = 1 + -(-count // TASKS_PER_CHUNK)
-        case i.TaskReport(stop_code=host_loss.HOST_LOST):
-            keys = 3 + USAGE_KEYS  # and what takes its place: a job's task has none
+        case i.TaskReport(last_status="STOPPED") if _may_be_replaced(overlay, request):
+            keys = 3 + USAGE_KEYS + follow.KEYS_PER_END
         case i.TaskReport():
             keys = 1 + USAGE_KEYS + follow.KEYS_PER_END
         case job_inputs.SubmitJob():
             keys = 2
-        case i.AgentHello() | i.SessionClosed() | i.EngineHealth() | i.StopTask() | i.UseJoinToken():
+        case i.AgentHello() | i.SessionClosed() | i.EngineHealth() | i.InterruptionNoticed():
+            keys = 1
+        case i.StopTask() | i.UseJoinToken():
             keys = 1
         case i.ImagesHeld():
             keys = 0
         case _:
             keys = KEYS_PER_INPUT
-    is_light = len(overlay.changes) < TASKS_PER_STEP and overlay.batch.weight < JOB_BYTES_PER_STEP
     kept = KEYS_FOR_STARTS if overlay.batch.has_waiting() else 0
+    is_light = len(overlay.changes) < TASKS_PER_STEP and overlay.batch.weight < JOB_BYTES_PER_STEP
     return is_light and len(overlay.touched) + keys + kept <= KEYS_PER_STEP
+
+
+def _may_be_replaced(overlay: Overlay, report: i.TaskReport) -> bool:
+    """Who says why it ended says so; else it was as it was asked to end."""
+    code = report.stop_code
+    if not code and (key := TaskKey.parse(report.task)) is not None and (task := overlay.task(key)) is not None:
+        code = task.stop_code
+    return code == host_loss.HOST_LOST or is_interrupted(code)
 
 
 def _again(tables: Tables, changes: Sequence[Change]) -> Overlay:

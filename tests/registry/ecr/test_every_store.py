@@ -12,8 +12,9 @@ from shoal_registry.pulls import Pulls, last_pull
 from shoal_registry.repositories import Repositories
 from shoal_registry.settings import Settings
 from shoal_registry.storage import paths
+from shoal_registry.storage.bucket import Bucket
 from shoal_registry.storage.folder import FolderStore
-from shoal_registry.storage.places import Bucket, parse
+from shoal_registry.storage.places import parse
 from shoal_registry.storage.s3 import S3Store
 from shoal_registry.storage.store import Store
 

@@ -14,6 +14,8 @@ from shoal_agent.life.cgroup import Cgroups
 from shoal_agent.life.verdict import EngineStart
 from shoal_agent.logs.store import LogStore
 from shoal_agent.memory.journal import Journal
+from shoal_agent.networks.namespaces import Namespaces
+from shoal_agent.networks.ready import ReadyNetworks
 from shoal_agent.reporter import Reporter
 from shoal_agent.slots import Pulls, Slots
 from shoal_agent.task import Assignment, Report
@@ -41,27 +43,38 @@ def assignment(task_id: str, command: list[str] | None = None, **more: Any) -> A
 class Rig:
     """`reports` keeps every report in the order in which they were offered. Quick: it looks every few milliseconds."""
 
-    def __init__(self, folder: Path, engine: Any, rules: Configuration, instance: str = INSTANCE) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        engine: Any,
+        rules: Configuration,
+        instance: str = INSTANCE,
+        namespaces: Namespaces | None = None,
+    ) -> None:
         self.folder = folder
         self.engine = engine
         self.rules = rules
         self.instance = instance
+        self.namespaces = namespaces  # without, no networks are kept ready
         self.reports: list[Report] = []
         self.epoch = 1
         self.collects = True  # false if a session takes the reports
 
     async def start(self) -> None:
         self.journal = Journal(self.folder)
+        owner, pulls = Owner(CLUSTER, self.instance, self.epoch), Pulls(self.engine, self.rules.concurrent_pulls)
+        creates, starts = Slots(self.rules.concurrent_starts), Slots(self.rules.concurrent_starts)
         self.around = Surroundings(
             engine=self.engine,
             journal=self.journal,
             log_store=LogStore(self.folder / "logs", self.rules.log_host_mib * 1024**2, self.rules.log_keep_seconds),
             reporter=Reporter(),
             rules=self.rules,
-            owner=Owner(CLUSTER, self.instance, self.epoch),
-            creates=Slots(self.rules.concurrent_starts),
-            starts=Slots(self.rules.concurrent_starts),
-            pulls=Pulls(self.engine, self.rules.concurrent_pulls),
+            owner=owner,
+            creates=creates,
+            starts=starts,
+            pulls=pulls,
+            networks=self._networks(owner, pulls, creates, starts),
             engine_trouble=asyncio.Event(),
             engine_start=EngineStart(),
             cgroups=Cgroups(self.instance),
@@ -72,9 +85,21 @@ class Rig:
         self._running = [asyncio.create_task(self.watch.run())]
         if self.collects:
             self._running.append(asyncio.create_task(self._collect()))
+        if self.around.networks is not None:
+            self._running.append(asyncio.create_task(self.around.networks.run(self._settled())))
         if getattr(self.engine, "up", True):
             await self.watch.wait_up()
             await self.worker.settled()
+
+    def _networks(self, owner: Owner, pulls: Pulls, creates: Slots, starts: Slots) -> ReadyNetworks | None:
+        if self.namespaces is None:
+            return None
+        limit = self.rules.ready_networks
+        return ReadyNetworks(self.engine, owner, limit, pulls, creates, starts, self.namespaces)
+
+    async def _settled(self) -> None:
+        await self.watch.wait_up()
+        await self.worker.settled()
 
     async def crash(self) -> None:
         """Everything in memory is gone; the disk and the engine are as they are."""
