@@ -10,6 +10,9 @@ from shoal.cli.job_order import ID
 from shoal.cli.session import Session
 from shoal.v1 import job_pb2, job_queue_pb2
 
+# A definition and what a submission changes of it have 54 KiB at most: so an answer stays below the 4 MiB of a message.
+DESCRIBED_AT_ONCE = 50
+
 # A filter that any job passes: with one, ListJobs gives jobs of every status.
 EVERY = job_queue_pb2.KeyValuesPair(name="AFTER_CREATED_AT", values=["0"])
 
@@ -66,15 +69,20 @@ def choose(name: str, known: dict[str, str]) -> str:
 
 async def describe(session: Session, ids: Sequence[str]) -> list[job_pb2.JobDetail]:
     """In the order given. Raises NotFound for what does not exist."""
-    found: dict[str, job_pb2.JobDetail] = {}
-    for batch in find.batches(list(dict.fromkeys(ids))):
-        answer = await session.client.batch.DescribeJobs(job_pb2.DescribeJobsRequest(jobs=batch))
-        found |= {each.job_id: each for each in answer.jobs}
+    found = {job.job_id: job for job in await known(session, list(dict.fromkeys(ids)))}
     missing = [each for each in ids if each not in found]
     if missing:
         listed = text.sentence_list(missing)
         raise errors.NotFound(f"There is no job {listed}.", "shoal job ls -a; jobs that ended long ago are forgotten")
     return [found[each] for each in ids]
+
+
+async def known(session: Session, ids: Sequence[str]) -> list[job_pb2.JobDetail]:
+    """Those that exist."""
+    found: list[job_pb2.JobDetail] = []
+    for batch in find.batches(ids, DESCRIBED_AT_ONCE):
+        found += (await session.client.batch.DescribeJobs(job_pb2.DescribeJobsRequest(jobs=batch))).jobs
+    return found
 
 
 def short(job_id: str) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from shoal import errors
+from shoal import awsjson, errors
 from shoal.cli import job_find, job_order, job_wait, show, text
 from shoal.cli.failures import OK, Failed
 from shoal.cli.options import connected, duration, mebibytes, output_option, parse_pairs
@@ -195,17 +195,17 @@ def _report(submitted: Sequence[Submitted], output: str) -> None:
 
 async def _submit_all(session: Session, documents: Sequence[dict[str, Any]], token: str, file: str) -> list[Submitted]:
     """In the order of the file. Raises InvalidInput before anything is submitted; Failed half-way says how far."""
+    for number, document in enumerate(documents):  # what cannot be read is told before anything is submitted
+        read_message(document, job_pb2.SubmitJobRequest, f"{file}[{number}]", strict=False)
     try:
         order = job_order.ordered(documents)
     except job_order.CannotOrder as error:
         raise errors.InvalidInput(f"{file}: nothing was submitted.", problems=error.problems) from None
-    for number, document in enumerate(documents):  # what cannot be read is told before anything is submitted
-        read_message(document, job_pb2.SubmitJobRequest, f"{file}[{number}]", strict=False)
     submitted: dict[int, Submitted] = {}
     for number in order:
         ids = {each.name: each.job_id for each in submitted.values()}
         document = job_order.resolved(documents[number], ids)
-        request = read_message(document, job_pb2.SubmitJobRequest, f"{file}[{number}]", strict=True)
+        request, _ = awsjson.to_message(document, job_pb2.SubmitJobRequest)
         if not request.client_token:
             request.client_token = f"{token}-{number}"
         try:
