@@ -229,6 +229,8 @@ class Engine:
     def _wake_at(self) -> float:
         """When there is something to do even if nobody asks."""
         jobs_in = (time_limits.due_at(self.tables) - self.now()) / 1000
+        if jobs_in <= 0:
+            return -inf
         return min(self._retention_at, self._losses_at, self._interruptions_at, self.clock() + jobs_in)
 
     async def _gather(self) -> None:

@@ -64,7 +64,7 @@ async def submitted(shoal: Shoal, *arguments: str) -> str:
 async def test_a_job_from_options(shoal: Shoal, batch: Batch) -> None:
     first = await submitted(shoal, "first", "-p", "in=a.png", "--attempts", "2", "--timeout", "2m", "--tag", "a=b")
     sizes = ("--vcpus", "0.5", "-m", "1g", "-e", "A=1=2", "--priority", "7")
-    whole = ("--command", '["flip", "a b"]', "--array", "4", "--max-concurrent", "2", "--depends-on", first[:8])
+    whole = ("--command", '["flip", "a b"]', "--array", "4", "--max-concurrent", "2", "--depends-on", first[-12:-2])
     second = await submitted(shoal, "second", *sizes, *whole, "--depends-on", "SEQUENTIAL")
     third = await submitted(shoal, "third", "--command", "flip 'a b'", "--array", "4", "--depends-on", "second:N_TO_N")
     one, two, three = await batch.describe(first, second, third)
@@ -123,8 +123,12 @@ async def test_what_is_described_has_every_attempt(shoal: Shoal, batch: Batch, a
     assert out.count("Essential container in task exited") >= 2
     attempts = [line.split() for line in out.splitlines() if line.startswith(("1 ", "2 "))]
     assert [line[0] for line in attempts] == ["1", "2"]
-    _, out, _ = await shoal("job", "ls", "-a")
-    assert "FAILED (3)" in out
+    _, listed, _ = await shoal("job", "ls", "-a")
+    assert "FAILED (3)" in listed
+    job = (await shoal("job", "ls", "-a", "-o", "name"))[1].strip()
+    for name in (job, f"arn:shoal:batch:local:000000000000:job/{job}"):
+        assert (await shoal("describe", name))[1].splitlines()[0] == "Job bad"
+    assert (await shoal("describe", f"{job[:-12]}{'0' * 12}"))[0] == 3
 
 
 async def test_jobs_and_children_are_listed(shoal: Shoal, batch: Batch, agent: SimulatedAgent) -> None:
@@ -170,7 +174,7 @@ async def test_a_file_of_jobs_that_wait_for_one_another(shoal: Shoal, batch: Bat
         [{"jobId": flip, "type": "N_TO_N"}],
     ]
     _, out, _ = await shoal("job", "graph", montage)
-    assert [re.split("  [0-9a-f]{8} ", line)[0] for line in out.splitlines()] == [
+    assert [re.split("  [0-9a-f]{12} ", line)[0] for line in out.splitlines()] == [
         "flip [2]",
         "├─ sums [2]",
         "│  └─ montage",
@@ -179,6 +183,13 @@ async def test_a_file_of_jobs_that_wait_for_one_another(shoal: Shoal, batch: Bat
     drawn = tmp_path / "jobs.svg"
     await shoal("job", "graph", "--queue", "pictures", "--svg", str(drawn))
     assert ElementTree.parse(drawn).getroot().tag.endswith("svg")
+
+
+async def test_a_field_nobody_knows_is_told_and_keeps_nothing_back(shoal: Shoal, batch: Batch) -> None:
+    documents = file_of({"jobName": "a", "colour": "red"}, {"jobName": "b", "dependsOn": [{"jobId": "a"}]})
+    code, out, err = await shoal("job", "submit", "-f", "-", "-o", "name", text=documents)
+    assert (code, len(out.split())) == (0, 2)
+    assert err.count("colour") == 1
 
 
 async def test_a_file_in_yaml_and_of_one_job(shoal: Shoal, batch: Batch, tmp_path: Path) -> None:
@@ -195,6 +206,7 @@ async def test_a_file_in_yaml_and_of_one_job(shoal: Shoal, batch: Batch, tmp_pat
         ([{"jobName": "a", "dependsOn": [{"jobId": "b"}]}, {"jobName": "b", "dependsOn": [{"jobId": "a"}]}], "a -> b"),
         ([{"jobName": "a"}, {"jobName": "b", "dependsOn": [{"jobId": "c"}]}], "[1].dependsOn[0].jobId"),
         ([{"jobName": "a"}, {"jobName": 7}], "jobName"),
+        ([{"jobName": "a"}, {"jobName": ["b"], "dependsOn": [{"jobId": {}}]}], "jobName"),
         ([{"jobName": "a"}, {"jobName": "b", "schedulingPriorityOverride": 2**31}], "schedulingPriorityOverride"),
         ([], "neither a SubmitJob request nor a list"),
     ],
@@ -227,3 +239,29 @@ async def test_what_fails_half_way_says_what_was_submitted(shoal: Shoal, batch: 
     assert code == 0
     assert set(submitted) < set(out.split())
     assert len((await shoal("job", "ls", "-a", "-o", "name"))[1].split()) == 3
+
+
+async def test_what_finds_no_room_says_so_at_once(shoal: Shoal, batch: Batch) -> None:
+    code, _, err = await shoal(*SUBMIT, "big", "--vcpus", "64", "--array", "2")
+    assert code == 0
+    assert "big waits: " in err
+    assert "here: " in err
+    code, _, err = await shoal(*SUBMIT, "small")
+    assert (code, err) == (0, "")
+
+
+async def test_output_that_is_not_there_is_explained(shoal: Shoal, batch: Batch, agent: SimulatedAgent) -> None:
+    await shoal(*SUBMIT, "done", "--wait")
+    await submitted(shoal, "all", "--array", "2")
+    await submitted(shoal, "big", "--vcpus", "64")
+    for arguments, said in (
+        (("all",), "all is an array of 2: name the child"),
+        (("big",), "big has not started yet; it is RUNNABLE: "),
+        (("done", "--attempt", "2"), "done has had 1 attempts, no attempt 2"),
+    ):
+        code, _, err = await shoal("job", "logs", *arguments)
+        assert code == 1
+        assert said in err
+    await shoal("job", "cancel", "big")
+    _, _, err = await shoal("job", "logs", "big", "-f")
+    assert "big ended without having started" in err

@@ -199,3 +199,19 @@ async def test_likely_mistakes_are_told_with_what_there_is(batch: Batch) -> None
     await batch.stub.UpdateJobQueue(request)
     error = await refused(batch.stub.SubmitJob(submission()))
     assert "pictures is DISABLED" in error.message
+
+
+async def test_why_a_job_waits_is_told_where_it_is_described_and_in_the_queue(batch: Batch) -> None:
+    first = await batch.submit(jobName="first")
+    second = await batch.submit(jobName="second", dependsOn=[{"jobId": first}])
+    waiting, behind = await batch.describe(first, second)
+    assert "here: " in waiting["statusReason"]  # the compute environment, which has no instances
+    assert f"waits for job {first} (first)" in behind["statusReason"]
+    asked = job_queue_pb2.GetJobQueueSnapshotRequest(job_queue="pictures")
+    answer = await batch.stub.GetJobQueueSnapshot(asked)
+    (front,) = answer.front_of_queue.jobs
+    assert (front.job_name, front.overtaken, answer.overtaking_max) == ("first", 0, 100)
+    assert front.waiting_reason == waiting["statusReason"]
+    assert front.earliest_time_at_position >= waiting["createdAt"]
+    error = await refused(batch.stub.GetJobQueueSnapshot(job_queue_pb2.GetJobQueueSnapshotRequest(job_queue="x")))
+    assert "pictures" in error.message

@@ -1,14 +1,20 @@
 """Jobs that run, with a simulated agent: what is told of their attempts while they do, and afterwards."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from shoal.v1 import job_pb2
+from shoal.v1 import agent_pb2, job_pb2
+from shoal_scheduler.api.batch.list_jobs import bits_at
+from shoal_scheduler.control.batch import children
+from shoal_scheduler.model.children import children_in
+from shoal_scheduler.model.job import STATUSES
+from shoal_scheduler.state.batch_tables import BatchTables
 
 from tests.api.batch import Batch
 from tests.api.conftest import INSTANCE
-from tests.fakes.agent import SimulatedAgent, exits_with
+from tests.fakes.agent import SimulatedAgent, exits_with, runs
 from tests.fakes.scheduler import Scheduler
 
 
@@ -83,3 +89,37 @@ async def test_a_job_that_is_terminated(batch: Batch, agent: SimulatedAgent) -> 
     await batch.stub.TerminateJob(job_pb2.TerminateJobRequest(job_id=job, reason="enough"))
     found = await until(batch, job, "FAILED")
     assert (found["statusReason"], found["isTerminated"], len(found["attempts"])) == ("enough", True, 1)
+
+
+async def test_children_are_listed_by_what_each_is_at(batch: Batch, agent: SimulatedAgent) -> None:
+    """At any moment, of arrays that wait for one another and partly fail."""
+
+    def life(assignment: agent_pb2.Assignment) -> Sequence[agent_pb2.TaskReport]:
+        index = assignment.job.array_index
+        return runs(assignment) if index % 50 == 7 else exits_with(index % 3 % 2, "default")(assignment)
+
+    agent.life = life
+    first = await batch.submit(arrayProperties={"size": 300})
+    second = await batch.submit(arrayProperties={"size": 300}, dependsOn=[{"jobId": first, "type": "N_TO_N"}])
+    third = await batch.submit(arrayProperties={"size": 300}, dependsOn=[{"type": "SEQUENTIAL"}])
+    held = batch.scheduler.plane.tables.batch
+    seen: set[str] = set()
+    async with asyncio.timeout(60):
+        while children.counts(held, first)["RUNNING"] + sum(held.over_counts(first)) < 300:
+            for job in (first, second, third):
+                seen |= agreed(held, job)
+            await asyncio.sleep(0.01)
+    await batch.stub.CancelJob(job_pb2.CancelJobRequest(job_id=first, reason="enough"))
+    seen |= agreed(held, first)
+    assert seen == set(STATUSES) - {"SUBMITTED"}
+
+
+def agreed(held: BatchTables, job: str) -> set[str]:
+    """The statuses its children have, which by the chunk are the same as one by one, and as they are counted."""
+    entry = held.jobs[job]
+    one_by_one = [children.status(held, job, child) for child in range(300)]
+    for status in STATUSES:
+        listed = [child for number in (0, 1) for child in children_in(number, bits_at(held, entry, number, status))]
+        assert listed == [child for child, each in enumerate(one_by_one) if each == status], status
+        assert children.counts(held, job)[status] == len(listed), status
+    return set(one_by_one)

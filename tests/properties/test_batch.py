@@ -1,11 +1,13 @@
 """What must hold of jobs after any sequence of requests, reports, losses, new leaders and time."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from random import Random
 from typing import Any
 from unittest.mock import patch
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from shoal_scheduler.control import host_loss, retention
@@ -14,9 +16,12 @@ from shoal_scheduler.control.batch.children import counts, status
 from shoal_scheduler.control.batch.job_inputs import CancelJob, TerminateJob
 from shoal_scheduler.control.context import Limits
 from shoal_scheduler.model.job import FAILED, N_TO_N, SEQUENTIAL, STATUSES, SUCCEEDED, TERMINATE, Job
+from shoal_scheduler.model.job_queue import DISABLED, ENABLED
 from shoal_scheduler.model.task import Task
 from shoal_scheduler.state import changes as c
+from shoal_scheduler.state.store import Transaction
 from shoal_scheduler.state.tables import Tables
+from shoal_scheduler.state.writes import changes_in
 
 from tests.unit.scheduler import jobs
 from tests.unit.scheduler.plane import Plane, instance
@@ -57,21 +62,24 @@ moves = st.one_of(
 )
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@pytest.mark.parametrize("state", [ENABLED, DISABLED])
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(history=st.lists(st.lists(moves, max_size=4), max_size=30), seed=st.integers(0, 2**32))
-def test_jobs(history: list[list[Any]], seed: int) -> None:
+def test_jobs(state: str, history: list[list[Any]], seed: int) -> None:
+    """With a compute environment that is DISABLED tasks start as the history has it, else as there is room."""
     # Chunks so small that arrays of a few children have several.
     with patch("shoal_scheduler.model.children.CHILDREN_PER_CHUNK", 4):
-        asyncio.run(_play(history, seed))
+        asyncio.run(_play(state, history, seed))
 
 
-async def _play(history: list[list[Any]], seed: int) -> None:
+async def _play(state: str, history: list[list[Any]], seed: int) -> None:
     limits = Limits(
         stopped_tasks_keep_seconds=100, stopped_tasks_max=10, finished_jobs_keep_seconds=100, finished_jobs_max=6
     )
     plane, witness, rng = Plane(seed, limits), Witness(), Random(seed)
-    await plane.prepare(instance("x", cpu=10_000, memory_mib=10_000))
-    await jobs.prepare(plane)
+    await plane.prepare(_host(1))
+    await jobs.prepare(plane, state=state, max_concurrent=4 if seed % 2 and state == ENABLED else 0)
+    follower = Follower(plane, await plane.reloaded())
     for of_step in history:
         inputs: list[i.Input] = []
         due = [*retention.expired(plane.tables, plane.context)]
@@ -80,7 +88,7 @@ async def _play(history: list[list[Any]], seed: int) -> None:
                 case ("new leader",):
                     before, plane.tables = plane.tables, await plane.reloaded()
                     assert_equal(before, plane.tables)
-                    inputs.append(instance("x", 10_000, 10_000, incarnation=plane.now))
+                    inputs.append(_host(plane.now))
                     plane.now += 1
                 case ("time", length):
                     plane.now += length
@@ -88,14 +96,25 @@ async def _play(history: list[list[Any]], seed: int) -> None:
                     due += _due(plane, move, due)
                 case _:
                     inputs += _inputs(plane, move, rng)
-        await plane.run(inputs, due)
+        await follower.follow(inputs, due)
         witness.look(plane.tables)
-    await _finish(plane, witness)
+    await _finish(plane, witness, follower)
     assert_equal(plane.tables, await plane.reloaded())
+    assert_equal(plane.tables, follower.tables)
+
+
+def _host(incarnation: int) -> i.AgentHello:
+    """With room for seven tasks."""
+    return instance("x", cpu=75, memory_mib=100, incarnation=incarnation)
 
 
 def _open(plane: Plane) -> list[Job]:
     return [entry.job for entry in plane.tables.batch.jobs.values() if not entry.state.outcome]
+
+
+def _places(plane: Plane) -> bool:
+    """Whether jobs start by themselves."""
+    return plane.tables.batch.environments["ce"].state == ENABLED
 
 
 def _tasks(plane: Plane) -> list[Task]:
@@ -108,7 +127,7 @@ def _due(plane: Plane, move: Any, before: list[c.Change]) -> list[c.Change]:
     touched = {change.task.key for change in before if isinstance(change, c.PutTask)}
     busy = {change.launch.started_by for change in before if isinstance(change, c.PutLaunch)}
     match move:
-        case ("start", number, limit) if open_jobs:
+        case ("start", number, limit) if open_jobs and not _places(plane):
             job = open_jobs[number % len(open_jobs)]
             return [] if job.id in busy else jobs.started(plane, job, limit)
         case ("lose", number) if tasks and tasks[number % len(tasks)].key not in touched:
@@ -144,20 +163,39 @@ def _report(plane: Plane, task: Task, last_status: str, **more: Any) -> i.TaskRe
     return i.TaskReport(instance="x", incarnation=session, task=task.id, last_status=last_status, **more)
 
 
-async def _finish(plane: Plane, witness: "Witness") -> None:
+async def _finish(plane: Plane, witness: "Witness", follower: "Follower") -> None:
     """All that may start does, and succeeds: in the end every job is over."""
     for _ in range(200):
-        due = [change for job in _open(plane) for change in jobs.started(plane, job, 100)]
+        startable = [] if _places(plane) else _open(plane)
+        due = [change for job in startable for change in jobs.started(plane, job, 100)]
         ends = [_report(plane, task, "STOPPED", **jobs.exited(0)) for task in _tasks(plane)]
-        if not (due or ends or plane.tables.batch.unsettled):
+        if not (due or ends or plane.tables.batch.is_unsettled):
             break
-        await plane.run(ends, due)
+        await follower.follow(ends, due)
         witness.look(plane.tables)
     assert not _open(plane)
     assert not plane.tables.batch.open_count
     assert not plane.tables.batch.deadlines
     assert not +plane.tables.batch.held_vcpus
     assert not any(len(waiting) for waiting in plane.tables.batch.waiting.values())
+
+
+@dataclass
+class Follower:
+    """What a standby has, which sees only what is stored."""
+
+    plane: Plane
+    tables: Tables
+
+    async def follow(self, inputs: Sequence[i.Input], due: Sequence[c.Change]) -> None:
+        records = self.plane.cluster.records
+        before, revision = dict(records), self.plane.cluster.revision
+        await self.plane.run(inputs, due)
+        puts = [record for record in records.values() if record.mod_revision > revision]
+        transaction = Transaction(
+            self.plane.cluster.revision, puts, [key for key in before if key not in records], None
+        )
+        self.tables.apply(changes_in(self.tables, transaction), transaction.revision)
 
 
 class Witness:

@@ -85,7 +85,13 @@ def agree(fast: WaitingJobs, slow: ObviousJobs, rng: Random) -> None:
     assert len(fast) == len(jobs)
     assert [(key, each.want) for key, _, each in fast.classes()] == slow.heads()
     threshold = rng.choice((0, 1, *slow.counts.values()))
-    assert list(fast.overtaken_at_least(threshold)) == slow.overtaken_at_least(threshold)
+    found = [(key, overtaken) for key, overtaken, _ in fast.overtaken_at_least(threshold)]
+    assert found == slow.overtaken_at_least(threshold)
+    for _, number, left_out in fast.classes()[:1]:
+        found = [(key, overtaken) for key, overtaken, _ in fast.overtaken_at_least(threshold, {number})]
+        assert found == [
+            pair for pair in slow.overtaken_at_least(threshold) if slow.wants[pair[0].job] != left_out.want
+        ]
     assert fast.most_overtaken_before(None) == max(slow.counts.values(), default=0)
     for job in rng.sample(jobs, min(3, len(jobs))):
         assert fast.overtaken(job) == slow.counts[job]

@@ -38,6 +38,6 @@ class _Commands(click.Group):
 def job() -> None:
     """Submit jobs and follow them: arrays, dependencies, retries.
 
-    A JOB is named by its id, the beginning of it or its name, if only one job has that; a child of an array by its
-    index behind a colon, as in 1f0c:7.
+    A JOB is named by its id, or the beginning of that or of its last twelve digits; or by its name, if only one job
+    has that. A child of an array has its index behind a colon, as in flip:7.
     """

@@ -73,16 +73,16 @@ def _moments(job: job_pb2.JobDetail) -> Sequence[tuple[str, int]]:
 
 
 def _retries(retry: job_definition_pb2.RetryStrategy) -> str:
-    """`3 attempts, 10 host losses`, and a line for each rule."""
+    """`3 attempts, and 10 more if its host is lost`, and a line for each rule."""
     if not retry.attempts:
         return ""
-    losses = f", and {text.plural(retry.host_losses, 'loss')} of its host" if retry.HasField("host_losses") else ""
+    losses = f", and {retry.host_losses} more if its host is lost" if retry.HasField("host_losses") else ""
     rules = [f"{each.action} on {job_words.rule(each)}" for each in retry.evaluate_on_exit]
     return "\n".join([f"{text.plural(retry.attempts, 'attempt')}{losses}", *rules])
 
 
 def _dependency(each: job_pb2.JobDependency) -> str:
-    """`0b0d5d3c`, `0b0d5d3c child by child`, `its child before`."""
+    """`0123456789ab`, `0123456789ab child by child`, `the child before`."""
     if each.type == "SEQUENTIAL":
         return "the child before"
     return f"{short(each.job_id)}{' child by child' if each.type == 'N_TO_N' else ''}"

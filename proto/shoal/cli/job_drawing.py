@@ -101,7 +101,7 @@ def tree(nodes: Sequence[Node], edges: Sequence[Edge]) -> list[str]:
 
 
 def _line(node: Node) -> str:
-    """`flip [200]  0b0d5d3c  SUCCEEDED`"""
+    """`flip [200]  0123456789ab  SUCCEEDED`"""
     array = f" [{node.size:,}]" if node.size else ""
     children = f" ({node.children})" if node.size and node.children else ""
     return f"{node.name}{array}  {short(node.id)}  {node.status}{children}"

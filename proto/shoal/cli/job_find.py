@@ -1,4 +1,5 @@
-"""From what a person types to jobs: an id, the beginning of one, a name that only one job has, each with :INDEX."""
+"""From what a person types to jobs: an id, its short form, the beginning of either, a name that only one job has; each
+with :INDEX."""
 
 from collections.abc import AsyncIterator, Sequence
 
@@ -8,6 +9,9 @@ from shoal.cli.failures import NOT_FOUND, Failed
 from shoal.cli.job_order import ID
 from shoal.cli.session import Session
 from shoal.v1 import job_pb2, job_queue_pb2
+
+# A definition and what a submission changes of it have 54 KiB at most: so an answer stays below the 4 MiB of a message.
+DESCRIBED_AT_ONCE = 50
 
 # A filter that any job passes: with one, ListJobs gives jobs of every status.
 EVERY = job_queue_pb2.KeyValuesPair(name="AFTER_CREATED_AT", values=["0"])
@@ -51,7 +55,7 @@ def choose(name: str, known: dict[str, str]) -> str:
     wanted, colon, index = name.partition(":")
     if colon and not (index.isascii() and index.isdecimal()):
         raise Failed(f"{name!r}: what follows the colon is the index of a child, as in {wanted}:7.")
-    found = [job_id for job_id in known if job_id.startswith(wanted.lower())] if wanted else []
+    found = [job_id for job_id in known if _is_meant(wanted.lower(), job_id)] if wanted else []
     found = found or [job_id for job_id, job_name in known.items() if job_name == wanted]
     if not found:
         raise Failed(
@@ -65,10 +69,7 @@ def choose(name: str, known: dict[str, str]) -> str:
 
 async def describe(session: Session, ids: Sequence[str]) -> list[job_pb2.JobDetail]:
     """In the order given. Raises NotFound for what does not exist."""
-    found: dict[str, job_pb2.JobDetail] = {}
-    for batch in find.batches(list(dict.fromkeys(ids))):
-        answer = await session.client.batch.DescribeJobs(job_pb2.DescribeJobsRequest(jobs=batch))
-        found |= {each.job_id: each for each in answer.jobs}
+    found = {job.job_id: job for job in await known(session, list(dict.fromkeys(ids)))}
     missing = [each for each in ids if each not in found]
     if missing:
         listed = text.sentence_list(missing)
@@ -76,10 +77,22 @@ async def describe(session: Session, ids: Sequence[str]) -> list[job_pb2.JobDeta
     return [found[each] for each in ids]
 
 
+async def known(session: Session, ids: Sequence[str]) -> list[job_pb2.JobDetail]:
+    """Those that exist."""
+    found: list[job_pb2.JobDetail] = []
+    for batch in find.batches(ids, DESCRIBED_AT_ONCE):
+        found += (await session.client.batch.DescribeJobs(job_pb2.DescribeJobsRequest(jobs=batch))).jobs
+    return found
+
+
 def short(job_id: str) -> str:
+    """The last group of its digits: the others tell the time of its submission, and jobs of a minute begin alike.
+
+    >>> short("0b0d5d3c-61a7-7d8f-9a0c-0123456789ab"), short("0b0d5d3c-61a7-7d8f-9a0c-0123456789ab:7")
+    ('0123456789ab', '0123456789ab:7')
     """
-    >>> short("0b0d5d3c-61a7-4d8f-9a0c-0123456789ab"), short("0b0d5d3c-61a7-4d8f-9a0c-0123456789ab:7")
-    ('0b0d5d3c', '0b0d5d3c:7')
-    """
-    whole, colon, index = job_id.partition(":")
-    return f"{whole[: text.SHORT_LENGTH]}{colon}{index}"
+    return job_id.rpartition("-")[2]
+
+
+def _is_meant(wanted: str, job_id: str) -> bool:
+    return job_id.startswith(wanted) or short(job_id).startswith(wanted)

@@ -56,7 +56,7 @@ async def _task(session: Session, job_id: str, attempt: int | None, following: b
             return tasks[wanted - 1]
         if not following or job.status in job_words.OVER:
             raise _none_such(job, attempt, tasks)
-        session.progress.say(f"Waiting for {job.job_name} to start: {job.status} {job.status_reason}")
+        session.progress.say(f"Waiting for {job.job_name} to start: it is {job.status}")
         await asyncio.sleep(_LOOK_SECONDS)
 
 

@@ -2,6 +2,7 @@
 
 import json
 import shlex
+import sys
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from typing import Any
 
 import click
 
-from shoal import errors
+from shoal import awsjson, errors
 from shoal.cli import job_find, job_order, job_wait, show, text
 from shoal.cli.failures import OK, Failed
 from shoal.cli.options import connected, duration, mebibytes, output_option, parse_pairs
@@ -21,9 +22,14 @@ from shoal.v1 import job_pb2, resource_pb2, task_definition_pb2
 # Without a file, all of these are needed.
 NEEDED = {"queue": "--queue", "definition": "--definition", "name": "--name"}
 
-# What only a file says of a job, or only the options do.
-OF_JOB = ("array", "depends_on", "parameters", "command", "environment", "vcpus", "memory", "gpus", "attempts")
-OF_JOB_TOO = ("attempt_timeout", "max_concurrent", "priority", "container", "tags")
+# Of more jobs nobody reads why they wait.
+SHOWN_MAX = 20
+
+# What either the file says of jobs, or the options do.
+OF_JOB = (
+    *("array", "depends_on", "parameters", "command", "environment", "container", "vcpus", "memory", "gpus"),
+    *("attempts", "attempt_timeout", "max_concurrent", "priority", "tags"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +136,7 @@ def _documents(options: Mapping[str, Any]) -> list[dict[str, Any]] | None:
         if missing:
             raise click.UsageError(f"Say {text.sentence_list(missing)}; or -f FILE.")
         return None
-    if any(options[name] not in (None, (), {}) for name in (*NEEDED, *OF_JOB, *OF_JOB_TOO)):
+    if any(options[name] not in (None, (), {}) for name in (*NEEDED, *OF_JOB)):
         raise click.UsageError("With -f the file says it all: only --wait, --client-token and -o go with it.")
     document = _read(options["file"])
     documents = document if isinstance(document, list) else [document]
@@ -163,7 +169,19 @@ async def _submit(session: Session, documents: list[dict[str, Any]] | None, opti
     _report(submitted, options["output"])
     if options["waits"]:
         return await job_wait.attend(session, [each.job_id for each in submitted])
+    if options["output"] in ("table", "wide"):
+        await _say_what_waits(session, submitted)
     return OK
+
+
+async def _say_what_waits(session: Session, submitted: Sequence[Submitted]) -> None:
+    """Below the table: why those that could start did not at once."""
+    sys.stdout.flush()
+    for job in await job_find.describe(session, [each.job_id for each in submitted[:SHOWN_MAX]]):
+        runnable = job.array_properties.status_summary.get("RUNNABLE", 0) or job.status == "RUNNABLE"
+        if runnable and job.status_reason:
+            said = f"{job.job_name} waits: {job.status_reason}."
+            click.echo(text.printable(said), err=True)
 
 
 def _report(submitted: Sequence[Submitted], output: str) -> None:
@@ -177,17 +195,17 @@ def _report(submitted: Sequence[Submitted], output: str) -> None:
 
 async def _submit_all(session: Session, documents: Sequence[dict[str, Any]], token: str, file: str) -> list[Submitted]:
     """In the order of the file. Raises InvalidInput before anything is submitted; Failed half-way says how far."""
+    for number, document in enumerate(documents):  # what cannot be read is told before anything is submitted
+        read_message(document, job_pb2.SubmitJobRequest, f"{file}[{number}]", strict=False)
     try:
         order = job_order.ordered(documents)
     except job_order.CannotOrder as error:
         raise errors.InvalidInput(f"{file}: nothing was submitted.", problems=error.problems) from None
-    for number, document in enumerate(documents):  # what cannot be read is told before anything is submitted
-        read_message(document, job_pb2.SubmitJobRequest, f"{file}[{number}]", strict=False)
     submitted: dict[int, Submitted] = {}
     for number in order:
         ids = {each.name: each.job_id for each in submitted.values()}
         document = job_order.resolved(documents[number], ids)
-        request = read_message(document, job_pb2.SubmitJobRequest, f"{file}[{number}]", strict=True)
+        request, _ = awsjson.to_message(document, job_pb2.SubmitJobRequest)
         if not request.client_token:
             request.client_token = f"{token}-{number}"
         try:

@@ -202,5 +202,5 @@ def outlook(tables: Tables, task: Task, silent_since: float, now: float, now_mil
             f"{words}. Its agent runs no watchdog (watchdog = true in its agent.toml), so nobody can tell that an"
             " exclusive task has ended there: once the host is certainly off, deregister the instance with force"
         )
-    then = "STOPPED" if task.desired_status == "STOPPED" else "replaced"
+    then = "replaced" if is_replaced(task) else "STOPPED"
     return f"{words}: unless it returns, the task is {then} in {max(0, round(left))} s"

@@ -170,6 +170,10 @@ class BatchOverlay:
         """Tasks that have run for too long, as it was when the step began."""
         return self._tables.overdue(now, limit)
 
+    def stands_since(self, queue: str) -> tuple[str, int] | None:
+        """As it was when the step began: see BatchTables."""
+        return self._tables.stands_since(queue)
+
     def failing_chunks(self, job_id: str) -> list[int]:
         """Chunks with children that will never start, as it was when the step began."""
         entry = self._tables.jobs.get(job_id)

@@ -15,46 +15,15 @@ from shoal.lifecycle import RANK
 
 from shoal_scheduler.model.ask import Ask
 from shoal_scheduler.model.children import bits_of, chunk_count, chunk_of, ended, everyone
-from shoal_scheduler.model.job import FAILED, TERMINATE, Job, JobChunk, JobState
+from shoal_scheduler.model.job import FAILED, Job, JobChunk, JobState
 from shoal_scheduler.model.job_definition import JobDefinition
 from shoal_scheduler.model.job_queue import ComputeEnvironment, ConsumableResource, JobQueue
 from shoal_scheduler.model.task import Launch, Task, TaskKey
 from shoal_scheduler.state import batch_changes as b
+from shoal_scheduler.state.job_entry import JobEntry
 from shoal_scheduler.state.order import OrderKey
 from shoal_scheduler.state.startable import failing_bits, has_startable, is_whole, n_to_n, open_bits, runnable_at
 from shoal_scheduler.state.waiting_jobs import WaitingJobs, started
-
-
-@dataclass(slots=True)
-class JobEntry:
-    job: Job
-    ask: Ask
-
-    # As long as there is nothing to say of the job as a whole, none is stored.
-    state: JobState
-    state_is_stored: bool = False
-    chunks: dict[int, JobChunk] = field(default_factory=dict)
-
-    # Derived: children whose bits say so; and all chunks before this one are over.
-    succeeded: int = 0
-    failed: int = 0
-    first_open: int = 0
-
-    # Derived: the task of each child that has one which is not STOPPED; the same as bits by chunk; those that run, and
-    # those that are to stop. Launches that are kept, in their order.
-    live: dict[int, TaskKey] = field(default_factory=dict)
-    live_bits: dict[int, int] = field(default_factory=dict)
-    started: dict[int, None] = field(default_factory=dict)
-    stopping: dict[int, None] = field(default_factory=dict)
-    launches: dict[str, None] = field(default_factory=dict)
-
-    # Derived: jobs that are to succeed as a whole before it starts and are not over; whether one of them failed.
-    waits_for: dict[str, None] = field(default_factory=dict)
-    is_doomed: bool = False
-
-    # Derived, with N_TO_N: chunks with a child that may start, and with one that never will.
-    ready: dict[int, None] = field(default_factory=dict)
-    failing: dict[int, None] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -124,6 +93,14 @@ class BatchTables:
 
     def ready_chunks(self, job_id: str) -> Collection[int]:
         return self.jobs[job_id].ready
+
+    def stands_since(self, queue: str) -> tuple[str, int] | None:
+        """The first job of the queue that waits, and since when it is the first and no task of it has started."""
+        waiting = self.waiting.get(queue)
+        front = waiting.front if waiting is not None else ()
+        if waiting is None or not front or front[0].job not in waiting:
+            return None
+        return front[0].job, max(front[0].since, self.jobs[front[0].job].newest_start)
 
     def next_deadline(self) -> int | None:
         """In milliseconds; None if no attempt has one."""
@@ -293,6 +270,7 @@ class BatchTables:
         if entry is None or launch.job is None:
             return
         entry.launches[launch.id] = None
+        entry.newest_start = max(entry.newest_start, launch.created_at)
         queue = self.queues.get(launch.job.queue)
         if queue is not None:
             started(self.waiting, self.queues, queue, launch.job.environment, self._key(entry), launch.count)
@@ -367,20 +345,11 @@ class BatchTables:
             queue.put(job.id, self._key(entry), entry.ask, job.consumables)
         else:
             queue.remove(job.id)
-        _set(self.unsettled, job.id, _is_unsettled(entry))
+        _set(self.unsettled, job.id, entry.is_unsettled)
 
     def _key(self, entry: JobEntry) -> OrderKey:
         job = entry.job
         return OrderKey(-job.priority, runnable_at(job, entry.state), job.created_at, job.id)
-
-
-def _is_unsettled(entry: JobEntry) -> bool:
-    """Something is to be written of it that follows from other jobs, or tasks of it are still to be stopped."""
-    if entry.state.outcome:
-        return False
-    is_due = not entry.waits_for and not runnable_at(entry.job, entry.state)
-    is_to_stop = entry.state.wish == TERMINATE and len(entry.stopping) < len(entry.live)
-    return entry.is_doomed or is_due or is_to_stop or bool(entry.failing)
 
 
 def _set(index: dict[int, None] | dict[str, None], key: object, wanted: bool) -> None:

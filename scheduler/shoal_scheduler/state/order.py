@@ -5,7 +5,7 @@ before that at once, by a number that is kept with the block and read as a sum o
 """
 
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from typing import NamedTuple
 
 BLOCK_MAX = 256
@@ -24,10 +24,10 @@ class OrderKey(NamedTuple):
 
 
 class _Block:
-    __slots__ = ("before", "counts", "highest", "keys")
+    __slots__ = ("before", "counts", "highest", "keys", "tags")
 
-    def __init__(self, keys: list[OrderKey], counts: list[int]) -> None:
-        self.keys = keys
+    def __init__(self, keys: list[OrderKey], tags: list[int], counts: list[int]) -> None:
+        self.keys, self.tags = keys, tags
 
         # Without what is to be added from the blocks that follow.
         self.counts = counts
@@ -83,16 +83,17 @@ class Order:
         before = sum(len(block.keys) for block in self._blocks[:number])
         return before + (bisect_left(self._blocks[number].keys, key) if number < len(self._blocks) else 0)
 
-    def add(self, key: OrderKey) -> None:
-        """One that is not there: nothing has overtaken it."""
+    def add(self, key: OrderKey, tag: int = 0) -> None:
+        """One that is not there: nothing has overtaken it. Keys with the same tag can be left out together."""
         self._size += 1
         if not self._blocks:
-            self._blocks, self._lasts = [_Block([key], [-self._all])], [key]
+            self._blocks, self._lasts = [_Block([key], [tag], [-self._all])], [key]
             return
         number = min(bisect_left(self._lasts, key), len(self._blocks) - 1)
         block, count = self._blocks[number], -self._added(number)
         at = bisect_left(block.keys, key)
         block.keys.insert(at, key)
+        block.tags.insert(at, tag)
         block.counts.insert(at, count)
         block.highest = max(block.highest, count)
         self._lasts[number] = block.keys[-1]
@@ -106,7 +107,7 @@ class Order:
         at = bisect_left(block.keys, key)
         assert block.keys[at] == key, "what is removed was added"
         self._size -= 1
-        del block.keys[at]
+        del block.keys[at], block.tags[at]
         count = block.counts.pop(at)
         if not block.keys:
             self._drop(number)
@@ -153,17 +154,17 @@ class Order:
             most = max([most, *(count + added for count in self._blocks[end].counts[:at])])
         return most
 
-    def overtaken_at_least(self, count: int) -> Iterator[tuple[OrderKey, int]]:
-        """Those that were overtaken so often or more, in order, with how often."""
-        added = self._added(0)
+    def overtaken_at_least(self, count: int, but: Container[int] = ()) -> Iterator[tuple[OrderKey, int, int]]:
+        """Those that were overtaken so often or more, in order, with how often and their tags. Not those with the tags
+        in `but`, which may grow meanwhile."""
+        added = self._added(0) if self._blocks else 0
         for number, block in enumerate(self._blocks):
-            if number:
-                added -= block.before
+            added -= block.before if number else 0
             if block.highest + added < count:
                 continue
-            for key, known in zip(block.keys, block.counts, strict=True):
-                if known + added >= count:
-                    yield key, known + added
+            for key, tag, known in zip(block.keys, block.tags, block.counts, strict=True):
+                if known + added >= count and tag not in but:
+                    yield key, known + added, tag
 
     def _added(self, number: int) -> int:
         """What is to be added to the counts of this block."""
@@ -171,8 +172,8 @@ class Order:
 
     def _split(self, number: int) -> None:
         block, half = self._blocks[number], BLOCK_MAX // 2
-        right = _Block(block.keys[half:], block.counts[half:])
-        left = _Block(block.keys[:half], block.counts[:half])
+        right = _Block(block.keys[half:], block.tags[half:], block.counts[half:])
+        left = _Block(block.keys[:half], block.tags[:half], block.counts[:half])
         left.before = block.before
         self._blocks[number : number + 1] = [left, right]
         self._lasts[number : number + 1] = [left.keys[-1], right.keys[-1]]

@@ -64,7 +64,7 @@ def open_bits(jobs: Jobs, job: Job, number: int) -> int:
         free &= bits_of(jobs.chunk(other, number).succeeded)
     if job.is_sequential and free:
         next_number, bit = chunk_of(jobs.over_counts(job.id)[0])
-        free &= bit if next_number == number and not jobs.live_count(job.id) else 0
+        free &= bit if next_number == number else 0
     return free
 
 

@@ -1,7 +1,7 @@
 """The jobs of a queue that could start, if there were room: in their order, grouped by what they ask for."""
 
 from bisect import bisect_left, insort
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from shoal_scheduler.model.ask import Ask
@@ -21,10 +21,15 @@ class Want(NamedTuple):
 class JobClass:
     """The jobs that want the same, in their order."""
 
-    __slots__ = ("members", "number", "want")
+    __slots__ = ("is_possible", "known_by", "members", "number", "want")
 
     def __init__(self, want: Want, number: int) -> None:
         self.want = want
+
+        # Remembered from one step to the next: whether there is an instance that could ever take one of them, and by
+        # which facts.
+        self.is_possible = True
+        self.known_by: tuple[object, ...] | None = None
 
         # So that two can always be compared.
         self.number = number
@@ -62,6 +67,7 @@ class WaitingJobs:
         self._keys: dict[str, OrderKey] = {}
         self._class_of: dict[str, JobClass] = {}
         self._classes: dict[Want, JobClass] = {}
+        self._by_number: dict[int, JobClass] = {}
         self._numbers = 0
 
         # Classes by their first member, ascending.
@@ -85,6 +91,11 @@ class WaitingJobs:
 
     def __iter__(self) -> Iterator[OrderKey]:
         return iter(self._order)
+
+    @property
+    def front(self) -> tuple[Standing, ...]:
+        """The first jobs when the queue was last looked at, and since when they stand at their places."""
+        return self.looked.front
 
     @property
     def is_settled(self) -> bool:
@@ -111,13 +122,13 @@ class WaitingJobs:
         found = self._classes.get(want)
         if found is None:
             self._numbers += 1
-            found = self._classes[want] = JobClass(want, self._numbers)
+            found = self._classes[want] = self._by_number[self._numbers] = JobClass(want, self._numbers)
             self.with_expressions += bool(ask.expressions)
         else:
             self._drop_head(found)
         found.members.add(key)
         insort(self._heads, (found.members.first, found.number, found))
-        self._order.add(key)
+        self._order.add(key, found.number)
         self._keys[job_id], self._class_of[job_id] = key, found
         self.stir()
 
@@ -133,7 +144,7 @@ class WaitingJobs:
         if found.members:
             insort(self._heads, (found.members.first, found.number, found))
         else:
-            del self._classes[found.want]
+            del self._classes[found.want], self._by_number[found.number]
             self.with_expressions -= bool(found.want.ask.expressions)
         if job_id in self._started:  # whoever started it has seen to those behind it as well
             self._started.discard(job_id)
@@ -184,9 +195,11 @@ class WaitingJobs:
         """How often at most any of the jobs before this one was, or any of all."""
         return self._order.most_overtaken_before(key)
 
-    def overtaken_at_least(self, count: int) -> Iterator[tuple[OrderKey, int]]:
-        """The jobs that were overtaken so often or more, in order, with how often."""
-        return self._order.overtaken_at_least(count)
+    def overtaken_at_least(self, count: int, but: Container[int] = ()) -> Iterator[tuple[OrderKey, int, JobClass]]:
+        """The jobs that were overtaken so often or more, in order, with how often. Not those of the classes whose
+        numbers are in `but`, which may grow meanwhile."""
+        for key, overtaken, number in self._order.overtaken_at_least(count, but):
+            yield key, overtaken, self._by_number[number]
 
 
 def started(

@@ -7,7 +7,7 @@ from shoal.cli import job_drawing
 from shoal.cli.job_drawing import Edge, Node, edges_of, levels, nodes_of, svg, tree
 from shoal.v1 import job_pb2
 
-FLIP, SUMS, MONTAGE, LONE = (f"{number}aaaaaaa-0000-4000-8000-000000000000" for number in (1, 2, 3, 4))
+FLIP, SUMS, MONTAGE, LONE = (f"0b0d5d3c-0000-7000-8000-{number}00000000000" for number in (1, 2, 3, 4))
 
 NODES = [
     Node(FLIP, "flip", "SUCCEEDED", 200, "200 SUCCEEDED"),
@@ -21,16 +21,16 @@ BOX = "{http://www.w3.org/2000/svg}g"
 
 def test_a_tree() -> None:
     assert tree(NODES, EDGES) == [
-        "flip [200]  1aaaaaaa  SUCCEEDED (200 SUCCEEDED)",
-        "├─ sums [200]  2aaaaaaa  PENDING (200 PENDING)  child by child",
-        "│  └─ montage  3aaaaaaa  PENDING",
-        "└─ montage  3aaaaaaa  PENDING",
-        "lone  4aaaaaaa  RUNNING",
+        "flip [200]  100000000000  SUCCEEDED (200 SUCCEEDED)",
+        "├─ sums [200]  200000000000  PENDING (200 PENDING)  child by child",
+        "│  └─ montage  300000000000  PENDING",
+        "└─ montage  300000000000  PENDING",
+        "lone  400000000000  RUNNING",
     ]
 
 
 def test_what_waits_below_two_is_drawn_once() -> None:
-    nodes = [*NODES, Node("5" + MONTAGE[1:], "send", "PENDING")]
+    nodes = [*NODES, Node(MONTAGE[:24] + "5" * 12, "send", "PENDING")]
     lines = tree(nodes, [*EDGES, Edge(MONTAGE, nodes[-1].id)])
     assert [line.endswith("(see above)") for line in lines if "montage" in line] == [False, True]
     assert sum("send" in line for line in lines) == 1

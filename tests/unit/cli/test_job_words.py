@@ -7,13 +7,21 @@ from shoal.cli.job_find import choose
 from shoal.cli.job_logs import tasks_of
 from shoal.v1 import job_definition_pb2, job_pb2
 
-FLIP, OTHER = "1aaaaaaa-0000-4000-8000-000000000000", "1bbbbbbb-0000-4000-8000-000000000000"
+FLIP, OTHER = "0a0d5d3c-0000-7000-8000-1aaaaaaaaaaa", "0a0d5d3d-0000-7000-8000-1bbbbbbbbbbb"
 KNOWN = {FLIP: "flip", OTHER: "other"}
 
 
 @pytest.mark.parametrize(
     ("name", "job_id"),
-    [("1a", FLIP), ("1A", FLIP), ("flip", FLIP), ("1b:7", f"{OTHER}:7"), ("other:0", f"{OTHER}:0"), (FLIP, FLIP)],
+    [
+        ("1a", FLIP),
+        ("1A", FLIP),
+        ("0a0d5d3c", FLIP),
+        ("flip", FLIP),
+        ("1b:7", f"{OTHER}:7"),
+        ("other:0", f"{OTHER}:0"),
+        (FLIP, FLIP),
+    ],
 )
 def test_a_name_that_fits_one(name: str, job_id: str) -> None:
     assert choose(name, KNOWN) == job_id
@@ -22,7 +30,8 @@ def test_a_name_that_fits_one(name: str, job_id: str) -> None:
 @pytest.mark.parametrize(
     ("name", "said", "code"),
     [
-        ("1", "'1' fits 2 jobs: 1aaaaaaa (flip), 1bbbbbbb (other)", 1),
+        ("1", "'1' fits 2 jobs: 1aaaaaaaaaaa (flip), 1bbbbbbbbbbb (other)", 1),
+        ("0a", "'0a' fits 2 jobs", 1),
         ("x", "There is no job 'x'", 3),
         ("", "There is no job ''", 3),
         ("flip:x", "is the index of a child, as in flip:7", 1),

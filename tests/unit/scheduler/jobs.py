@@ -1,9 +1,12 @@
 """Jobs on a plane: a queue and a definition for them, and their tasks started without placement."""
 
 from collections.abc import Sequence
+from random import Random
 from typing import Any
 
-from shoal_scheduler.control.batch.job_inputs import SubmitJob
+from shoal_scheduler.control.batch.children import counts
+from shoal_scheduler.control.batch.job_inputs import CancelJob, SubmitJob, TerminateJob
+from shoal_scheduler.control.context import Limits
 from shoal_scheduler.model.definition import Definition
 from shoal_scheduler.model.job import Job, JobPart, ranges
 from shoal_scheduler.model.job_definition import JobDefinition
@@ -14,25 +17,28 @@ from shoal_scheduler.state import changes as c
 from shoal_scheduler.state.startable import startable
 from shoal_scheduler.state.tables import Tables
 
-from tests.unit.scheduler.plane import Plane
+from tests.unit.scheduler.plane import Plane, instance, report
 
 CONTAINERS: list[dict[str, Any]] = [
     {"name": "default", "image": "busybox", "cpu": 10, "memory": 10, "command": ["flip", "Ref::in", "Ref::out"]}
 ]
 
 
-async def prepare(plane: Plane, document: dict[str, Any] | None = None, **queue: Any) -> None:
+def prepared(document: dict[str, Any] | None = None, state: str = DISABLED, **queue: Any) -> list[c.Change]:
     """Job definition `flip`, queue `q`. Its environment is DISABLED: nothing starts but what `started` starts."""
     definition = Definition(
         family="batch:flip", revision=1, registered_at=0, document={"containerDefinitions": CONTAINERS}
     )
-    changes: list[c.Change] = [
+    return [
         c.PutDefinition(definition),
         b.PutJobDefinition(JobDefinition(name="flip", revision=1, registered_at=0, document=document or {})),
-        b.PutComputeEnvironment(ComputeEnvironment(name="ce", created_at=0, state=DISABLED)),
+        b.PutComputeEnvironment(ComputeEnvironment(name="ce", created_at=0, state=state)),
         b.PutJobQueue(JobQueue(name="q", created_at=0, environments=("ce",), **queue)),
     ]
-    await plane.run([], changes)
+
+
+async def prepare(plane: Plane, **more: Any) -> None:
+    await plane.run([], prepared(**more))
 
 
 def submit(size: int = 0, after: Sequence[tuple[str, str]] = (), **more: Any) -> SubmitJob:
@@ -45,6 +51,14 @@ def submit(size: int = 0, after: Sequence[tuple[str, str]] = (), **more: Any) ->
         named = [{"jobId": job, "type": kind} for job, kind in after]
         document["dependsOn"] = [{key: value for key, value in each.items() if value} for each in named]
     return SubmitJob(document, client_token=token, request_digest=digest)
+
+
+def any_inputs(rng: Random, tables: Tables) -> list[SubmitJob | CancelJob | TerminateJob]:
+    """One that submits, and perhaps some that end what is there."""
+    known = list(tables.batch.jobs)
+    after = [(rng.choice(known), "")] if known and rng.random() < 0.5 else []
+    wishes = [wish(rng.choice(known), "why") for wish in (CancelJob, TerminateJob) if known and rng.random() < 0.5]
+    return [submit(rng.choice((0, 3, 300)), after, retryStrategy={"attempts": 2}), *wishes]
 
 
 def started(plane: Plane, job: Job, limit: int, host: str = "x", ordinal: int = 0) -> list[c.Change]:
@@ -92,3 +106,45 @@ def key_of(task_id: str) -> TaskKey:
     key = TaskKey.parse(task_id)
     assert key is not None
     return key
+
+
+async def plane_with(limits: Limits | None = None, **queue: Any) -> Plane:
+    plane = Plane(limits=limits)
+    await plane.prepare(instance("x", cpu=10_000, memory_mib=10_000))
+    await prepare(plane, **queue)
+    return plane
+
+
+async def submitted(plane: Plane, size: int = 0, **more: Any) -> Job:
+    job = await plane.one(submit(size, **more))
+    assert isinstance(job, Job)
+    return job
+
+
+async def start(plane: Plane, job: Job, limit: int = 1) -> list[Task]:
+    before = set(plane.tables.batch.jobs[job.id].live.values())
+    await plane.run([], started(plane, job, limit))
+    return [task for task in live(plane.tables, job) if task.key not in before]
+
+
+async def end(plane: Plane, job: Job, child: int = 0, **how: Any) -> None:
+    await plane.one(report(task_of(plane.tables, job, child), "STOPPED", **(how or exited(0))))
+
+
+async def settle(plane: Plane) -> int:
+    """How many steps it takes until nothing is left to do."""
+    for number in range(10_000):
+        if not plane.tables.batch.unsettled:
+            return number
+        await plane.run([])
+    raise AssertionError("it never ends")
+
+
+def outcome(plane: Plane, job: Job) -> tuple[str, str]:
+    state = plane.tables.batch.jobs[job.id].state
+    return state.outcome, state.status_reason
+
+
+def some(plane: Plane, job: Job) -> dict[str, int]:
+    """Statuses that a child is in."""
+    return {name: number for name, number in counts(plane.tables.batch, job.id).items() if number}

@@ -1,5 +1,6 @@
 """Jobs and their children as the messages that describe them, in the shape of AWS Batch."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from shoal import arn, awsjson, requirements
@@ -7,17 +8,29 @@ from shoal.v1 import job_definition_pb2
 from shoal.v1 import job_pb2 as pb
 
 from shoal_scheduler.control.batch import children
+from shoal_scheduler.control.batch.why import Reasons
 from shoal_scheduler.model import job as m
 from shoal_scheduler.model.job import Attempt, Job
 from shoal_scheduler.model.job_definition import JobDefinition
-from shoal_scheduler.model.task import LAUNCH_ID_DIGITS, Task
+from shoal_scheduler.model.task import LAUNCH_ID_DIGITS, Task, TaskKey
 from shoal_scheduler.state.tables import Tables
 
 DEFAULT_CLUSTER = "default"
 
 
-def summary(tables: Tables, job_id: str, child: int | None = None) -> pb.JobSummary:
-    """Of a job that is there, or of a child of it."""
+def summaries(tables: Tables, job_id: str, indices: Sequence[int]) -> list[pb.JobSummary]:
+    """Of children of an array that is there."""
+    attempts = children.histories(tables, job_id, indices)
+    return [_summary(tables, job_id, child, attempts[child]) for child in indices]
+
+
+def summary(tables: Tables, job_id: str) -> pb.JobSummary:
+    """Of a job that is there."""
+    is_array = tables.batch.jobs[job_id].job.array_size
+    return _summary(tables, job_id, None, [] if is_array else children.history(tables, job_id))
+
+
+def _summary(tables: Tables, job_id: str, child: int | None, attempts: Sequence[Attempt]) -> pb.JobSummary:
     batch = tables.batch
     entry, job = batch.jobs[job_id], batch.jobs[job_id].job
     name = children.job_name(job, child)
@@ -37,7 +50,7 @@ def summary(tables: Tables, job_id: str, child: int | None = None) -> pb.JobSumm
         message.array_properties.size = job.array_size
         message.array_properties.status_summary.update(children.counts(batch, job_id))
     else:
-        _put_times(message, tables, job, child or 0)
+        _put_times(message, tables, job, child or 0, attempts)
         if child is not None:
             message.array_properties.index = child
     return message
@@ -54,9 +67,10 @@ def _wish(tables: Tables, job: Job, child: int | None) -> str:
     return own or tables.batch.state(job.id).wish
 
 
-def _put_times(message: pb.JobSummary | pb.JobDetail, tables: Tables, job: Job, child: int) -> None:
+def _put_times(
+    message: pb.JobSummary | pb.JobDetail, tables: Tables, job: Job, child: int, attempts: Sequence[Attempt]
+) -> None:
     """Of its last attempt, and what that ended with."""
-    attempts = children.history(tables, job.id, child)
     record = children.record(tables.batch, job.id, child)
     last = attempts[-1] if attempts else None
     is_over = children.status(tables.batch, job.id, child) in (m.SUCCEEDED, m.FAILED)
@@ -73,8 +87,18 @@ def _put_times(message: pb.JobSummary | pb.JobDetail, tables: Tables, job: Job, 
         message.container.reason = last.reason
 
 
-def detail(tables: Tables, job_id: str, child: int | None = None) -> pb.JobDetail:
-    """Of a job that is there, or of a child of it."""
+def details(tables: Tables, wanted: Sequence[tuple[str, int | None]]) -> list[pb.JobDetail]:
+    """Of jobs that are there and of children of them, with why they wait, if they do."""
+    reasons, indices = Reasons(tables), dict[str, list[int]]()
+    for job_id, child in wanted:
+        indices.setdefault(job_id, []).append(child or 0)
+    attempts = {job_id: children.histories(tables, job_id, listed) for job_id, listed in indices.items()}
+    return [_detail(tables, reasons, job_id, child, attempts[job_id][child or 0]) for job_id, child in wanted]
+
+
+def _detail(
+    tables: Tables, reasons: Reasons, job_id: str, child: int | None, attempts: Sequence[Attempt]
+) -> pb.JobDetail:
     batch = tables.batch
     entry, job = batch.jobs[job_id], batch.jobs[job_id].job
     definition = definition_of(tables, job)
@@ -85,7 +109,7 @@ def detail(tables: Tables, job_id: str, child: int | None = None) -> pb.JobDetai
         job_id=name,
         job_queue=arn.job_queue_arn(job.queue),
         status=children.status(batch, job_id, child),
-        status_reason=children.status_reason(batch, job_id, _alone(job, child)) or None,
+        status_reason=reasons.of(job_id, child) or children.status_reason(batch, job_id, _alone(job, child)) or None,
         share_identifier=job.share_identifier or None,
         scheduling_priority=job.priority,
         created_at=job.created_at,
@@ -99,6 +123,7 @@ def detail(tables: Tables, job_id: str, child: int | None = None) -> pb.JobDetai
         platform_capabilities=(definition.document if definition else {}).get("platformCapabilities", ["EC2"]),
         is_cancelled=_wish(tables, job, child) == m.CANCEL,
         is_terminated=_wish(tables, job, child) == m.TERMINATE,
+        overtaken=_overtaken(tables, job) or None,
     )
     if job.timeout_seconds:
         message.timeout.attempt_duration_seconds = job.timeout_seconds
@@ -114,14 +139,19 @@ def detail(tables: Tables, job_id: str, child: int | None = None) -> pb.JobDetai
             message.stopped_at = entry.state.stopped_at
         message.array_properties.status_summary.update(children.counts(batch, job_id))
     else:
-        _put_times(message, tables, job, child or 0)
-        _put_attempts(message, tables, job, child or 0)
+        _put_times(message, tables, job, child or 0, attempts)
+        _put_attempts(message, tables, job, attempts)
     if job.array_size:
         message.array_properties.size = job.array_size
         message.array_properties.max_concurrent = job.max_concurrent
     if child is not None:
         message.array_properties.index = child
     return message
+
+
+def _overtaken(tables: Tables, job: Job) -> int:
+    waiting = tables.batch.waiting.get(job.queue)
+    return waiting.overtaken(job.id) if waiting is not None and job.id in waiting else 0
 
 
 def definition_arn(job: Job) -> str:
@@ -206,21 +236,18 @@ def _merged(container: dict[str, Any], override: dict[str, Any], said: dict[str,
     return {**merged, "environment": list(environment.values()), "resourceRequirements": wanted, **sizes}
 
 
-def _put_attempts(message: pb.JobDetail, tables: Tables, job: Job, child: int) -> None:
+def _put_attempts(message: pb.JobDetail, tables: Tables, job: Job, attempts: Sequence[Attempt]) -> None:
     """Those that are over, with their numbers; of the one that is under way, where it is."""
-    attempts = children.history(tables, job.id, child)
     for number, attempt in enumerate(attempts, start=1):
         if attempt.stopped_at or number < len(attempts):
             message.attempts.append(_attempt(tables, job, number, attempt))
-    task = children.task_of(tables, job.id, child)
-    last = attempts[-1] if attempts else None
-    if last is None:
+    if not attempts:
         return
-    where = _place(tables, job, last)
+    where, key = _place(tables, job, attempts[-1]), TaskKey.parse(attempts[-1].task)
     if message.ecs_properties.task_properties:
         described = message.ecs_properties.task_properties[0]
         described.task_arn, described.container_instance_arn = where
-        _put_exit_codes(described, task)
+        _put_exit_codes(described, tables.task(key) if key is not None else None)
     else:
         message.container.task_arn, message.container.container_instance_arn = where
 

@@ -12,14 +12,17 @@ from shoal.v1 import job_pb2 as pb
 from shoal.v1 import job_queue_pb2
 
 from shoal_scheduler.api.batch import list_jobs
-from shoal_scheduler.api.batch.job_messages import detail
+from shoal_scheduler.api.batch.job_messages import details
 from shoal_scheduler.api.batch.validate_submit import REQUEST_BYTES_MAX, submit_problems
 from shoal_scheduler.api.fields import bounded, refuse, required
 from shoal_scheduler.api.validate_values import no_longer_than, size_problems
 from shoal_scheduler.control.batch import job_inputs as i
+from shoal_scheduler.control.batch import queues
 from shoal_scheduler.control.batch.children import job_key
 from shoal_scheduler.control.batch.definitions import submittable
+from shoal_scheduler.control.batch.why import Reasons
 from shoal_scheduler.control_plane import ControlPlane
+from shoal_scheduler.engine import now_millis
 from shoal_scheduler.model.job import Job
 from shoal_scheduler.model.refusal import Refused
 from shoal_scheduler.state.overlay import Overlay
@@ -59,7 +62,7 @@ async def describe(plane: ControlPlane, request: pb.DescribeJobsRequest, _caller
     """What is named and not there is not in the answer, as in AWS."""
     names = dict.fromkeys(map(arn.short, bounded(request.jobs, "jobs", DESCRIBED_MAX)))
     found = [job_key(name) for name in names if _exists(plane.tables, name)]
-    return pb.DescribeJobsResponse(jobs=[detail(plane.tables, job, child) for job, child in found])
+    return pb.DescribeJobsResponse(jobs=details(plane.tables, found))
 
 
 def _exists(tables: Tables, name: str) -> bool:
@@ -124,7 +127,20 @@ async def _each(
 
 
 async def snapshot(
-    _plane: ControlPlane, request: job_queue_pb2.GetJobQueueSnapshotRequest, _caller: Identity
+    plane: ControlPlane, request: job_queue_pb2.GetJobQueueSnapshotRequest, _caller: Identity
 ) -> job_queue_pb2.GetJobQueueSnapshotResponse:
-    required(request, "job_queue", "jobQueue")
-    raise Refused("unimplemented", "GetJobQueueSnapshot is not implemented yet.")
+    name = required(request, "job_queue", "jobQueue")
+    queue, now = queues.find(Overlay(plane.tables).batch, name), now_millis()
+    found = Reasons(plane.tables).snapshot(queue.name, now)
+    answer = job_queue_pb2.GetJobQueueSnapshotResponse(overtaking_max=queue.overtaking_max)
+    answer.front_of_queue.last_updated_at = answer.queue_utilization.last_updated_at = now
+    answer.queue_utilization.total_capacity_usage.add(capacity_unit="VCPU", quantity=found.vcpus)
+    for each in found.front:
+        answer.front_of_queue.jobs.add(
+            job_arn=arn.job_arn(each.job.id),
+            job_name=each.job.name,
+            earliest_time_at_position=each.since,
+            waiting_reason=each.reason or None,
+            overtaken=each.overtaken,
+        )
+    return answer

@@ -13,7 +13,7 @@ from shoal.problems import Problem, quoted
 from shoal.v1 import job_pb2 as pb
 from shoal.v1.job_queue_pb2 import KeyValuesPair
 
-from shoal_scheduler.api.batch.job_messages import summary
+from shoal_scheduler.api.batch.job_messages import summaries, summary
 from shoal_scheduler.api.fields import refuse
 from shoal_scheduler.api.pages import page_of_sorted
 from shoal_scheduler.api.validate_values import Problems, one_of
@@ -22,7 +22,8 @@ from shoal_scheduler.control.batch.children import status
 from shoal_scheduler.model import job as m
 from shoal_scheduler.model.children import bits_of, children_in, chunk_count, chunk_of, ended, everyone
 from shoal_scheduler.model.refusal import Refused, invalid_field
-from shoal_scheduler.state.batch_tables import BatchTables, JobEntry
+from shoal_scheduler.state.batch_tables import BatchTables
+from shoal_scheduler.state.job_entry import JobEntry
 from shoal_scheduler.state.overlay import Overlay
 from shoal_scheduler.state.startable import may_start, open_bits
 from shoal_scheduler.state.tables import Tables
@@ -87,9 +88,13 @@ def _token_key(key: tuple[int, str]) -> str:
 
 def _position(token_key: str) -> tuple[int, str]:
     time, _, job = token_key.partition("/")
-    if not time.isdecimal():
+    return int(_number(time)) - _TIME_MAX, job
+
+
+def _number(text: str) -> str:
+    if not (text.isascii() and text.isdecimal() and len(text) < 20):
         raise invalid_field("nextToken", "is not a token of this list: use the one of the last answer as it is.")
-    return int(time) - _TIME_MAX, job
+    return text
 
 
 def _wanted(batch: BatchTables, request: pb.ListJobsRequest) -> _Wanted:
@@ -150,14 +155,13 @@ def _children(tables: Tables, request: pb.ListJobsRequest) -> pb.ListJobsRespons
     wanted = request.job_status or m.RUNNING
 
     def following(after: str) -> Iterator[tuple[str, int]]:
-        first = int(after) + 1 if after.isdecimal() else 0
+        first = int(_number(after)) + 1 if after else 0
         for number in range(chunk_of(first)[0], chunk_count(entry.job)):
             bits = bits_at(batch, entry, number, wanted)
             yield from ((f"{child:07d}", child) for child in children_in(number, bits) if child >= first)
 
     children, token = page_of_sorted(following, request)
-    summaries = [summary(tables, array, child) for child in children]
-    return pb.ListJobsResponse(job_summary_list=summaries, next_token=token or None)
+    return pb.ListJobsResponse(job_summary_list=summaries(tables, array, children), next_token=token or None)
 
 
 def bits_at(batch: BatchTables, entry: JobEntry, number: int, wanted: str) -> int:

@@ -1,5 +1,8 @@
 """What is to be said of a job and its children: their statuses, how many are in each, and their attempts. Pure."""
 
+from bisect import bisect_left, bisect_right
+from collections.abc import Collection, Mapping, Sequence
+
 from shoal_scheduler.model.children import bits_of, chunk_count, chunk_of
 from shoal_scheduler.model.job import (
     FAILED,
@@ -15,7 +18,8 @@ from shoal_scheduler.model.job import (
     JobState,
 )
 from shoal_scheduler.model.task import Task, TaskKey
-from shoal_scheduler.state.batch_tables import BatchTables, JobEntry
+from shoal_scheduler.state.batch_tables import BatchTables
+from shoal_scheduler.state.job_entry import JobEntry
 from shoal_scheduler.state.startable import may_start, n_to_n, open_bits
 from shoal_scheduler.state.tables import Tables
 
@@ -87,26 +91,37 @@ def record(batch: BatchTables, job_id: str, child: int = 0) -> Child:
 
 def history(tables: Tables, job_id: str, child: int = 0) -> list[Attempt]:
     """Attempts that are over, as long as they are known, and the one that is under way, which has no end yet."""
-    known = record(tables.batch, job_id, child)
-    attempts = list(known.attempts)
-    task = task_of(tables, job_id, child)
-    if task is not None and task.id not in {attempt.task for attempt in attempts}:
-        attempts.append(_attempt(task))
-    return attempts
+    return histories(tables, job_id, [child])[child]
 
 
-def task_of(tables: Tables, job_id: str, child: int = 0) -> Task | None:
-    """The newest task of the child that is kept."""
+def histories(tables: Tables, job_id: str, wanted: Collection[int]) -> dict[int, list[Attempt]]:
+    """Of several children, by one look at the launches: an array may have 100,000 of them."""
+    found = {child: list(record(tables.batch, job_id, child).attempts) for child in wanted}
+    for child, task in _tasks(tables, job_id, found).items():
+        if task.id not in {attempt.task for attempt in found[child]}:
+            found[child].append(_attempt(task))
+    return found
+
+
+def _tasks(tables: Tables, job_id: str, known: Mapping[int, Sequence[Attempt]]) -> dict[int, Task]:
+    """The tasks of children that have one which is not over; and, if it is kept, of those that are not stored alone,
+    and so have succeeded at once."""
     entry = tables.batch.jobs[job_id]
-    key = entry.live.get(child)
-    if key is not None:
-        return tables.task(key)
-    for launch_id in reversed(entry.launches):
-        launch = tables.launches[launch_id].launch
-        index = launch.job.index_of(child) if launch.job else None
-        if index is not None:
-            return tables.task(TaskKey(launch_id, index))
-    return None
+    keys = {child: entry.live[child] for child in known if child in entry.live}
+    first = sorted(child for child, attempts in known.items() if child not in keys and not attempts)
+    first = [child for child in first if status(tables.batch, job_id, child) == SUCCEEDED]
+    left = set(first)
+    for launch_id in entry.launches if left else ():
+        part = tables.launches[launch_id].launch.job
+        if part is not None:
+            inside = [slice(bisect_left(first, begin), bisect_right(first, end)) for begin, end in part.children]
+            here = [child for each in inside for child in first[each]]
+            keys |= {child: TaskKey(launch_id, part.index_of(child) or 0) for child in here}
+            left.difference_update(here)
+        if not left:
+            break
+    tasks = {child: tables.task(key) for child, key in keys.items()}
+    return {child: task for child, task in tasks.items() if task is not None}
 
 
 def _attempt(task: Task) -> Attempt:

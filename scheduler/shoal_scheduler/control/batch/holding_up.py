@@ -7,6 +7,7 @@ from shoal_scheduler.control.batch.rooms import Rooms
 from shoal_scheduler.model.job_queue import JobQueue
 from shoal_scheduler.state.order import OrderKey
 from shoal_scheduler.state.overlay import Overlay
+from shoal_scheduler.state.waiting_jobs import JobClass
 
 
 class HoldsUp:
@@ -20,17 +21,19 @@ class HoldsUp:
         self._jobs = view.batch.waiting(queue.name)
         self._reserved: Mapping[str, OrderKey] | None = None
 
-    def __call__(self, key: OrderKey, takes: frozenset[str]) -> bool:
-        """Whether this job may hold up a task that takes these resources."""
-        if key.job in self._gone or bounds.of_queue(self._batch, self._queue) <= 0:
+    def is_gone(self, key: OrderKey) -> bool:
+        return key.job in self._gone
+
+    def does(self, key: OrderKey, found: JobClass, takes: frozenset[str]) -> bool:
+        """Whether this job may hold up a task that takes these resources. If it does not, nor do those behind it that
+        want the same."""
+        wanted = found.want.consumables
+        if bounds.of_queue(self._batch, self._queue) <= 0 or not self._rooms.is_possible(self._queue, found):
             return False
-        want = self._jobs.class_of(key.job).want
-        if not self._rooms.is_possible(self._queue, want.ask):
-            return False
-        if not want.consumables:
+        if not wanted:
             return True
-        withheld = self._withheld(key, want.consumables)
-        return not withheld or (bool(withheld & takes) and bounds.will_ever_do(self._batch, want.consumables))
+        withheld = self._withheld(key, wanted)
+        return not withheld or (bool(withheld & takes) and bounds.will_ever_do(self._batch, wanted))
 
     def _withheld(self, key: OrderKey, wanted: tuple[tuple[str, int], ...]) -> frozenset[str]:
         """What it cannot have now."""
@@ -41,15 +44,18 @@ class HoldsUp:
     def _reserved_by(self) -> Mapping[str, OrderKey]:
         """By resource, the first job that waits for it and may not be overtaken any more."""
         if self._reserved is None:
-            found: dict[str, OrderKey] = {}
-            for key, _ in self._jobs.overtaken_at_least(self._queue.overtaking_max):
-                for name in self._lacking(key) - found.keys():
-                    found[name] = key
-            self._reserved = found
+            reserved: dict[str, OrderKey] = {}
+            but: set[int] = set()
+            for key, _, found in self._jobs.overtaken_at_least(self._queue.overtaking_max, but):
+                if not self.is_gone(key):
+                    but.add(found.number)
+                    for name in self._lacking(found) - reserved.keys():
+                        reserved[name] = key
+            self._reserved = reserved
         return self._reserved
 
-    def _lacking(self, key: OrderKey) -> frozenset[str]:
-        wanted = self._jobs.class_of(key.job).want.consumables
-        if not wanted or key.job in self._gone or not bounds.will_ever_do(self._batch, wanted):
+    def _lacking(self, found: JobClass) -> frozenset[str]:
+        wanted = found.want.consumables
+        if not wanted or not bounds.will_ever_do(self._batch, wanted):
             return frozenset()
         return bounds.lacking(self._batch, wanted)

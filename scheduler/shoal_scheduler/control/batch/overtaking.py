@@ -5,17 +5,15 @@ if all of it had overtaken whoever stands closest to the bound. What is refused 
 the next step, which knows better.
 """
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from typing import NamedTuple
 
+from shoal_scheduler.control.batch.holding_up import HoldsUp
 from shoal_scheduler.state.order import OrderKey
 from shoal_scheduler.state.waiting_jobs import WaitingJobs
 
 # Tasks that one search through the jobs that are close to the bound is good for.
 _SEARCH_TASKS = 32
-
-# Whether a job that waits may hold up a task that takes these consumable resources.
-HoldsUp = Callable[[OrderKey, frozenset[str]], bool]
 
 
 class Barrier(NamedTuple):
@@ -59,20 +57,23 @@ class Overtaking:
 
     def _search(self, left: int, takes: frozenset[str]) -> list[Barrier]:
         found: list[Barrier] = []
-        for key, overtaken in self._jobs.overtaken_at_least(left - _SEARCH_TASKS + 1):
-            if found and overtaken <= found[-1].overtaken:
-                continue
-            if not self._holds_up(key, takes):
-                continue
-            found.append(Barrier(key, overtaken))
-            if overtaken >= left:
+        for each in holding_up(self._jobs, left - _SEARCH_TASKS + 1, self._holds_up, takes):
+            if not found or each.overtaken > found[-1].overtaken:
+                found.append(each)
+            if each.overtaken >= left:
                 break  # nothing behind it may start
         return found
 
 
-def barrier(jobs: WaitingJobs, bound: int, holds_up: HoldsUp, takes: frozenset[str] = frozenset()) -> Barrier | None:
-    """The first job that was overtaken as often as it may be."""
-    for key, overtaken in jobs.overtaken_at_least(bound):
-        if holds_up(key, takes):
-            return Barrier(key, overtaken)
-    return None
+def holding_up(
+    jobs: WaitingJobs, count: int, holds_up: HoldsUp, takes: frozenset[str] = frozenset()
+) -> Iterator[Barrier]:
+    """Of the jobs that were overtaken so often or more, those that may hold up such a task, in order."""
+    but: set[int] = set()
+    for key, overtaken, found in jobs.overtaken_at_least(count, but):
+        if holds_up.is_gone(key):
+            continue
+        if holds_up.does(key, found, takes):
+            yield Barrier(key, overtaken)
+        else:
+            but.add(found.number)  # nor do those behind it that want the same

@@ -9,6 +9,7 @@ from shoal_scheduler.placement.filters import static
 from shoal_scheduler.placement.front import Front
 from shoal_scheduler.placement.shortfall import shortfall
 from shoal_scheduler.state.overlay import Overlay
+from shoal_scheduler.state.waiting_jobs import JobClass
 
 _NOTHING = Resources()
 
@@ -18,7 +19,10 @@ class Rooms:
         self._view = view
         self._fronts: dict[str, Front] = {}
         self._totals: dict[str, Front] = {}
-        self._possible: dict[tuple[str, Ask], bool] = {}
+
+        # By queue: its environments, and for each what stands for the facts of its instances: a new object whenever
+        # one of them changes.
+        self._facts: dict[str, tuple[object, ...]] = {}
 
         # Clusters where tasks were placed since their fronts were made.
         self._placed: set[str] = set()
@@ -54,16 +58,17 @@ class Rooms:
             self._placed.discard(environment.cluster)
             self._fronts.clear()
 
-    def is_possible(self, queue: JobQueue, ask: Ask) -> bool:
-        """Whether it could start on some instance of the queue's, if nothing ran there."""
-        return any(self._is_possible(environment, ask) for environment in self.enabled(queue))
-
-    def _is_possible(self, environment: ComputeEnvironment, ask: Ask) -> bool:
-        key = (environment.name, ask)
-        known = self._possible.get(key)
-        if known is None:
-            known = self._possible[key] = self._could_take(environment, ask)
-        return known
+    def is_possible(self, queue: JobQueue, found: JobClass) -> bool:
+        """Whether one of these jobs could start on some instance of the queue's, if nothing ran there."""
+        if queue.name not in self._facts:
+            enabled = self.enabled(queue)
+            facts = [(each, self._view.room(each.cluster).static) for each in enabled]
+            self._facts[queue.name] = tuple(fact for pair in facts for fact in pair)
+        facts_now = self._facts[queue.name]
+        if found.known_by is None or not _are_same(found.known_by, facts_now):
+            could = any(self._could_take(environment, found.want.ask) for environment in self.enabled(queue))
+            found.is_possible, found.known_by = could, facts_now
+        return found.is_possible
 
     def _could_take(self, environment: ComputeEnvironment, ask: Ask) -> bool:
         table = self._view.room(environment.cluster)
@@ -72,6 +77,10 @@ class Rooms:
             totals = Front(table.total_cpu, table.total_memory, static(_of(environment), table))
             self._totals[environment.name] = totals
         return totals.fits(ask.resources) and bool(np.isfinite(shortfall(asked_in(ask, environment), table)).any())
+
+
+def _are_same(some: tuple[object, ...], others: tuple[object, ...]) -> bool:
+    return len(some) == len(others) and all(one is other for one, other in zip(some, others, strict=True))
 
 
 def _of(environment: ComputeEnvironment) -> Ask:

@@ -3,7 +3,8 @@ waits for too long is cancelled. Pure.
 
 By the scheduler's clock alone. An agent says when an attempt has started, which is believed as far as it is not in the
 future, nor before the attempt was there; so the deadline is in the records, and the same whoever leads. Since when a
-job is the first of its queue nobody keeps: a new leader counts from the beginning.
+job is the first of its queue nobody keeps: a new leader counts from the beginning. An array of which something starts
+now and then does not wait.
 """
 
 from math import inf
@@ -27,11 +28,10 @@ def enforce(view: Overlay, context: Context, keys_max: int) -> None:
         if len(view.touched) < keys_max and task is not None and not task.is_stopped:
             view.propose([PutTask(tasks.stopping(task, ATTEMPT_TIMEOUT, TIMED_OUT, context.now))])
     for queue in view.batch.queues():
+        first = view.batch.stands_since(queue.name) if queue.time_limits else None
+        job = view.batch.job(first[0]) if first else None
         for limit in queue.time_limits:
-            waiting = view.batch.waiting(queue.name)
-            front = waiting.looked.front
-            job = view.batch.job(front[0].job) if front and front[0].job in waiting else None
-            if job is not None and front[0].since + limit.max_seconds * 1000 <= context.now:
+            if first is not None and job is not None and first[1] + limit.max_seconds * 1000 <= context.now:
                 cancel_job(view, job, limit.reason, context)
 
 
@@ -40,7 +40,7 @@ def due_at(tables: Tables) -> float:
     batch = tables.batch
     due = inf if (deadline := batch.next_deadline()) is None else deadline
     for queue in batch.queues.values():
-        front = batch.waiting[queue.name].looked.front if queue.time_limits and queue.name in batch.waiting else ()
-        if front and front[0].job in batch.waiting[queue.name]:
-            due = min(due, front[0].since + 1000 * min(limit.max_seconds for limit in queue.time_limits))
+        first = batch.stands_since(queue.name) if queue.time_limits else None
+        if first is not None:
+            due = min(due, first[1] + 1000 * min(limit.max_seconds for limit in queue.time_limits))
     return due

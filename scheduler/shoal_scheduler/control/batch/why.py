@@ -8,7 +8,7 @@ from shoal_scheduler.control.batch import bounds, start
 from shoal_scheduler.control.batch.attempt_launch import asked_in
 from shoal_scheduler.control.batch.children import status
 from shoal_scheduler.control.batch.holding_up import HoldsUp
-from shoal_scheduler.control.batch.overtaking import Barrier, barrier
+from shoal_scheduler.control.batch.overtaking import Barrier, holding_up
 from shoal_scheduler.control.batch.rooms import Rooms
 from shoal_scheduler.model.job import PENDING, RUNNABLE, Job
 from shoal_scheduler.model.job_queue import ComputeEnvironment, JobQueue
@@ -141,7 +141,7 @@ class Reasons:
         if key not in self._barriers:
             jobs = self._view.batch.waiting(queue.name)
             holds_up = HoldsUp(self._view, self._rooms, queue, set())
-            self._barriers[key] = barrier(jobs, queue.overtaking_max, holds_up, takes)
+            self._barriers[key] = next(holding_up(jobs, queue.overtaking_max, holds_up, takes), None)
         return self._barriers[key]
 
     # -- for room --------------------------------------------------------------------------------------------
