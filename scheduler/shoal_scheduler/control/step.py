@@ -45,9 +45,6 @@ KEYS_PER_INPUT = 41
 KEYS_FOR_JOBS = 80
 JOBS_PER_STEP = 500
 
-# Kept for jobs that wait for room: or who submits many would keep them from starting.
-KEYS_FOR_STARTS = 60
-
 # The sums of a task that ends: of this month, and of the last if it began there.
 USAGE_KEYS = 2
 
@@ -120,6 +117,7 @@ def step(
     overlay, stuck = _look_at_jobs(tables, overlay, context) if not alone else (overlay, [])
     # The first input is taken whatever it needs: room for it is left.
     overlay, faults = _wake(tables, overlay, overlay.unsettled, context, KEYS_PER_STEP - 2 * KEYS_PER_INPUT)
+    overlay, failed = _start_jobs(tables, overlay, context) if not alone else (overlay, [])
     replies: list[i.Reply | Refused | Fault] = []
     for request in inputs:
         if replies and not _has_room(overlay, request):
@@ -138,8 +136,7 @@ def step(
             continue
         replies.append(outcome.reply)
     overlay, more = _wake(tables, overlay, list(overlay.stirred), context, KEYS_PER_STEP - KEYS_PER_INPUT)
-    overlay, failed = _start_jobs(tables, overlay, context) if not alone else (overlay, [])
-    return Step(overlay.changes, replies, (*stuck, *faults, *more, *failed))
+    return Step(overlay.changes, replies, (*stuck, *faults, *failed, *more))
 
 
 def _carry_out(overlay: Overlay, changes: Sequence[Change], context: Context, *, placed: bool = False) -> None:
@@ -188,10 +185,11 @@ def _wake(
 
 
 def _start_jobs(tables: Tables, overlay: Overlay, context: Context) -> tuple[Overlay, list[Fault]]:
-    """What of the jobs can start, after the ordinary tasks that wait."""
+    """What of the jobs can start, after the ordinary tasks that wait: as things were when the step began. So a job that
+    comes back to its place because a task of it is over stands there before the room of that task is given away."""
     before = len(overlay.changes)
     try:
-        start.start(overlay, context, KEYS_PER_STEP)
+        start.start(overlay, context, KEYS_PER_STEP - 2 * KEYS_PER_INPUT)
     except Exception as error:
         overlay = _again(tables, overlay.changes[:before])
         overlay.propose(start.settled(overlay))
@@ -210,6 +208,8 @@ def _has_room(overlay: Overlay, request: i.Input) -> bool:
             keys = 1 + USAGE_KEYS + follow.KEYS_PER_END
         case job_inputs.SubmitJob():
             keys = 2
+        case job_inputs.CancelJob() | job_inputs.TerminateJob():
+            keys = 1 + follow.KEYS_PER_END
         case i.AgentHello() | i.SessionClosed() | i.EngineHealth() | i.InterruptionNoticed():
             keys = 1
         case i.StopTask() | i.UseJoinToken():
@@ -218,9 +218,8 @@ def _has_room(overlay: Overlay, request: i.Input) -> bool:
             keys = 0
         case _:
             keys = KEYS_PER_INPUT
-    kept = KEYS_FOR_STARTS if overlay.batch.has_waiting() else 0
     is_light = len(overlay.changes) < TASKS_PER_STEP and overlay.batch.weight < JOB_BYTES_PER_STEP
-    return is_light and len(overlay.touched) + keys + kept <= KEYS_PER_STEP
+    return is_light and len(overlay.touched) + keys <= KEYS_PER_STEP
 
 
 def _may_be_replaced(overlay: Overlay, report: i.TaskReport) -> bool:

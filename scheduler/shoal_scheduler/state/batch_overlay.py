@@ -191,10 +191,6 @@ class BatchOverlay:
         found = self._tables.waiting.get(queue)
         return WaitingJobs() if found is None else found
 
-    def has_waiting(self) -> bool:
-        """Whether a job waited for room when the step began."""
-        return any(self._tables.waiting.values())
-
     def held_vcpus(self, environment: str) -> int:
         """In cpu units, by tasks that are not STOPPED."""
         return self._tables.held_vcpus[environment] + self._held_vcpus[environment]

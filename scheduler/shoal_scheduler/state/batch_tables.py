@@ -15,7 +15,7 @@ from shoal.lifecycle import RANK
 
 from shoal_scheduler.model.ask import Ask
 from shoal_scheduler.model.children import bits_of, chunk_count, chunk_of, ended, everyone
-from shoal_scheduler.model.job import FAILED, Job, JobChunk, JobState
+from shoal_scheduler.model.job import FAILED, Job, JobChunk, JobPart, JobState
 from shoal_scheduler.model.job_definition import JobDefinition
 from shoal_scheduler.model.job_queue import ComputeEnvironment, ConsumableResource, JobQueue
 from shoal_scheduler.model.task import Launch, Task, TaskKey
@@ -108,6 +108,8 @@ class BatchTables:
 
     def overdue(self, now: int, limit: int) -> list[TaskKey]:
         """Tasks that have run for too long, the first ones."""
+        if (self.next_deadline() or now + 1) > now:
+            return []
         return [key for at, key in heapq.nsmallest(limit, self._next_deadlines) if self._is_due(at, key, now)]
 
     def _is_due(self, at: int, key: TaskKey, now: int) -> bool:
@@ -167,6 +169,18 @@ class BatchTables:
         for jobs in self.waiting.values():
             jobs.stir()
 
+    def stir(self, cluster: str, *, came: bool = False) -> None:
+        """Room was made there, or a fact changed: what waits is looked at again. `came`: it was only that a task came,
+        which may be what an expression asks for."""
+        for name, jobs in self.waiting.items():
+            queue = self.queues.get(name)
+            if queue is None or not jobs:
+                continue
+            found = [self.environments.get(each) for each in queue.environments]
+            there = [each for each in found if each is not None and each.cluster == cluster]
+            if there and (not came or jobs.with_expressions or any(each.expression for each in there)):
+                jobs.stir()
+
     def put_job(self, job: Job, ask: Ask) -> None:
         """`ask`: what each of its tasks wants."""
         known = self.jobs.get(job.id)
@@ -198,7 +212,7 @@ class BatchTables:
         elif whole and known is not None and known.state.outcome == FAILED:
             entry.is_doomed = True
         elif not whole and known is not None:
-            for number in range(chunk_count(entry.job)):
+            for number in range(chunk_count(entry.job)) if known.state.outcome else known.chunks:
                 self._review_chunk(entry, number)
 
     def _put_state(self, state: JobState) -> None:
@@ -295,28 +309,35 @@ class BatchTables:
         if entry is None or part is None:
             return
         child = part.child(task.index)
-        number, bit = chunk_of(child)
+        was_stopping = child in entry.stopping
+        _set(entry.started, child, not task.is_stopped and RANK[task.last_status] >= RANK["RUNNING"])
+        _set(entry.stopping, child, not task.is_stopped and task.desired_status == "STOPPED")
+        self._set_deadline(entry.job, task)
         was_live = entry.live.get(child) == task.key
         if was_live == task.is_stopped:
-            sign = -1 if task.is_stopped else 1
-            self.held_vcpus[part.environment] += sign * cpu
-            self.running[part.queue] += sign
-            self.used_cpu[part.queue] += sign * cpu
-            for name, amount in entry.job.consumables:
-                self.consumed[name] += sign * amount
-            entry.live_bits[number] = entry.live_bits.get(number, 0) ^ bit
-        if task.is_stopped and was_live:
+            self._set_live(entry, part, child, task, cpu)
+        elif was_stopping == (child in entry.stopping):
+            return  # nothing that anything waits for
+        self._review(entry)
+
+    def _set_live(self, entry: JobEntry, part: JobPart, child: int, task: Task, cpu: int) -> None:
+        """The child has this task from now on; or not any more, if it is STOPPED."""
+        sign = -1 if task.is_stopped else 1
+        self.held_vcpus[part.environment] += sign * cpu
+        self.running[part.queue] += sign
+        self.used_cpu[part.queue] += sign * cpu
+        for name, amount in entry.job.consumables:
+            self.consumed[name] += sign * amount
+        number, bit = chunk_of(child)
+        entry.live_bits[number] = entry.live_bits.get(number, 0) ^ bit
+        if not task.is_stopped:
+            entry.live[child] = task.key
+        else:
             self._stir_for(entry.job)
             del entry.live[child]
             if not entry.live_bits[number]:
                 del entry.live_bits[number]
-        elif not task.is_stopped:
-            entry.live[child] = task.key
-        _set(entry.started, child, not task.is_stopped and RANK[task.last_status] >= RANK["RUNNING"])
-        _set(entry.stopping, child, not task.is_stopped and task.desired_status == "STOPPED")
-        self._set_deadline(entry.job, task)
         self._review_chunk(entry, number)
-        self._review(entry)
 
     def _set_deadline(self, job: Job, task: Task) -> None:
         runs = task.started_at and not task.is_stopped and task.desired_status != "STOPPED"

@@ -207,10 +207,12 @@ class Tables:
                 self.held.pop(cluster, None)
                 if instance_id:
                     self.held[cluster] = Held(instance_id, launch_id)
+                self.batch.stir(cluster)
             case c.SetUnsettled(cluster, unsettled):
                 self.unsettled.pop(cluster, None)
                 if unsettled:
                     self.unsettled[cluster] = None
+                self.batch.stir(cluster)
             case PutJob(job):
                 self.batch.put_job(job, self._ask_of_job(job))
             case _:
@@ -227,6 +229,7 @@ class Tables:
             self._forget_images(instance.id)
         tasks = ((task, self.resources(task.launch.id)) for task in self.tasks_on(instance.id))
         put_instance(room, instance, connected=instance.id in self.sessions, tasks=tasks)
+        self.batch.stir(instance.cluster)
 
     def _set_session(self, instance_id: str, incarnation: int) -> None:
         if incarnation:
@@ -238,12 +241,14 @@ class Tables:
         instance = self.instances.get(instance_id)
         if instance is not None:
             self.rooms[instance.cluster].set_connected(instance_id, bool(incarnation))
+            self.batch.stir(instance.cluster)
 
     def _set_health(self, instance_id: str, health: Health) -> None:
         self.health[instance_id] = health
         instance = self.instances.get(instance_id)
         if instance is not None:
             self.rooms[instance.cluster].set_impaired(instance_id, health.is_impaired)
+            self.batch.stir(instance.cluster)
 
     def _set_images(self, change: c.SetImages) -> None:
         instance = self.instances.get(change.instance)
@@ -301,6 +306,9 @@ class Tables:
         if before is not None and not before.instance:
             self._set_waiting(task, False)
         recount(self.rooms[task.launch.cluster], entry.ask.resources, before, task)
+        held = before is not None and holds(before)
+        if held != holds(task):
+            self.batch.stir(task.launch.cluster, came=not held)
         live = self.live_tasks.setdefault(task.instance, {})
         if holds(task):
             live[task.key] = None

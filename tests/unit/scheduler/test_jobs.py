@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from shoal_scheduler.control import host_loss, retention
 from shoal_scheduler.control import inputs as i
+from shoal_scheduler.control.batch import submit
 from shoal_scheduler.control.batch.attempts import TIMED_OUT
 from shoal_scheduler.control.batch.children import history, status
 from shoal_scheduler.control.batch.job_inputs import CancelJob
@@ -247,3 +248,13 @@ async def test_a_step_takes_no_more_jobs_than_a_transaction_holds() -> None:
     assert 10 < len(replies) < 50
     small = await plane.run([jobs.submit()] * 1000)
     assert len(small) >= 90
+
+
+async def test_no_more_jobs_wait_than_there_may(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(submit, "OPEN_JOBS_MAX", 3)
+    plane = await jobs.plane_with()
+    replies = await plane.run([jobs.submit()] * 5)
+    assert [isinstance(reply, Refused) for reply in replies] == [False] * 3 + [True] * 2
+    assert "3 jobs are not over yet" in replies[4].message
+    await plane.one(CancelJob(replies[0].id, "why"))
+    await jobs.submitted(plane)

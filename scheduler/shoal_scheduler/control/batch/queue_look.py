@@ -77,6 +77,9 @@ class QueueLook:
         self._is_partial = len(self._environments) < len(enabled)
         self._is_full = self._is_barred = False
 
+        # Who was held up may not have to be: this step does not know exactly.
+        self.is_unsure = False
+
         # Classes of which a member has started and another one waits.
         self._advanced: list[tuple[OrderKey, int, JobClass]] = []
 
@@ -84,11 +87,9 @@ class QueueLook:
         self._is_behind = False
         self._fittings = 0
 
-    def run(self, is_stirred: bool) -> Looked:
-        """`is_stirred`: there may be room where there was none when it was last looked at."""
+    def run(self) -> Looked:
         looked, last, resume = self._jobs.looked, None, None
-        goes_on = looked.is_partial and looked.stirs == self._jobs.stirs and not is_stirred
-        known = looked.resume
+        goes_on, known = looked.is_partial and looked.stirs == self._jobs.stirs, looked.resume
         self._is_behind = goes_on and known is not None
         candidates = self._candidates(known if goes_on else None)
         for key, found in islice(candidates, CLASSES_MAX):
@@ -196,7 +197,10 @@ class QueueLook:
     ) -> None:
         """There is a job that may not be overtaken any more: perhaps only as this step sees it."""
         self._is_barred = True
-        self._is_partial |= by.passed > 0
+        if by.passed:
+            self._is_partial = self.is_unsure = True
+            self._environments = []
+            return
         if takes and by.allowance(key, frozenset()) > 0:
             return  # those go on that take nothing of what it waits for
         closed = self._environments if by is self._own else [environment]

@@ -1,4 +1,4 @@
-"""Which jobs start now: looked at in every step that changed something, in the order of queues and jobs.
+"""Which jobs start now: looked at in every step after one that changed something, in the order of queues and jobs.
 
 Queues come by descending priority, then by name; the jobs of a queue in the order of their keys. A job that does not
 fit lets later ones pass, but no more of their tasks than `overtaking_max` of its queue: beyond that nothing behind it
@@ -29,7 +29,7 @@ FRONT_MAX = 100
 def start(view: Overlay, context: Context, keys_max: int) -> None:
     """Proposes what starts, until the step has touched `keys_max` keys; the next step goes on. Once a step."""
     queues = in_order(view.batch.queues())
-    if not any(_is_due(view, queue) for queue in queues):
+    if all(view.batch.waiting(queue.name).is_settled for queue in queues):
         return
     rooms, gone = Rooms(view), set[str]()
     overtaking = {
@@ -37,11 +37,16 @@ def start(view: Overlay, context: Context, keys_max: int) -> None:
         for queue in queues
     }
     shared = Shared(view, context, keys_max, rooms, overtaking, frozenset(view.unsettled), gone)
+    is_unsure = False
     for queue in queues:
-        jobs, is_stirred = view.batch.waiting(queue.name), _is_stirred(view, queue)
-        if jobs.is_settled and not (jobs and (is_stirred or jobs.looked.is_barred)):
+        jobs = view.batch.waiting(queue.name)
+        if jobs.is_settled and not (jobs and jobs.looked.is_barred):
             continue
-        looked = QueueLook(queue, coming_before(queue, queues), shared).run(is_stirred)
+        if is_unsure:  # what is left may be for those before
+            looked = jobs.looked._replace(is_partial=True, resume=None)
+        else:
+            look = QueueLook(queue, coming_before(queue, queues), shared)
+            looked, is_unsure = look.run(), look.is_unsure
         view.propose([SetLooked(queue.name, looked._replace(front=_front(jobs, gone, context.now)))])
 
 
@@ -57,24 +62,6 @@ def coming_before(queue: JobQueue, queues: Sequence[JobQueue]) -> list[JobQueue]
         for other in queues
         if other.name != queue.name and other.priority >= queue.priority and shared & set(other.environments)
     ]
-
-
-def _is_due(view: Overlay, queue: JobQueue) -> bool:
-    jobs = view.batch.waiting(queue.name)
-    return not jobs.is_settled or (bool(jobs) and _is_stirred(view, queue))
-
-
-def _is_stirred(view: Overlay, queue: JobQueue) -> bool:
-    """Whether this step made room or changed a fact where the queue's jobs run; tasks that only came may be what an
-    expression asks for."""
-    for environment in map(view.batch.environment, queue.environments):
-        if environment is None or environment.cluster not in view.stirred:
-            continue
-        if view.stirred[environment.cluster] or environment.expression:
-            return True
-        if view.batch.waiting(queue.name).with_expressions:
-            return True
-    return False
 
 
 def _front(jobs: WaitingJobs, gone: set[str], now: int) -> tuple[Standing, ...]:

@@ -6,6 +6,7 @@ one record. What is over already stays as it is, and nobody is told off: as in A
 """
 
 import msgspec
+from shoal import arn
 
 from shoal_scheduler.control import tasks
 from shoal_scheduler.control.batch.children import job_key
@@ -51,6 +52,7 @@ def terminate(view: Overlay, request: TerminateJob, context: Context) -> Outcome
 
 
 def _find(view: Overlay, name: str) -> tuple[Job, int | None]:
+    name = arn.short(name)
     job_id, child = job_key(name)
     job = view.batch.job(job_id)
     if job is None:

@@ -89,7 +89,7 @@ def _job(
         max_concurrent=array.get("maxConcurrent", 0),
         priority=document.get("schedulingPriorityOverride", template.get("schedulingPriority", 0)),
         share_identifier=document.get("shareIdentifier", ""),
-        depends_on=tuple(Dependency(e.get("jobId", ""), e.get("type", "")) for e in document.get("dependsOn", ())),
+        depends_on=_dependencies(document),
         retry=_retry(document.get("retryStrategy") or template.get("retryStrategy") or {}),
         timeout_seconds=timeout.get("attemptDurationSeconds", 0),
         consumables=_consumables(consumables or {}),
@@ -100,6 +100,11 @@ def _job(
         client_token=request.client_token,
         request_digest=request.request_digest if request.client_token else "",
     )
+
+
+def _dependencies(document: dict[str, Any]) -> tuple[Dependency, ...]:
+    listed = document.get("dependsOn", ())
+    return tuple(Dependency(arn.short(each.get("jobId", "")), each.get("type", "")) for each in listed)
 
 
 def _retry(document: dict[str, Any]) -> RetryStrategy:

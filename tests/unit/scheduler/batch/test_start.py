@@ -253,6 +253,7 @@ async def test_a_step_starts_what_its_transaction_has_room_for_and_the_next_goes
     await yard.settle()
     assert sum(yard.runs(*jobs)) == 0
     await yard.run([report(yard.live(blocker)[0], "STOPPED")])
+    await yard.run([])
     assert 0 < sum(yard.runs(*jobs)) < len(jobs)
     assert yard.tables.is_unsettled
     assert await yard.settle() < 6

@@ -71,7 +71,7 @@ async def test_the_front_of_a_queue_is_told_with_since_when_each_stands_at_its_p
     assert [each.job.id for each in known.front] == [job.id for job in jobs[2:]]
     assert [each.since for each in known.front] == sorted(each.since for each in known.front)
     assert known.vcpus == 2
-    moved_at = yard.now + 1
+    moved_at = yard.now + 2  # the step after the one that made room
     await yard.end(*yard.live(jobs[0]))
     await yard.run([], [PutComputeEnvironment(environment("ce"))])
     await yard.settle()
