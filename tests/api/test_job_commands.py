@@ -143,6 +143,10 @@ async def test_jobs_and_children_are_listed(shoal: Shoal, batch: Batch, agent: S
     assert "3 SUCCEEDED" in out
     _, out, _ = await shoal("job", "ls", "--array", "all", "--status", "succeeded", "-o", "name")
     assert out.split() == [f"{array}:{index}" for index in range(3)]
+    _, out, err = await shoal("job", "ls", "--array", "all")
+    assert (out, err) == ("", "All children are over. They too: -a\n")
+    _, out, err = await shoal("job", "ls", "--status", "RUNNABLE")
+    assert (out, err) == ("", "No job is RUNNABLE.\n")
     code, out, _ = await shoal("job", "cancel", "all", "later")
     assert code == 0
     code, _, err = await shoal("job", "terminate", "nobody")
