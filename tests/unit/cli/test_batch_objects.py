@@ -222,3 +222,19 @@ def test_the_front_of_a_queue_says_why_its_jobs_wait(batch: Shoal) -> None:
     assert rows(done(batch, "queue", "ls"))[0][3] == "2"
     still = batch("queue", "disable", "main"), batch("queue", "rm", "main")
     assert (still[1].code, "2 jobs that are not over" in still[1].err) == (1, True)
+
+
+def test_an_arn_is_described_whatever_it_names(batch: Shoal) -> None:
+    done(batch, "ce", "create", "hosts")
+    done(batch, "queue", "create", "main", "--environment", "hosts")
+    done(batch, "job-definition", "register", "-", text=json.dumps(DOCUMENT))
+    done(batch, "consumable", "create", "licence", "1")
+    queue, environment = arn.job_queue_arn("main"), arn.compute_environment_arn("hosts")
+    assert done(batch, "describe", queue) == done(batch, "queue", "describe", "main")
+    assert done(batch, "describe", environment) == done(batch, "ce", "describe", "hosts")
+    definition = done(batch, "describe", arn.job_definition_arn("flip", 1), queue, "-o", "json")
+    assert {"jobDefinitions", "jobQueues"} == json.loads(definition).keys()
+    assert "revision: 1" in done(batch, "describe", arn.job_definition_arn("flip", 1))
+    assert "shoal consumable describe" in batch("describe", arn.consumable_resource_arn("licence")).err
+    for name in (arn.job_queue_arn("x"), arn.compute_environment_arn("x"), arn.job_definition_arn("flip", 2)):
+        assert batch("describe", name).code == 3
