@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from shoal.cli import find, job_drawing, job_find
+from shoal.cli import job_drawing, job_find
 from shoal.cli.failures import Failed, warn
 from shoal.cli.options import connected
 from shoal.cli.session import Session, call
@@ -54,7 +54,7 @@ async def _related(session: Session, ids: Sequence[str]) -> list[job_pb2.JobDeta
     found: dict[str, job_pb2.JobDetail] = {}
     wanted = list(dict.fromkeys(ids))
     while wanted and len(found) < JOBS_MAX:
-        for job in await _known(session, wanted[: JOBS_MAX - len(found)]):
+        for job in await job_find.known(session, wanted[: JOBS_MAX - len(found)]):
             found[job.job_id] = job
         near = (each.job_id for job in found.values() for each in (*job.depends_on, *job.dependants))
         asked = {*found, *wanted}
@@ -62,11 +62,3 @@ async def _related(session: Session, ids: Sequence[str]) -> list[job_pb2.JobDeta
     if wanted:
         warn(f"only {len(found):,} jobs are shown; there are more")
     return list(found.values())
-
-
-async def _known(session: Session, ids: Sequence[str]) -> list[job_pb2.JobDetail]:
-    found: list[job_pb2.JobDetail] = []
-    for batch in find.batches(ids):
-        answer = await session.client.batch.DescribeJobs(job_pb2.DescribeJobsRequest(jobs=batch))
-        found += answer.jobs
-    return found
