@@ -5,7 +5,7 @@ from typing import Any
 import click
 from google.protobuf.message import Message
 
-from shoal.cli import find, job_find, screens, show, things
+from shoal.cli import batch_things, find, job_find, screens, show, things
 from shoal.cli.failures import NOT_FOUND, Failed
 from shoal.cli.options import connected, output_option
 from shoal.cli.session import Session, call
@@ -48,6 +48,8 @@ async def _fetch(session: Session, thing: things.Thing, trace: bool) -> Any:
         )
     if thing.kind == things.JOB:
         return job_pb2.DescribeJobsResponse(jobs=await job_find.describe(session, [thing.name]))
+    if thing.kind in batch_things.KINDS:
+        return await batch_things.fetch(session, thing.kind, thing.name)
     answer: Any
     if thing.kind == things.TASK:
         answer = await find.describe_tasks(session, [thing.name], ["TAGS", "TRACE"] if trace else ["TAGS"])

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from shoal import arn
-from shoal.cli import instances, tasks, text
+from shoal.cli import batch_things, instances, tasks, text
 from shoal.cli.job_describe import show_job
 from shoal.cli.show import Table, plain_lines, print_fields
 from shoal.v1 import (
@@ -38,6 +38,8 @@ def show_answer(answer: Any, now_millis: int) -> None:
         case cluster_pb2.DescribeClustersResponse():
             for cluster in answer.clusters:
                 show_cluster(cluster)
+        case _:
+            batch_things.show_answer(answer)
 
 
 def show_task(task: task_pb2.Task, now_millis: int) -> None:
