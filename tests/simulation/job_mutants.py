@@ -13,12 +13,12 @@ from shoal_scheduler.state.job_entry import JobEntry
 
 Patches = Callable[[], Iterator[tuple[Any, str, Any]]]
 
-open_bits, with_attempt, conclude, put_of = startable.open_bits, follow.with_attempt, follow.ended, batch_writes.put_of
+open_bits, conclude, put_of = startable.open_bits, follow.ended, batch_writes.put_of
 
 
 def attempt_not_counted_after_host_loss() -> Iterator[tuple[Any, str, Any]]:
     def counted(before: Any, newest: Any) -> Any:
-        return tuple(before) if newest.host_lost else with_attempt(before, newest)
+        return tuple(before) if newest.host_lost else attempts.with_attempt(before, newest)
 
     yield follow, "with_attempt", counted
 
@@ -44,11 +44,17 @@ def _opens(free: Callable[[Any, Job, int], int]) -> Iterator[tuple[Any, str, Any
     yield batch_tables, "open_bits", free
 
 
+def _left(tables: Any, job: Job, number: int) -> int:
+    """Children that are not over and have no task."""
+    live: int = tables.live_bits(job.id, number)
+    return everyone(job, number) & ~ended(tables.chunk(job.id, number)) & ~live
+
+
 def child_of_n_to_n_looked_at_as_over() -> Iterator[tuple[Any, str, Any]]:
     """Succeeded or not."""
 
     def free(tables: Any, job: Job, number: int) -> int:
-        bits = everyone(job, number) & ~ended(tables.chunk(job.id, number)) & ~tables.live_bits(job.id, number)
+        bits = _left(tables, job, number)
         for other in startable.n_to_n(job):
             bits &= ended(tables.chunk(other, number))
         return bits
@@ -60,7 +66,7 @@ def child_of_n_to_n_looked_at_as_over() -> Iterator[tuple[Any, str, Any]]:
 
 def n_to_n_kept_in_the_first_chunk_alone() -> Iterator[tuple[Any, str, Any]]:
     def free(tables: Any, job: Job, number: int) -> int:
-        bits = everyone(job, number) & ~ended(tables.chunk(job.id, number)) & ~tables.live_bits(job.id, number)
+        bits = _left(tables, job, number)
         return bits if number and startable.n_to_n(job) else open_bits(tables, job, number)
 
     yield from _opens(free)
@@ -70,15 +76,13 @@ def sequence_goes_on_beside_what_runs() -> Iterator[tuple[Any, str, Any]]:
     def free(tables: Any, job: Job, number: int) -> int:
         if not job.is_sequential:
             return open_bits(tables, job, number)
-        bits = everyone(job, number) & ~ended(tables.chunk(job.id, number)) & ~tables.live_bits(job.id, number)
+        bits = _left(tables, job, number)
         return bits & -bits
 
     def has_startable(tables: Any, job: Job) -> bool:
-        return has(tables, job) or (
-            job.is_sequential
-            and startable.may_start(tables, job)
-            and bool(free(tables, job, tables.first_open(job.id)))
-        )
+        if not (job.is_sequential and startable.may_start(tables, job)):
+            return has(tables, job)
+        return bool(free(tables, job, tables.first_open(job.id)))
 
     has = startable.has_startable
     yield from _opens(free)
