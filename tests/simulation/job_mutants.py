@@ -163,7 +163,7 @@ BUGS: tuple[tuple[tuple[str, ...], Patches], ...] = (
     ((), sequence_goes_on_beside_what_runs),
     (("scheduler crash",), retry_counted_in_memory_only),
     ((), child_started_again_after_success),
-    (("scheduler crash",), end_followed_in_a_later_step),
+    (("crash at persist",), end_followed_in_a_later_step),
     ((), one_attempt_too_many),
     (("loss", "repeated requests"), job_token_forgotten),
     ((), exit_rules_not_looked_at),
