@@ -1,16 +1,18 @@
 """Job definitions, queues, compute environments and consumable resources through the running server."""
 
+import asyncio
 from typing import Any
 
 import grpc
 import pytest
 from shoal import arn, awsjson
-from shoal.v1 import batch_pb2_grpc, resource_pb2, task_definition_pb2, task_pb2
+from shoal.v1 import batch_pb2_grpc, cluster_pb2, resource_pb2, task_definition_pb2, task_pb2
 from shoal.v1 import job_definition_pb2 as definitions
 from shoal.v1 import job_pb2 as jobs
 from shoal.v1 import job_queue_pb2 as queues
 
 from tests.api.refusals import CPU_SECONDS_MAX, INVALID, costs_less, lives, refused_with
+from tests.fakes.agent import SimulatedAgent
 from tests.fakes.scheduler import Scheduler
 
 CLIENT = "ClientException"
@@ -212,8 +214,6 @@ async def test_queues_and_environments_come_in_pages(batch: Any) -> None:
 
 
 async def test_an_environment_is_described_and_says_when_its_cluster_is_gone(scheduler: Scheduler, batch: Any) -> None:
-    from shoal.v1 import cluster_pb2
-
     await scheduler.cluster.CreateCluster(cluster_pb2.CreateClusterRequest(cluster_name="lab"))
     answer = await batch.CreateComputeEnvironment(
         queues.CreateComputeEnvironmentRequest(
@@ -392,3 +392,18 @@ async def test_a_queue_says_how_many_jobs_it_still_has(batch: Any) -> None:
     await batch.CancelJob(jobs.CancelJobRequest(job_id=submitted.job_id, reason="enough"))
     (described,) = (await batch.DescribeJobQueues(queues.DescribeJobQueuesRequest())).job_queues
     assert (described.unfinished_jobs, described.running_tasks) == (1, 0)
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+async def test_commands_may_be_executed_in_a_job_if_its_definition_says_so(
+    scheduler: Scheduler, agent: SimulatedAgent, batch: Any, enabled: bool
+) -> None:
+    await prepare(batch)
+    container = {**DOCUMENT["containerProperties"], "enableExecuteCommand": enabled}
+    await batch.RegisterJobDefinition(definition(containerProperties=container))
+    job = (await batch.SubmitJob(jobs.SubmitJobRequest(job_name="a", job_queue="main", job_definition="flip"))).job_id
+    async with asyncio.timeout(30):
+        while not (known := scheduler.plane.tables.batch.jobs[job]).launches:
+            await scheduler.cluster.DescribeControlPlane(cluster_pb2.DescribeControlPlaneRequest())
+    (launch,) = known.launches
+    assert scheduler.plane.tables.launches[launch].launch.enable_execute_command is enabled
