@@ -102,8 +102,6 @@ class Worker:
         highest epoch that a label names."""
         present: set[tuple[str, str]] = set()
         epoch = 0
-        if self._around.networks is not None:
-            self._around.networks.observe(listing)
         for entry in listing:
             tag = labels.read(entry.labels)
             if tag is None:
@@ -134,8 +132,6 @@ class Worker:
 
     def hint(self, event: Event) -> None:
         """Something happened to a container of ours; the listing would show it within 20 s anyway."""
-        if self._around.networks is not None:
-            self._around.networks.hint(event)
         tag = labels.read(event.labels)
         lane = self._lanes.get(tag.task_id) if tag is not None else None
         if lane is not None and tag is not None:

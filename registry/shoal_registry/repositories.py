@@ -255,11 +255,11 @@ class Repositories:
         names = await self._store.names(paths.tags_of(repository, digest))
         return [name for name in names if await self._tagged(repository, Tag(name)) == digest]
 
-    async def delete_tag(self, repository: Repository, tag: Tag) -> Digest:
-        """What it meant, which stays. Raises Refused."""
+    async def delete_tag(self, repository: Repository, tag: Tag, meant: Digest | None = None) -> Digest:
+        """What it meant, which stays. Raises Refused, also if that is not `meant`."""
         async with self._links.repository_lock(repository):
             digest = await self._tagged(repository, tag)
-            if digest is None:
+            if digest is None or meant not in (None, digest):
                 raise await self._unknown(repository, tag)
             await self._store.delete(paths.tag(repository, tag))
             await self._store.delete(paths.tag_of(repository, digest, tag))

@@ -2,6 +2,8 @@
 
 import re
 
+import pytest
+
 from tests.bridge.conftest import Bridge
 
 
@@ -25,6 +27,17 @@ def test_lists(bridge: Bridge, busybox_image: str) -> None:
         {"imageDigest": digest, "imageTag": "v2"},
     ]
     assert bridge.run("tags", "listed/one", "-o", "name").out.split() == ["v1", "v2"]
+
+
+def test_a_repository_that_goes_meanwhile_is_no_failure(
+    bridge: Bridge, busybox_image: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def seen(_: object) -> list[str]:
+        return ["listed/gone", "listed/there"]
+
+    bridge.image("push", busybox_image, "listed/there")
+    monkeypatch.setattr("shoal.cli.image_list._repositories", seen)
+    assert bridge.run("ls", "-o", "name").out == "listed/there:latest\n"
 
 
 def test_describes(bridge: Bridge, busybox_image: str) -> None:

@@ -2,6 +2,9 @@
 
 import asyncio
 import json
+import os
+import socket
+import sys
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -9,12 +12,13 @@ from typing import Any
 
 import pytest
 from shoal_agent.configuration import Configuration
-from shoal_agent.definition.labels import READY_NETWORK, container_name
+from shoal_agent.definition.labels import container_name
 from shoal_agent.definition.sandbox import ENDED
 from shoal_agent.engine.docker import DockerEngine
 from shoal_agent.engine.port import CannotCreate, CannotStart, Engine
 from shoal_agent.metadata.endpoint import Metadata
 from shoal_agent.networks import ready
+from shoal_agent.networks.keeper import keeper_labels
 from shoal_agent.networks.namespaces import KernelNamespaces
 
 from tests.conformance.test_engine import FOREVER, Name, body, labels, name, runtime  # noqa: F401 - fixtures
@@ -24,6 +28,7 @@ from tests.ground.waiting import wait_until
 from tests.unit.agent.rig import CLUSTER, Rig
 
 LIMIT = 2
+FILES = ["hosts", *(pytest.param(file, marks=pytest.mark.slow) for file in ("hostname", "resolv.conf"))]
 ADDRESS = "ip -4 -o address show eth0 | sed 's/.*inet //; s,/.*,,'"
 
 
@@ -32,14 +37,16 @@ async def rig(
     tmp_path: Path, engine: RealEngine, busybox_image: str, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Rig]:
     monkeypatch.setattr(ready, "LOOK_SECONDS", 0.2)
+    monkeypatch.setattr(ready, "LISTING_SECONDS", 0.5)
     rules = Configuration(ready_networks=LIMIT, dead_container_keep_seconds=0.0)
     docker = DockerEngine(engine.host)
     made = Rig(tmp_path, docker, rules, instance=uuid.uuid4().hex, namespaces=KernelNamespaces())
     await made.start()
     yield made
     await made.crash()
-    for left in await docker.containers(made.around.owner.labels):
-        await docker.remove(left.container_id)
+    for mine in (made.around.owner.labels, keeper_labels(made.around.owner)):
+        for left in await docker.containers(mine):
+            await docker.remove(left.container_id)
     await docker.close()
 
 
@@ -49,7 +56,7 @@ async def until(true: Callable[[], Awaitable[bool]]) -> bool:
 
 async def keepers(rig: Rig) -> dict[str, str]:
     """Their states."""
-    found = await rig.engine.containers({**rig.around.owner.labels, READY_NETWORK: "true"})
+    found = await rig.engine.containers(keeper_labels(rig.around.owner))
     return {each.container_id: each.state for each in found}
 
 
@@ -122,24 +129,26 @@ async def test_two_tasks_have_each_its_own_network(rig: Rig, engine: RealEngine)
 
 @pytest.mark.engine
 async def test_one_that_is_as_it_was_is_used_again(rig: Rig, engine: RealEngine) -> None:
-    """Also after somebody was spoken to: the next one knows nothing of that."""
+    """Also after somebody was spoken to, who is gone: the next one knows nothing of that."""
     kept = await warm(rig)
-    bridge = engine.bridge.address.ip
-    task = await begin(rig, f"ping -c 1 {bridge}; trap exit TERM; sleep 1000 & wait")
+    other = await begin(rig)
+    spoken_to = await asyncio.to_thread(inside, engine, other, "web", ADDRESS)
+    task = await begin(rig, f"ping -c 1 {spoken_to}; trap exit TERM; sleep 1000 & wait")
     joined = await network(rig, task)
     assert joined in kept
 
     async def knows(task: str) -> bool:
-        return str(bridge) in await asyncio.to_thread(inside, engine, task, "web", "cat /proc/net/arp")
+        return spoken_to in await asyncio.to_thread(inside, engine, task, "web", "cat /proc/net/arp")
 
     await until(lambda: knows(task))
+    await end(rig, other)
     await end(rig, task)
     later = await next_on(rig, joined)
     assert later is not None and not await knows(later)
 
 
 @pytest.mark.engine
-@pytest.mark.parametrize("file", ["hosts", "hostname", "resolv.conf"])
+@pytest.mark.parametrize("file", FILES)
 async def test_one_whose_files_were_written_to_is_not(rig: Rig, file: str) -> None:
     kept = await warm(rig)
     task = await begin(rig, f"echo '# mine' >> /etc/{file}; trap exit TERM; sleep 1000 & wait")
@@ -183,6 +192,32 @@ async def test_one_with_a_process_left_in_it_is_not(
     finally:
         intruder.kill()
         await intruder.wait()
+
+
+@pytest.mark.engine
+async def test_one_with_a_socket_that_is_somebodys_elsewhere_is_not(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process handed it to this one, and ended."""
+    monkeypatch.setattr(ready, "REST_SECONDS", 1.0)
+    kept = await warm(rig)
+    task = await begin(rig)
+    joined = await network(rig, task)
+    assert joined in kept
+    enter = f"--net=/proc/{(await rig.engine.inspect(joined)).pid}/ns/net"
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        script = (
+            f"import socket; listener = socket.create_server(('127.0.0.1', 99)); "
+            f"socket.send_fds(socket.socket(fileno={theirs.fileno()}), [b'x'], [listener.fileno()])"
+        )
+        pass_on = [sys.executable, "-c", script]
+        process = await asyncio.create_subprocess_exec("nsenter", enter, *pass_on, pass_fds=[theirs.fileno()])
+        assert await process.wait() == 0
+        _, (listener,), _, _ = socket.recv_fds(ours, 1, 1)
+    try:
+        await end(rig, task)
+        assert await next_on(rig, joined) is None
+    finally:
+        os.close(listener)
 
 
 @pytest.mark.engine

@@ -28,6 +28,9 @@ class MemoryNamespaces:
         box = self._engine.boxes.get(namespace.container_id)
         return box is not None and box.state == "running"
 
+    def is_current(self, namespace: Namespace) -> bool:
+        return self.is_there(namespace)
+
     def counters(self, namespace: Namespace) -> Counters:
         return {"eth0": {"rx_bytes": 90, "tx_packets": 0}}
 

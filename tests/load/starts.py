@@ -128,18 +128,23 @@ async def main() -> None:
     assert whole is not None
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, whole.cancel)
     with tempfile.TemporaryDirectory(prefix="shoal-load-") as folder:
-        engine = make_engine(Path(folder) / "engine")
-        try:
-            engine.start()
-            import_busybox(engine)
-            figures = await compare(engine, Path(folder), turns, batch)
-        finally:
-            engine.end()
-    _report(figures)
+        figures = await measure(Path(folder), turns, batch)
+    report(figures)
     store(options.json, figures)
 
 
-def _report(figures: Mapping[str, Any]) -> None:
+async def measure(folder: Path, turns: int, batch: int) -> dict[str, Any]:
+    """With an engine of its own."""
+    engine = make_engine(folder / "engine")
+    try:
+        engine.start()
+        import_busybox(engine)
+        return await compare(engine, folder, turns, batch)
+    finally:
+        engine.end()
+
+
+def report(figures: Mapping[str, Any]) -> None:
     rates = figures["per_second"]
     turns = zip(rates["bare"], rates["own"], rates["ready"], strict=True)
     rows = [(number, *turn, turn[1] / turn[0], turn[2] / turn[0]) for number, turn in enumerate(turns, 1)]

@@ -8,7 +8,7 @@ shoal.ports                     ports the engine does not list: "80/tcp" on the 
 shoal.on-disconnect             what becomes of the task when no scheduler hears its host, if anything
 shoal.stop-seconds              and how long all its containers may take to stop then
 shoal.network-counters          what had passed on a network that was kept ready when the container joined it
-shoal.ready-network             no task's: it keeps such a network
+shoal.ready-network             alone, "<cluster>/<instance>": it is no task's, but keeps such a network
 shoal.definition shoal.epoch shoal.spec    what it was made from, under which leader, a hash of the body
 """
 

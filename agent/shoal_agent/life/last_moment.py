@@ -27,6 +27,7 @@ async def stop(case: Case, name: str) -> None:
         await stopping
     finally:
         stopping.cancel()
+        await asyncio.gather(stopping, return_exceptions=True)
 
 
 def _seconds_left(case: Case) -> float:

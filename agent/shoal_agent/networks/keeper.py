@@ -15,8 +15,8 @@ def keeper_name(owner: Owner, unique: str) -> str:
 
 
 def keeper_labels(owner: Owner) -> dict[str, str]:
-    """By which its instance, and nobody else, finds it."""
-    return {**owner.labels, READY_NETWORK: "true"}
+    """By which its instance, and nobody else, finds it. Not those of tasks' containers: it is no task's."""
+    return {READY_NETWORK: f"{owner.cluster}/{owner.instance}"}
 
 
 async def make(engine: Engine, pulls: Pulls, namespaces: Namespaces, owner: Owner, name: str) -> Namespace:

@@ -7,6 +7,7 @@ other hosts (neighbours, how TCP fared with them, exceptions to routes) goes by 
 import os
 import shutil
 import subprocess
+import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -18,6 +19,8 @@ from shoal_agent.networks import snapshot
 from shoal_agent.networks.snapshot import Counters, Snapshot
 
 CLEAR_SECONDS = 10.0
+FILE_BYTES_MAX = 64 * 1024
+LINGER_SECONDS, REST_SECONDS = 0.05, 2.0
 _CLEAR = "neigh flush all\ntcp_metrics flush all\nroute flush cache\n"
 _FLUSH_ROUTES_V6 = "-6", "route", "flush", "cache"
 
@@ -52,7 +55,7 @@ class Finding:
 
 
 class Namespaces(Protocol):
-    """All but `is_there` and `counters` may take milliseconds."""
+    """`made` and `look` may take long, the others do not."""
 
     def trouble(self) -> str:
         """Why none can be looked into here; empty if they can."""
@@ -60,8 +63,10 @@ class Namespaces(Protocol):
     def made(self, keeper: Inspected) -> Namespace:
         """Of a container that has just been started and runs. Raises OSError and ValueError."""
 
-    def is_there(self, namespace: Namespace) -> bool:
-        """With the name servers the host has now."""
+    def is_there(self, namespace: Namespace) -> bool: ...
+
+    def is_current(self, namespace: Namespace) -> bool:
+        """It is there, with the name servers that the host has now."""
 
     def counters(self, namespace: Namespace) -> Counters:
         """Of each interface: what has passed since it was made. Raises OSError."""
@@ -87,14 +92,27 @@ class KernelNamespaces:
             raise ValueError("it does not run")
         if keeper.container_id not in (self._processes / str(keeper.pid) / "cgroup").read_text():
             raise ValueError("its process is not to be seen here: the engine may be on another host")
+        self._await_rest(keeper.pid)
         inode = self._inode(keeper.pid)
         return Namespace(keeper.container_id, keeper.pid, inode, self._snapshot(keeper.pid, strangers=0))
 
+    def _await_rest(self, pid: int) -> None:
+        """Sockets that the engine needed to make it linger for a moment."""
+        sockets = self._processes / str(pid) / "net" / snapshot.SOCKSTAT
+        before, deadline = sockets.read_text(), time.monotonic() + REST_SECONDS
+        while time.monotonic() < deadline:
+            time.sleep(LINGER_SECONDS)
+            if snapshot.sockets(before) == snapshot.sockets(before := sockets.read_text()):
+                return
+
     def is_there(self, namespace: Namespace) -> bool:
         try:
-            return self._inode(namespace.pid) == namespace.inode and _resolvers() == namespace.made.resolvers
+            return self._inode(namespace.pid) == namespace.inode
         except OSError:
             return False
+
+    def is_current(self, namespace: Namespace) -> bool:
+        return self.is_there(namespace) and _resolvers() == namespace.made.resolvers
 
     def counters(self, namespace: Namespace) -> Counters:
         return snapshot.interfaces((self._processes / str(namespace.pid) / "net" / snapshot.DEVICES).read_text())
@@ -107,7 +125,8 @@ class KernelNamespaces:
         namespace = used.namespace
         try:
             now = self._snapshot(namespace.pid, strangers)
-            if snapshot.sent(used.before, snapshot.interfaces(now.tables[snapshot.DEVICES])):
+            in_use = set(snapshot.occupied(namespace.made, now)) - {snapshot.NEIGHBOURS}
+            if not in_use and snapshot.sent(used.before, snapshot.interfaces(now.tables[snapshot.DEVICES])):
                 self._clear(namespace)
                 # Sockets were counted before: those of iproute2 itself linger for a moment.
                 tables = {**self._tables(namespace.pid), snapshot.SOCKSTAT: now.tables.get(snapshot.SOCKSTAT, "")}
@@ -160,7 +179,8 @@ def _file(path: Path) -> str:
     stat = path.stat()
     attributes = sorted(os.listxattr(path))
     about = (stat.st_ino, stat.st_mode, stat.st_uid, stat.st_gid, stat.st_nlink, stat.st_mtime_ns, attributes)
-    return f"{about} {path.read_text(errors='surrogateescape')}"
+    with path.open("rb") as file:
+        return f"{about} {stat.st_size} {file.read(FILE_BYTES_MAX)!r}"
 
 
 def _resolvers() -> str:

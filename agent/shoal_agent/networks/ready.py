@@ -11,16 +11,15 @@ import logging
 import time
 import uuid
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 
-from shoal_agent.definition.labels import READY_NETWORK, Owner
+from shoal_agent.definition.labels import Owner
 from shoal_agent.engine.port import (
     CannotCreate,
     ContainerGone,
     Engine,
     EngineError,
-    Event,
     ImageNotFound,
     Listed,
     NameConflict,
@@ -34,8 +33,8 @@ from shoal_agent.slots import Pulls, Slots
 
 log = logging.getLogger(__name__)
 
-LOOK_SECONDS = 5.0
-RETRY_SECONDS = 10.0
+LOOK_SECONDS, LISTING_SECONDS = 5.0, 20.0
+RETRY_SECONDS, RETRY_SECONDS_MAX = 10.0, 600.0
 
 END_SECONDS = 3.0
 
@@ -66,6 +65,7 @@ class ReadyNetworks:
         self._namespaces = namespaces
         self._begun = False
         self._wanted_at: float | None = None
+        self._retry_seconds = RETRY_SECONDS
         self._ready: list[tuple[float, Namespace]] = []
         self._lent: dict[str, Lent] = {}
         self._resting: list[Resting] = []
@@ -106,9 +106,11 @@ class ReadyNetworks:
         if network not in self._lent:
             self._ready = [(since, it) for since, it in self._ready if it.container_id != network]
             self._resting = [it for it in self._resting if it.network != network]
-            self._lent[network] = Lent(borrower, time.monotonic(), None)
+            self._lent[network] = Lent(borrower, time.monotonic(), None, lost=network in self._doomed)
             self._suspected.add(network)  # that it is there is only what the container says
             self._changed.set()
+            if network in self._doomed:
+                self.lost(borrower)
 
     @contextmanager
     def certain(self, borrower: Borrower) -> Iterator[None]:
@@ -133,25 +135,6 @@ class ReadyNetworks:
 
     # From the engine.
 
-    def observe(self, listing: Iterable[Listed]) -> None:
-        """Whatever is ours and has no purpose goes; what is lent and does not run is looked at."""
-        ours = {entry.container_id: entry for entry in listing if READY_NETWORK in entry.labels}
-        if not self._begun:
-            return
-        known = {it.container_id for _, it in self._ready} | {it.network for it in self._resting}
-        for container_id, entry in ours.items():
-            if container_id not in known and container_id not in self._lent and entry.name not in self._making:
-                self._doom(container_id)
-        for container_id in self._lent:
-            if container_id not in ours or ours[container_id].state != "running":
-                self._suspected.add(container_id)
-        self._changed.set()
-
-    def hint(self, event: Event) -> None:
-        if event.container_id in self._lent:
-            self._suspected.add(event.container_id)
-            self._changed.set()
-
     def engine_down(self) -> None:
         """It may come back with other rules for names and networks: what was made under the old ones goes."""
         for _, namespace in self._ready:
@@ -173,9 +156,8 @@ class ReadyNetworks:
         if reason:
             log.warning("no networks are kept ready reason=%s", reason)
             self._limit = 0
-        self.observe(await self._listed())
         async with asyncio.TaskGroup() as group:
-            for step in (self._fill, self._look_through, self._attend):
+            for step in (self._watch, self._fill, self._look_through, self._attend):
                 group.create_task(_for_ever(step))
 
     async def close(self) -> None:
@@ -189,12 +171,25 @@ class ReadyNetworks:
             removal.cancel()
         await asyncio.gather(*removals, return_exceptions=True)
 
-    async def _listed(self) -> list[Listed]:
-        while True:
-            try:
-                return await self._engine.containers(keeper_labels(self._owner))
-            except EngineError:
-                await asyncio.sleep(RETRY_SECONDS)
+    async def _watch(self) -> None:
+        """Whatever is ours and has no purpose goes; what is lent and does not run is looked at."""
+        try:
+            listing = await self._engine.containers(keeper_labels(self._owner))
+        except EngineError as error:
+            log.debug("keepers of networks not listed error=%s", error)
+        else:
+            self._observe({entry.container_id: entry for entry in listing})
+        await asyncio.sleep(LISTING_SECONDS)
+
+    def _observe(self, ours: Mapping[str, Listed]) -> None:
+        known = {it.container_id for _, it in self._ready} | {it.network for it in self._resting} | self._lent.keys()
+        for container_id, entry in ours.items():
+            if container_id not in known and entry.name not in self._making:
+                self._doom(container_id)
+        for container_id in self._lent:
+            if container_id not in ours or ours[container_id].state != "running":
+                self._suspected.add(container_id)
+        self._changed.set()
 
     async def _fill(self) -> None:
         for _ in range(surplus(self._stock(), time.monotonic())):
@@ -211,8 +206,10 @@ class ReadyNetworks:
             namespace = await make(self._engine, self._pulls, self._namespaces, self._owner, name)
         except (EngineError, OSError, ValueError) as error:
             log.warning("no network made ready reason=%s", error)
-            await asyncio.sleep(RETRY_SECONDS)  # what is left of it, the next listing shows
+            await asyncio.sleep(self._retry_seconds)  # what is left of it, the next listing shows
+            self._retry_seconds = min(2 * self._retry_seconds, RETRY_SECONDS_MAX)
         else:
+            self._retry_seconds = RETRY_SECONDS
             self._ready.append((time.monotonic(), namespace))
             self._serve_waiting()
         finally:
@@ -251,6 +248,9 @@ class ReadyNetworks:
         """Finds out about the suspected, and removes what is of no use."""
         if not self._suspected and not self._doomed:
             await self._news(LOOK_SECONDS)
+        for network, lent in self._lent.items():
+            if lent.namespace is not None and not lent.lost and not self._namespaces.is_there(lent.namespace):
+                self._suspected.add(network)
         for network in list(self._suspected):
             await self._confirm(network)
         for network in list(self._doomed):
@@ -320,7 +320,7 @@ class ReadyNetworks:
                 loan = Loan(namespace, self._namespaces.counters(namespace))
             except OSError:  # its keeper has ended
                 loan = Loan()
-            if loan.network is not None and self._namespaces.is_there(namespace):
+            if loan.network is not None and self._namespaces.is_current(namespace):
                 self._lent[loan.network] = Lent(borrower, time.monotonic(), namespace, loan.counters)
                 return loan
             self._doom(namespace.container_id)

@@ -70,10 +70,10 @@ def occupied(made: Snapshot, now: Snapshot) -> Iterator[str]:
     """What is still in use; it may pass, as sockets of connections do that have ended."""
     if now.strangers:
         yield "processes"
-    sockets = _number(_SOCKETS, now)
-    if sockets is None or sockets != _number(_SOCKETS, made):
+    open_now = sockets(now.tables.get(SOCKSTAT, ""))
+    if open_now is None or open_now != sockets(made.tables.get(SOCKSTAT, "")):
         yield "sockets"
-    if _number(_TIME_WAIT, now):
+    if _number(_TIME_WAIT, now.tables.get(SOCKSTAT, "")):
         yield "connections that have just ended"
     for name in (NEIGHBOURS, FLOW_LABELS):
         if now.tables.get(name, "").rstrip("\n").count("\n"):  # below the heading
@@ -93,8 +93,13 @@ def _setting(name: str, of: Snapshot) -> object:
     return [line.split()[:4] + line.split()[5:] for line in text.splitlines()]
 
 
-def _number(pattern: re.Pattern[str], of: Snapshot) -> int | None:
-    found = pattern.search(of.tables.get(SOCKSTAT, ""))
+def sockets(sockstat: str) -> int | None:
+    """How many there are; None if the kernel does not say."""
+    return _number(_SOCKETS, sockstat)
+
+
+def _number(pattern: re.Pattern[str], text: str) -> int | None:
+    found = pattern.search(text)
     return int(found[1]) if found else None
 
 

@@ -83,6 +83,16 @@ def python_version(number: tuple[int, ...]) -> Check:
     return Check("python", OK, found)
 
 
+def ready_networks(lacking: Sequence[str], is_root: bool) -> Check:
+    """Whether an agent here can keep networks ready. `lacking`: programs it would need."""
+    name = "ready networks"
+    if not is_root:
+        return Check(name, OK, "none: an agent that does not run as root keeps none, and tasks start a little later")
+    if lacking:
+        return Check(name, WARN, f"none: not installed: {', '.join(lacking)}", "apt-get install iproute2 util-linux")
+    return Check(name, OK, "tasks that publish no port need not wait for their network")
+
+
 def clock(ours_before_millis: int, theirs_millis: int, ours_after_millis: int) -> Check:
     """Theirs lies somewhere between our two; what is beyond them is skew."""
     beyond = max(ours_before_millis - theirs_millis, theirs_millis - ours_after_millis, 0) / 1000

@@ -60,6 +60,8 @@ def _machine(layout: Layout, chosen: "Settings | None", docker_host: str | None)
     else:
         yield from (_engine(programs.docker_host(layout, host), host.name) for host in fleet.hosts)
     yield _etcd(len(chosen.members) if chosen else 1)
+    lacking = [program for program in ("nsenter", "ip") if shutil.which(program) is None]
+    yield checks.ready_networks(lacking, os.geteuid() == 0)
     yield from _state(layout)
     yield from _ports(layout, chosen)
 

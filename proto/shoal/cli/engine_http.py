@@ -48,10 +48,13 @@ def version(docker_host: str, timeout_seconds: float = TIMEOUT_SECONDS) -> dict[
 
 
 def containers_of(docker_host: str, cluster: str, instance_id: str) -> list[str]:
-    """The ids of every container, running or not, that this agent made."""
-    labels = {"label": [f"shoal.cluster={cluster}", f"shoal.instance={instance_id}"]}
-    path = f"{_API}/containers/json?all=true&filters={quote(json.dumps(labels))}"
-    return [each["Id"] for each in _ask(docker_host, "GET", path, 30.0)]
+    """The ids of every container, running or not, that this agent made: of tasks, and what keeps networks for them."""
+    found: list[str] = []
+    of_tasks = [f"shoal.cluster={cluster}", f"shoal.instance={instance_id}"]
+    for labels in (of_tasks, [f"shoal.ready-network={cluster}/{instance_id}"]):
+        path = f"{_API}/containers/json?all=true&filters={quote(json.dumps({'label': labels}))}"
+        found += [each["Id"] for each in _ask(docker_host, "GET", path, 30.0)]
+    return list(dict.fromkeys(found))
 
 
 def remove_container(docker_host: str, container_id: str) -> None:

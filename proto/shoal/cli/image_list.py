@@ -38,9 +38,11 @@ def ls(repository: str | None, everything: bool, registry: str | None, output: s
 
     async def work() -> list[Detail]:
         async with reached.client() as client:
-            names = [reached.repository(repository)] if repository else await _repositories(client)
             room = asyncio.Semaphore(REPOSITORIES_AT_ONCE)
-            found = await asyncio.gather(*(_images(client, name, everything, room) for name in names))
+            if repository:
+                return await _images(client, reached.repository(repository), everything, room)
+            names = await _repositories(client)
+            found = await asyncio.gather(*(_images_if_there(client, name, everything, room) for name in names))
             return [each for of_one in found for each in of_one]
 
     details = run(work)
@@ -155,6 +157,16 @@ async def _images(client: "RegistryClient", name: str, everything: bool, room: a
     async with room:
         found = [each async for each in client.pages("DescribeImages", request, "imageDetails")]
     return sorted(found, key=lambda each: each.get("imagePushedAt", 0), reverse=True)
+
+
+async def _images_if_there(
+    client: "RegistryClient", name: str, everything: bool, room: asyncio.Semaphore
+) -> list[Detail]:
+    """Of a repository that was listed a moment ago."""
+    try:
+        return await _images(client, name, everything, room)
+    except errors.NotFound:
+        return []
 
 
 def _row(detail: Detail, now: int, whole: bool) -> tuple[str, ...]:

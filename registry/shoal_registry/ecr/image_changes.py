@@ -148,6 +148,8 @@ async def _delete(call: Call, repository: Repository, wanted: ImageId) -> list[d
         # An index needs it: it stays, but not under that tag.
         if refused.code != "UNSUPPORTED":
             raise
-    digest = await call.repositories.delete_tag(repository, Tag.parse(wanted.image_tag))
+    # Who says which image means that tag of it and no other, to which it may have been moved meanwhile.
+    meant = kept.digest if wanted.image_digest else None
+    digest = await call.repositories.delete_tag(repository, Tag.parse(wanted.image_tag), meant)
     call.deleted(repository, digest, wanted.image_tag)
     return [named(digest, wanted.image_tag)]

@@ -155,5 +155,6 @@ def _described(call: Call, name: Repository, settings: Settings) -> dict[str, An
         # As the caller reaches the registry, which is how images are named.
         "repositoryUri": f"{call.request.host}/{name.name}",
         "createdAt": settings.created_at,
+        "imageScanningConfiguration": {"scanOnPush": False},
         **mutability_document(settings),
     }

@@ -116,8 +116,7 @@ async def update(call: Call, request: UpdateRepositoryCreationTemplate) -> Mappi
 async def describe(call: Call, request: DescribeRepositoryCreationTemplates) -> Mapping[str, Any]:
     known = {each.prefix: each for each in await creation.templates(call.registry.store)}
     if request.prefixes is not None:
-        prefixes = [_prefix(text) for text in request.prefixes]
-        found = [_existing(known.get(prefix), prefix) for prefix in prefixes]
+        found = [known[prefix] for prefix in map(_prefix, request.prefixes) if prefix in known]
         return {"registryId": OWNER, "repositoryCreationTemplates": [_document(each) for each in found]}
     limit = request.max_results or PAGE
     begin = page_tokens.begin(request.next_token, page_tokens.NAME)

@@ -126,7 +126,7 @@ class S3Store:
         # Some stores make an object for the folder itself.
         return sorted(key.rpartition("/")[2] for key in keys - {str(path)})
 
-    async def append(self, path: PurePosixPath, offset: int, piece: bytes) -> None:
+    async def append(self, path: PurePosixPath, offset: int, piece: bytes | bytearray) -> None:
         await self._pieces.append(path, offset, piece)
 
     async def flush(self, path: PurePosixPath) -> None:

@@ -66,6 +66,7 @@ async def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
     quick(monkeypatch)
     monkeypatch.setattr(ready, "RETRY_SECONDS", 0.01)
     monkeypatch.setattr(ready, "LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(ready, "LISTING_SECONDS", 0.05)
     made = Host(tmp_path)
     await made.start()
     yield made

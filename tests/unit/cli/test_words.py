@@ -182,6 +182,15 @@ def test_engine_versions(version: str, verdict: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("lacking", "is_root", "verdict", "found"),
+    [([], True, "ok", "publish no port"), (["ip"], True, "warn", "not installed: ip"), (["ip"], False, "ok", "root")],
+)
+def test_whether_networks_can_be_kept_ready(lacking: list[str], is_root: bool, verdict: str, found: str) -> None:
+    check = checks.ready_networks(lacking, is_root)
+    assert check.verdict == verdict and found in check.found and bool(check.mend) == (verdict == "warn")
+
+
+@pytest.mark.parametrize(
     ("theirs", "verdict"), [(1000, "ok"), (1500, "ok"), (5000, "warn"), (-4000, "warn"), (10**6, "fail")]
 )
 def test_clock_skew(theirs: int, verdict: str) -> None:
