@@ -51,9 +51,6 @@ USAGE_KEYS = 2
 # etcd takes 1.5 MiB a request; 10,000 tasks are about 0.8 MiB.
 TASKS_PER_STEP = 4_000
 
-# Of jobs and of what became of their children, beyond which nothing more is taken.
-JOB_BYTES_PER_STEP = 600_000
-
 
 class Fault(NamedTuple):
     """A rule failed: a fault of this program. On an input it is answered to that caller alone."""
@@ -154,7 +151,7 @@ def _look_at_jobs(tables: Tables, overlay: Overlay, context: Context) -> tuple[O
     faults = []
     time_limits.enforce(overlay, context, KEYS_FOR_JOBS)
     for job in overlay.batch.unsettled(JOBS_PER_STEP):
-        if len(overlay.touched) >= KEYS_FOR_JOBS:
+        if overlay.is_full(KEYS_FOR_JOBS):
             break
         before = len(overlay.changes)
         try:
@@ -218,7 +215,7 @@ def _has_room(overlay: Overlay, request: i.Input) -> bool:
             keys = 0
         case _:
             keys = KEYS_PER_INPUT
-    is_light = len(overlay.changes) < TASKS_PER_STEP and overlay.batch.weight < JOB_BYTES_PER_STEP
+    is_light = len(overlay.changes) < TASKS_PER_STEP and not overlay.is_full(KEYS_PER_STEP)
     return is_light and len(overlay.touched) + keys <= KEYS_PER_STEP
 
 

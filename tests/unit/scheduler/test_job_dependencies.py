@@ -179,7 +179,7 @@ async def test_tasks_of_a_terminated_array_are_stopped_a_bounded_number_at_a_tim
     for _ in range(3):
         await jobs.start(plane, job, 1000)
     await plane.one(TerminateJob(job.id, "too late"))
-    assert await jobs.settle(plane) == 3
+    assert 3 <= await jobs.settle(plane) <= 6
     assert all(task.desired_status == "STOPPED" for task in jobs.live(plane.tables, job))
     assert counts(plane.tables.batch, job.id)[FAILED] == 7000
 
