@@ -11,6 +11,7 @@ from shoal_scheduler.control.step import KEYS_PER_STEP, step
 from shoal_scheduler.model.job import FAILED, N_TO_N, SEQUENTIAL, SUCCEEDED
 from shoal_scheduler.model.refusal import Refused
 from shoal_scheduler.model.task import ContainerState
+from shoal_scheduler.state.changes import DeleteUsage
 from shoal_scheduler.state.overlay import Overlay
 from shoal_scheduler.state.startable import startable
 from shoal_scheduler.state.writes import write_of
@@ -247,3 +248,13 @@ async def test_a_job_that_cannot_be_looked_at_stops_no_other(monkeypatch: pytest
     plane.tables = await plane.reloaded()
     await jobs.settle(plane)
     assert jobs.outcome(plane, bad)[0] == FAILED
+
+
+async def test_what_follows_is_not_kept_waiting_by_a_clean_up_that_goes_on_and_on() -> None:
+    plane = await jobs.plane_with()
+    first = await jobs.submitted(plane)
+    second = await jobs.submitted(plane, after=[(first.id, "")])
+    await plane.one(CancelJob(first.id, "why"))
+    due = [DeleteUsage("default", f"group-{number}", "2020-01") for number in range(100)]
+    await plane.run([], due)
+    assert jobs.outcome(plane, second)[0] == FAILED
