@@ -41,8 +41,8 @@ KEYS_PER_STEP = 255
 # The most that any other input touches, or a launch that waits: a launch of 10,000 tasks and its 40 chunks.
 KEYS_PER_INPUT = 41
 
-# For what follows for jobs from others, at the beginning of a step.
-KEYS_FOR_JOBS = 80
+# For what follows for jobs from others, at the beginning of a step: whatever else time asks for.
+KEYS_FOR_JOBS = 60
 JOBS_PER_STEP = 500
 
 # The sums of a task that ends: of this month, and of the last if it began there.
@@ -149,13 +149,14 @@ def _look_at_jobs(tables: Tables, overlay: Overlay, context: Context) -> tuple[O
     """What time asks for of them, and what follows for them from others. One that cannot be looked at stops nothing
     else."""
     faults = []
-    time_limits.enforce(overlay, context, KEYS_FOR_JOBS)
+    keys_max = len(overlay.touched) + KEYS_FOR_JOBS
+    time_limits.enforce(overlay, context, keys_max)
     for job in overlay.batch.unsettled(JOBS_PER_STEP):
-        if overlay.is_full(KEYS_FOR_JOBS):
+        if overlay.is_full(keys_max):
             break
         before = len(overlay.changes)
         try:
-            follow.settle(overlay, job, context, KEYS_FOR_JOBS)
+            follow.settle(overlay, job, context, keys_max)
         except Exception as error:
             overlay = _again(tables, overlay.changes[:before])
             overlay.propose([SetAside(job)])  # or the next step would come at once, and fail again
