@@ -172,7 +172,8 @@ class QueueLook:
     def _fits(self, want: Want, environment: ComputeEnvironment) -> bool:
         self._fittings += 1
         cluster = environment.cluster
-        bad = fitting(asked_in(want.ask, environment), self._view.room(cluster), held_row(self._view, cluster))
+        table = self._view.room_to_read(cluster)
+        bad = fitting(asked_in(want.ask, environment), table, held_row(self._view, cluster))
         if (bad == 0).any():
             return True
         self._rooms.refused(environment)
