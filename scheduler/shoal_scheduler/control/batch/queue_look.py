@@ -39,6 +39,14 @@ TASKS_MAX = 1_000
 _KEYS_PER_LAUNCH = 4
 
 
+class CannotStart(Exception):  # noqa: N818
+    """A rule failed with this job: its cause is a fault of this program."""
+
+    def __init__(self, job: str) -> None:
+        super().__init__(f"job {job} could not be looked at")
+        self.job = job
+
+
 @dataclass(slots=True)
 class Shared:
     """What the looks of one step have in common."""
@@ -96,7 +104,10 @@ class QueueLook:
             if not self._environments or bounds.of_queue(self._batch, self._queue) <= 0:
                 break
             if self._fittings < FITTINGS_MAX:
-                self._look_at(key, found, known)
+                try:
+                    self._look_at(key, found, known)
+                except Exception as error:
+                    raise CannotStart(key.job) from error
             if self._is_full or self._fittings >= FITTINGS_MAX:
                 self._is_partial, resume = True, last
                 break
