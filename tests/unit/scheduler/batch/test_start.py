@@ -6,6 +6,7 @@ import pytest
 from shoal_scheduler.control import inputs as i
 from shoal_scheduler.control.batch import bounds
 from shoal_scheduler.control.batch.job_inputs import CancelJob, SubmitJob
+from shoal_scheduler.control.batch.why import Reasons
 from shoal_scheduler.control.step import step
 from shoal_scheduler.model.job import Job
 from shoal_scheduler.model.job_queue import NON_REPLENISHABLE, ConsumableResource, JobQueue
@@ -278,6 +279,7 @@ async def test_a_job_that_a_rule_fails_with_is_told_and_set_aside_and_keeps_no_o
     assert [type(fault.error.__cause__) for fault in result.faults] == [ZeroDivisionError]
     await yard.settle()
     assert yard.runs(poisonous, job) == [0, 1]
+    assert Reasons(yard.tables).of(poisonous.id).startswith("it could not be looked at")
 
 
 async def test_a_look_that_fails_is_told_and_not_tried_again_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
