@@ -163,6 +163,8 @@ class BatchTables:
                 self._put_chunk(chunk)
             case b.DeleteJob(job_id):
                 self._delete_job(job_id)
+            case b.SetAside(job_id, waits=True):
+                self._queue(self.jobs[job_id].job.queue).remove(job_id)
             case b.SetAside(job_id):
                 self.unsettled.pop(job_id, None)
 

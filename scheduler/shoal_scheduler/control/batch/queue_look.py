@@ -43,6 +43,14 @@ TASKS_PER_LAUNCH = 32
 _KEYS_PER_LAUNCH = 4
 
 
+class CannotStart(Exception):  # noqa: N818
+    """A rule failed with this job: its cause is a fault of this program."""
+
+    def __init__(self, job: str) -> None:
+        super().__init__(f"job {job} could not be looked at")
+        self.job = job
+
+
 @dataclass(slots=True)
 class Shared:
     """What the looks of one step have in common."""
@@ -102,7 +110,10 @@ class QueueLook:
             if not self._environments or bounds.of_queue(self._batch, self._queue) <= 0:
                 break
             if self._fittings < FITTINGS_MAX:
-                self._look_at(key, found, known)
+                try:
+                    self._look_at(key, found, known)
+                except Exception as error:
+                    raise CannotStart(key.job) from error
             if self._is_full or self._fittings >= FITTINGS_MAX:
                 self._is_partial, resume = True, last
                 break
@@ -178,7 +189,8 @@ class QueueLook:
     def _fits(self, want: Want, environment: ComputeEnvironment) -> bool:
         self._fittings += 1
         cluster = environment.cluster
-        bad = fitting(asked_in(want.ask, environment), self._view.room(cluster), held_row(self._view, cluster))
+        table = self._view.room_to_read(cluster)
+        bad = fitting(asked_in(want.ask, environment), table, held_row(self._view, cluster))
         if (bad == 0).any():
             return True
         self._rooms.refused(environment)
