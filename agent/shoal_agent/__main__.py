@@ -8,6 +8,7 @@ import secrets
 import signal
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,6 +27,8 @@ from shoal_agent.images.cluster_registry import ClusterRegistry, folder_of_autho
 from shoal_agent.images.held import HeldImages
 from shoal_agent.images.pulling import Puller
 from shoal_agent.images.records import ImageRecords
+from shoal_agent.interruption import HostInterruption
+from shoal_agent.interruption_notice import NoticeWatch
 from shoal_agent.lease import Lease
 from shoal_agent.life.case import Surroundings
 from shoal_agent.life.cgroup import Cgroups
@@ -127,11 +130,14 @@ async def _serve(
     caller = Caller(credentials, incarnation, host, secrets.token_hex(16))
     sampler = Sampler(around, worker)
     images = HeldImages(around.engine, records)
-    session = Session(",".join(arguments.scheduler).split(","), caller, around, worker, watch, sampler, images)
+    name = f"{identity.name} ({host.hostname})"
+    interruption = HostInterruption(name, worker.interrupt, lease.clock)
+    endpoints = ",".join(arguments.scheduler).split(",")
+    session = Session(endpoints, caller, around, worker, watch, sampler, images, interruption)
     log.info("agent began instance=%s version=%s tasks=%d", identity.name, VERSION, len(remembered))
-    renewal, listener = _renewal(arguments, session), _listener(arguments, rules, sampler)
+    beside = (_renewal(arguments, session), _listener(arguments, rules, sampler), _notices(rules, interruption))
     work = asyncio.create_task(
-        _work(around, watch, worker, session, metadata, cleaner, renewal, sampler, images, keeper, listener)
+        _work(around, watch, worker, session, metadata, cleaner, sampler, images, keeper, beside)
     )
     end = asyncio.create_task(ending.wait())
     await asyncio.wait({work, end}, return_when=asyncio.FIRST_COMPLETED)
@@ -159,6 +165,10 @@ def _listener(arguments: argparse.Namespace, rules: Configuration, sampler: Samp
     return MetricsListener(rules.metrics_listen, arguments.authority, arguments.certificate, arguments.key, sampler)
 
 
+def _notices(rules: Configuration, interruption: HostInterruption) -> NoticeWatch | None:
+    return NoticeWatch(rules.interruption_notice, interruption.found) if rules.interruption_notice else None
+
+
 def _renewal(arguments: argparse.Namespace, session: Session) -> Renewal | None:
     """None for an agent whose certificate somebody else looks after."""
     if not arguments.renew_at:
@@ -184,14 +194,13 @@ async def _work(
     session: Session,
     metadata: Metadata,
     cleaner: ImageCleaner,
-    renewal: Renewal | None,
     sampler: Sampler,
     images: HeldImages,
     keeper: WatchdogKeeper | None,
-    listener: MetricsListener | None = None,
+    beside: Sequence[Renewal | MetricsListener | NoticeWatch | None],
 ) -> None:
     async with asyncio.TaskGroup() as group:
-        for each in (renewal, listener):
+        for each in beside:
             if each is not None:
                 group.create_task(each.run())
         if keeper is not None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
+from urllib.parse import urlsplit
 
 from shoal import attributes, requirements
 
@@ -99,6 +100,10 @@ class Configuration:
     # hears it: only then are they given to another instance without an operator's word.
     watchdog: bool = False
 
+    # Where this host finds that it is soon to go, as a spot host does: a file, or an http address that is 404 as long
+    # as it stays (interruption_notice.py). Absent: nowhere.
+    interruption_notice: str | None = None
+
     # Network namespaces kept ready for tasks that start (docs/ready-networks.md); 0: each task waits for its own.
     ready_networks: int = 8
     concurrent_starts: int = 8
@@ -175,6 +180,14 @@ def _path(key: str, value: object) -> str:
     if not _text(key, value).startswith("/"):
         raise BadConfiguration(key, "must be an absolute path")
     return _text(key, value)
+
+
+def _file_or_url(key: str, value: object) -> str:
+    said = _text(key, value)
+    url = urlsplit(said)
+    if not said.startswith("/") and not (url.scheme in ("http", "https") and url.hostname):
+        raise BadConfiguration(key, 'must be an absolute path or an address, as in "http://169.254.169.254/latest/..."')
+    return said
 
 
 def _pull_behavior(key: str, value: object) -> str:
@@ -323,6 +336,7 @@ _READERS: Mapping[str, Any] = {
     "image_cleanup_disk_percent": _percent,
     "image_cleanup_excluded": _texts,
     "watchdog": _flag,
+    "interruption_notice": _file_or_url,
     "ready_networks": _count,
     "concurrent_starts": _positive,
     "concurrent_pulls": _positive,

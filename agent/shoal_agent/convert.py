@@ -8,7 +8,8 @@ from shoal.v1 import agent_pb2, container_instance_pb2, resource_pb2, task_pb2
 
 from shoal_agent import VERSION
 from shoal_agent.fingerprint import Fingerprint
-from shoal_agent.task import Assignment, ContainerReport, Report
+from shoal_agent.interruption import Notice, Word
+from shoal_agent.task import Assignment, ContainerReport, JobAttempt, Report
 from shoal_agent.watch import Health
 
 PROTOCOL_VERSION = 1
@@ -22,6 +23,7 @@ def hello(
     engine_version: str,
     engine: Health,
     watchdog: bool = False,
+    notice: Notice | None = None,
 ) -> agent_pb2.AgentMessage:
     version = container_instance_pb2.VersionInfo(agent_version=VERSION, docker_version=engine_version)
     return agent_pb2.AgentMessage(
@@ -37,6 +39,7 @@ def hello(
             engine=_heartbeat(engine),
             run_id=run,
             watchdog=watchdog,
+            interruption=_notice(notice) if notice is not None else None,
         )
     )
 
@@ -53,6 +56,23 @@ def _resources(host: Fingerprint) -> list[resource_pb2.Resource]:
         resource_pb2.Resource(name=name, type="STRINGSET", string_set_value=[str(value) for value in values])
         for name, values in sets
     ]
+
+
+def interruption(notice: Notice) -> agent_pb2.AgentMessage:
+    return agent_pb2.AgentMessage(interruption=_notice(notice))
+
+
+def _notice(notice: Notice) -> agent_pb2.HostInterruption:
+    return agent_pb2.HostInterruption(remaining_millis=round(notice.seconds * 1000), reason=notice.reason)
+
+
+def word(message: Message) -> Word | None:
+    """What a scheduler says of this host's interruption, in its welcome or on its own; None if there is none."""
+    said = message.interruption if isinstance(message, agent_pb2.Welcome) else message
+    assert isinstance(said, agent_pb2.HostInterruption)
+    if not said.HasField("remaining_millis"):
+        return None
+    return Word(said.stop_code, said.reason, said.remaining_millis / 1000)
 
 
 def inventory(reports: Iterable[Report]) -> agent_pb2.AgentMessage:
@@ -139,6 +159,18 @@ def _assignment(entry: agent_pb2.Assignment, documents: Mapping[str, Mapping[str
         group=entry.group,
         on_disconnect=entry.on_disconnect,
         tags={tag.key: tag.value for tag in entry.tags},
+        job=_job(entry.job) if entry.HasField("job") else None,
+    )
+
+
+def _job(message: agent_pb2.JobAttempt) -> JobAttempt:
+    return JobAttempt(
+        message.job_id,
+        message.job_queue,
+        message.compute_environment,
+        message.attempt,
+        message.array_size,
+        message.array_index,
     )
 
 

@@ -24,18 +24,18 @@ class Lease:
 
     def __init__(self, path: Path | None = None, clock: Callable[[], float] = boot_time) -> None:
         self._path = path
-        self._clock = clock
+        self.clock = clock
         self._boot = boot_id()
         self._renewal = read(path) if path is not None else None
         self._renewed = Event()
 
     @property
     def now(self) -> float:
-        return self._clock()
+        return self.clock()
 
     @property
     def seconds_left(self) -> float:
-        return self._renewal.expires_at - self._clock() if self._renewal is not None else 0.0
+        return self._renewal.expires_at - self.clock() if self._renewal is not None else 0.0
 
     def renew(self, sent_at: float, seconds: float) -> None:
         """What was sent at `sent_at` has been heard by a leader; `seconds` is the session deadline."""

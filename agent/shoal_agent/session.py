@@ -32,6 +32,7 @@ from shoal_agent.fingerprint import Fingerprint
 from shoal_agent.images import message as images_message
 from shoal_agent.images.held import HeldImages
 from shoal_agent.images.prepull import Prepulls
+from shoal_agent.interruption import HostInterruption
 from shoal_agent.life.case import Surroundings
 from shoal_agent.logs.answer import Logs
 from shoal_agent.memory import record
@@ -88,9 +89,10 @@ class Session:
         watch: Watch,
         sampler: Sampler | None = None,
         images: HeldImages | None = None,
+        interruption: HostInterruption | None = None,
     ) -> None:
         """Without a sampler nobody is told what is used. Without images nobody is told what the engine has of them, and
-        none are pulled ahead."""
+        none are pulled ahead. Without an interruption of its own the host goes only by a scheduler's word."""
         self._schedulers = Schedulers(endpoints)
         self._caller = caller
         self._around = around
@@ -98,6 +100,10 @@ class Session:
         self._watch = watch
         self._sampler = sampler
         self._images = images
+        clock = around.lease.clock
+        self._interruption = interruption or HostInterruption(around.owner.instance, worker.interrupt, clock)
+        self._interruption.on_notice = around.reporter.changed.set
+        self._said_notice = False
         self._prepulls = Prepulls(around, images.records) if images is not None else None
         self._logs = Logs(around, worker)
         self._commands = Commands(around, worker)
@@ -185,8 +191,11 @@ class Session:
                 self._said_guarded = guarded = self._around.guarded()
                 found = {**self._around.cgroups.attributes, **({WATCHDOG_ATTRIBUTE: "true"} if guarded else {})}
                 host = replace(caller.host, attributes={**caller.host.attributes, **found})
+                notice = self._interruption.untold
+                self._said_notice = notice is not None
+                run, incarnation = caller.run, caller.incarnation
                 await self._write(
-                    call, convert.hello(owner.cluster, caller.incarnation, caller.run, host, version, health, guarded)
+                    call, convert.hello(owner.cluster, incarnation, run, host, version, health, guarded, notice)
                 )
                 first = await call.read()
         except TimeoutError:
@@ -202,6 +211,7 @@ class Session:
         self._is_heard = False
         self._deadline_seconds = first.welcome.session_deadline_millis / 1000
         self._around.lease.renew(sent_at, self._deadline_seconds)
+        self._interruption.told(convert.word(first.welcome), acknowledged=self._said_notice)
         await self._write(call, convert.inventory(self._worker.inventory()))
         return first.welcome
 
@@ -235,6 +245,8 @@ class Session:
                     self._unanswered_since = time.monotonic() if self._around.reporter.unacknowledged else None
                 case "heartbeat_ack":
                     self._renew(message.heartbeat_ack.sequence)
+                case "interruption":
+                    self._interruption.told(convert.word(message.interruption), acknowledged=self._said_notice)
                 case "log_request":
                     self._serve_caller(group.create_task(self._logs.send(stub, message.log_request)))
                 case "command_request":
@@ -274,6 +286,7 @@ class Session:
 
     async def _report(self, call: "_Call") -> None:
         while True:
+            await self._tell_notice(call)
             batch = self._around.reporter.take()
             if batch is None:
                 await self._around.reporter.changed.wait()
@@ -281,6 +294,12 @@ class Session:
             if self._unanswered_since is None:
                 self._unanswered_since = time.monotonic()
             await self._write(call, convert.reports(batch.sequence, batch.reports))
+
+    async def _tell_notice(self, call: "_Call") -> None:
+        """Before what has ended for it: whoever replaces that should know that it cannot be here."""
+        while not self._said_notice and (notice := self._interruption.untold) is not None:
+            self._said_notice = True
+            await self._write(call, convert.interruption(notice))
 
     async def _beat(self, call: "_Call", welcome: agent_pb2.Welcome) -> None:
         """At the scheduler's pace, and at once when the engine's health changes."""

@@ -62,6 +62,15 @@ class Ending:
 
 
 @dataclass(frozen=True, slots=True)
+class Interruption:
+    """The host goes: why its tasks end, and by when nothing of them runs any more (seconds of its boot clock)."""
+
+    stop_code: str
+    reason: str
+    ends_at: float
+
+
+@dataclass(frozen=True, slots=True)
 class Restarts:
     """How often a container was started again, and which end the last time was the answer to (milliseconds)."""
 
@@ -180,10 +189,12 @@ class View:
     evict         dead containers are too many: this task's go first
     network_lost  containers whose network, which had been kept ready, has ended
     lease_over    no scheduler has heard this host for too long: what must not run twice is to end
+    interruption  the host goes: everything is to end
     """
 
     engine_up: bool = True
     lease_over: bool = False
+    interruption: Interruption | None = None
     seen: Mapping[str, Seen] = field(default_factory=lambda: MappingProxyType({}))
     unclear: frozenset[str] = frozenset()
     image_missing: frozenset[str] = frozenset()
@@ -199,6 +210,18 @@ class View:
 
     def of(self, name: str) -> Seen | None:
         return self.seen.get(name)
+
+
+@dataclass(frozen=True, slots=True)
+class JobAttempt:
+    """Which attempt of which job a task is. array_size: 0 of a job that is no array."""
+
+    job_id: str
+    job_queue: str
+    compute_environment: str
+    attempt: int
+    array_size: int = 0
+    array_index: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,3 +242,4 @@ class Assignment:
     group: str = ""
     on_disconnect: str = ""
     tags: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    job: JobAttempt | None = None

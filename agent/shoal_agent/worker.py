@@ -17,6 +17,7 @@ from shoal_agent.task import (
     RUNNING,
     Assignment,
     ContainerPlan,
+    Interruption,
     Report,
     Seen,
     Span,
@@ -40,6 +41,7 @@ class Worker:
         self._running: dict[str, asyncio.Task[None]] = {}
         self._engine_up = False
         self._lease_over = False
+        self._interruption: Interruption | None = None
         self._set_complete = False
         if around.networks is not None:
             around.networks.lost = self._lose_network
@@ -158,10 +160,22 @@ class Worker:
         for lane in self._lanes.values():
             lane.lease_over(over)
 
+    # Of the host itself.
+
+    def interrupt(self, interruption: Interruption | None) -> None:
+        """It goes, and everything is to end before. None: it does not go (any more); what was told to end ends."""
+        if interruption == self._interruption:
+            return
+        self._interruption = interruption
+        for lane in self._lanes.values():
+            lane.interrupt(interruption)
+
     # Lanes.
 
     def _open(self, task: Task, trace: tuple[Span, ...] = ()) -> Lane:
-        view = View(engine_up=self._engine_up, lease_over=self._lease_over, trace=trace)
+        view = View(
+            engine_up=self._engine_up, lease_over=self._lease_over, interruption=self._interruption, trace=trace
+        )
         lane = Lane(task, view, self._around)
         self._lanes[task.id] = lane
         self._running[task.id] = asyncio.create_task(self._run(task.id, lane), name=f"lane {task.id}")

@@ -6,11 +6,17 @@ task                  arn:shoal:ecs:local:000000000000:task/default/<32 hex digi
 container instance    arn:shoal:ecs:local:000000000000:container-instance/default/<32 hex digits>
 alarm                 arn:shoal:ecs:local:000000000000:alarm:<name>
 container             arn:shoal:ecs:local:000000000000:container/default/<task>/<name>
+job definition        arn:shoal:batch:local:000000000000:job-definition/flip:7
+job queue             arn:shoal:batch:local:000000000000:job-queue/<name>
+compute environment   arn:shoal:batch:local:000000000000:compute-environment/<name>
+consumable resource   arn:shoal:batch:local:000000000000:consumable-resource/<name>
+job                   arn:shoal:batch:local:000000000000:job/<id>, of a child of an array with its index, <id>:7
 repository            arn:shoal:ecr:local:000000000000:repository/<name with slashes>
 """
 
 OWNER = "000000000000"
 PREFIX = f"arn:shoal:ecs:local:{OWNER}:"
+BATCH_PREFIX = f"arn:shoal:batch:local:{OWNER}:"
 REPOSITORY_PREFIX = f"arn:shoal:ecr:local:{OWNER}:repository/"
 
 
@@ -36,6 +42,26 @@ def container_arn(cluster: str, task_id: str, name: str) -> str:
 
 def alarm_arn(name: str) -> str:
     return f"{PREFIX}alarm:{name}"
+
+
+def job_definition_arn(name: str, revision: int) -> str:
+    return f"{BATCH_PREFIX}job-definition/{name}:{revision}"
+
+
+def job_queue_arn(name: str) -> str:
+    return f"{BATCH_PREFIX}job-queue/{name}"
+
+
+def compute_environment_arn(name: str) -> str:
+    return f"{BATCH_PREFIX}compute-environment/{name}"
+
+
+def consumable_resource_arn(name: str) -> str:
+    return f"{BATCH_PREFIX}consumable-resource/{name}"
+
+
+def job_arn(job: str) -> str:
+    return f"{BATCH_PREFIX}job/{job}"
 
 
 def repository_arn(name: str) -> str:

@@ -3,10 +3,10 @@
     async with Client.connect() as client:                      # the current context
         answer = await client.cluster.ListTasks(task_pb2.ListTasksRequest())
 
-`client.cluster`, `client.metrics` and `client.alarms` have every method of the generated stubs. A unary call goes to
-the leader, is retried with jittered back-off until its deadline while that is safe, and raises the errors of
-`shoal.errors`. A call that changes something gets a client token if its message has room for one, so that sending it
-twice does it once."""
+`client.cluster`, `client.batch`, `client.metrics` and `client.alarms` have every method of the generated stubs. A
+unary call goes to the leader, is retried with jittered back-off until its deadline while that is safe, and raises the
+errors of `shoal.errors`. A call that changes something gets a client token if its message has room for one, so that
+sending it twice does it once."""
 
 import asyncio
 import contextlib
@@ -26,7 +26,7 @@ import grpc.aio
 from shoal import errors
 from shoal.context import Context, load
 from shoal.rpc import LEADER_KEY, Credentials, open_channel, trailer, until_tried
-from shoal.v1 import alarms_pb2_grpc, cluster_pb2_grpc, event_pb2, metrics_pb2_grpc, scheduler_pb2_grpc
+from shoal.v1 import alarms_pb2_grpc, batch_pb2_grpc, cluster_pb2_grpc, event_pb2, metrics_pb2_grpc, scheduler_pb2_grpc
 from shoal.v1.scheduler_pb2 import (
     DescribeSchedulerRequest,
     DescribeSchedulerResponse,
@@ -36,6 +36,7 @@ from shoal.v1.scheduler_pb2 import (
 
 if TYPE_CHECKING:
     from shoal.v1.alarms_pb2_grpc import AlarmsAsyncStub
+    from shoal.v1.batch_pb2_grpc import BatchAsyncStub
     from shoal.v1.cluster_pb2_grpc import ClusterAsyncStub
     from shoal.v1.metrics_pb2_grpc import MetricsAsyncStub
 
@@ -51,9 +52,15 @@ ANSWER_SECONDS = 6.0
 _BACKOFF_FIRST_SECONDS = 0.05
 _BACKOFF_MAX_SECONDS = 0.8
 # Doing these twice is not the same as doing them once, and they carry no client token.
-_NOT_IDEMPOTENT = frozenset({"RegisterTaskDefinition", "PutMetricData"})
+_NOT_IDEMPOTENT = frozenset({"RegisterTaskDefinition", "RegisterJobDefinition", "PutMetricData"})
 # Of an event: its revision, and the object that changed.
 _EventKey = tuple[int, str]
+_SERVICERS = (
+    cluster_pb2_grpc.ClusterServicer,
+    metrics_pb2_grpc.MetricsServicer,
+    alarms_pb2_grpc.AlarmsServicer,
+    batch_pb2_grpc.BatchServicer,
+)
 _STREAMING = frozenset({"Watch", "ReadLogs", "RunTasks", "ExecuteCommand", "PullImage"})
 
 
@@ -63,6 +70,7 @@ class Client:
     cluster: "ClusterAsyncStub"
     metrics: "MetricsAsyncStub"
     alarms: "AlarmsAsyncStub"
+    batch: "BatchAsyncStub"
 
     def __init__(self, context: Context, timeout_seconds: float = CALL_TIMEOUT_SECONDS) -> None:
         """timeout_seconds: the deadline of a unary call that names none with `timeout=`, retries included.
@@ -74,6 +82,7 @@ class Client:
         self.cluster = cast("ClusterAsyncStub", _Stub(self._leader, timeout_seconds))
         self.metrics = cast("MetricsAsyncStub", _Stub(self._leader, timeout_seconds))
         self.alarms = cast("AlarmsAsyncStub", _Stub(self._leader, timeout_seconds))
+        self.batch = cast("BatchAsyncStub", _Stub(self._leader, timeout_seconds))
 
     @classmethod
     def connect(
@@ -143,7 +152,7 @@ class Client:
 
 def _key_of(event: event_pb2.Event) -> _EventKey:
     detail = getattr(event, event.WhichOneof("detail") or "", None)
-    names = (getattr(detail, name, "") for name in ("task_arn", "container_instance_arn", "alarm_arn"))
+    names = (getattr(detail, name, "") for name in ("task_arn", "container_instance_arn", "alarm_arn", "job_arn"))
     return event.revision, next(filter(None, names), "")
 
 
@@ -233,6 +242,7 @@ class _Methods:
             cluster_pb2_grpc.ClusterStub(channel),
             metrics_pb2_grpc.MetricsStub(channel),
             alarms_pb2_grpc.AlarmsStub(channel),
+            batch_pb2_grpc.BatchStub(channel),
         )
 
     def __getattr__(self, method: str) -> Any:
@@ -247,8 +257,7 @@ class _Stub:
         self._timeout_seconds = timeout_seconds
 
     def __getattr__(self, method: str) -> Any:
-        servicers = cluster_pb2_grpc.ClusterServicer, metrics_pb2_grpc.MetricsServicer, alarms_pb2_grpc.AlarmsServicer
-        if method.startswith("_") or not any(hasattr(servicer, method) for servicer in servicers):
+        if method.startswith("_") or not any(hasattr(servicer, method) for servicer in _SERVICERS):
             raise AttributeError(method)
         if method in _STREAMING:
             return partial(_stream, self._leader, method)

@@ -5,6 +5,7 @@ import logging
 import os
 import resource
 import signal
+import ssl
 import sys
 import time
 import uuid
@@ -24,7 +25,7 @@ from shoal_registry.pulls import Pulls
 from shoal_registry.registry import Registry
 from shoal_registry.remembered import Remembered
 from shoal_registry.repositories import Repositories
-from shoal_registry.rights import signing_key
+from shoal_registry.rights import signing_key, tokens
 from shoal_registry.rights.directory import Directory
 from shoal_registry.rights.gate import Gate
 from shoal_registry.rights.policies import Policies
@@ -60,7 +61,7 @@ async def _serve(config: configuration.Configuration, kept: Store, store: Store)
     uploads = Uploads(store, repositories, lambda: UploadId(str(uuid.uuid4())), BOOT_ID.read_text().strip())
     if not config.is_open and config.authority is None:
         log.warning("nobody is an operator: give --authority, or --open for a trial")
-    signer = None if config.is_open else signing_key.load(config.token_key)
+    signer = None if config.is_open else _signer(config.token_key)
     gate = Gate(Directory(store, os.urandom), Policies(store), signer, os.urandom(32))
     suspects, scrub, is_worker = Suspects(), Scrub(store, kept), config.worker is not None
     archive, pulls, events = Archive(store, repositories, time.time), Pulls(store, time.time), Events(store, time.time)
@@ -96,6 +97,14 @@ async def _serve(config: configuration.Configuration, kept: Store, store: Store)
         await _write_last(pulls, events)
 
 
+def _signer(path: Path) -> tokens.Signer:
+    """Raises StartRefused, OSError."""
+    try:
+        return signing_key.load(path)
+    except ValueError as error:
+        raise StartRefused(f"{path} is no key as the registry makes it to sign tokens with: {error}") from None
+
+
 async def _write_last(pulls: Pulls, events: Events) -> None:
     """What waits in memory."""
     for write in (pulls.flush(is_last=True), events.flush()):
@@ -118,17 +127,22 @@ async def _clean(uploads: Uploads, grace_seconds: float) -> None:
 def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     config = configuration.parse()
-    if config.workers > 1 and config.worker is None:
-        sys.exit(asyncio.run(workers.run(config.listen, sys.argv[1:], config.workers)))
     # As many connections as the system lets this process have: common soft limits end at 1,024.
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     try:
+        if config.workers > 1 and config.worker is None:
+            sys.exit(asyncio.run(workers.run(config.listen, sys.argv[1:], config.workers)))
         uvloop.run(serve(config))
     except (StartRefused, KeyFileUnusable) as refused:
         sys.exit(str(refused))
     except StoreUnavailableError as error:
         sys.exit(f"The store {config.store} cannot be used: {error}")
+    except ssl.SSLError as error:
+        sys.exit(f"{config.certificate} and {config.key} are no certificate and its key: {error.reason or error}")
+    except OSError as error:
+        # At the start only: later, what fails is answered or logged.
+        sys.exit(f"{error.filename}: {error.strerror}" if error.filename else str(error))
 
 
 if __name__ == "__main__":

@@ -10,6 +10,8 @@ from shoal_registry.storage import places
 from shoal_registry.storage.places import Place
 from shoal_registry.storage.protection import Wanted
 
+PORT_MAX = 65535
+
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
@@ -40,7 +42,9 @@ class Configuration:
 
 def parse(arguments: Sequence[str] | None = None) -> Configuration:
     parser = argparse.ArgumentParser(prog="shoal_registry", description="The image registry of shoal.")
-    parser.add_argument("--listen", default="127.0.0.1:7680", metavar="HOST:PORT", help="where engines dial")
+    parser.add_argument(
+        "--listen", type=_address, default="127.0.0.1:7680", metavar="HOST:PORT", help="where engines dial"
+    )
     add_store(parser)
     parser.add_argument("--certificate", required=True, type=Path, help="this registry's certificate")
     parser.add_argument("--key", required=True, type=Path, help="the key of the certificate")
@@ -204,6 +208,13 @@ def wanted(parser: argparse.ArgumentParser, given: argparse.Namespace, default: 
             f"--master-key: {path} lies in the store: whoever gets at a backup of that would have the key, too"
         )
     return Wanted(path.absolute())
+
+
+def _address(text: str) -> str:
+    host, _, port = text.rpartition(":")
+    if not host or not (port.isascii() and port.isdigit()) or len(port) > 5 or int(port) > PORT_MAX:
+        raise argparse.ArgumentTypeError(f"{text} is no HOST:PORT, as in 0.0.0.0:7680")
+    return text
 
 
 def _count(text: str) -> int:

@@ -4,6 +4,9 @@ from collections.abc import Mapping
 from typing import Literal
 
 Code = Literal[
+    "ACCOUNT_EXISTS",
+    "ACCOUNT_INVALID",
+    "ACCOUNT_UNKNOWN",
     "BLOB_UNKNOWN",
     "BLOB_UPLOAD_INVALID",
     "BLOB_UPLOAD_UNKNOWN",
@@ -27,6 +30,9 @@ Code = Literal[
 ]
 
 STATUSES: Mapping[Code, int] = {
+    "ACCOUNT_EXISTS": 409,
+    "ACCOUNT_INVALID": 400,
+    "ACCOUNT_UNKNOWN": 404,
     "BLOB_UNKNOWN": 404,
     "BLOB_UPLOAD_INVALID": 400,
     "BLOB_UPLOAD_UNKNOWN": 404,

@@ -255,11 +255,11 @@ class Repositories:
         names = await self._store.names(paths.tags_of(repository, digest))
         return [name for name in names if await self._tagged(repository, Tag(name)) == digest]
 
-    async def delete_tag(self, repository: Repository, tag: Tag) -> Digest:
-        """What it meant, which stays. Raises Refused."""
+    async def delete_tag(self, repository: Repository, tag: Tag, meant: Digest | None = None) -> Digest:
+        """What it meant, which stays. Raises Refused, also if that is not `meant`."""
         async with self._links.repository_lock(repository):
             digest = await self._tagged(repository, tag)
-            if digest is None:
+            if digest is None or meant not in (None, digest):
                 raise await self._unknown(repository, tag)
             await self._store.delete(paths.tag(repository, tag))
             await self._store.delete(paths.tag_of(repository, digest, tag))
@@ -379,7 +379,7 @@ class Repositories:
         if not await self.exists(repository):
             return repository_unknown(repository)
         said = reference.name if isinstance(reference, Tag) else str(reference)
-        return Refused("MANIFEST_UNKNOWN", f"{repository.name} has no manifest {said}.")
+        return Refused("MANIFEST_UNKNOWN", f"{repository.name} has no image {said}.")
 
 
 def blob_unknown(repository: Repository, digest: Digest) -> Refused:
@@ -387,4 +387,4 @@ def blob_unknown(repository: Repository, digest: Digest) -> Refused:
 
 
 def repository_unknown(repository: Repository) -> Refused:
-    return Refused("NAME_UNKNOWN", f"There is no repository {repository.name}: the first push makes it.")
+    return Refused("NAME_UNKNOWN", f"There is no repository {repository.name}.")

@@ -44,6 +44,9 @@ class Server:
         self.port = int(port)
         self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._tls.minimum_version = ssl.TLSVersion.TLSv1_2
+        # Of files that it cannot read, the library does not say which.
+        for path in (certificate, key, *(() if authority is None else (authority,))):
+            path.read_bytes()
         self._tls.load_cert_chain(certificate, key)
         if authority is not None:
             # Who has none may have a secret; who shows one has to have a good one.

@@ -146,7 +146,7 @@ class Uploads:
         async with AsyncExitStack() as held:
             try:
                 async with asyncio.timeout(BUSY_SECONDS):
-                    await held.enter_async_context(self._store.lock(f"upload/{upload.text}"))
+                    await held.enter_async_context(self._store.lock(paths.upload_lock(paths.upload_data(upload))))
             except TimeoutError:
                 raise Refused(
                     "BLOB_UPLOAD_INVALID",

@@ -9,6 +9,8 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from shoal_scheduler.model.instance import Instance
+from shoal_scheduler.model.interruption import Interruption
 from shoal_scheduler.model.refusal import Refused
 from shoal_scheduler.model.task import Task, TaskKey
 from shoal_scheduler.state import changes as c
@@ -73,6 +75,9 @@ class News:
 
     # This heartbeat, and all before it, were heard while this process led.
     heartbeat: int | None = None
+
+    # Whether the host is interrupted, or is no more.
+    interruption: bool = False
     log_requests: list[LogsWanted] = field(default_factory=list)
     command_requests: list[CommandWanted] = field(default_factory=list)
     pull_requests: list[PullWanted] = field(default_factory=list)
@@ -98,6 +103,9 @@ class Outbox:
         # Which run of the agent's program this is, and when it last said something.
         self.run = ""
         self.heard_at = 0.0
+
+        # What the agent was last told of its host's interruption.
+        self.interruption: Interruption | None = None
 
     def put(self, key: TaskKey) -> None:
         self._news.keys[key] = None
@@ -126,6 +134,11 @@ class Outbox:
 
     def hear(self, heartbeat: int) -> None:
         self._news.heartbeat = heartbeat
+        self._ready.set()
+
+    def tell_interruption(self) -> None:
+        """As it is recorded now."""
+        self._news.interruption = True
         self._ready.set()
 
     def _acknowledge(self) -> None:
@@ -269,11 +282,18 @@ class Dispatch:
             match change:
                 case c.PutTask(task) if task.instance in self._outboxes and _concerns_agent(task):
                     self._outboxes[task.instance].put(task.key)
-                case c.PutInstance(revoked) if revoked.revoked_at:
-                    for call in self._calls.get(revoked.id, ()):
-                        call.cut(f"The identity of instance {revoked.id} was revoked.")
-                case c.SetSession(instance, 0):
-                    self.close(instance)
+                case c.PutInstance(instance):
+                    self._on_instance(instance)
+                case c.SetSession(instance_id, 0):
+                    self.close(instance_id)
+
+    def _on_instance(self, instance: Instance) -> None:
+        if instance.revoked_at:
+            for call in self._calls.get(instance.id, ()):
+                call.cut(f"The identity of instance {instance.id} was revoked.")
+        outbox = self._outboxes.get(instance.id)
+        if outbox is not None and instance.interruption != outbox.interruption:
+            outbox.tell_interruption()
 
 
 def _concerns_agent(task: Task) -> bool:

@@ -10,13 +10,15 @@ import logging
 import random
 import secrets
 import time
+import uuid
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from math import inf
 from typing import cast
 
-from shoal_scheduler.control import retention, usage
+from shoal_scheduler.control import interruption, retention, usage
+from shoal_scheduler.control.batch import time_limits
 from shoal_scheduler.control.context import Context, Limits
 from shoal_scheduler.control.host_loss import Look, look
 from shoal_scheduler.control.inputs import Input, Reply
@@ -24,7 +26,7 @@ from shoal_scheduler.control.step import Fault, Step, step
 from shoal_scheduler.metrics.meters import Meters, timed
 from shoal_scheduler.model.refusal import Refused
 from shoal_scheduler.model.task import LAUNCH_ID_DIGITS
-from shoal_scheduler.state.changes import Change, PutTask, SetSession
+from shoal_scheduler.state.changes import Change, PutInstance, PutTask, SetSession
 from shoal_scheduler.state.heard import Heard
 from shoal_scheduler.state.store import (
     Deposed,
@@ -76,16 +78,27 @@ class OutcomeLost(Unavailable):
 
 
 class RandomIds:
-    """Drawn from the system for many launches at once: a system call each is a fifth of what placing a task costs."""
+    """Drawn from the system for many launches at once: a system call each is a fifth of what placing a task costs.
+
+    Ids of jobs are UUIDs that begin with the time (version 7 of RFC 9562), so that those which one step takes stay in
+    the order in which they were submitted.
+    """
 
     def __init__(self) -> None:
         self._drawn: list[str] = []
+        self._last_job = 0
 
     def launch_id(self) -> str:
         if not self._drawn:
             drawn = secrets.token_hex(IDS_PER_DRAW * LAUNCH_ID_DIGITS // 2)
             self._drawn = [drawn[at : at + LAUNCH_ID_DIGITS] for at in range(0, len(drawn), LAUNCH_ID_DIGITS)]
         return self._drawn.pop()
+
+    def job_id(self) -> str:
+        beginning = max(now_millis() << 12, self._last_job + 1)  # 12 more bits count within the millisecond
+        self._last_job = beginning
+        bits = (beginning >> 12) << 80 | 0x7 << 76 | (beginning & 0xFFF) << 64 | 0b10 << 62 | secrets.randbits(62)
+        return str(uuid.UUID(int=bits))
 
 
 def now_millis() -> int:
@@ -128,7 +141,7 @@ class Engine:
         self._expected = 0
         self._gathered = asyncio.Event()
         # When time itself asks for something: by `clock`.
-        self._retention_at = self._losses_at = -inf
+        self._retention_at = self._losses_at = self._interruptions_at = -inf
         self._is_full = False
         self._finishing = False
         self._closed = False
@@ -203,7 +216,7 @@ class Engine:
             raise
 
     async def _wait_for_work(self) -> None:
-        while not (self._finishing or self._inbox or self.tables.unsettled or self.clock() >= self._wake_at):
+        while not (self._finishing or self._inbox or self.tables.is_unsettled or self.clock() >= self._wake_at):
             self.progress_at = time.monotonic()
             self._arrived.clear()
             try:
@@ -215,7 +228,10 @@ class Engine:
     @property
     def _wake_at(self) -> float:
         """When there is something to do even if nobody asks."""
-        return min(self._retention_at, self._losses_at)
+        jobs_in = (time_limits.due_at(self.tables) - self.now()) / 1000
+        if jobs_in <= 0:
+            return -inf
+        return min(self._retention_at, self._losses_at, self._interruptions_at, self.clock() + jobs_in)
 
     async def _gather(self) -> None:
         if len(self._inbox) >= self._expected:
@@ -229,10 +245,13 @@ class Engine:
         # Time never goes back, not even when another host's clock was ahead: the tables are in its order.
         now = max(self.now(), self.tables.newest)
         context = Context(now, self._ids, self.rng, self.limits)
-        losses = self._losses(context) if may_write else Look((), self._losses_at)
-        due = [*self._expired(context), *losses.changes] if may_write else []
+        interrupted = self._interrupted(context) if may_write else Look((), self._interruptions_at)
+        # Both may have to say of the same task how it ends: one after the other.
+        losses = self._losses(context) if may_write and not interrupted.changes else Look((), self._losses_at)
+        due = [*self._expired(context), *interrupted.changes, *losses.changes] if may_write else []
         with timed(self.meters.steps):
-            result = step(self.tables, [waiting.request for waiting in batch], context, due)
+            inputs = [waiting.request for waiting in batch]
+            result = step(self.tables, inputs, context, due, alone=not may_write)
         for fault in result.faults:
             log.error("a queue could not be looked at", exc_info=fault.error)
         taken, rest = batch[: len(result.replies)], batch[len(result.replies) :]
@@ -242,18 +261,27 @@ class Engine:
             revision = await self._commit(result, now, may_write)
         except NotStored as error:
             # Not with every step: who asks for something that costs no write is answered all the same.
-            self._losses_at = max(self._losses_at, self.clock() + LOSSES_RETRY_SECONDS)
+            retry_at = self.clock() + LOSSES_RETRY_SECONDS
+            self._losses_at = max(self._losses_at, retry_at)
+            self._interruptions_at = max(self._interruptions_at, retry_at)
             await self._not_stored(taken, error)
             return
         self.meters.inputs += len(taken)
         self.meters.placements += sum(map(_is_placement, result.changes))
         self.tables.apply(result.changes, revision)
-        self._losses_at = losses.due_at
+        self._losses_at, self._interruptions_at = losses.due_at, interrupted.due_at
         if any(isinstance(change, SetSession) and not change.incarnation for change in result.changes):
             self._losses_at = -inf  # an instance fell silent: when it is due is found out at once
+        if any(isinstance(change, PutInstance) and change.instance.interruption for change in result.changes):
+            self._losses_at = self._interruptions_at = -inf
         self.on_commit(result.changes, revision, now)
         for waiting, reply in zip(taken, result.replies, strict=True):
             _answer(waiting, reply)
+
+    def _interrupted(self, context: Context) -> Look:
+        if self.clock() < self._interruptions_at:
+            return Look((), self._interruptions_at)
+        return interruption.look(self.tables, context)
 
     def _losses(self, context: Context) -> Look:
         now = self.clock()
@@ -266,7 +294,7 @@ class Engine:
         if self.clock() < self._retention_at:
             return ()
         expired = retention.expired(self.tables, context)
-        pause = 0.0 if len(expired) == retention.LAUNCHES_PER_STEP else RETENTION_PERIOD_SECONDS
+        pause = 0.0 if len(expired) >= retention.LAUNCHES_PER_STEP else RETENTION_PERIOD_SECONDS
         self._retention_at = self.clock() + pause
         return [*expired, *usage.expired(self.tables, context.now)]
 

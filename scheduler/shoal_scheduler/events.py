@@ -12,8 +12,10 @@ from typing import NamedTuple
 from shoal_scheduler.engine import Unavailable
 from shoal_scheduler.model.alarm import Alarm
 from shoal_scheduler.model.instance import Instance
+from shoal_scheduler.model.job import JobState
 from shoal_scheduler.model.task import Task
 from shoal_scheduler.state import changes as c
+from shoal_scheduler.state.batch_changes import PutJobState
 from shoal_scheduler.state.tables import Tables
 
 CHANGES_MAX = 20_000
@@ -25,16 +27,18 @@ class EventRecord:
 
     revision: int
     time: int
-    subject: Task | Instance | Alarm
+    subject: Task | Instance | Alarm | JobState
 
     @property
     def cluster(self) -> str:
-        """Empty for an alarm of no cluster's metric: it concerns everybody."""
+        """Empty for a job, and for an alarm of no cluster's metric: they concern everybody."""
         match self.subject:
             case Task():
                 return self.subject.launch.cluster
             case Alarm():
                 return dict(self.subject.dimensions).get("ClusterName", "")
+            case JobState():
+                return ""
         return self.subject.cluster
 
 
@@ -52,6 +56,8 @@ class _Commit(NamedTuple):
                     yield EventRecord(self.revision, self.time, instance)
                 case c.PutAlarm(alarm) if alarm.version == alarm.changed_version:
                     yield EventRecord(self.revision, self.time, alarm)
+                case PutJobState(state):
+                    yield EventRecord(self.revision, self.time, state)
 
 
 class EventLog:
@@ -123,13 +129,15 @@ class EventLog:
             self._first_known = dropped.revision
 
 
-def message_of(tables: Tables, subject: Task | Instance | Alarm) -> str:
+def message_of(tables: Tables, subject: Task | Instance | Alarm | JobState) -> str:
     """The change in a sentence for people."""
     match subject:
         case Task():
             return _of_task(tables, subject)
         case Alarm():
             return f"alarm {subject.name} {subject.state}: {subject.reason}"
+        case JobState():
+            return _of_job(tables, subject)
     return _of_instance(subject)
 
 
@@ -147,6 +155,17 @@ def _of_task(tables: Tables, task: Task) -> str:
     if not task.fence:
         return f"{task.launch.definition} placed{where}"
     return f"{task.launch.definition} {task.last_status}{where}"
+
+
+def _of_job(tables: Tables, state: JobState) -> str:
+    job = tables.batch.job(state.job)
+    name = f"job {job.name}" if job else "a job"
+    if state.outcome:
+        why = f": {state.status_reason}" if state.status_reason else ""
+        return f"{name} {state.outcome}{why}"
+    if state.wish:
+        return f"{name} is to end ({state.wish}): {state.wish_reason}"
+    return f"{name} may start: what it depends on has succeeded"
 
 
 def _of_instance(instance: Instance) -> str:

@@ -34,10 +34,18 @@ METRICS = ("ListMetrics", "GetMetricStatistics", "PutMetricData", "DescribeUsage
 ALARMS = """
     PutMetricAlarm DescribeAlarms DeleteAlarms SetAlarmState EnableAlarmActions DisableAlarmActions DescribeAlarmHistory
 """
+BATCH = """
+    RegisterJobDefinition DeregisterJobDefinition DescribeJobDefinitions CreateComputeEnvironment
+    UpdateComputeEnvironment DeleteComputeEnvironment DescribeComputeEnvironments CreateJobQueue UpdateJobQueue
+    DeleteJobQueue DescribeJobQueues GetJobQueueSnapshot CreateConsumableResource UpdateConsumableResource
+    DeleteConsumableResource DescribeConsumableResource ListConsumableResources ListJobsByConsumableResource
+    SubmitJob DescribeJobs ListJobs CancelJob CancelJobs TerminateJob TerminateJobs
+"""
 RULES = {
     **{f"/shoal.v1.Cluster/{name}": OPERATOR for name in OPERATORS_MAY.split()},
     **{f"/shoal.v1.Metrics/{name}": OPERATOR for name in METRICS},
     **{f"/shoal.v1.Alarms/{name}": OPERATOR for name in ALARMS.split()},
+    **{f"/shoal.v1.Batch/{name}": OPERATOR for name in BATCH.split()},
     **{f"/shoal.v1.AgentSession/{name}": AGENT for name in ("Session", "SendLogs", "AttachCommand", "SendPull")},
     **{f"/shoal.v1.Schedulers/{name}": OPERATOR for name in ("DescribeScheduler", "HandOver")},
     **{f"/grpc.health.v1.Health/{name}": EVERYONE for name in ("Check", "List", "Watch")},

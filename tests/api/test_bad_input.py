@@ -125,6 +125,26 @@ OTHERS: dict[str, tuple[str, Message, str]] = {
     ),
     "drain to a status": ("UpdateContainerInstancesState", Update(container_instances=["x"], status="x"), "status"),
     "drain to no status": ("UpdateContainerInstancesState", Update(container_instances=["x"]), "status"),
+    "interrupt in no time": (
+        "UpdateContainerInstancesState",
+        Update(container_instances=["x"], status="DRAINING", interruption_seconds=0),
+        "interruptionSeconds",
+    ),
+    "interrupt what is active": (
+        "UpdateContainerInstancesState",
+        Update(container_instances=["x"], status="ACTIVE", interruption_seconds=60),
+        "interruptionSeconds",
+    ),
+    "a reason for nothing": (
+        "UpdateContainerInstancesState",
+        Update(container_instances=["x"], status="DRAINING", reason="sold"),
+        "reason",
+    ),
+    "a reason without end": (
+        "UpdateContainerInstancesState",
+        Update(container_instances=["x"], status="DRAINING", interruption_seconds=60, reason="x" * 256),
+        "reason",
+    ),
     "deregister nothing": (
         "DeregisterContainerInstance",
         container_instance_pb2.DeregisterContainerInstanceRequest(),

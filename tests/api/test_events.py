@@ -5,8 +5,9 @@ from typing import Any
 
 import grpc
 from shoal.v1 import event_pb2 as pb
-from shoal.v1 import task_pb2
+from shoal.v1 import job_pb2, task_pb2
 
+from tests.api.batch import Batch
 from tests.api.refusals import refused, refused_with
 from tests.api.requests import register, run
 from tests.fakes.agent import SimulatedAgent
@@ -53,6 +54,26 @@ async def test_sees_instances_come(scheduler: Scheduler) -> None:
         (event,) = await read_until(call, 1)
     assert event.detail_type == "ECS Container Instance State Change"
     assert event.container_instance.container_instance_arn.endswith(instance)
+
+
+async def test_sees_jobs_end(scheduler: Scheduler) -> None:
+    batch = Batch(scheduler)
+    await batch.prepare()
+    first = await batch.submit()
+    second = await batch.submit(dependsOn=[{"jobId": first}])
+    call = scheduler.cluster.Watch(pb.WatchRequest())
+    await call.read()
+    await batch.stub.CancelJob(job_pb2.CancelJobRequest(job_id=first, reason="not needed"))
+    events = await read_until(call, 3)
+    assert {event.detail_type for event in events} == {"Batch Job State Change"}
+    assert [event.job.job_id for event in events] == [first, first, second]
+    assert [event.message for event in events] == [
+        "job one is to end (CANCEL): not needed",
+        "job one FAILED: not needed",
+        "job one FAILED: Dependent Job failed",
+    ]
+    listed = await scheduler.cluster.ListEvents(pb.ListEventsRequest())
+    assert [event.message for event in listed.events][-1] == events[-1].message
 
 
 async def test_a_history_that_is_gone_is_out_of_range(scheduler: Scheduler) -> None:

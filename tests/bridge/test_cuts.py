@@ -6,22 +6,25 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from tests.bridge.conftest import Bridge, BridgeFactory, Builder
-from tests.bridge.cutting import CuttingProxy
 from tests.ground.image_registry import ImageRegistry
+from tests.ground.proxy import Proxy
 from tests.ground.repeats import TEN
 from tests.ground.waiting import block_until
 
 LAYER_BYTES = 3_000_000
 
 
-def cuts(chance: random.Random, count: int) -> Iterator[int]:
-    return iter([chance.randrange(5_000, LAYER_BYTES) for _ in range(count)])
+CUTS = 6
+
+
+def cuts(chance: random.Random) -> Sequence[int]:
+    return [chance.randrange(5_000, LAYER_BYTES) for _ in range(CUTS)]
 
 
 @pytest.mark.parametrize("repeat", TEN)
@@ -30,17 +33,17 @@ async def test_connections_that_break(
 ) -> None:
     """A push and a load go on where they were, within the same run."""
     chance, name = random.Random(repeat), f"cut/number-{repeat}"
-    async with CuttingProxy(image_registry.port, cuts(chance, 6)) as pushing:
-        bridge = bridge_to(image_registry, pushing.address)
+    async with Proxy(image_registry.host, image_registry.port, cuts(chance)) as pushing:
+        bridge = bridge_to(image_registry, pushing.endpoint)
         identity = bridge.identity(builder.image("cut:v1", chance.randbytes(LAYER_BYTES), chance.randbytes(10)))
         pushed = await asyncio.to_thread(bridge.image, "push", "cut:v1", name)
-        assert pushing.cuts
+        assert len(pushing.breaks) < CUTS
     assert pushed["sentBytes"] > LAYER_BYTES
     bridge.engine.docker("rmi", "cut:v1")
-    async with CuttingProxy(image_registry.port, cuts(chance, 6)) as loading:
-        bridge = bridge_to(image_registry, loading.address)
+    async with Proxy(image_registry.host, image_registry.port, cuts(chance)) as loading:
+        bridge = bridge_to(image_registry, loading.endpoint)
         loaded = await asyncio.to_thread(bridge.image, "load", name, "cut:v2")
-        assert loading.cuts
+        assert len(loading.breaks) < CUTS
     assert loaded["local"]["id"] == identity
     assert not list(bridge.spool.iterdir())
 

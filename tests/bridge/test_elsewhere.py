@@ -69,8 +69,8 @@ def layer_of(content: bytes) -> bytes:
     return written.getvalue()
 
 
-async def test_several_platforms(bridge: Bridge, image_registry: ImageRegistry) -> None:
-    """Of an index the engine's platform is loaded, or the one that was asked for."""
+async def test_several_platforms(bridge: Bridge, image_registry: ImageRegistry, tmp_path: Path) -> None:
+    """Of an index the engine's platform is loaded, or the one that was asked for; of an image, no other than it is."""
     children, configs = [], {}
     async with aiohttp.ClientSession() as session:
         client = Client(session, image_registry.url, bridge.tls(), "several")
@@ -92,6 +92,13 @@ async def test_several_platforms(bridge: Bridge, image_registry: ImageRegistry) 
         assert loaded["local"]["id"] == configs[architecture]
     code, said = bridge.refused("load", "several:v1", "--platform", "linux/riscv64")
     assert (code, "only for linux/amd64, linux/arm64, linux/s390x" in said) == (3, True), said
+    bridge.image("load", "several:v1", "several:ours")
+    bridge.image("push", "several:ours", "several/one")
+    saved = str(tmp_path / "one.tar")
+    bridge.image("save", "several/one", saved, "--platform", f"linux/{ours}")
+    for words in (("load", "several/one"), ("save", "several/one", "-"), ("load", "--input", saved)):
+        code, said = bridge.refused(*words, "--platform", "linux/riscv64")
+        assert (code, f"is for linux/{ours} only, not for linux/riscv64" in said) == (3, True), said
     described = bridge.run("describe", "several:v1").out
     assert f"{children[0]['digest']}  linux/arm64" in described
 

@@ -2,6 +2,8 @@
 
 import re
 
+import pytest
+
 from tests.bridge.conftest import Bridge
 
 
@@ -27,6 +29,17 @@ def test_lists(bridge: Bridge, busybox_image: str) -> None:
     assert bridge.run("tags", "listed/one", "-o", "name").out.split() == ["v1", "v2"]
 
 
+def test_a_repository_that_goes_meanwhile_is_no_failure(
+    bridge: Bridge, busybox_image: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def seen(_: object) -> list[str]:
+        return ["listed/gone", "listed/there"]
+
+    bridge.image("push", busybox_image, "listed/there")
+    monkeypatch.setattr("shoal.cli.image_list._repositories", seen)
+    assert bridge.run("ls", "-o", "name").out == "listed/there:latest\n"
+
+
 def test_describes(bridge: Bridge, busybox_image: str) -> None:
     digest = bridge.image("push", busybox_image, "described")["image"]["imageId"]["imageDigest"]
     for name in ("described", f"described@{digest}", f"{bridge.registry.address}/described:latest"):
@@ -37,6 +50,19 @@ def test_describes(bridge: Bridge, busybox_image: str) -> None:
     assert re.search(r"Platform +linux/", shown)
     assert re.search(rf"Digest +{digest}", shown)
     assert re.search(r"Layers +sha256:\w+  [0-9.]+ MiB", shown)
+    happened = bridge.shell.shoal("repository", "events", "described").stdout
+    assert "PUSH" in happened and "PULL" not in happened, "to look is no pull"
+
+
+def test_what_is_archived_says_so(bridge: Bridge, busybox_image: str) -> None:
+    bridge.image("push", busybox_image, "archived:v1")
+    bridge.shell.shoal("repository", "archive", "archived:v1")
+    assert bridge.run("ls", "archived").out.rstrip().endswith("ago, archived")
+    assert bridge.run("tags", "archived", "-o", "name").out == "v1\n"
+    assert "archived: shoal repository restore archived:v1" in bridge.run("describe", "archived:v1").out
+    code, said = bridge.refused("load", "archived:v1")
+    assert code == 3
+    assert "is archived" in said and "shoal repository restore archived@sha256:" in said
 
 
 def test_what_is_not_there(bridge: Bridge) -> None:
@@ -54,6 +80,9 @@ def test_deletes(bridge: Bridge, busybox_image: str) -> None:
     assert "says no tag" in bridge.refused("rm", "deleted")[1]
     assert bridge.image("rm", "deleted:v1")["imageIds"] == [{"imageDigest": digest, "imageTag": "v1"}]
     assert [each["imageTags"] for each in bridge.image("ls", "deleted")["imageDetails"]] == [["v2"]]
+    partly = bridge.run("rm", "deleted/none:v1", "deleted/other:v1")
+    assert (partly.code, partly.out) == (1, f"v1 {digest}\n"), "what was deleted is said, whatever was not"
+    assert "There is no repository deleted/none" in partly.err
     result = bridge.run("rm", "deleted:v2", "deleted:v1", f"deleted/other@{digest}")
     assert result.code == 1
     assert re.search(r"Not deleted: v1: .*v1", result.err)

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from random import Random
@@ -16,9 +16,11 @@ from shoal_scheduler.control import retention
 from shoal_scheduler.control.context import Context, Limits
 from shoal_scheduler.control.step import Fault, step
 from shoal_scheduler.model.definition import Definition
+from shoal_scheduler.model.job_queue import ENABLED
 from shoal_scheduler.model.join_token import JoinToken
 from shoal_scheduler.model.task import Launch
 from shoal_scheduler.standby import Followed, Standby
+from shoal_scheduler.state import batch_changes as b
 from shoal_scheduler.state import changes as c
 from shoal_scheduler.state import etcd_v3_pb2 as pb
 from shoal_scheduler.state import etcd_v3_pb2_grpc as pb_grpc
@@ -32,7 +34,9 @@ from shoal_scheduler.state.writes import changes_in, loaded, write_of
 from tests.ground.etcd import EtcdServer
 from tests.ground.repeats import TEN
 from tests.ground.waiting import wait_until
+from tests.properties.test_batch import assert_equal as assert_equal_jobs
 from tests.properties.test_step import assert_equal
+from tests.unit.scheduler import jobs
 from tests.unit.scheduler.plane import DEFINITION, CountedIds, instance, report
 
 IN_TIME_SECONDS = 20.0
@@ -89,11 +93,11 @@ class Leader:
         self.store = EtcdStore(self.channel, self.leadership.epoch)
         self.tables = loaded([record async for record in self.store.load()], self.store.revision)
 
-    async def run(self, *inputs: i.Input) -> None:
+    async def run(self, *inputs: i.Input, due: Sequence[c.Change] = ()) -> None:
         self.now += self.rng.choice((0, 1, 5_000))
-        limits = Limits(stopped_tasks_keep_seconds=20, stopped_tasks_max=10, client_tokens_keep_seconds=1)
+        limits = Limits(20, 10, client_tokens_keep_seconds=1, finished_jobs_keep_seconds=20, finished_jobs_max=5)
         context = Context(self.now, self.ids, self.rng, limits)
-        result = step(self.tables, inputs, context, retention.expired(self.tables, context))
+        result = step(self.tables, inputs, context, [*due, *retention.expired(self.tables, context)])
         for reply in result.replies:
             if isinstance(reply, Fault):
                 raise reply.error
@@ -110,6 +114,8 @@ class Leader:
             return i.RunTask("default", "web", rng.randrange(1, 5), queue=queue, client_token=token)
         task = rng.choice(tasks)
         made: list[i.Input] = [
+            *jobs.any_inputs(rng, self.tables),
+            report(task, "STOPPED", **jobs.exited(rng.choice((0, 1)))),
             i.StopTask("default", task.id, ""),
             report(task, rng.choice(("RUNNING", "STOPPED"))),
             i.ChangeAttributes("default", ((rng.choice(HOSTS), "rack", str(number)),)),
@@ -170,6 +176,7 @@ async def until_caught_up(follower: Standby, channel: grpc.aio.Channel) -> Follo
 
 def assert_same(followed: Tables, stored: Tables) -> None:
     assert_equal(followed, stored)
+    assert_equal_jobs(followed, stored)
     assert followed.clusters == stored.clusters and followed.usage == stored.usage
     assert followed.join_tokens == stored.join_tokens and followed.replacements == stored.replacements
     assert followed.finished == stored.finished and followed.finished_tasks == stored.finished_tasks
@@ -193,6 +200,7 @@ async def test_it_has_what_the_store_has_whatever_becomes_of_the_feed(channel: g
     async with standing_by(feed, compare_period_seconds=0.2) as follower:
         await working.run(i.PutClusterDocument("default", {}, create=True))
         await working.run(i.RegisterTaskDefinition(DEFINITION, {}, "test"), *map(instance, HOSTS))
+        await working.run(due=jobs.prepared(state=ENABLED))
         for number in range(120):
             await working.run(*(working.any_input(number) for _ in range(rng.randrange(1, 4))))
             match rng.randrange(40):
@@ -211,6 +219,7 @@ async def test_it_has_what_the_store_has_whatever_becomes_of_the_feed(channel: g
                 assert followed.revision <= stored.revision
                 assert_same(followed.tables, loaded(stored.records, stored.revision))
                 assert_equal(followed.tables, working.tables)
+                assert_equal_jobs(followed.tables, working.tables)
 
 
 async def test_compaction_while_it_was_away_makes_it_read_everything_anew(channel: grpc.aio.Channel) -> None:
@@ -328,6 +337,10 @@ DELETED = (
     c.DeleteLaunch("1f" * 12),
     c.DeleteJoinToken("default", "ab" * 32),
     c.DeleteAlarm("a/b"),
+    b.DeleteJobQueue("q"),
+    b.DeleteComputeEnvironment("hosts"),
+    b.DeleteConsumableResource("licence"),
+    b.DeleteJob("6f2c9f6e-0000-4000-8000-000000000000"),
 )
 
 
@@ -346,16 +359,24 @@ def test_what_a_leader_deletes_is_deleted_by_who_follows(change: c.Change) -> No
 
 def test_nothing_else_is_deleted() -> None:
     """Whoever adds a kind of record says here how a follower hears of its end, and compares it with the store."""
-    kinds = {name for name in vars(c) if name.startswith("Delete")}
+    names = {*vars(c), *vars(b)}
+    kinds = {name for name in names if name.startswith("Delete")}
     assert kinds == {type(change).__name__ for change in DELETED}
-    assert {name for name in vars(c) if name.startswith("Put")} == COMPARED
+    assert {name for name in names if name.startswith("Put")} == COMPARED
 
 
 COMPARED = {
     "PutAlarm",
     "PutCluster",
+    "PutComputeEnvironment",
+    "PutConsumableResource",
     "PutDefinition",
     "PutInstance",
+    "PutJob",
+    "PutJobChunk",
+    "PutJobDefinition",
+    "PutJobQueue",
+    "PutJobState",
     "PutJoinToken",
     "PutLaunch",
     "PutTask",

@@ -59,3 +59,15 @@ def copy_into(into: Any, name: str, value: Any) -> None:
 
 def missing_of(names: Sequence[str], known: Container[str]) -> list[resource_pb2.Failure]:
     return [resource_pb2.Failure(arn=each, reason="MISSING") for each in names if each not in known]
+
+
+def set_state(
+    instance: container_instance_pb2.ContainerInstance,
+    request: container_instance_pb2.UpdateContainerInstancesStateRequest,
+    now_millis: int,
+) -> None:
+    instance.status = request.status
+    instance.ClearField("interruption")
+    if request.HasField("interruption_seconds"):
+        instance.interruption.source = "operator"
+        instance.interruption.deadline = now_millis + request.interruption_seconds * 1000

@@ -29,6 +29,7 @@ from shoal.v1 import (
     task_pb2,
 )
 
+from tests.fakes import cluster_records
 from tests.fakes.cluster_records import cluster_of, copy_into, event_of, family_of, instance_of, key_of, missing_of
 from tests.fakes.serving import CLUSTER, refuse
 
@@ -230,7 +231,7 @@ class ClusterService(cluster_pb2_grpc.ClusterServicer):
         ids = [arn.short(each) for each in request.container_instances]
         found = [self.state.instances[each] for each in ids if each in self.state.instances]
         for instance in found:
-            instance.status = request.status
+            cluster_records.set_state(instance, request, now_millis())
         return container_instance_pb2.UpdateContainerInstancesStateResponse(
             container_instances=found, failures=missing_of(ids, self.state.instances)
         )

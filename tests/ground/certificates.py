@@ -24,6 +24,12 @@ class Certificates:
         authority = ensure_authority(self.folder, self.cluster, now)
         return ensure_certificate(authority, self.folder, f"{role}-{name}", Identity(self.cluster, role, name), now)
 
+    def of_registry(self, name: str, folder: Path, host: str) -> Issued:
+        """An image registry's, which serves by it at that address."""
+        now = datetime.now(UTC)
+        authority = ensure_authority(self.folder, self.cluster, now)
+        return ensure_certificate(authority, folder, "registry", Identity(self.cluster, "registry", name), now, [host])
+
     def credentials(self, role: str, name: str) -> Credentials:
         issued = self.files(role, name)
         return Credentials.load(self.authority, issued.certificate, issued.key)

@@ -5,12 +5,8 @@ import re
 import shutil
 import ssl
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-
-from shoal.certificates import ensure_authority, ensure_certificate
-from shoal.rpc import Identity
 
 from tests.ground import daemon
 from tests.ground.certificates import Certificates
@@ -59,10 +55,7 @@ class Distribution:
     def start(self) -> None:
         """Returns when it listens."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        now = datetime.now(UTC)
-        authority = ensure_authority(self.certificates.folder, "default", now)
-        identity = Identity("default", "registry", "distribution")
-        issued = ensure_certificate(authority, self.folder / "tls", "registry", identity, now, [self.host])
+        issued = self.certificates.of_registry("distribution", self.folder / "tls", self.host)
         configuration: dict[str, Any] = {
             "version": 0.1,
             "log": {"level": "info"},

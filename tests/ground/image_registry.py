@@ -5,11 +5,7 @@ import re
 import ssl
 import sys
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
-
-from shoal.certificates import ensure_authority, ensure_certificate
-from shoal.rpc import Identity
 
 from tests.ground import daemon
 from tests.ground.certificates import Certificates
@@ -63,10 +59,7 @@ class ImageRegistry:
     def start(self) -> None:
         """Returns when it listens."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        now = datetime.now(UTC)
-        authority = ensure_authority(self.certificates.folder, "default", now)
-        identity = Identity("default", "registry", "registry")
-        issued = ensure_certificate(authority, self.folder / "tls", "registry", identity, now, [self.host])
+        issued = self.certificates.of_registry("registry", self.folder / "tls", self.host)
         self.log.unlink(missing_ok=True)
         self._daemon = daemon.start(
             [

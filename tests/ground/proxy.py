@@ -7,16 +7,26 @@ async with Proxy("127.0.0.1", 2379) as proxy:
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-CHUNK_BYTES = 64 * 1024
+CHUNK_BYTES = 16 * 1024
+
+
+@dataclass(slots=True)
+class _Connection:
+    """`size`: how many bytes went through it, in both directions together."""
+
+    near: asyncio.StreamWriter
+    far: asyncio.StreamWriter
+    size: int = 0
 
 
 class Proxy:
-    """`breaks`: after how many bytes towards the caller the next connections break, each once that many have gone
-    through; the others last. `carried`: how many bytes went there in all."""
+    """`breaks`: after how many bytes, in both directions, the next connections break, each once that many have gone
+    through; the others last. `carried`: how many bytes went to callers in all."""
 
     def __init__(self, host: str, port: int, breaks: Sequence[int] = ()) -> None:
         self._to = host, port
@@ -56,34 +66,35 @@ class Proxy:
         try:
             await self._whole.wait()
             with contextlib.suppress(OSError):
-                far_reader, far_writer = await asyncio.open_connection(*self._to)
-                await asyncio.gather(self._copy(reader, far_writer), self._answer(far_reader, writer))
+                far_reader, far = await asyncio.open_connection(*self._to)
+                connection = _Connection(writer, far)
+                await asyncio.gather(self._ask(reader, connection), self._answer(far_reader, connection))
         finally:
             writer.close()
             self._carrying.discard(task)
 
-    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        began = self.carried
-        try:
-            while chunk := await reader.read(CHUNK_BYTES):
-                await self._whole.wait()
-                writer.write(chunk)
-                self.carried += len(chunk)
-                if self.breaks and self.carried - began > self.breaks[0]:
-                    self.breaks.pop(0)
-                    writer.transport.abort()
-                    return
-                await writer.drain()
-        except OSError:
+    async def _ask(self, reader: asyncio.StreamReader, connection: _Connection) -> None:
+        async for _ in self._copied(reader, connection.far, connection):
             pass
-        finally:
-            writer.close()
 
-    async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _answer(self, reader: asyncio.StreamReader, connection: _Connection) -> None:
+        async for size in self._copied(reader, connection.near, connection):
+            self.carried += size
+
+    async def _copied(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, connection: _Connection
+    ) -> AsyncIterator[int]:
         try:
             while chunk := await reader.read(CHUNK_BYTES):
                 await self._whole.wait()
                 writer.write(chunk)
+                connection.size += len(chunk)
+                yield len(chunk)
+                if self.breaks and connection.size > self.breaks[0]:
+                    self.breaks.pop(0)
+                    for each in (connection.near, connection.far):
+                        each.transport.abort()
+                    return
                 await writer.drain()
         except OSError:
             pass

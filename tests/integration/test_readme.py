@@ -56,7 +56,7 @@ def test_the_first_minutes(home: Home) -> None:
 def test_operating(home: Home, engine: Engine) -> None:
     home.types("shoal up")
     instance = json.loads(home.types("shoal up -o json"))["instanceId"]
-    for line in SHELL_BLOCKS[2]:
+    for line in SHELL_BLOCKS[3]:
         # Where the README says what an administrator would: here the same of our own.
         home.types(
             line.replace("/var/lib/shoal", str(home.folder / ".local/state/shoal"))
@@ -87,7 +87,7 @@ def running_on(home: Home) -> dict[str, int]:
 
 
 def test_no_block_of_commands_is_left_out() -> None:
-    assert len(SHELL_BLOCKS) == 3
+    assert len(SHELL_BLOCKS) == 4  # that of jobs: see test_batch_example
     assert len(blocks("python")) == 1
 
 

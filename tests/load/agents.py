@@ -18,14 +18,14 @@ import grpc
 from shoal import rpc
 from shoal.v1 import agent_pb2 as pb
 
-from tests.fakes.agent import Life, SimulatedAgent, never_starts, runs
+from tests.fakes.agent import Life, SimulatedAgent, exits_with, never_starts, runs
 from tests.ground.certificates import Certificates
 from tests.load.stack import Stack
 from tests.load.workers import Worker, obey, run, worker
 
 LAUNCH_ID_DIGITS = 24
 CONNECTING_AT_ONCE = 32
-LIVES: dict[str, Life] = {"runs": runs, "never_starts": never_starts}
+LIVES: dict[str, Life] = {"runs": runs, "never_starts": never_starts, "ends": exits_with(0, "default")}
 
 # As large as machines come, so that it is never capacity which ends a run.
 CPU_UNITS = 448 * 1024

@@ -35,6 +35,7 @@ class Stack:
     etcd: EtcdServer
     address: str
     scheduler_pid: int
+    channel: grpc.aio.Channel
     cluster: "cluster_pb2_grpc.ClusterAsyncStub"
 
 
@@ -50,7 +51,7 @@ async def stack(folder: Path, certificates: Certificates) -> AsyncIterator[Stack
             async with rpc.open_channel(address, certificates.credentials("operator", "load")) as channel:
                 cluster = cluster_pb2_grpc.ClusterStub(channel)
                 await _until_serving(cluster, scheduler)
-                yield Stack(certificates, etcd, address, scheduler.pid, cluster)
+                yield Stack(certificates, etcd, address, scheduler.pid, channel, cluster)
         except Exception as error:
             error.add_note(f"The scheduler's last words:\n{scheduler.tail(20)}")
             raise

@@ -53,7 +53,7 @@ async def compare(
     ):
         for number in range(turns + 1):
             turn = {
-                "bare": await _bare_rate(docker, batch),
+                "bare": await bare_rate(docker, batch),
                 "own": await _rate(own, batch),
                 "ready": await _rate(ready, batch),
             }
@@ -79,7 +79,7 @@ async def _agent(engine: Engine, folder: Path, ready_networks: int) -> AsyncIter
         await rig.engine.close()
 
 
-async def _bare_rate(docker: aiodocker.Docker, count: int) -> float:
+async def bare_rate(docker: aiodocker.Docker, count: int) -> float:
     room = asyncio.Semaphore(CONCURRENCY)
     host = {
         "NetworkMode": "bridge",
@@ -132,18 +132,23 @@ async def main() -> None:
     assert whole is not None
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, whole.cancel)
     with tempfile.TemporaryDirectory(prefix="shoal-load-") as folder:
-        engine = make_engine(Path(folder) / "engine")
-        try:
-            engine.start()
-            import_busybox(engine)
-            figures = await compare(engine, Path(folder), turns, batch, options.ready)
-        finally:
-            engine.end()
-    _report(figures)
+        figures = await measure(Path(folder), turns, batch, options.ready)
+    report(figures)
     store(options.json, figures)
 
 
-def _report(figures: Mapping[str, Any]) -> None:
+async def measure(folder: Path, turns: int, batch: int, ready_networks: int = READY_NETWORKS) -> dict[str, Any]:
+    """With an engine of its own."""
+    engine = make_engine(folder / "engine")
+    try:
+        engine.start()
+        import_busybox(engine)
+        return await compare(engine, folder, turns, batch, ready_networks)
+    finally:
+        engine.end()
+
+
+def report(figures: Mapping[str, Any]) -> None:
     rates = figures["per_second"]
     turns = zip(rates["bare"], rates["own"], rates["ready"], strict=True)
     rows = [(number, *turn, turn[1] / turn[0], turn[2] / turn[0]) for number, turn in enumerate(turns, 1)]

@@ -7,10 +7,12 @@ import asyncio
 import sys
 from pathlib import Path
 
+import obstore
 import pytest
+from shoal_registry.storage.bucket import Bucket
 from shoal_registry.storage.folder import FolderStore
-from shoal_registry.storage.places import Bucket, parse
-from shoal_registry.storage.s3 import S3Store
+from shoal_registry.storage.places import parse
+from shoal_registry.storage.s3 import S3Store, client_of
 from shoal_registry.storage.store import StoreUnavailableError
 
 from tests.ground.s3 import BUCKET, S3Server
@@ -35,6 +37,15 @@ def open_store_at(place: str, endpoint: str) -> FolderStore | S3Store:
     """As another process would."""
     where = parse(place, {"AWS_ENDPOINT_URL": endpoint})
     return S3Store(where, LEASE_SECONDS) if isinstance(where, Bucket) else FolderStore(where)
+
+
+def files_at(place: str, endpoint: str) -> set[str]:
+    """The paths of all that lies there."""
+    where = parse(place, {"AWS_ENDPOINT_URL": endpoint})
+    if isinstance(where, Path):
+        return {str(path.relative_to(where)) for path in where.rglob("*") if path.is_file()}
+    found = obstore.list(client_of(where)).collect()
+    return {each["path"] for each in found}
 
 
 async def hold(place: str, endpoint: str, name: str) -> None:

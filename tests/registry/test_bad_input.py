@@ -10,6 +10,7 @@ from urllib.parse import quote
 from uuid import UUID
 
 import pytest
+from shoal_registry.api.body import PIECE_BYTES
 
 from tests.ground.image_registry import ImageRegistry
 from tests.ground.waiting import wait_until
@@ -146,7 +147,7 @@ async def test_two_writers_of_one_upload(client: Client) -> None:
     location, goes_on = await client.begin(), asyncio.Event()
 
     async def slow() -> Any:
-        yield b"x" * 2_000_000
+        yield b"x" * 2 * PIECE_BYTES
         await goes_on.wait()
         yield b"y"
 
@@ -162,7 +163,7 @@ async def test_two_writers_of_one_upload(client: Client) -> None:
         assert (answer.status, answer.codes) == (409, ["BLOB_UPLOAD_INVALID"])
     goes_on.set()
     assert (await first).status == 202
-    whole = b"x" * 2_000_000 + b"y"
+    whole = b"x" * 2 * PIECE_BYTES + b"y"
     assert (await client.call("PUT", location, digest=digest_of(whole))).status == 201
 
 

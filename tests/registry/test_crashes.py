@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import random
+import re
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -16,13 +17,19 @@ from tests.ground.repeats import TEN
 from tests.ground.waiting import wait_until
 from tests.registry.client import BYTES, CONFIG, LAYER, Answer, Client, descriptor, digest_of, image_manifest
 from tests.registry.conftest import RegistryFactory
+from tests.registry.stores import files_at, place_of
 
-KILLS = 3
+KILLS = {"folder": 3, "s3": 2}
 PUSHERS = 3
 PULLERS = 2
 # Collecting goes on all the time, of what is older than a busy machine needs for one image.
 COLLECTING = ("--collect-every", "0.2", "--garbage-grace-seconds", "60", "--upload-grace-seconds", "60")
 SHORT_GRACES = ("--collect-every", "0.2", "--garbage-grace-seconds", "0.5", "--upload-grace-seconds", "0.5")
+# The hexadecimal digits of a digest, or an upload's id.
+_MANIFEST = re.compile(r"repositories/[^/]+/_manifests/sha256/([^/]+)$")
+_OF_SOMETHING = re.compile(
+    r"(?:contents/sha256/../|(?:holders|unheld)/sha256/|repositories/[^/]+/_[btup]\w*/sha256/|uploads/)([^/]+)"
+)
 
 
 @dataclass(slots=True)
@@ -39,10 +46,19 @@ class Seen:
 
 
 @pytest.mark.parametrize("repeat", TEN)
-async def test_every_visible_tag_pulls_whole(registry_factory: RegistryFactory, repeat: int) -> None:
+@pytest.mark.parametrize("kind", ["folder", pytest.param("s3", marks=pytest.mark.slow)])
+async def test_every_visible_tag_pulls_whole(
+    kind: str,
+    repeat: int,
+    registry_factory: RegistryFactory,
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Whenever it is killed, beside pushes, pulls, deletes and collections; and in the end nothing else is left."""
-    registry, chance, seen = registry_factory(*COLLECTING), random.Random(repeat), Seen()
-    for kill in range(KILLS):
+    place = place_of(kind, tmp_path, request, monkeypatch)
+    registry, chance, seen = registry_factory(*COLLECTING, "--store", place[0]), random.Random(repeat), Seen()
+    for kill in range(KILLS[kind]):
         await live_until_killed(registry, f"{repeat}-{kill}", chance, seen)
         registry.start()
         async with aiohttp.ClientSession() as session:
@@ -50,18 +66,18 @@ async def test_every_visible_tag_pulls_whole(registry_factory: RegistryFactory, 
         assert seen.expected.items() <= tags.items()
     assert seen.pulls
     registry.end()
-    registry.options = SHORT_GRACES
+    registry.options = *SHORT_GRACES, "--store", place[0]
     registry.start()
     async with aiohttp.ClientSession() as session:
         client = Client(session, registry.url, registry.tls(), "pushed")
 
-        def is_nothing(left: set[Path]) -> bool:
+        def is_nothing(left: set[str]) -> bool:
             return not left
 
-        left: set[Path] = await wait_until(
-            partial(left_over, client, registry.store),
+        left: set[str] = await wait_until(
+            partial(left_over, client, place),
             is_nothing,
-            timeout_seconds=60,
+            timeout_seconds=300,
             why="nothing left of what was killed",
         )
         assert not left
@@ -80,7 +96,7 @@ async def live_until_killed(registry: ImageRegistry, prefix: str, chance: random
         tasks = [asyncio.create_task(life) for life in lives]
         # So that the strike hits a registry that is busy, at a point that chance chooses.
         before = len(seen.acknowledged)
-        await wait_until(lambda: len(seen.acknowledged) > before, why="the first image pushed")
+        await wait_until(lambda: len(seen.acknowledged) > before, timeout_seconds=120, why="the first image pushed")
         await asyncio.sleep(chance.uniform(0, 1))
         registry.kill()
         for each in tasks:
@@ -131,15 +147,14 @@ async def keep_deleting(client: Client, chance: random.Random, seen: Seen) -> No
             assert (await client.call("DELETE", f"manifests/{digest}")).status in (202, 404)
 
 
-async def left_over(client: Client, store: Path) -> set[Path]:
+async def left_over(client: Client, place: tuple[str, str]) -> set[str]:
     """What no manifest needs, and what tells of what is not there. Keys that fit nothing are removed by a scrub."""
-    names = {link.name for link in store.glob("repositories/*/_manifests/sha256/*")}
+    files = files_at(*place)
+    names = {found[1] for each in files if (found := _MANIFEST.match(each))}
     for name in tuple(names):
         manifest = (await client.call("GET", f"manifests/sha256:{name}")).json
         names |= {each["digest"].partition(":")[2] for each in (manifest["config"], *manifest["layers"])}
-    patterns = ("contents/*/*/*", "holders/*/*", "unheld/*/*", "uploads/*", "repositories/*/_[btup]*/*/*")
-    found = {path for pattern in patterns for path in store.glob(pattern)}
-    return {path for path in found if path.name not in names}
+    return {each for each in files if (found := _OF_SOMETHING.match(each)) and found[1] not in names}
 
 
 async def push_in_chunks(client: Client, content: bytes) -> None:

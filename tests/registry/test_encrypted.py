@@ -92,7 +92,7 @@ class Dying:
         self._die(dies)
         return deleted
 
-    async def append(self, path: PurePosixPath, offset: int, piece: bytes) -> None:
+    async def append(self, path: PurePosixPath, offset: int, piece: bytes | bytearray) -> None:
         dies = self._dies_before()
         await self.store.append(path, offset, piece[: self.chance.randint(0, len(piece))] if dies else piece)
         self._die(dies)

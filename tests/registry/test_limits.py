@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import hashlib
 import os
 import subprocess
 from collections.abc import AsyncIterator, Iterator
@@ -17,6 +18,7 @@ from tests.ground.image_registry import ImageRegistry
 from tests.ground.waiting import wait_until
 from tests.registry.client import BYTES, Client, digest_of
 from tests.registry.conftest import RegistryFactory
+from tests.registry.stores import files_at, place_of
 
 MIB = 1024 * 1024
 BLOB_MIB = 48
@@ -33,12 +35,32 @@ async def test_no_blob_is_ever_in_memory(registry_factory: RegistryFactory) -> N
     assert peak_bytes(registry.pid) - before < 80 * MIB
 
 
-async def push_and_pull(client: Client, number: int) -> None:
+@pytest.mark.slow
+async def test_a_gibibyte_goes_to_a_bucket_and_back(
+    registry_factory: RegistryFactory,
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """In parts, of which few are in memory; and nothing is left of the upload."""
+    place = place_of("s3", tmp_path, request, monkeypatch)
+    registry = await asyncio.to_thread(registry_factory, "--store", place[0])
+    before = psutil.Process(registry.pid).memory_info().rss
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(None, sock_read=120)) as session:
+        await push_and_pull(Client(session, registry.url, registry.tls(), "large"), 1, 1024)
+    assert peak_bytes(registry.pid) - before < 120 * MIB
+    assert not {each for each in files_at(*place) if each.startswith("uploads/")}
+
+
+async def push_and_pull(client: Client, number: int, size_mib: int = BLOB_MIB) -> None:
     piece = bytes([number]) * MIB
-    digest = digest_of(piece * BLOB_MIB)
+    hashing = hashlib.sha256()
+    for _ in range(size_mib):
+        hashing.update(piece)
+    digest = f"sha256:{hashing.hexdigest()}"
 
     async def stream() -> AsyncIterator[bytes]:
-        for _ in range(BLOB_MIB):
+        for _ in range(size_mib):
             yield piece
 
     answer = await client.call("PATCH", await client.begin(), stream(), BYTES)
@@ -50,7 +72,7 @@ async def push_and_pull(client: Client, number: int) -> None:
         async for part in pulled.content.iter_chunked(MIB):
             assert part == piece[: len(part)]
             size += len(part)
-    assert size == BLOB_MIB * MIB
+    assert size == size_mib * MIB
 
 
 def peak_bytes(pid: int) -> int:

@@ -46,7 +46,7 @@ class CrashingStore(FolderStore):
         self._count()
         return await super().delete(path)
 
-    async def append(self, path: PurePosixPath, offset: int, piece: bytes) -> None:
+    async def append(self, path: PurePosixPath, offset: int, piece: bytes | bytearray) -> None:
         self._count()
         await super().append(path, offset, piece)
 
@@ -200,7 +200,7 @@ class FullStore(FolderStore):
 
     is_full = False
 
-    async def append(self, path: PurePosixPath, offset: int, piece: bytes) -> None:
+    async def append(self, path: PurePosixPath, offset: int, piece: bytes | bytearray) -> None:
         if self.is_full:
             raise OSError(errno.ENOSPC, "no room")
         await super().append(path, offset, piece)

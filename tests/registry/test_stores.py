@@ -178,6 +178,15 @@ async def test_what_was_put_can_be_moved(store: Store) -> None:
         await store.adopt(PATH, aside)
 
 
+async def test_what_a_store_does_not_copy_by_itself_is_moved(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An object of more than 5 GiB in a bucket; here, of more than a MiB."""
+    monkeypatch.setattr("shoal_registry.storage.objects.COPIED_BYTES_MAX", 2**20)
+    source, target, content = PurePosixPath("a", "b"), PurePosixPath("damaged", "b"), b"0123456789abcdef" * 2**17
+    await store.put(source, content)
+    await store.adopt(source, target)
+    assert (await store.read(target), await store.size(source)) == (content, None)
+
+
 async def test_nothing_is_adopted_from_nowhere(store: Store) -> None:
     with pytest.raises(FileNotFoundError):
         await store.adopt(DATA, CONTENT)

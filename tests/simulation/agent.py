@@ -6,6 +6,7 @@ four side by side (shoal_agent/session.py: run, _serve), because they stand on a
 
 import contextlib
 from collections.abc import Callable
+from functools import partial
 from random import Random
 from types import SimpleNamespace
 from typing import Any
@@ -15,6 +16,7 @@ from shoal_agent import watchdog
 from shoal_agent.configuration import Configuration
 from shoal_agent.definition.labels import ON_DISCONNECT, Owner
 from shoal_agent.fingerprint import Fingerprint
+from shoal_agent.interruption import HostInterruption, Notice
 from shoal_agent.lease import Lease
 from shoal_agent.life.case import Surroundings
 from shoal_agent.life.cgroup import Cgroups
@@ -105,6 +107,9 @@ class Host:
         self.session_epoch = 0
         self.renewal: Any = None  # of the lease, on a disk of its own
         self.guarded = rng.random() < 0.5  # a watchdog runs beside the agent
+        # Why it goes and when, as a file that outlives its agent; and what its agent makes of that.
+        self.notice: tuple[str, float] | None = None
+        self.interruption: HostInterruption | None = None
         self.on_dial: Callable[[Host, float], None] = lambda _host, _outage_seconds: None
         self.on_obey: Callable[[Host, int], None] = lambda _host, _epoch: None
         self.on_told: Callable[[Host, agent_pb2.SchedulerMessage], None] = lambda _host, _message: None
@@ -134,7 +139,7 @@ class Host:
             self.life.end()
         self._keep_lease()
         self.disk.crash()
-        self.worker = None
+        self.worker = self.interruption = None
         self.session_epoch = 0
         self.network.host_dies(self.name, silently=silently)
 
@@ -154,6 +159,16 @@ class Host:
                     self.engine.exit(box, KILLED, "agent", box.runs)
         self.clock.after(watchdog.LOOK_SECONDS, self.look_after)
 
+    def get_notice(self, seconds: float) -> None:
+        self.notice = "it stands in a file", self.clock.now + seconds
+        self._find_notice()
+
+    def _find_notice(self) -> None:
+        if self.notice is not None and self.interruption is not None and self.life is not None:
+            reason, ends_at = self.notice
+            found = Notice(reason, max(0.0, ends_at - self.clock.now))
+            self.life.run(partial(self.interruption.found, found))
+
     async def _main(self) -> None:
         journal = Journal(self.disk, lambda: self.crash_point(self))
         incarnation = max(journal.memory.incarnation + 1, self.wall())
@@ -163,6 +178,8 @@ class Host:
         worker = Worker(around, remembered)
         watch = Watch(around, worker)
         self.worker, self.around = worker, around
+        self.interruption = HostInterruption(self.name, worker.interrupt, self.clock.time)
+        self._find_notice()
         coroutines.create_task(around.lease.run(worker.lease_over))
         coroutines.create_task(watch._check())
         coroutines.create_task(watch._follow_events())
@@ -176,7 +193,7 @@ class Host:
         host = Fingerprint(cpu, memory, (22,), (), gpus, {}, {}, self.name, {})
         caller = Caller(SimpleNamespace(), incarnation, host, str(incarnation))  # type: ignore[arg-type]
         sampler: Any = SimpleNamespace(changed=coroutines.Event(), newest=None, dropped=0)
-        await self._sessions(Session(self.schedulers, caller, around, worker, watch, sampler))
+        await self._sessions(Session(self.schedulers, caller, around, worker, watch, sampler, None, self.interruption))
 
     def _surroundings(self, journal: Any) -> Surroundings:
         engine: Any = self.engine

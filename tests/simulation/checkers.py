@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from shoal import lifecycle
+from shoal.interruption import STOP_CODES, is_interrupted
 from shoal_scheduler.model.ask import Resources
 from shoal_scheduler.model.instance import Instance
 from shoal_scheduler.model.task import Launch, Task
@@ -103,6 +104,30 @@ def what_is_lost_is_replaced_once(launches: Iterable[Launch]) -> Fault:
     counted = Counter(launch.replaces for launch in launches if launch.replaces)
     twice = [name for name, count in counted.items() if count > 1]
     return f"task {twice[0]} was replaced {counted[twice[0]]} times" if twice else None
+
+
+def nothing_comes_to_who_goes(task: Task, interrupted: Iterable[str]) -> Fault:
+    return f"task {task.id} is placed on {task.instance}, which goes" if task.instance in interrupted else None
+
+
+def who_goes_is_empty(instance: Instance, tasks: Sequence[Task]) -> Fault:
+    """At the end: all that was there has stopped."""
+    if instance.interruption is not None and tasks:
+        return f"{instance.id} goes, and still has {tasks[0].id}, which is {tasks[0].last_status}"
+    return None
+
+
+def what_goes_with_its_host_goes_on_elsewhere(task: Task, is_replaced: bool) -> Fault:
+    wanted = bool(task.launch.on_disconnect) and is_interrupted(task.stop_code)
+    if wanted == is_replaced or task.stop_code not in (*STOP_CODES.values(), "UserInitiated"):
+        return None
+    return f"task {task.id} ended with {task.stop_code} and is {'' if is_replaced else 'not '}replaced"
+
+
+def is_over_in_time(box: Box, now: float, ends_at: float) -> Fault:
+    if now > ends_at:
+        return f"{box.id} of task {box.task} ended {now - ends_at:.1f} s after its host's time"
+    return None
 
 
 def no_false_loss(task: Task, silent_seconds: float, led_seconds: float, deadline_seconds: float) -> Fault:

@@ -42,6 +42,8 @@ class Cluster:
         self.users = Users(clock, self.network, self.schedulers, self._rng("users"))
         self.users.on_answer = self._answered
         self._work = self._rng("work")
+        self._going = self._rng("going")
+        self.left_going: set[str] = set()
 
     def _rng(self, name: str) -> Random:
         return Random(f"{self.plan.seed} {name}")
@@ -166,12 +168,20 @@ class Cluster:
             self.start_scheduler(scheduler)
         for host in self.hosts:
             self._resume(host.life)
+            host.notice = None
             host.disk.full, host.disk.slow = False, 0.0
             host.engine.troubles = type(host.engine.troubles)()
             if not host.engine.up:
                 host.engine.come_back(host_was_down=not host.is_up)
             self.start_agent(host)
-            self.users.ask(i.UpdateInstances("default", (host.name,), "ACTIVE"))
+            self.users.ask(self._last_word(host.name))
+
+    def _last_word(self, host: str) -> i.UpdateInstances:
+        """It takes tasks again; or it goes, and stays as it is."""
+        if self.plan.has("interruption") and self._going.random() < 0.3:
+            self.left_going.add(host)
+            return i.UpdateInstances("default", (host,), "DRAINING", 600, "for good")
+        return i.UpdateInstances("default", (host,), "ACTIVE")
 
     def _resume(self, life: Life | None) -> None:
         if life is not None and life.paused:
@@ -184,7 +194,7 @@ class Cluster:
         while second < settles_by:
             second += 1
             if second == 20:
-                self._start_the_deregistered_again()
+                self._take_all_back()
             self.clock.run(self.plan.seconds + second, self._look)
             reasons = unsettled(self)
             if not reasons:
@@ -196,14 +206,17 @@ class Cluster:
     def _ended(self) -> int:
         return sum(task.is_stopped for task in self.witness.recorded.values())
 
-    def _start_the_deregistered_again(self) -> None:
-        """As the operator is told to, to have the instance back."""
+    def _take_all_back(self) -> None:
+        """As the operator is told to: who was deregistered is started again, and who still told of its notice when all
+        was mended is to take tasks."""
         leader = next((each for each in self.schedulers if each.leads), None)
         for host in self.hosts:
             instance = leader.plane.tables.instances.get(host.name) if leader and leader.plane else None
             if instance is not None and instance.status == "INACTIVE":
                 host.crash()
                 self.start_agent(host)
+            elif instance is not None and instance.interruption is not None and host.name not in self.left_going:
+                self.users.ask(i.UpdateInstances("default", (host.name,), "ACTIVE"))
 
     def _look(self) -> None:
         self.witness.leadership()

@@ -60,6 +60,8 @@ def _of_host(tables: Tables, host: Host, *, clock_jumped: bool) -> Iterator[str]
     if host.name not in tables.sessions:
         yield f"{host.name} is not connected"
     wanted = {task.id for task in tables.tasks_on(host.name)}
+    if host.name in tables.instances:
+        yield from filter(None, [checkers.who_goes_is_empty(tables.instances[host.name], tables.tasks_on(host.name))])
     if clock_jumped:  # what is dead stays for a time of the wall clock's: longer, where that was set back
         wanted |= {box.task for box in host.engine.boxes.values() if box.state == "exited"}
     for box in host.engine.boxes.values():

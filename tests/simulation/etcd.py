@@ -199,7 +199,9 @@ class Etcd:
     # Within.
 
     def _with_previous(self, event: pb.Event) -> pb.Event:
-        """Where that is not compacted."""
+        """Where that is not compacted. Of a key that is new there is none, though the same transaction deleted it."""
+        if event.type == pb.Event.PUT and event.kv.version == 1:
+            return event
         revision = event.kv.mod_revision - 1
         before = self._newest(event.kv.key, revision) if revision >= self.compacted else None
         return pb.Event(type=event.type, kv=event.kv, prev_kv=before)

@@ -208,6 +208,37 @@ def deregister(cluster: "Cluster", rng: Random) -> None:
     cluster.users.ask(i.DeregisterInstance("default", host.name, force=rng.random() < 0.7))
 
 
+def interruption(cluster: "Cluster", rng: Random) -> None:
+    """An operator says that a host goes, perhaps once more, and takes it back: perhaps before anything has ended."""
+    host = rng.choice(cluster.hosts).name
+    seconds = rng.choice((1, 5, 30, 600))
+    for _ in range(rng.choice((1, 1, 2))):
+        cluster.users.ask(i.UpdateInstances("default", (host,), "DRAINING", max(1, seconds), "test"))
+        seconds //= 2
+    again = i.UpdateInstances("default", (host,), "ACTIVE")
+    cluster.later(rng.choice((0.2, 5.0, 30.0)) * rng.random(), lambda: cluster.users.ask(again))
+
+
+def interruption_notice(cluster: "Cluster", rng: Random) -> None:
+    """A spot host gets its notice. Mostly it goes when its time is over, and comes back to be told that it is welcome;
+    some are left alone."""
+    host = rng.choice(cluster.hosts)
+    seconds = rng.uniform(1.0, 15.0)
+    host.get_notice(seconds)
+
+    def go() -> None:
+        host.notice = None
+        if host.engine.up and rng.random() < 0.7:
+            host.engine.host_dies()
+            death, away = host.engine.deaths, rng.uniform(1.0, 30.0)
+            cluster.later(away, lambda: host.engine.come_back_from(death, host_was_down=True))
+            cluster.crash_agent(host, away, silently=True)
+        again = i.UpdateInstances("default", (host.name,), "ACTIVE")
+        cluster.later(rng.uniform(1.0, 30.0), lambda: cluster.users.ask(again))
+
+    cluster.later(seconds, go)
+
+
 STRIKES: dict[str, tuple[Strike, float]] = {  # the mean pause between two, in seconds, at full strength
     "cut": (cut, 4.0),
     "cut one way": (cut_one_way, 4.0),
@@ -235,6 +266,8 @@ STRIKES: dict[str, tuple[Strike, float]] = {  # the mean pause between two, in s
     "cancel race": (cancel_race, 4.0),
     "drain": (drain, 5.0),
     "deregister": (deregister, 6.0),
+    "interruption": (interruption, 5.0),
+    "interruption notice": (interruption_notice, 6.0),
 }
 
 

@@ -14,11 +14,11 @@ import msgspec
 from shoal.lifecycle import RANK
 from shoal_agent import pause, schedulers, session, worker
 from shoal_agent.definition.labels import Owner
-from shoal_agent.life import dependencies, steps
+from shoal_agent.life import dependencies, last_moment, steps
 from shoal_agent.memory import record
 from shoal_agent.task import CREATED, RUNNING, Seen
 from shoal_scheduler import dispatch, engine
-from shoal_scheduler.control import host_loss, step, tasks
+from shoal_scheduler.control import host_loss, interruption, step, tasks
 from shoal_scheduler.control import inputs as i
 from shoal_scheduler.control.context import Context, Outcome
 from shoal_scheduler.model.pace import session_deadline_seconds
@@ -292,3 +292,36 @@ def lost_before_its_agent_has_ended_it() -> Iterator[tuple[Any, str, Any]]:
         return float(session_deadline_seconds(len(tables.instances))) if task.launch.on_disconnect else inf
 
     yield host_loss, "seconds_until_lost", seconds
+
+
+# Hosts that go at a known time.
+
+
+@mutant("interruption", "interruption notice")
+def what_goes_with_its_host_is_lost() -> Iterator[tuple[Any, str, Any]]:
+    ended_in_time = host_loss.was_ended_in_time
+    yield (
+        host_loss,
+        "was_ended_in_time",
+        lambda before, after: after.stop_code == host_loss.HOST_LOST and ended_in_time(before, after),
+    )
+
+
+@mutant("interruption")
+def stop_timeout_beyond_the_hosts_time() -> Iterator[tuple[Any, str, Any]]:
+    yield last_moment, "_seconds_left", lambda _case: last_moment.LOOK_SECONDS
+
+
+@mutant("interruption")
+def interruption_not_worked_off() -> Iterator[tuple[Any, str, Any]]:
+    """Neither here nor by its agent: each would do alone."""
+    yield interruption, "look", lambda _tables, _context: host_loss.Look((), inf)
+    yield worker.Worker, "interrupt", lambda _self, _interruption: None
+
+
+@mutant("interruption", "burst")
+def interrupted_host_still_takes_tasks() -> Iterator[tuple[Any, str, Any]]:
+    def interrupted(instance: Any, new: Any) -> Any:
+        return msgspec.structs.replace(instance, interruption=new, version=instance.version + 1)
+
+    yield interruption, "interrupted", interrupted

@@ -24,7 +24,12 @@ ENGINE = (
     "image missing",
 )
 LOAD = ("burst", "cancel race", "drain", "deregister")
-KINDS = (*NETWORK, *PROCESS, *ETCD, *CLOCK, *DISK, *ENGINE, *LOAD)
+OLDER = (*NETWORK, *PROCESS, *ETCD, *CLOCK, *DISK, *ENGINE, *LOAD)
+NEWER = ("interruption", "interruption notice")
+KINDS = (*OLDER, *NEWER)
+
+# Of all seeds, those with one of the newer kinds beside what they draw else.
+NEWER_SHARE = 0.1
 
 # A journal that is lost is made good by labels; what removes the labelled container as well leaves nobody who knows.
 # The number of an agent's start is never below the wall clock, so that a lost journal does not lower it: unless the
@@ -32,6 +37,7 @@ KINDS = (*NETWORK, *PROCESS, *ETCD, *CLOCK, *DISK, *ENGINE, *LOAD)
 NEVER_TOGETHER = (
     ("journal lost", "removed by hand"),
     ("host dies", "removed by hand"),
+    ("interruption notice", "removed by hand"),
     ("journal lost", "clock jump"),
     ("journal lost", "clock skew"),
 )
@@ -65,7 +71,10 @@ def drawn(seed: int, only: tuple[str, ...] | None = None) -> Plan:
     hosts = rng.choice((1, 1, 2, 2, 3, 3, 4, 5, rng.randint(6, 20)))
     tasks = round(math.exp(rng.uniform(0.0, math.log(300))))
     count = rng.choice((1, 1, 1, 2, 2, 2, 3, 4, rng.randint(5, 12)))
-    kinds = tuple(rng.sample(KINDS, count))
+    kinds = tuple(rng.sample(OLDER, count))
+    # Apart, so that what a seed drew before there were these is what it draws now.
+    apart = Random(f"newer {seed}")
+    kinds = (*kinds, *(kind for kind in NEWER if apart.random() < NEWER_SHARE))
     for one, other in NEVER_TOGETHER:
         if one in kinds and other in kinds:
             kinds = tuple(kind for kind in kinds if kind != other)

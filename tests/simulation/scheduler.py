@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from random import Random
 from types import SimpleNamespace
 from typing import Any
+from uuid import UUID
 
 import grpc
 from shoal_agent.schedulers import Told
@@ -48,6 +49,10 @@ class CountedIds:
     def launch_id(self) -> str:
         self.given += 1
         return f"{self.given:024x}"
+
+    def job_id(self) -> str:
+        self.given += 1
+        return str(UUID(int=self.given))
 
 
 class Plane:
@@ -200,7 +205,8 @@ class Scheduler:
             if not plane.leads():
                 raise StreamEnded("this scheduler does not lead any more")
             agent_session._refuse_if_closed(plane, instance, hello.incarnation)  # type: ignore[arg-type]
-            end.write(agent_session._welcome(plane.epoch, period, deadline, None))
+            going = agent_session._interruption(plane, instance, outbox)  # type: ignore[arg-type]
+            end.write(agent_session._welcome(plane.epoch, period, deadline, None, going))
             reading = coroutines.create_task(self._read(opened, end))
             sending = coroutines.create_task(self._send(opened, end))
             await coroutines.wait([reading, sending], return_when="FIRST_COMPLETED")

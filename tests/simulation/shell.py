@@ -7,8 +7,8 @@ from types import SimpleNamespace
 from unittest.mock import patch
 
 from shoal_agent import commands as agent_commands
-from shoal_agent import lease, pause, reporter, session, slots, watch, worker
-from shoal_agent.life import case, runner, steps
+from shoal_agent import interruption, lease, pause, reporter, session, slots, watch, worker
+from shoal_agent.life import case, last_moment, runner, steps
 from shoal_scheduler import dispatch, engine
 from shoal_scheduler.api import agent_session
 from shoal_scheduler.state import etcd
@@ -29,6 +29,7 @@ ASYNC = (
     worker,
     agent_commands,
     case,
+    last_moment,
     runner,
     steps,
     dispatch,
@@ -36,7 +37,7 @@ ASYNC = (
     agent_session,
     etcd,
 )
-TIMED = (session, watch, case, engine)
+TIMED = (session, watch, case, engine, interruption)
 
 
 @contextmanager

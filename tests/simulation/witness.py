@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from shoal.interruption import is_interrupted
 from shoal.v1 import agent_pb2
 from shoal_agent.definition.labels import Owner
 from shoal_agent.life.verdict import NO_SCHEDULER
@@ -36,8 +37,20 @@ UNGUARDED = ("engine hangs", "engine restart", "stop hangs", "reply lost")
 UNHEARD = ("agent crash", "agent pause", "crash at persist", "host dies", "journal lost", "disk full", "disk slow")
 MOMENT_SECONDS = 0.05
 
+# How a loss begins to tell of itself.
+SILENT = " has been silent since "
+
+# With these alone every container ends before its host goes: each has a second at least.
+CALM = ("interruption", "interruption notice", "burst", "cancel race", "drain", "silent events")
+IN_TIME_SECONDS = 1.0
+
 # So soon after a pause a leader has looked at its lease.
 WAKING_SECONDS = 1.0
+
+
+def _is_lost(task: Task) -> bool:
+    """Given up from here, for silence."""
+    return task.stop_code == HOST_LOST or (is_interrupted(task.stop_code) and SILENT in task.stopped_reason)
 
 
 def is_of(host: Host, box: Box) -> bool:
@@ -60,6 +73,7 @@ class Witness:
         self.boxes: dict[str, dict[str, Box]] = {}
         self.recorded: dict[str, Task] = {}
         self.held: dict[str, dict[str, Task]] = {}
+        self.going: set[str] = set()
         self.given_up: dict[str, None] = {}
         self.forced: set[str] = set()
         self.highest: dict[str, int] = {}
@@ -90,6 +104,9 @@ class Witness:
         self.boxes.setdefault(box.task, {})[box.container] = box
 
     def ended(self, host: Host, box: Box) -> None:
+        going = host.worker._interruption if host.worker is not None else None
+        if going is not None and is_of(host, box) and set(self.plan.kinds) <= set(CALM):
+            self.demand(checkers.is_over_in_time(box, self.members.clock.now, going.ends_at + IN_TIME_SECONDS))
         self.trace.say(host.name, f"ended {box.task} {box.container} by {box.ended_by}: {box.exit_code}")
 
     def touched(self, host: Host, box: Box) -> None:
@@ -146,6 +163,7 @@ class Witness:
         launches = [entry.launch for entry in tables.launches.values()]
         self.demand(checkers.one_launch_per_submission(launches))
         self.demand(checkers.what_is_lost_is_replaced_once(launches))
+        self.going = {name for name, instance in tables.instances.items() if instance.interruption is not None}
         for instance in tables.instances:
             self._check_capacity(tables, instance)
 
@@ -156,6 +174,7 @@ class Witness:
         for change in changes:
             match change:
                 case c.PutTask(task):
+                    self._check_interruption(tables, task)
                     self._saw(scheduler, tables, task)
                     if task.instance:
                         instances[task.instance] = None
@@ -168,6 +187,7 @@ class Witness:
                 case c.PutInstance(instance):
                     self.trace.say(scheduler.name, f"instance {instance.id} {instance.status} {instance.incarnation}")
                     instances[instance.id] = None
+                    (self.going.discard if instance.interruption is None else self.going.add)(instance.id)
                 case c.SetSession(instance_id, incarnation):
                     self.trace.say(scheduler.name, f"session {instance_id} {incarnation}")
                 case _:
@@ -195,7 +215,7 @@ class Witness:
         if task.is_stopped and self._is_given_up(tables, task):
             self.given_up[task.id] = None
         is_told = task.stopped_reason == NO_SCHEDULER  # by its agent, which ended it
-        if before is not None and task.stop_code == HOST_LOST and task.instance not in tables.sessions and not is_told:
+        if before is not None and _is_lost(task) and task.instance not in tables.sessions and not is_told:
             self._check_loss(scheduler, tables, task)
         self.demand(checkers.stopped_means_ended(task, boxes, given_up=task.id in self.given_up))
         self.demand(checkers.running_means_started(task, [], boxes))
@@ -206,6 +226,15 @@ class Witness:
         elif task.instance:
             held[task.id] = task
 
+    def _check_interruption(self, tables: Tables, task: Task) -> None:
+        """Before the task is seen as it is now."""
+        before = self.recorded.get(task.id)
+        if before is None or not before.instance:
+            self.demand(checkers.nothing_comes_to_who_goes(task, self.going))
+        if task.is_stopped and before is not None and not before.is_stopped:
+            is_replaced = task.id in tables.replacements
+            self.demand(checkers.what_goes_with_its_host_goes_on_elsewhere(task, is_replaced))
+
     def _is_deposed(self, scheduler: Scheduler) -> bool:
         return scheduler.plane is not None and scheduler.plane.epoch != self.members.leader()[0]
 
@@ -213,8 +242,10 @@ class Witness:
         """It may run on where it was: by an operator's word, by its own, or for want of anybody who could end it."""
         if task.instance and (tables.instances[task.instance].status == "INACTIVE" or task.instance in self.forced):
             return True
-        if task.stop_code != HOST_LOST:
+        if not _is_lost(task):
             return False
+        if not task.launch.on_disconnect:  # by its host's own notice, and by a clock that must not jump
+            return any(self.plan.has(kind) for kind in (*UNGUARDED, *UNHEARD, "clock jump", "clock skew"))
         deaf = UNGUARDED if task.launch.on_disconnect == "exclusive" else (*UNGUARDED, *UNHEARD)
         return task.launch.on_disconnect == "keep" or any(self.plan.has(kind) for kind in deaf)
 

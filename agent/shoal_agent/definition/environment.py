@@ -5,6 +5,14 @@ SHOAL_CLUSTER SHOAL_TASK_ID SHOAL_TASK_ARN      which task it belongs to
 SHOAL_CONTAINER_NAME                            which of the task's containers it is
 SHOAL_CONTAINER_INSTANCE_ARN                    the host
 TASK_FENCE                                      store revision of the assignment: later assignments have higher ones
+
+In the tasks of jobs also, as in AWS Batch:
+
+AWS_BATCH_JOB_ID                                of an array's child with its index, as in "ID:7"
+AWS_BATCH_JOB_ATTEMPT                           from 1, those that were lost with their host counted as well
+AWS_BATCH_JQ_NAME AWS_BATCH_CE_NAME             the job's queue, and the compute environment it was placed in
+AWS_BATCH_JOB_ARRAY_INDEX                       in arrays only: which child it is, from 0
+AWS_BATCH_JOB_ARRAY_SIZE                        in arrays only
 """
 
 import hashlib
@@ -15,6 +23,7 @@ from dataclasses import dataclass
 from shoal import arn
 
 from shoal_agent.definition.labels import Owner
+from shoal_agent.task import JobAttempt
 
 METADATA_URI = "ECS_CONTAINER_METADATA_URI_V4"
 LOOPBACK = "127.0.0.1"
@@ -69,4 +78,22 @@ def variables(
         "SHOAL_TASK_ARN": arn.task_arn(owner.cluster, task_id),
         "SHOAL_CONTAINER_NAME": container,
         "SHOAL_CONTAINER_INSTANCE_ARN": arn.container_instance_arn(owner.cluster, owner.instance),
+    }
+
+
+def job_variables(job: JobAttempt | None) -> dict[str, str]:
+    """As `variables`: they stand whatever the definition says. None but in the tasks of jobs."""
+    if job is None:
+        return {}
+    told = {
+        "AWS_BATCH_JOB_ID": f"{job.job_id}:{job.array_index}" if job.array_size else job.job_id,
+        "AWS_BATCH_JOB_ATTEMPT": str(job.attempt),
+        "AWS_BATCH_JQ_NAME": job.job_queue,
+        "AWS_BATCH_CE_NAME": job.compute_environment,
+    }
+    if not job.array_size:
+        return told
+    return told | {
+        "AWS_BATCH_JOB_ARRAY_INDEX": str(job.array_index),
+        "AWS_BATCH_JOB_ARRAY_SIZE": str(job.array_size),
     }

@@ -16,7 +16,7 @@ from shoal.stopping import STOP_TIMEOUT_SECONDS, stop_seconds
 
 from shoal_agent.configuration import Configuration
 from shoal_agent.definition import labels
-from shoal_agent.definition.environment import Endpoint, variables
+from shoal_agent.definition.environment import Endpoint, job_variables, variables
 from shoal_agent.definition.environment_files import file_variables
 from shoal_agent.definition.gpus import device_requests
 from shoal_agent.definition.gpus import environment as gpu_environment
@@ -125,7 +125,7 @@ def _specification(
         host["DeviceRequests"] = requests
     files = override.get("environmentFiles") or container.get("environmentFiles", ())
     from_files = file_variables(files, rules.environment_file_folders)
-    told = variables(endpoint, owner, wanted.task_id, name, network_mode, wanted.fence)
+    told = variables(endpoint, owner, wanted.task_id, name, network_mode, wanted.fence) | job_variables(wanted.job)
     process = _process(container, override, {**gpu_environment(requirements), **from_files}, told)
     body = {**process, "ExposedPorts": ports.exposed, "HostConfig": host}
     if container.get("hostname"):

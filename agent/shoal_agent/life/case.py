@@ -85,7 +85,7 @@ class Case:
         """Nothing more is to be started."""
         task = self.task
         wished = task.desired_status == "STOPPED" or task.ending is not None or task.forget
-        return wished or is_stranded(task, self.view)
+        return wished or self.view.interruption is not None or is_stranded(task, self.view)
 
     def container_name(self, name: str) -> str:
         return labels.container_name(self.around.owner.cluster, self.task.id, name)

@@ -16,13 +16,13 @@ from shoal.lifecycle import RANK
 
 from shoal_agent.definition.plan import plans
 from shoal_agent.engine.port import EngineError, EngineTimeout, EngineUnavailable
-from shoal_agent.life import machine, steps
+from shoal_agent.life import last_moment, machine, steps
 from shoal_agent.life.case import Case, Surroundings, now_millis
 from shoal_agent.life.verdict import report_of
 from shoal_agent.memory import record
 from shoal_agent.memory.journal import JournalFault
 from shoal_agent.pause import either
-from shoal_agent.task import Assignment, ContainerPlan, Report, Seen, Task, View
+from shoal_agent.task import Assignment, ContainerPlan, Interruption, Report, Seen, Task, View
 
 log = logging.getLogger(__name__)
 
@@ -141,6 +141,10 @@ class Lane:
         self._case.view = replace(self._case.view, lease_over=over)
         self._case.changed.set()
 
+    def interrupt(self, interruption: Interruption | None) -> None:
+        self._case.view = replace(self._case.view, interruption=interruption)
+        self._case.changed.set()
+
     def lose_network(self, container: str) -> None:
         """What kept the network that it was lent has ended."""
         self._case.view = replace(self._case.view, network_lost=self._case.view.network_lost | {container})
@@ -235,7 +239,7 @@ class Lane:
             case machine.Start(name):
                 await steps.start(case, name)
             case machine.Stop(name):
-                await steps.stop(case, name)
+                await last_moment.stop(case, name)
             case machine.Kill(name):
                 if name in self._tried_to_kill:  # it does not die at once: not in a tight loop
                     await self._pause(name)

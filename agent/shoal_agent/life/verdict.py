@@ -92,6 +92,8 @@ def ending(task: Task, view: View) -> Ending | None:
         reason = dependencies.hopeless(task, plan, view) if waits else None
         if reason is not None:
             return Ending("TaskFailedToStart", reason, plan.name)
+    if view.interruption is not None:
+        return Ending(view.interruption.stop_code, view.interruption.reason)
     if is_stranded(task, view):
         return Ending(HOST_LOST, NO_SCHEDULER)
     if RANK[task.last_status] > RANK["RUNNING"]:  # what was told cannot be taken back

@@ -17,6 +17,7 @@ from yarl import URL
 
 from shoal import errors
 from shoal.bridge.archive import DOCUMENT_BYTES_MAX, Damaged
+from shoal.registry_unreachable import unreachable
 
 CONNECT_SECONDS = 5.0
 # Of nothing, in either direction. The last answer to an upload comes when it is on the registry's disk.
@@ -121,10 +122,8 @@ class Exchange:
                 if answer.status in _PASSING:
                     raise AgainError(f"it answers {answer.status} {answer.reason}")
                 yield answer
-        except aiohttp.ClientConnectorCertificateError as error:
-            raise self._distrusted(str(error.certificate_error)) from None
         except aiohttp.ClientSSLError as error:
-            raise errors.Unreachable(f"{self.address} does not speak TLS as this program does: {error}.") from None
+            raise unreachable(self.address, error) from None
         except (aiohttp.ClientError, ConnectionError, TimeoutError) as error:
             raise AgainError(str(error) or type(error).__name__) from None
 
@@ -135,12 +134,6 @@ class Exchange:
         if url.origin() != self._url.origin():
             raise errors.Denied(f"The registry sends to {url.origin()}, which is another machine.")
         return url
-
-    def _distrusted(self, reason: str) -> errors.Unreachable:
-        return errors.Unreachable(
-            f"The certificate of {self.address} is not one that this context's authority signed for it: {reason}.",
-            "shoal context show",
-        )
 
     async def pause(self, tries: int, again: AgainError) -> None:
         """Raises Unreachable after too many in a row."""

@@ -40,10 +40,13 @@ class Loaded:
 
 async def find(repository: Repository, name: ImageName, wanted: Platform) -> Image:
     """The image that the name means on that platform. Raises NotFound, InvalidInput, Damaged."""
-    found = await repository.manifest(name.reference)
+    try:
+        found = await repository.manifest(name.reference)
+    except errors.NotFound as error:
+        is_repository = error.reason == "NAME_UNKNOWN"
+        error.hint = "shoal repository ls" if is_repository else f"shoal image tags {name.repository}"
+        raise
     for _ in range(manifest.INDEXES_MAX):
-        if found is None:
-            raise errors.NotFound(f"The registry has no image {name}.", f"shoal image tags {name.repository}")
         if found.media_type in manifest.IMAGES:
             return manifest.image(found.content, found.media_type)
         listed = manifest.chosen(manifest.index(found.content), wanted)
@@ -56,6 +59,8 @@ async def load(
 ) -> Loaded:
     """`local`: NAME:TAG for the engine; None leaves it without."""
     image = await find(repository, name, wanted or await engine.platform())
+    if wanted:
+        manifest.demand_platform(await _config(repository, image), wanted, str(name))
     identities = (image.config.digest, image.descriptor.digest)
     there = await engine.known(*identities)
     if there is None:
@@ -70,10 +75,7 @@ async def load(
 
 async def _take_in(engine: Engine, repository: Repository, image: Image, local: str | None, told: Told) -> None:
     """Without the layers that the engine has from other images, if it takes the image so."""
-    if image.config.size > DOCUMENT_BYTES_MAX:
-        raise Damaged(f"The image's config has {image.config.size} bytes: no engine takes that.")
-    config = b"".join([piece async for piece in repository.blob(image.config.digest, image.config.size)])
-    below = await engine.layers_below(diff_ids(config))
+    below = await engine.layers_below(diff_ids(await _config(repository, image)))
     try:
         await engine.load(archive(repository, image, local, told, below))
     except errors.ServerFault:
@@ -85,11 +87,26 @@ async def _take_in(engine: Engine, repository: Repository, image: Image, local: 
         told(worked())
 
 
+async def _config(repository: Repository, image: Image) -> bytes:
+    if image.config.size > DOCUMENT_BYTES_MAX:
+        raise Damaged(f"The image's config has {image.config.size} bytes: no engine takes that.")
+    return b"".join([piece async for piece in repository.blob(image.config.digest, image.config.size)])
+
+
 async def save(
-    repository: Repository, name: ImageName, local: str | None, wanted: Platform, target: Path | None, told: Told
+    repository: Repository,
+    name: ImageName,
+    local: str | None,
+    wanted: Platform | None,
+    usual: Platform,
+    target: Path | None,
+    told: Told,
 ) -> Loaded:
-    """`target`: whole or not at all; None is standard output."""
-    image = await find(repository, name, wanted)
+    """`wanted`: what was asked for; otherwise `usual` is chosen of several. `target`: whole or not at all; None is
+    standard output."""
+    image = await find(repository, name, wanted or usual)
+    if wanted:
+        manifest.demand_platform(await _config(repository, image), wanted, str(name))
     try:
         with _writer(target) as write:
             async for piece in archive(repository, image, local, told):
@@ -134,6 +151,8 @@ def _writer(target: Path | None) -> Iterator[Callable[[bytes], object]]:
         with target.open("wb") as file:
             yield file.write
         return
+    if not target.parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, "No such folder", str(target.parent))
     number, beside = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
     try:
         with os.fdopen(number, "wb") as file:

@@ -33,6 +33,7 @@ class Inside:
     identities: tuple[str, ...]
     tags: tuple[str, ...]
     lacking: bytes
+    config: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,8 @@ class LoadedFile:
 async def load_file(engine: Engine, path: Path, local: str | None, wanted: Platform | None, told: Told) -> LoadedFile:
     """`local`: NAME:TAG besides the names in the file. Raises Damaged, NotFound, OSError."""
     inside = await inspect(path, local, wanted or await engine.platform(), told)
+    if wanted:
+        manifest.demand_platform(inside.config, wanted, str(path))
     was_there = await engine.known(*inside.identities)
     if was_there is None:
         await engine.load(_for_engine(path, inside, told))
@@ -89,17 +92,17 @@ def _inside(
     if saved:
         config = documents.get(saved.config)
         missing = [each for each in saved.layers if each not in sizes]
-        identities = [manifest.digest_of(config)] if config else []
     else:
         assert image is not None
+        config = documents.get(layout.path(image.config.digest))
         missing = [each.digest for each in image.layers if layout.path(each.digest) not in sizes]
-        identities = [image.config.digest]
-    if missing or not identities:
+    if missing or config is None:
         raise Damaged(f"{path} is not whole: it lacks {(missing or ['the image its config'])[0]}.")
+    identities = [manifest.digest_of(config)]
     if image:
         identities.append(image.descriptor.digest)
     lacking = b"" if saved or image is None else tars.file("manifest.json", layout.in_docker_words(image, local))
-    return Inside(tuple(identities), tuple(saved.tags) if saved else (), lacking)
+    return Inside(tuple(identities), tuple(saved.tags) if saved else (), lacking, config)
 
 
 def _named(path: str) -> str | None:

@@ -143,6 +143,13 @@ def chosen(listed: Sequence[Descriptor], wanted: Platform) -> Descriptor:
     return found[0]
 
 
+def demand_platform(config: bytes, wanted: Platform, name: str) -> None:
+    """That an image's config says so, where nothing could be chosen. Raises NotFound, Damaged."""
+    has = _platform(document(config, "the image's config"))
+    if has and has.os and has.architecture and not _fits(has, wanted):
+        raise errors.NotFound(f"{name} is for {has} only, not for {wanted}.", "leave out --platform, if it is meant")
+
+
 def _fits(has: Platform, wanted: Platform) -> bool:
     if (has.os, has.architecture) != (wanted.os, wanted.architecture):
         return False

@@ -41,11 +41,7 @@ def parse(text: str, registry: str) -> ImageName:
     ('team/web:latest', 'web:v1')
     """
     host, rest = _split_host(text)
-    if host and host != registry:
-        raise errors.InvalidInput(
-            f"{text[:300]!r} is of another registry, {host!r}; this context's is {registry!r}.",
-            f"leave the address out, or write {registry}/{rest[:100]}",
-        )
+    _check_host(text, host, rest, registry)
     repository, tag, digest = image_reference.split(rest)
     if "@" in rest and not _DIGEST.fullmatch(digest):
         raise errors.InvalidInput(f"{digest[:200]!r} is no digest: sha256: and 64 of 0-9 and a-f follow an @.")
@@ -53,6 +49,26 @@ def parse(text: str, registry: str) -> ImageName:
     check_repository(repository)
     # As docker reads it: with a digest, a tag says nothing more.
     return ImageName(repository, None, digest) if digest else ImageName(repository, tag or "latest", None)
+
+
+def parse_whole(text: str, registry: str) -> ImageName:
+    """The same of what has to say its tag or digest, because `latest` would be a guess. Raises InvalidInput."""
+    named = parse(text, registry)
+    if named.digest is None and not text.endswith(f":{named.tag}"):
+        raise errors.InvalidInput(f"{text[:300]!r} says no tag.", f"{named}, if that is meant")
+    return named
+
+
+def parse_repository(text: str, registry: str) -> str:
+    """Of a repository as it may be called, too, by its URI. Raises InvalidInput.
+
+    >>> parse_repository("images:7680/team/web", "images:7680"), parse_repository("web", "images:7680")
+    ('team/web', 'web')
+    """
+    host, repository = _split_host(text)
+    _check_host(text, host, repository, registry)
+    check_repository(repository)
+    return repository
 
 
 def check_repository(repository: str) -> None:
@@ -127,3 +143,12 @@ def check_local(local: str) -> None:
     """Whether it can be what an engine calls an image. Raises InvalidInput."""
     if not _LOCAL.fullmatch(local) or ".." in local:
         raise errors.InvalidInput(f"{local[:300]!r} is no image's name or id.", "docker image ls")
+
+
+def _check_host(name: str, host: str, rest: str, registry: str) -> None:
+    """Raises InvalidInput."""
+    if host and host != registry:
+        raise errors.InvalidInput(
+            f"{name[:300]!r} is of another registry, {host!r}; this context's is {registry!r}.",
+            f"leave the address out, or write {registry}/{rest[:100]}",
+        )

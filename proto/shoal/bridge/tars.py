@@ -55,7 +55,7 @@ class TarReader:
         while len(self._held) < count:
             piece = await anext(self._pieces, None)
             if piece is None:
-                raise Damaged("The archive ends before its end.")
+                raise Damaged("The archive ends before its end." if self._members else "That is no tar archive.")
             self._held += piece
         found = bytes(self._held[:count])
         del self._held[:count]

@@ -69,11 +69,9 @@ class Repository:
             answer = await self.exchange.ask("POST", self.name, f"blobs/uploads/?digest={digest}", content, _BYTES)
             answer.demand(201)
 
-    async def manifest(self, reference: str) -> Found | None:
-        """By tag or digest; its digest is verified. None if there is none. Raises Damaged."""
+    async def manifest(self, reference: str) -> Found:
+        """By tag or digest; its digest is verified. Raises NotFound with the registry's words, Damaged."""
         answer = await self.exchange.ask("GET", self.name, f"manifests/{reference}", headers=_ACCEPTED)
-        if answer.status == 404:
-            return None
         answer.demand(200)
         wanted = reference if ":" in reference else answer.headers.get("Docker-Content-Digest", "")
         algorithm = wanted.partition(":")[0] or "sha256"

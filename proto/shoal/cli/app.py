@@ -37,6 +37,16 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "definitions": ("definitions:definitions", "List task definitions."),
         "deregister": ("definitions:deregister", "Make a revision inactive."),
     },
+    "Jobs": {
+        "job": ("job:job", "Submit jobs, follow, cancel and draw them."),
+        "queue": ("queue:queue", "Create, list and change job queues; see what waits in them."),
+        "job-definition": ("job_definition:job_definition", "Register, list and deregister job definitions."),
+        "compute-environment": (
+            "compute_environment:compute_environment",
+            "Choose the instances jobs run on; also: ce.",
+        ),
+        "consumable": ("consumable:consumable", "Manage what jobs take or use up: licences, slots."),
+    },
     "Images": {
         "image": ("image:image", "Push, load and list images of the cluster's registry."),
         "registry": ("registry:registry", "Manage who may push and pull; log engines in, let them know it."),
@@ -67,6 +77,9 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     },
 }
 
+# What is long to type, as it may be written as well.
+SHORT = {"ce": "compute-environment"}
+
 EPILOG = """\b
 Exit codes:
   0    done                      3    there is no such thing
@@ -91,6 +104,7 @@ class LazyGroup(click.Group):
         return [name for commands in SECTIONS.values() for name in commands]
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        name = SHORT.get(name, name)
         for commands in SECTIONS.values():
             if name in commands:
                 module, _, attribute = commands[name][0].partition(":")
@@ -113,7 +127,7 @@ class LazyGroup(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         for section, commands in SECTIONS.items():
             with formatter.section(section):
-                formatter.write_dl([(name, text) for name, (_, text) in commands.items()], col_max=14)
+                formatter.write_dl([(name, text) for name, (_, text) in commands.items()], col_max=20)
 
 
 def nearest(word: str, words: Sequence[str]) -> str | None:

@@ -3,11 +3,12 @@
 import asyncio
 import time
 from collections.abc import Sequence
+from typing import Any
 
 import click
 
 from shoal import arn
-from shoal.cli import chosen, find, follow, show, stop, tasks, text
+from shoal.cli import chosen, find, follow, instances, show, stop, tasks, text
 from shoal.cli.failures import FAILED, NOT_FOUND, TIMED_OUT, Failed
 from shoal.cli.instances import emit
 from shoal.cli.options import connected, duration, output_option
@@ -18,6 +19,7 @@ from shoal.v1.container_instance_pb2 import ContainerInstance
 UPDATED_AT_ONCE = 10  # what the service takes
 LOOK_SECONDS = 0.5
 REASON = "Its instance is drained"
+INTERRUPTION_SECONDS_MAX = 86_400  # what the service takes
 
 
 @click.command()
@@ -27,6 +29,8 @@ REASON = "Its instance is drained"
 @click.option("--stop", "stops", is_flag=True, help="Stop the tasks that run there, and wait.")
 @click.option("--deadline", type=duration, metavar="TIME", help="Wait so long, as 60s or 10m, then stop what is left.")
 @click.option("--timeout", type=duration, metavar="TIME", help="Wait no longer than this; then exit with 5.")
+@click.option("--interruption", type=duration, metavar="TIME", help="The hosts go in so long, as 120s: see below.")
+@click.option("--reason", metavar="TEXT", help="Of an interruption; kept with the tasks that end for it.")
 @click.option("--undo", is_flag=True, help="Place tasks there again, as `shoal activate`.")
 @output_option
 @connected
@@ -37,6 +41,8 @@ def drain(
     stops: bool,
     deadline: float | None,
     timeout: float | None,
+    interruption: float | None,
+    reason: str | None,
     undo: bool,
     output: str,
 ) -> None:
@@ -47,19 +53,37 @@ def drain(
     shoal drain 1f2e --wait               and wait until the last one has ended
     shoal drain 1f2e --deadline 10m       and stop what is left after ten minutes
     shoal drain 1f2e --stop               and stop all of them at once
+    shoal drain 1f2e --interruption 120s  the host goes in two minutes, as a spot host does
     shoal drain 1f2e --undo               take tasks again
+
+    Of an interruption, tasks hear SIGTERM at once and have ended before the host goes, whatever their stopTimeout:
+    their stop code is TerminationNotice. Those that were run with --on-disconnect go on elsewhere.
     """
+    _check_interruption(interruption, reason, stops or deadline is not None)
     waits = waits or stops or deadline is not None
-    if undo and (waits or timeout is not None):
+    if undo and (waits or timeout is not None or interruption is not None):
         raise click.UsageError("--undo waits for nothing: take the other options out.")
     if stops and deadline is not None:
         raise click.UsageError("Say --stop, to stop them at once, or --deadline, to stop them later; not both.")
     if timeout is not None and not waits:
         raise click.UsageError("--timeout is how long to wait: add --wait, --stop or --deadline.")
-    ids = _set_status(names, expression, "ACTIVE" if undo else "DRAINING", output)
+    going = {} if interruption is None else {"interruption_seconds": round(interruption), "reason": reason}
+    ids = _set_status(names, expression, "ACTIVE" if undo else "DRAINING", output, **going)
     if waits:
         tells = output in ("table", "wide")
         call(lambda session: _empty(session, ids, 0.0 if stops else deadline, timeout, tells), "Draining")
+
+
+def _check_interruption(seconds: float | None, reason: str | None, stops: bool) -> None:
+    """Raises UsageError."""
+    if seconds is None:
+        if reason is not None:
+            raise click.UsageError("--reason is of an interruption: add --interruption TIME, or take it out.")
+        return
+    if not 1 <= seconds <= INTERRUPTION_SECONDS_MAX:
+        raise click.UsageError("--interruption must be from 1s to 24h. Until then, drain without it.")
+    if stops:
+        raise click.UsageError("--interruption stops the tasks itself: take --stop and --deadline out.")
 
 
 @click.command()
@@ -72,7 +96,7 @@ def activate(names: tuple[str, ...], expression: str | None, output: str) -> Non
     _set_status(names, expression, "ACTIVE", output)
 
 
-def _set_status(names: Sequence[str], expression: str | None, status: str, output: str) -> list[str]:
+def _set_status(names: Sequence[str], expression: str | None, status: str, output: str, **going: Any) -> list[str]:
     """Says what became of each; their ids. Raises Failed if some could not be found; the others are changed all the
     same."""
     chosen.check_choice(names, expression)
@@ -82,7 +106,7 @@ def _set_status(names: Sequence[str], expression: str | None, status: str, outpu
         whole = container_instance_pb2.UpdateContainerInstancesStateResponse()
         for batch in find.batches(ids, UPDATED_AT_ONCE):
             request = container_instance_pb2.UpdateContainerInstancesStateRequest(
-                cluster=session.cluster, container_instances=batch, status=status
+                cluster=session.cluster, container_instances=batch, status=status, **going
             )
             whole.MergeFrom(await session.client.cluster.UpdateContainerInstancesState(request))
         return whole
@@ -104,7 +128,9 @@ def _set_status(names: Sequence[str], expression: str | None, status: str, outpu
 def _status_row(instance: ContainerInstance) -> Sequence[str]:
     there = _tasks_there(instance)
     words = f"{text.plural(there, 'task')} there" if there else "none"
-    if there and instance.status == "DRAINING":
+    if there and instance.HasField("interruption"):
+        words = f"{there:,} end{'s' if there == 1 else ''}, {instances.time_left(instance, int(time.time() * 1000))}"
+    elif there and instance.status == "DRAINING":
         words = f"{there:,} go{'es' if there == 1 else ''} on"
     return (text.short_instance(_id(instance)), instance.ec2_instance_id or "-", instance.status, words)
 

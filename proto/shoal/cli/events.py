@@ -5,11 +5,13 @@ from collections.abc import AsyncIterator, Sequence
 import click
 
 from shoal import arn, errors
-from shoal.cli import find, text
+from shoal.cli import find, job_find, text
 from shoal.cli.failures import warn
 from shoal.cli.options import connected
 from shoal.cli.session import Session, call
 from shoal.v1 import event_pb2
+
+JOB_EVENT = "Batch Job State Change"
 
 
 @click.command()
@@ -61,15 +63,18 @@ def _print(event: event_pb2.Event, output: str) -> None:
         click.echo(_subject(event)[1])
     else:
         kind, name = _subject(event)
-        short = {"task": text.short_task, "instance": text.short_instance}.get(kind, text.printable)(name)
+        shorten = {"task": text.short_task, "instance": text.short_instance, "job": job_find.short}
+        short = shorten.get(kind, text.printable)(name)
         when = text.stamp(event.time, int(time.time() * 1000))
         click.echo(f"{when}   {kind:<8}   {short:<12}   {text.printable(event.message)}".rstrip())
 
 
 def _subject(event: event_pb2.Event) -> tuple[str, str]:
-    """(task, instance or alarm, its id or name)"""
+    """(task, instance, alarm or job, its id or name)"""
     if event.WhichOneof("detail") == "alarm":
         return "alarm", event.alarm.alarm_name
+    if event.detail_type == JOB_EVENT:
+        return "job", event.job.job_id
     if event.WhichOneof("detail") == "container_instance":
         return "instance", arn.short(event.container_instance.container_instance_arn)
     return "task", arn.short(event.task.task_arn)

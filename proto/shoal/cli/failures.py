@@ -1,6 +1,7 @@
 """How a failure is shown, in one block on stderr, and which exit code it gives."""
 
 import sys
+from collections.abc import Callable, Iterable
 
 import click
 
@@ -56,6 +57,19 @@ def present(error: BaseException) -> int:
             _block(f"{error.filename}: {error.strerror}")
             return FAILED
     raise error
+
+
+def one_by_one(names: Iterable[str], work: Callable[[str], object]) -> int:
+    """Each is done and printed, whatever is refused of the others; the exit code of the first that is."""
+    codes = []
+    for name in names:
+        try:
+            work(name)
+        except errors.Refused as refused:
+            codes.append(present(refused))
+        else:
+            click.echo(name)
+    return codes[0] if codes else OK
 
 
 def exit_code(error: errors.ShoalError) -> int:

@@ -8,7 +8,7 @@ from shoal.bridge import manifest, names
 from shoal.bridge.archive import DOCUMENT_BYTES_MAX, document
 from shoal.bridge.transfer import Found, Repository
 from shoal.cli import text
-from shoal.cli.image_reach import Reach
+from shoal.cli.registry_reach import Reach
 
 _PLATFORM = ("os", "architecture", "variant")
 
@@ -29,10 +29,12 @@ class Description:
 
     def fields(self, now_millis: int) -> list[tuple[str, str]]:
         run = self.config.get("config") or {}
+        archived = f"archived: shoal repository restore {self.title}"
         pushed, pulled = (self.detail.get(name) for name in ("imagePushedAt", "lastRecordedPullTime"))
         return [
             ("Digest", self.detail["imageDigest"]),
             ("Tags", ", ".join(self.detail.get("imageTags", ()))),
+            ("Status", archived if self.detail.get("imageStatus") == "ARCHIVED" else ""),
             ("Size", text.size(self.detail.get("imageSizeInBytes", 0))),
             ("Pushed", _when(pushed, now_millis)),
             ("Last pulled", _when(pulled, now_millis)),
@@ -54,12 +56,12 @@ async def read(reached: Reach, name: str) -> Description:
     named = names.parse(name, reached.registry)
     identity = {"imageDigest": named.digest} if named.digest else {"imageTag": named.tag}
     async with reached.client() as client, reached.exchange() as exchange:
-        request = {"repositoryName": named.repository, "imageIds": [identity]}
+        # Whoever looks at an image does not pull it, nor can what is archived be pulled.
+        request = {"repositoryName": named.repository, "imageIds": [identity], "include": ["MANIFEST"]}
         detail = (await client.call("DescribeImages", request))["imageDetails"][0]
-        repository = Repository(exchange, named.repository)
-        found = await repository.manifest(detail["imageDigest"])
-        assert found is not None, f"{named} went away meanwhile"
-        return Description(str(named), detail, found, await _config(repository, found))
+        content = detail.pop("imageManifest").encode()
+        found = Found(content, detail["imageManifestMediaType"], detail["imageDigest"])
+        return Description(str(named), detail, found, await _config(Repository(exchange, named.repository), found))
 
 
 async def _config(repository: Repository, found: Found) -> dict[str, Any]:

@@ -10,8 +10,9 @@ import click
 from shoal import errors
 from shoal.cli import show, text
 from shoal.cli.failures import FAILED, OK
-from shoal.cli.image_reach import reach, registry_options, run
+from shoal.cli.image_reach import registry_options, run
 from shoal.cli.options import output_option
+from shoal.cli.registry_reach import reach
 
 if TYPE_CHECKING:
     from shoal.bridge.names import ImageName
@@ -37,9 +38,11 @@ def ls(repository: str | None, everything: bool, registry: str | None, output: s
 
     async def work() -> list[Detail]:
         async with reached.client() as client:
-            names = [repository] if repository else await _repositories(client)
             room = asyncio.Semaphore(REPOSITORIES_AT_ONCE)
-            found = await asyncio.gather(*(_images(client, name, everything, room) for name in names))
+            if repository:
+                return await _images(client, reached.repository(repository), everything, room)
+            names = await _repositories(client)
+            found = await asyncio.gather(*(_images_if_there(client, name, everything, room) for name in names))
             return [each for of_one in found for each in of_one]
 
     details = run(work)
@@ -62,7 +65,7 @@ def tags(repository: str, registry: str | None, output: str) -> None:
 
     async def work() -> list[Detail]:
         async with reached.client() as client:
-            return await _images(client, repository, False, asyncio.Semaphore(1))
+            return await _images(client, reached.repository(repository), False, asyncio.Semaphore(1))
 
     details = run(work)
     meant = sorted((tag, each["imageDigest"], each) for each in details for tag in each.get("imageTags", ()))
@@ -111,11 +114,8 @@ def rm(names: tuple[str, ...], registry: str | None, output: str) -> int:
     async def work() -> dict[str, Any]:
         from shoal.bridge import names as names_of
 
-        wanted = [names_of.parse(each, reached.registry) for each in names]
-        # What is meant to be deleted is said in full: `latest` is no guess to make.
-        for each, said in zip(wanted, names, strict=True):
-            if each.digest is None and not said.endswith(f":{each.tag}"):
-                raise errors.InvalidInput(f"{said!r} says no tag.", f"shoal image rm {each}, if that is meant")
+        # What is meant to be deleted is said in full.
+        wanted = [names_of.parse_whole(each, reached.registry) for each in names]
         async with reached.client() as client:
             return await _delete(client, wanted)
 
@@ -136,7 +136,13 @@ async def _delete(client: "RegistryClient", wanted: "Sequence[ImageName]") -> di
         by_repository.setdefault(each.repository, []).append(identity)
     whole: dict[str, Any] = {"imageIds": [], "failures": []}
     for repository, ids in by_repository.items():
-        answer = await client.call("BatchDeleteImage", {"repositoryName": repository, "imageIds": ids})
+        try:
+            answer = await client.call("BatchDeleteImage", {"repositoryName": repository, "imageIds": ids})
+        except errors.Refused as refused:
+            if len(by_repository) == 1:
+                raise
+            # What was deleted elsewhere is said all the same.
+            answer = {"imageIds": [], "failures": [{"imageId": each, "failureReason": str(refused)} for each in ids]}
         whole["imageIds"] += answer["imageIds"]
         whole["failures"] += answer["failures"]
     return whole
@@ -147,21 +153,32 @@ async def _repositories(client: "RegistryClient") -> list[str]:
 
 
 async def _images(client: "RegistryClient", name: str, everything: bool, room: asyncio.Semaphore) -> list[Detail]:
-    request = {"repositoryName": name, "filter": {"tagStatus": "ANY" if everything else "TAGGED"}}
+    request = {"repositoryName": name, "filter": {"tagStatus": "ANY" if everything else "TAGGED", "imageStatus": "ANY"}}
     async with room:
         found = [each async for each in client.pages("DescribeImages", request, "imageDetails")]
     return sorted(found, key=lambda each: each.get("imagePushedAt", 0), reverse=True)
 
 
+async def _images_if_there(
+    client: "RegistryClient", name: str, everything: bool, room: asyncio.Semaphore
+) -> list[Detail]:
+    """Of a repository that was listed a moment ago."""
+    try:
+        return await _images(client, name, everything, room)
+    except errors.NotFound:
+        return []
+
+
 def _row(detail: Detail, now: int, whole: bool) -> tuple[str, ...]:
     digest = str(detail["imageDigest"])
     pushed = detail.get("imagePushedAt")
+    archived = ", archived" if detail.get("imageStatus") == "ARCHIVED" else ""
     return (
         detail["repositoryName"],
         ", ".join(detail.get("imageTags", ())) or "-",
         digest if whole else digest[:DIGEST_CHARACTERS],
         text.size(detail.get("imageSizeInBytes", 0)),
-        f"{text.age(int(pushed * 1000), now)} ago" if pushed else "-",
+        (f"{text.age(int(pushed * 1000), now)} ago" if pushed else "-") + archived,
     )
 
 

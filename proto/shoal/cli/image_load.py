@@ -6,8 +6,9 @@ import click
 
 from shoal.cli import show, text
 from shoal.cli.image_progress import bars
-from shoal.cli.image_reach import engine_address, engine_option, reach, registry_options, run
+from shoal.cli.image_reach import engine_address, engine_option, registry_options, run
 from shoal.cli.options import output_option
+from shoal.cli.registry_reach import reach
 
 if TYPE_CHECKING:
     from shoal.bridge.load import Loaded
@@ -114,17 +115,18 @@ def save(name: str, target: Path, wanted: str | None, registry: str | None, outp
     async def work() -> "Loaded":
         from shoal.bridge import names
         from shoal.bridge.load import save as carry
+        from shoal.bridge.manifest import Platform
         from shoal.bridge.transfer import Repository
 
         named = names.parse(name, reached.registry)
         called = None if named.digest else str(named)
         machine = platform.machine()
-        chosen = _platform(wanted or f"linux/{_MACHINES.get(machine, machine)}")
-        assert chosen is not None
+        usual = Platform("linux", *_MACHINES.get(machine, machine).split("/"))
         with bars(quiet=output != "table") as told:
             async with reached.exchange() as exchange:
                 repository = Repository(exchange, named.repository)
-                return await carry(repository, named, called, chosen, None if to_stdout else target, told)
+                to = None if to_stdout else target
+                return await carry(repository, named, called, _platform(wanted), usual, to, told)
 
     saved = run(work)
     if to_stdout:

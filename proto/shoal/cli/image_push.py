@@ -4,8 +4,9 @@ import click
 
 from shoal.cli import show, text
 from shoal.cli.image_progress import bars
-from shoal.cli.image_reach import engine_address, engine_option, reach, registry_options, run
+from shoal.cli.image_reach import engine_address, engine_option, registry_options, run
 from shoal.cli.options import output_option
+from shoal.cli.registry_reach import reach
 
 if TYPE_CHECKING:
     from shoal.bridge.push import Pushed

@@ -10,7 +10,8 @@ from shoal import engine_trust
 from shoal.cli.failures import Failed
 from shoal.cli.options import connected
 from shoal.cli.registry_accounts import account
-from shoal.cli.registry_http import Registry, chosen, registry_option
+from shoal.cli.registry_http import Registry, chosen
+from shoal.cli.registry_reach import registry_option
 from shoal.context import config_path
 
 LOGIN = "AWS"
@@ -24,21 +25,23 @@ def registry() -> None:
 registry.add_command(account)
 
 
-@registry.command()
+@registry.command(short_help="Let docker push and pull as you, or as an account.")
 @click.option("--account", "name", metavar="NAME", help="As this one: its secret is read from stdin, or asked for.")
 @click.option("--print", "only_print", is_flag=True, help="Print the password, for `docker login --password-stdin`.")
 @registry_option
 @connected
-def login(name: str | None, only_print: bool, address: str | None) -> None:
+def login(name: str | None, only_print: bool, registry: str | None) -> None:
     """Let docker push and pull as you, for twelve hours; or as an account, for good.
 
     Writes what `docker login` would; podman, skopeo and buildah read that, too.
     """
-    there = chosen(address)
+    there = chosen(registry)
     if name is None:
         name, password = LOGIN, _authorization(there)
     else:
         password = click.prompt("Secret", hide_input=True, err=True) if sys.stdin.isatty() else sys.stdin.read().strip()
+        if not password:
+            raise Failed("Standard input has no secret.", f"shoal registry login --account {name} < FILE")
         there.check(name, password)
     if only_print:
         click.echo(password)
@@ -56,7 +59,7 @@ def _authorization(there: Registry) -> str:
     return base64.b64decode(token).decode().partition(":")[2]
 
 
-@registry.command()
+@registry.command(short_help="Let the engines of this machine know the registry.")
 @click.option(
     "--to",
     type=click.Path(path_type=Path, file_okay=False),
@@ -67,14 +70,12 @@ def _authorization(there: Registry) -> str:
 )
 @registry_option
 @connected
-def trust(to: Path, address: str | None) -> None:
+def trust(to: Path, registry: str | None) -> None:
     """Let the engines of this machine know the registry by the cluster's authority. Needs no restart of theirs.
 
     docker, podman, buildah and skopeo look there. Run it again whenever you like.
     """
-    there = chosen(address)
-    if not engine_trust.is_address(there.address):
-        raise Failed(f"{there.address!r} is no HOST:PORT.", "shoal registry trust --registry registry.example:7680")
+    there = chosen(registry)
     path = to / there.address / engine_trust.FILE
     try:
         is_new = engine_trust.trust(there.address, there.authority.read_bytes(), to)

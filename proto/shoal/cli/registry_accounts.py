@@ -8,8 +8,10 @@ from typing import Any
 import click
 
 from shoal.cli import show, text
+from shoal.cli.failures import one_by_one
 from shoal.cli.options import Function, connected, duration, output_option
-from shoal.cli.registry_http import chosen, registry_option
+from shoal.cli.registry_http import chosen
+from shoal.cli.registry_reach import registry_option
 
 COLUMNS = ("ACCOUNT", "KIND", "MAY", "STATUS", "CREATED", "BY")
 
@@ -43,10 +45,10 @@ def create(
     push: Sequence[str],
     delete: Sequence[str],
     expires: float | None,
-    address: str | None,
+    registry: str | None,
 ) -> None:
     """Create an account and print its secret, which is the only time it can be seen."""
-    there = chosen(address)
+    there = chosen(registry)
     document: dict[str, Any] = {
         "name": name,
         "kind": "user" if user else "robot",
@@ -64,9 +66,9 @@ def create(
 @output_option
 @registry_option
 @connected
-def list_all(output: str, address: str | None) -> None:
+def list_all(output: str, registry: str | None) -> None:
     """List accounts."""
-    answer = chosen(address).call("GET", "/accounts")
+    answer = chosen(registry).call("GET", "/accounts")
     now = int(time.time())
     show.emit(
         output,
@@ -90,7 +92,7 @@ def update(
     delete: Sequence[str],
     disabled: bool | None,
     expires: float | None,
-    address: str | None,
+    registry: str | None,
 ) -> None:
     """Change what an account may do: the rights given here instead of those it has."""
     document: dict[str, Any] = {}
@@ -102,7 +104,7 @@ def update(
         document["expiresAt"] = int(time.time() + expires)
     if not document:
         raise click.UsageError("Say what to change: --pull, --push, --delete, --disable, --enable or --expires.")
-    chosen(address).call("PATCH", _path(name), document)
+    chosen(registry).call("PATCH", _path(name), document)
     click.echo(name)
 
 
@@ -110,21 +112,19 @@ def update(
 @click.argument("name")
 @registry_option
 @connected
-def rotate(name: str, address: str | None) -> None:
+def rotate(name: str, registry: str | None) -> None:
     """Give an account another secret and print it. The old one, and what logged in by it, is good for nothing then."""
-    click.echo(chosen(address).call("POST", f"{_path(name)}/secret")["secret"])
+    click.echo(chosen(registry).call("POST", f"{_path(name)}/secret")["secret"])
 
 
 @account.command()
 @click.argument("names", metavar="NAME...", nargs=-1, required=True)
 @registry_option
 @connected
-def rm(names: Sequence[str], address: str | None) -> None:
+def rm(names: Sequence[str], registry: str | None) -> int:
     """Remove accounts. Tokens that they have are good for five minutes at most."""
-    there = chosen(address)
-    for name in names:
-        there.call("DELETE", _path(name))
-        click.echo(name)
+    there = chosen(registry)
+    return one_by_one(names, lambda name: there.call("DELETE", _path(name)))
 
 
 def _path(name: str) -> str:

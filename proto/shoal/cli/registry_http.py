@@ -9,11 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import click
-
 from shoal import errors
-from shoal.cli.failures import Failed
-from shoal.cli.options import Function, target
+from shoal.cli.registry_reach import reach
+from shoal.registry_unreachable import unreachable
 
 TIMEOUT_SECONDS = 30.0
 _BY_STATUS: Mapping[int, type[errors.ShoalError]] = {
@@ -28,26 +26,21 @@ _BY_STATUS: Mapping[int, type[errors.ShoalError]] = {
 
 @dataclass(frozen=True, slots=True)
 class Registry:
-    """`address` is host:port; the rest are PEM files."""
+    """`address` is host:port, `authority` a PEM file. `tls` has the certificate of the context."""
 
     address: str
     authority: Path
-    certificate: Path
-    key: Path
+    tls: ssl.SSLContext
 
     def call(self, method: str, path: str, document: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """As whom the certificate names. Raises the errors of shoal.errors."""
-        tls = self._tls()
-        tls.load_cert_chain(self.certificate, self.key)
-        return self._ask(tls, method, path, document, {})
+        return self._ask(self.tls, method, path, document, {})
 
     def check(self, account: str, secret: str) -> None:
         """Raises Denied if that is not the account's secret, and the other errors of shoal.errors."""
         given = base64.b64encode(f"{account}:{secret}".encode()).decode()
-        self._ask(self._tls(), "GET", "/token", None, {"Authorization": f"Basic {given}"})
-
-    def _tls(self) -> ssl.SSLContext:
-        return ssl.create_default_context(cafile=str(self.authority))
+        nobody = ssl.create_default_context(cafile=str(self.authority))
+        self._ask(nobody, "GET", "/token", None, {"Authorization": f"Basic {given}"})
 
     def _ask(
         self,
@@ -62,12 +55,11 @@ class Registry:
             connection.request(method, path, None if document is None else json.dumps(document), dict(headers))
             answer = connection.getresponse()
             said = json.loads(answer.read() or b"{}")
+        # Before ValueError, which a certificate's is, too.
+        except (OSError, http.client.HTTPException) as error:
+            raise unreachable(self.address, error) from None
         except ValueError:
             raise errors.ServerFault(f"What answers at {self.address} is not an image registry of shoal.") from None
-        except (OSError, http.client.HTTPException) as error:
-            raise errors.Unreachable(
-                f"The registry at {self.address} cannot be reached: {error}.", "shoal doctor"
-            ) from None
         finally:
             connection.close()
         if answer.status >= 400:
@@ -75,19 +67,10 @@ class Registry:
         return dict(said)
 
 
-def registry_option(command: Function) -> Function:
-    return click.option("--registry", "address", metavar="HOST:PORT", help="Another one than the context's.")(command)
-
-
-def chosen(address: str | None) -> Registry:
-    """The context's, or that one. Raises NoContext, Failed."""
-    from shoal import context
-
-    found = context.load().choose(target().context)
-    where = address or found.registry
-    if where is None:
-        raise Failed(f"The context {found.name!r} knows no image registry.", "--registry HOST:PORT")
-    return Registry(where, found.authority, found.certificate, found.key)
+def chosen(registry: str | None) -> Registry:
+    """The context's, or that one. Raises NoContext, OSError."""
+    reached = reach(registry)
+    return Registry(reached.registry, reached.context.authority, reached.tls)
 
 
 def _failure(status: int, said: Any) -> errors.ShoalError:

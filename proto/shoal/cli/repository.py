@@ -8,11 +8,13 @@ import click
 
 from shoal import errors
 from shoal.cli import show, text
-from shoal.cli.options import Function, connected, output_option, parse_pairs
-from shoal.cli.registry_http import registry_option
+from shoal.cli.failures import one_by_one
+from shoal.cli.options import connected, output_option, parse_pairs
+from shoal.cli.registry_reach import registry_option
 from shoal.cli.repository_calls import all_of, ask, image_id
 from shoal.cli.repository_events import events
 from shoal.cli.repository_lifecycle import lifecycle
+from shoal.cli.repository_mutability import mutability_options, mutability_request, mutability_words
 from shoal.cli.repository_policy import policy
 from shoal.cli.repository_templates import on_push, template
 
@@ -28,24 +30,6 @@ for command in (events, lifecycle, on_push, policy, template):
     repository.add_command(command)
 
 
-def mutability_options(command: Function) -> Function:
-    command = click.option(
-        "--except",
-        "exceptions",
-        multiple=True,
-        metavar="FILTER",
-        help="Tags for which the opposite holds, as latest or 'dev-*'; up to 5.",
-    )(command)
-    return click.option("--immutable", is_flag=True, help="Tags never come to mean another image.")(command)
-
-
-def mutability(immutable: bool, exceptions: Sequence[str]) -> dict[str, Any]:
-    """As requests say it."""
-    kind = ("IMMUTABLE" if immutable else "MUTABLE") + ("_WITH_EXCLUSION" if exceptions else "")
-    filters = [{"filterType": "WILDCARD", "filter": each} for each in exceptions]
-    return {"imageTagMutability": kind, **({"imageTagMutabilityExclusionFilters": filters} if filters else {})}
-
-
 @repository.command()
 @click.argument("name")
 @mutability_options
@@ -54,7 +38,7 @@ def mutability(immutable: bool, exceptions: Sequence[str]) -> dict[str, Any]:
 @registry_option
 @connected
 def create(
-    name: str, immutable: bool, exceptions: Sequence[str], tags: Mapping[str, str], output: str, address: str | None
+    name: str, immutable: bool, exceptions: Sequence[str], tags: Mapping[str, str], output: str, registry: str | None
 ) -> None:
     """Create a repository.
 
@@ -62,8 +46,8 @@ def create(
     shoal repository create team/web --immutable --except latest
     """
     labels = [{"Key": key, "Value": value} for key, value in tags.items()]
-    request = {"repositoryName": name, "tags": labels, **mutability(immutable, exceptions)}
-    answer = ask(address, "CreateRepository", request)
+    request = {"repositoryName": name, "tags": labels, **mutability_request(immutable, exceptions)}
+    answer = ask(registry, "CreateRepository", request)
     if output in ("json", "yaml"):
         show.print_document(output, answer)
     else:
@@ -75,10 +59,10 @@ def create(
 @output_option
 @registry_option
 @connected
-def list_all(names: tuple[str, ...], output: str, address: str | None) -> None:
+def list_all(names: tuple[str, ...], output: str, registry: str | None) -> None:
     """List repositories."""
     request = {"repositoryNames": names} if names else {"maxResults": 1000}
-    found = all_of(address, "DescribeRepositories", request, "repositories")
+    found = all_of(registry, "DescribeRepositories", request, "repositories")
     now_millis = int(time.time() * 1000)
     show.emit(
         output,
@@ -95,26 +79,27 @@ def list_all(names: tuple[str, ...], output: str, address: str | None) -> None:
 @click.option("-o", "--output", type=click.Choice(("table", "json", "yaml")), default="table", help="How to print.")
 @registry_option
 @connected
-def describe(name: str, output: str, address: str | None) -> None:
+def describe(name: str, output: str, registry: str | None) -> None:
     """Show how a repository is set up, and what is in it."""
-    (found,) = ask(address, "DescribeRepositories", {"repositoryNames": [name]})["repositories"]
+    (found,) = ask(registry, "DescribeRepositories", {"repositoryNames": [name]})["repositories"]
     if output != "table":
         show.print_document(output, found)
         return
-    images = all_of(address, "DescribeImages", {"repositoryName": name, "maxResults": 1000}, "imageDetails")
-    labels = ask(address, "ListTagsForResource", {"resourceArn": found["repositoryArn"]})["tags"]
+    request = {"repositoryName": name, "maxResults": 1000, "filter": {"imageStatus": "ANY"}}
+    images = all_of(registry, "DescribeImages", request, "imageDetails")
+    labels = ask(registry, "ListTagsForResource", {"resourceArn": found["repositoryArn"]})["tags"]
     archived = sum(each["imageStatus"] == "ARCHIVED" for each in images)
     show.print_fields(
-        name,
+        found["repositoryName"],
         [
             ("uri", found["repositoryUri"]),
             ("arn", found["repositoryArn"]),
             ("created", text.moment(int(found["createdAt"] * 1000))),
-            ("image tags", _mutability(found)),
+            ("image tags", mutability_words(found)),
             ("images", f"{len(images)}, of which {archived} archived" if archived else str(len(images))),
             ("last push", _last(images, "imagePushedAt")),
             ("last pull", _last(images, "lastRecordedPullTime")),
-            ("lifecycle policy", _rules(address, name)),
+            ("lifecycle policy", _rules(registry, name)),
             ("tags", "\n".join(f"{each['Key']}={each['Value']}" for each in labels)),
         ],
     )
@@ -125,16 +110,16 @@ def describe(name: str, output: str, address: str | None) -> None:
 @mutability_options
 @registry_option
 @connected
-def change(name: str, immutable: bool, exceptions: Sequence[str], address: str | None) -> None:
+def change(name: str, immutable: bool, exceptions: Sequence[str], registry: str | None) -> None:
     """Let tags be moved again, or, with --immutable, no longer.
 
     \b
     shoal repository set team/web                                any tag may be moved
     shoal repository set team/web --immutable --except latest    only latest may be
     """
-    request = {"repositoryName": name, **mutability(immutable, exceptions)}
-    answer = ask(address, "PutImageTagMutability", request)
-    click.echo(f"{name}: {_mutability(answer)}")
+    request = {"repositoryName": name, **mutability_request(immutable, exceptions)}
+    answer = ask(registry, "PutImageTagMutability", request)
+    click.echo(f"{name}: {mutability_words(answer)}")
 
 
 @repository.command("rm")
@@ -142,49 +127,45 @@ def change(name: str, immutable: bool, exceptions: Sequence[str], address: str |
 @click.option("--force", is_flag=True, help="With the images in it.")
 @registry_option
 @connected
-def remove(names: tuple[str, ...], force: bool, address: str | None) -> None:
+def remove(names: tuple[str, ...], force: bool, registry: str | None) -> int:
     """Delete repositories."""
-    for name in names:
+
+    def delete(name: str) -> None:
         try:
-            ask(address, "DeleteRepository", {"repositoryName": name, "force": force})
+            ask(registry, "DeleteRepository", {"repositoryName": name, "force": force})
         except errors.Conflict as error:
             error.hint = f"shoal repository rm --force {name}"
             raise
-        click.echo(name)
+
+    return one_by_one(names, delete)
 
 
 @repository.command()
 @click.argument("image", metavar="NAME:TAG|NAME@DIGEST")
 @registry_option
 @connected
-def archive(image: str, address: str | None) -> None:
+def archive(image: str, registry: str | None) -> None:
     """Keep an image so that it cannot be pulled until it is restored."""
-    _move(address, image, "ARCHIVE")
+    _move(registry, image, "ARCHIVE")
 
 
 @repository.command()
 @click.argument("image", metavar="NAME:TAG|NAME@DIGEST")
 @registry_option
 @connected
-def restore(image: str, address: str | None) -> None:
+def restore(image: str, registry: str | None) -> None:
     """Let an archived image be pulled again."""
-    _move(address, image, "STANDARD")
+    _move(registry, image, "STANDARD")
 
 
-def _move(address: str | None, image: str, to: str) -> None:
-    answer = ask(address, "UpdateImageStorageClass", {**image_id(image), "targetStorageClass": to})
+def _move(registry: str | None, image: str, to: str) -> None:
+    answer = ask(registry, "UpdateImageStorageClass", {**image_id(registry, image), "targetStorageClass": to})
     click.echo(f"{image} {answer['imageStatus']}")
 
 
 def _row(found: Mapping[str, Any], now_millis: int) -> Sequence[str]:
     age = text.age(int(found["createdAt"] * 1000), now_millis)
-    return (found["repositoryName"], _mutability(found), f"{age} ago", found["repositoryUri"])
-
-
-def _mutability(found: Mapping[str, Any]) -> str:
-    kind = "immutable" if found["imageTagMutability"].startswith("IMMUTABLE") else "mutable"
-    filters = [each["filter"] for each in found.get("imageTagMutabilityExclusionFilters", ())]
-    return f"{kind}, except {', '.join(filters)}" if filters else kind
+    return (found["repositoryName"], mutability_words(found), f"{age} ago", found["repositoryUri"])
 
 
 def _last(images: Sequence[Mapping[str, Any]], field: str) -> str:
@@ -192,11 +173,11 @@ def _last(images: Sequence[Mapping[str, Any]], field: str) -> str:
     return text.moment(int(max(times) * 1000)) if times else "never"
 
 
-def _rules(address: str | None, name: str) -> str:
+def _rules(registry: str | None, name: str) -> str:
     import json
 
     try:
-        found = ask(address, "GetLifecyclePolicy", {"repositoryName": name})
+        found = ask(registry, "GetLifecyclePolicy", {"repositoryName": name})
     except errors.NotFound:
         return "none"
     except errors.Denied:

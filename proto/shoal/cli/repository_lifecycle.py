@@ -10,7 +10,7 @@ import click
 from shoal.cli import show, text
 from shoal.cli.failures import warn
 from shoal.cli.options import connected, output_option
-from shoal.cli.registry_http import registry_option
+from shoal.cli.registry_reach import registry_option
 from shoal.cli.repository_calls import all_of, ask, read_text
 
 COLUMNS = ("IMAGE", "TAGS", "PUSHED", "HAPPENS", "BY RULE")
@@ -26,9 +26,9 @@ def lifecycle() -> None:
 @click.argument("name")
 @registry_option
 @connected
-def read(name: str, address: str | None) -> None:
+def read(name: str, registry: str | None) -> None:
     """Print a repository's lifecycle policy."""
-    answer = ask(address, "GetLifecyclePolicy", {"repositoryName": name})
+    answer = ask(registry, "GetLifecyclePolicy", {"repositoryName": name})
     click.echo(json.dumps(json.loads(answer["lifecyclePolicyText"]), indent=2))
 
 
@@ -37,9 +37,9 @@ def read(name: str, address: str | None) -> None:
 @click.argument("file", metavar="FILE|-", type=click.Path(exists=True, dir_okay=False, allow_dash=True))
 @registry_option
 @connected
-def write(name: str, file: str, address: str | None) -> None:
+def write(name: str, file: str, registry: str | None) -> None:
     """Set a repository's lifecycle policy, in ECR's JSON. It is applied by the hour; preview it first."""
-    ask(address, "PutLifecyclePolicy", {"repositoryName": name, "lifecyclePolicyText": read_text(file)})
+    ask(registry, "PutLifecyclePolicy", {"repositoryName": name, "lifecyclePolicyText": read_text(file)})
     click.echo(name)
 
 
@@ -47,9 +47,9 @@ def write(name: str, file: str, address: str | None) -> None:
 @click.argument("name")
 @registry_option
 @connected
-def remove(name: str, address: str | None) -> None:
+def remove(name: str, registry: str | None) -> None:
     """Delete a repository's lifecycle policy."""
-    ask(address, "DeleteLifecyclePolicy", {"repositoryName": name})
+    ask(registry, "DeleteLifecyclePolicy", {"repositoryName": name})
     click.echo(name)
 
 
@@ -61,13 +61,13 @@ def remove(name: str, address: str | None) -> None:
 @output_option
 @registry_option
 @connected
-def preview(name: str, file: str | None, output: str, address: str | None) -> None:
+def preview(name: str, file: str | None, output: str, registry: str | None) -> None:
     """Show what a policy would do now: that of a file, or the repository's own. Changes nothing."""
     request = {"repositoryName": name}
     policy = {} if file is None else {"lifecyclePolicyText": read_text(file)}
-    ask(address, "StartLifecyclePolicyPreview", {**request, **policy})
-    found = all_of(address, "GetLifecyclePolicyPreview", request, "previewResults")
-    whole = ask(address, "GetLifecyclePolicyPreview", {**request, "maxResults": 1})
+    ask(registry, "StartLifecyclePolicyPreview", {**request, **policy})
+    found = all_of(registry, "GetLifecyclePolicyPreview", request, "previewResults")
+    whole = ask(registry, "GetLifecyclePolicyPreview", {**request, "maxResults": 1})
     whole.pop("nextToken", None)
     now_millis = int(time.time() * 1000)
     show.emit(

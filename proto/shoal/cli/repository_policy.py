@@ -5,7 +5,7 @@ import json
 import click
 
 from shoal.cli.options import connected
-from shoal.cli.registry_http import registry_option
+from shoal.cli.registry_reach import registry_option
 from shoal.cli.repository_calls import ask, read_text
 
 
@@ -18,9 +18,9 @@ def policy() -> None:
 @click.argument("name")
 @registry_option
 @connected
-def read(name: str, address: str | None) -> None:
+def read(name: str, registry: str | None) -> None:
     """Print a repository's policy."""
-    answer = ask(address, "GetRepositoryPolicy", {"repositoryName": name})
+    answer = ask(registry, "GetRepositoryPolicy", {"repositoryName": name})
     click.echo(json.dumps(json.loads(answer["policyText"]), indent=2))
 
 
@@ -29,9 +29,9 @@ def read(name: str, address: str | None) -> None:
 @click.argument("file", metavar="FILE|-", type=click.Path(exists=True, dir_okay=False, allow_dash=True))
 @registry_option
 @connected
-def write(name: str, file: str, address: str | None) -> None:
+def write(name: str, file: str, registry: str | None) -> None:
     """Set a repository's policy, in ECR's JSON."""
-    ask(address, "SetRepositoryPolicy", {"repositoryName": name, "policyText": read_text(file)})
+    ask(registry, "SetRepositoryPolicy", {"repositoryName": name, "policyText": read_text(file)})
     click.echo(name)
 
 
@@ -39,7 +39,7 @@ def write(name: str, file: str, address: str | None) -> None:
 @click.argument("name")
 @registry_option
 @connected
-def remove(name: str, address: str | None) -> None:
+def remove(name: str, registry: str | None) -> None:
     """Delete a repository's policy."""
-    ask(address, "DeleteRepositoryPolicy", {"repositoryName": name})
+    ask(registry, "DeleteRepositoryPolicy", {"repositoryName": name})
     click.echo(name)

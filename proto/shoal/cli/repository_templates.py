@@ -5,41 +5,43 @@ from typing import Any
 
 import click
 
-from shoal.cli import show, text
+from shoal import errors
+from shoal.cli import show
 from shoal.cli.options import connected, output_option
-from shoal.cli.registry_http import registry_option
+from shoal.cli.registry_reach import registry_option
 from shoal.cli.repository_calls import all_of, ask, read_text
+from shoal.cli.repository_mutability import mutability_options, mutability_request, mutability_words
 
 COLUMNS = ("PREFIX", "TAGS", "LIFECYCLE", "DESCRIPTION")
 
 
-@click.command()
+@click.command(short_help="Say or set whether a push makes repositories.")
 @click.argument("value", type=click.Choice(("enabled", "disabled")), required=False)
 @registry_option
 @connected
-def on_push(value: str | None, address: str | None) -> None:
+def on_push(value: str | None, registry: str | None) -> None:
     """Say whether the first push to a name makes a repository, or let it, or no longer."""
     request = {"name": "CREATE_ON_PUSH"}
     if value is None:
-        answer = ask(address, "GetAccountSetting", request)
+        answer = ask(registry, "GetAccountSetting", request)
     else:
-        answer = ask(address, "PutAccountSetting", {**request, "value": value.upper()})
+        answer = ask(registry, "PutAccountSetting", {**request, "value": value.upper()})
     click.echo(answer["value"].lower())
 
 
-@click.group()
+@click.group(short_help="List, create and delete what a first push makes.")
 def template() -> None:
-    """List, set and delete templates of repositories that a first push makes."""
+    """List, create and delete templates of repositories that a first push makes."""
 
 
 @template.command("ls")
 @output_option
 @registry_option
 @connected
-def list_all(output: str, address: str | None) -> None:
+def list_all(output: str, registry: str | None) -> None:
     """List templates. ROOT is for all names that no other is for."""
     within = "repositoryCreationTemplates"
-    found = all_of(address, "DescribeRepositoryCreationTemplates", {}, within)
+    found = all_of(registry, "DescribeRepositoryCreationTemplates", {}, within)
     show.emit(
         output,
         lambda: show.Table(COLUMNS, [_row(each) for each in found], "No templates."),
@@ -50,8 +52,7 @@ def list_all(output: str, address: str | None) -> None:
 
 @template.command("create")
 @click.argument("prefix")
-@click.option("--immutable", is_flag=True, help="Tags never come to mean another image.")
-@click.option("--except", "exceptions", multiple=True, metavar="FILTER", help="Tags for which the opposite holds.")
+@mutability_options
 @click.option("--lifecycle", "file", type=click.Path(exists=True, dir_okay=False), help="A lifecycle policy.")
 @click.option("--policy", "policy", type=click.Path(exists=True, dir_okay=False), help="Who else may pull and push.")
 @click.option("--description", default="", help="For people.")
@@ -64,34 +65,39 @@ def create(
     file: str | None,
     policy: str | None,
     description: str,
-    address: str | None,
+    registry: str | None,
 ) -> None:
     """Create a template for names that begin with PREFIX/, or for all others: ROOT."""
-    from shoal.cli.repository import mutability
-
     request = {
         "prefix": prefix,
         "appliedFor": ["CREATE_ON_PUSH"],
         "description": description,
-        **mutability(immutable, exceptions),
+        **mutability_request(immutable, exceptions),
         **({"lifecyclePolicy": read_text(file)} if file else {}),
         **({"repositoryPolicy": read_text(policy)} if policy else {}),
     }
-    click.echo(ask(address, "CreateRepositoryCreationTemplate", request)["repositoryCreationTemplate"]["prefix"])
+    try:
+        answer = ask(registry, "CreateRepositoryCreationTemplate", request)
+    except errors.Conflict as error:
+        error.hint = f"shoal repository template rm {prefix}, and create it anew; repositories stay as they are"
+        raise
+    click.echo(answer["repositoryCreationTemplate"]["prefix"])
 
 
 @template.command("rm")
 @click.argument("prefix")
 @registry_option
 @connected
-def remove(prefix: str, address: str | None) -> None:
+def remove(prefix: str, registry: str | None) -> None:
     """Delete a template; repositories stay as they are."""
-    ask(address, "DeleteRepositoryCreationTemplate", {"prefix": prefix})
+    ask(registry, "DeleteRepositoryCreationTemplate", {"prefix": prefix})
     click.echo(prefix)
 
 
 def _row(found: Mapping[str, Any]) -> Sequence[str]:
-    filters = [each["filter"] for each in found.get("imageTagMutabilityExclusionFilters", ())]
-    kind = found["imageTagMutability"].split("_")[0].lower()
-    tags = f"{kind}, except {text.sentence_list(filters)}" if filters else kind
-    return (found["prefix"], tags, "yes" if found.get("lifecyclePolicy") else "-", found["description"])
+    return (
+        found["prefix"],
+        mutability_words(found),
+        "yes" if found.get("lifecyclePolicy") else "-",
+        found["description"],
+    )

@@ -12,6 +12,7 @@ from typing import Any
 import aiohttp
 
 from shoal import errors
+from shoal.registry_unreachable import unreachable
 
 TIMEOUT_SECONDS = 60.0
 _KINDS: Mapping[str, type[errors.ShoalError]] = {
@@ -63,13 +64,11 @@ class RegistryClient:
         except TimeoutError:
             raise errors.TimedOut(f"The registry at {self.address} did not answer.") from None
         except aiohttp.ClientError as error:
-            raise errors.Unreachable(
-                f"The registry at {self.address} cannot be reached: {error}.", "shoal doctor"
-            ) from None
+            raise unreachable(self.address, error) from None
         except ValueError:
             raise errors.ServerFault(f"What answers at {self.address} is not an image registry of shoal.") from None
         if answer.status != 200:
-            raise _failure(document)
+            raise _failure(document, request or {})
         return dict(document)
 
     async def pages(self, operation: str, request: Mapping[str, Any], within: str) -> AsyncIterator[dict[str, Any]]:
@@ -84,13 +83,14 @@ class RegistryClient:
                 return
 
 
-def _failure(document: Any) -> errors.ShoalError:
+def _failure(document: Any, request: Mapping[str, Any]) -> errors.ShoalError:
     if not isinstance(document, dict):
         return errors.ServerFault("The registry failed without saying why.")
     if "errors" in document:
         first = document["errors"][0]
         denied = first.get("code") in ("UNAUTHORIZED", "DENIED")
-        return (errors.Denied if denied else errors.ServerFault)(first.get("message", ""), reason=first.get("code", ""))
+        code, failure = str(first.get("code", "")), errors.Denied if denied else errors.ServerFault
+        return failure(first.get("message", ""), _hint(code, request), reason=code)
     reason = str(document.get("__type", ""))
     if reason.endswith("NotFoundException"):
         kind: type[errors.ShoalError] = errors.NotFound
@@ -98,4 +98,18 @@ def _failure(document: Any) -> errors.ShoalError:
         kind = errors.Conflict
     else:
         kind = _KINDS.get(reason, errors.Refused)
-    return kind(str(document.get("message", "")), reason=reason)
+    return kind(str(document.get("message", "")), _hint(reason, request), reason=reason)
+
+
+def _hint(reason: str, request: Mapping[str, Any]) -> str:
+    """The command that shows what there is instead, or makes what is missing."""
+    name = request.get("repositoryName", "NAME")
+    hints = {
+        "ImageNotFoundException": f"shoal image tags {name}",
+        "LifecyclePolicyNotFoundException": f"shoal repository lifecycle set {name} FILE, or preview {name} FILE",
+        "INSUFFICIENT_STORAGE": "make room where the registry stores images",
+        "UNAVAILABLE": "once more in a while; the registry's log says what its store does",
+        "RepositoryNotFoundException": "shoal repository ls",
+        "RepositoryPolicyNotFoundException": f"shoal repository policy set {name} FILE",
+    }
+    return hints.get(reason, "")

@@ -36,6 +36,7 @@ class AgentMessage(_message.Message):
     HEARTBEAT_FIELD_NUMBER: _builtins.int
     SAMPLES_FIELD_NUMBER: _builtins.int
     IMAGES_FIELD_NUMBER: _builtins.int
+    INTERRUPTION_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def hello(self) -> Global___Hello: ...
     @_builtins.property
@@ -48,6 +49,8 @@ class AgentMessage(_message.Message):
     def samples(self) -> Global___Samples: ...
     @_builtins.property
     def images(self) -> _image_pb2.ImageReport: ...
+    @_builtins.property
+    def interruption(self) -> Global___HostInterruption: ...
     def __init__(
         self,
         *,
@@ -57,12 +60,13 @@ class AgentMessage(_message.Message):
         heartbeat: Global___Heartbeat | None = ...,
         samples: Global___Samples | None = ...,
         images: _image_pb2.ImageReport | None = ...,
+        interruption: Global___HostInterruption | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["heartbeat", b"heartbeat", "hello", b"hello", "images", b"images", "inventory", b"inventory", "kind", b"kind", "reports", b"reports", "samples", b"samples"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["heartbeat", b"heartbeat", "hello", b"hello", "images", b"images", "interruption", b"interruption", "inventory", b"inventory", "kind", b"kind", "reports", b"reports", "samples", b"samples"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["heartbeat", b"heartbeat", "hello", b"hello", "images", b"images", "inventory", b"inventory", "kind", b"kind", "reports", b"reports", "samples", b"samples"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["heartbeat", b"heartbeat", "hello", b"hello", "images", b"images", "interruption", b"interruption", "inventory", b"inventory", "kind", b"kind", "reports", b"reports", "samples", b"samples"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["hello", "inventory", "reports", "heartbeat", "samples", "images"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["hello", "inventory", "reports", "heartbeat", "samples", "images", "interruption"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
@@ -79,6 +83,7 @@ class SchedulerMessage(_message.Message):
     COMMAND_REQUEST_FIELD_NUMBER: _builtins.int
     HEARTBEAT_ACK_FIELD_NUMBER: _builtins.int
     PULL_REQUEST_FIELD_NUMBER: _builtins.int
+    INTERRUPTION_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def welcome(self) -> Global___Welcome: ...
     @_builtins.property
@@ -93,6 +98,8 @@ class SchedulerMessage(_message.Message):
     def heartbeat_ack(self) -> Global___HeartbeatAck: ...
     @_builtins.property
     def pull_request(self) -> _image_pb2.PullRequest: ...
+    @_builtins.property
+    def interruption(self) -> Global___HostInterruption: ...
     def __init__(
         self,
         *,
@@ -103,12 +110,13 @@ class SchedulerMessage(_message.Message):
         command_request: Global___CommandRequest | None = ...,
         heartbeat_ack: Global___HeartbeatAck | None = ...,
         pull_request: _image_pb2.PullRequest | None = ...,
+        interruption: Global___HostInterruption | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["assignments", b"assignments", "command_request", b"command_request", "heartbeat_ack", b"heartbeat_ack", "kind", b"kind", "log_request", b"log_request", "pull_request", b"pull_request", "reports_ack", b"reports_ack", "welcome", b"welcome"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["assignments", b"assignments", "command_request", b"command_request", "heartbeat_ack", b"heartbeat_ack", "interruption", b"interruption", "kind", b"kind", "log_request", b"log_request", "pull_request", b"pull_request", "reports_ack", b"reports_ack", "welcome", b"welcome"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["assignments", b"assignments", "command_request", b"command_request", "heartbeat_ack", b"heartbeat_ack", "kind", b"kind", "log_request", b"log_request", "pull_request", b"pull_request", "reports_ack", b"reports_ack", "welcome", b"welcome"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["assignments", b"assignments", "command_request", b"command_request", "heartbeat_ack", b"heartbeat_ack", "interruption", b"interruption", "kind", b"kind", "log_request", b"log_request", "pull_request", b"pull_request", "reports_ack", b"reports_ack", "welcome", b"welcome"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["welcome", "assignments", "reports_ack", "log_request", "command_request", "heartbeat_ack", "pull_request"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["welcome", "assignments", "reports_ack", "log_request", "command_request", "heartbeat_ack", "pull_request", "interruption"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
@@ -131,6 +139,7 @@ class Hello(_message.Message):
     ENGINE_FIELD_NUMBER: _builtins.int
     RUN_ID_FIELD_NUMBER: _builtins.int
     WATCHDOG_FIELD_NUMBER: _builtins.int
+    INTERRUPTION_FIELD_NUMBER: _builtins.int
     protocol_version: _builtins.int
     """Of this contract; 1. A scheduler refuses what it does not speak."""
     cluster: _builtins.str
@@ -162,6 +171,10 @@ class Hello(_message.Message):
     def engine(self) -> Global___Heartbeat:
         """The engine's health as the session begins; absent is OK."""
 
+    @_builtins.property
+    def interruption(self) -> Global___HostInterruption:
+        """A notice that the host got and no scheduler has acknowledged yet."""
+
     def __init__(
         self,
         *,
@@ -176,10 +189,11 @@ class Hello(_message.Message):
         engine: Global___Heartbeat | None = ...,
         run_id: _builtins.str | None = ...,
         watchdog: _builtins.bool | None = ...,
+        interruption: Global___HostInterruption | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_cluster", b"_cluster", "_engine", b"_engine", "_hostname", b"_hostname", "_incarnation", b"_incarnation", "_protocol_version", b"_protocol_version", "_run_id", b"_run_id", "_watchdog", b"_watchdog", "cluster", b"cluster", "engine", b"engine", "hostname", b"hostname", "incarnation", b"incarnation", "protocol_version", b"protocol_version", "run_id", b"run_id", "version_info", b"version_info", "watchdog", b"watchdog"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_cluster", b"_cluster", "_engine", b"_engine", "_hostname", b"_hostname", "_incarnation", b"_incarnation", "_interruption", b"_interruption", "_protocol_version", b"_protocol_version", "_run_id", b"_run_id", "_watchdog", b"_watchdog", "cluster", b"cluster", "engine", b"engine", "hostname", b"hostname", "incarnation", b"incarnation", "interruption", b"interruption", "protocol_version", b"protocol_version", "run_id", b"run_id", "version_info", b"version_info", "watchdog", b"watchdog"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cluster", b"_cluster", "_engine", b"_engine", "_hostname", b"_hostname", "_incarnation", b"_incarnation", "_protocol_version", b"_protocol_version", "_run_id", b"_run_id", "_watchdog", b"_watchdog", "attributes", b"attributes", "cluster", b"cluster", "engine", b"engine", "hostname", b"hostname", "incarnation", b"incarnation", "protocol_version", b"protocol_version", "resources", b"resources", "run_id", b"run_id", "tags", b"tags", "version_info", b"version_info", "watchdog", b"watchdog"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cluster", b"_cluster", "_engine", b"_engine", "_hostname", b"_hostname", "_incarnation", b"_incarnation", "_interruption", b"_interruption", "_protocol_version", b"_protocol_version", "_run_id", b"_run_id", "_watchdog", b"_watchdog", "attributes", b"attributes", "cluster", b"cluster", "engine", b"engine", "hostname", b"hostname", "incarnation", b"incarnation", "interruption", b"interruption", "protocol_version", b"protocol_version", "resources", b"resources", "run_id", b"run_id", "tags", b"tags", "version_info", b"version_info", "watchdog", b"watchdog"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__cluster: _TypeAlias = _typing.Literal["cluster"]  # noqa: Y015
     _WhichOneofArgType__cluster: _TypeAlias = _typing.Literal["_cluster", b"_cluster"]  # noqa: Y015
@@ -189,6 +203,8 @@ class Hello(_message.Message):
     _WhichOneofArgType__hostname: _TypeAlias = _typing.Literal["_hostname", b"_hostname"]  # noqa: Y015
     _WhichOneofReturnType__incarnation: _TypeAlias = _typing.Literal["incarnation"]  # noqa: Y015
     _WhichOneofArgType__incarnation: _TypeAlias = _typing.Literal["_incarnation", b"_incarnation"]  # noqa: Y015
+    _WhichOneofReturnType__interruption: _TypeAlias = _typing.Literal["interruption"]  # noqa: Y015
+    _WhichOneofArgType__interruption: _TypeAlias = _typing.Literal["_interruption", b"_interruption"]  # noqa: Y015
     _WhichOneofReturnType__protocol_version: _TypeAlias = _typing.Literal["protocol_version"]  # noqa: Y015
     _WhichOneofArgType__protocol_version: _TypeAlias = _typing.Literal["_protocol_version", b"_protocol_version"]  # noqa: Y015
     _WhichOneofReturnType__run_id: _TypeAlias = _typing.Literal["run_id"]  # noqa: Y015
@@ -204,6 +220,8 @@ class Hello(_message.Message):
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__incarnation) -> _WhichOneofReturnType__incarnation | None: ...
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__interruption) -> _WhichOneofReturnType__interruption | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__protocol_version) -> _WhichOneofReturnType__protocol_version | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__run_id) -> _WhichOneofReturnType__run_id | None: ...
@@ -211,6 +229,50 @@ class Hello(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__watchdog) -> _WhichOneofReturnType__watchdog | None: ...
 
 Global___Hello: _TypeAlias = Hello  # noqa: Y015
+
+@_typing.final
+class HostInterruption(_message.Message):
+    """That the host goes. An agent says it of a notice its host got: once it is told of an interruption in return, that is
+    recorded. A scheduler says it of every interruption, whoever asked for it, in its welcome and whenever it changes;
+    without `remaining_millis` there is none, or none any more. From then on the agent ends the host's tasks, in time.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REMAINING_MILLIS_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    STOP_CODE_FIELD_NUMBER: _builtins.int
+    remaining_millis: _builtins.int
+    """From when this was sent: by then nothing of a task runs any more."""
+    reason: _builtins.str
+    """Of an agent's notice, where it was found and what it says. Of a scheduler's word, the stoppedReason of the tasks."""
+    stop_code: _builtins.str
+    """Of a scheduler's word, the stopCode of the tasks: "SpotInterruption" or "TerminationNotice"."""
+    def __init__(
+        self,
+        *,
+        remaining_millis: _builtins.int | None = ...,
+        reason: _builtins.str | None = ...,
+        stop_code: _builtins.str | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_reason", b"_reason", "_remaining_millis", b"_remaining_millis", "_stop_code", b"_stop_code", "reason", b"reason", "remaining_millis", b"remaining_millis", "stop_code", b"stop_code"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_reason", b"_reason", "_remaining_millis", b"_remaining_millis", "_stop_code", b"_stop_code", "reason", b"reason", "remaining_millis", b"remaining_millis", "stop_code", b"stop_code"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__reason: _TypeAlias = _typing.Literal["reason"]  # noqa: Y015
+    _WhichOneofArgType__reason: _TypeAlias = _typing.Literal["_reason", b"_reason"]  # noqa: Y015
+    _WhichOneofReturnType__remaining_millis: _TypeAlias = _typing.Literal["remaining_millis"]  # noqa: Y015
+    _WhichOneofArgType__remaining_millis: _TypeAlias = _typing.Literal["_remaining_millis", b"_remaining_millis"]  # noqa: Y015
+    _WhichOneofReturnType__stop_code: _TypeAlias = _typing.Literal["stop_code"]  # noqa: Y015
+    _WhichOneofArgType__stop_code: _TypeAlias = _typing.Literal["_stop_code", b"_stop_code"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__reason) -> _WhichOneofReturnType__reason | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__remaining_millis) -> _WhichOneofReturnType__remaining_millis | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__stop_code) -> _WhichOneofReturnType__stop_code | None: ...
+
+Global___HostInterruption: _TypeAlias = HostInterruption  # noqa: Y015
 
 @_typing.final
 class Inventory(_message.Message):
@@ -673,6 +735,7 @@ class Welcome(_message.Message):
     HEARTBEAT_PERIOD_MILLIS_FIELD_NUMBER: _builtins.int
     SESSION_DEADLINE_MILLIS_FIELD_NUMBER: _builtins.int
     REGISTRY_FIELD_NUMBER: _builtins.int
+    INTERRUPTION_FIELD_NUMBER: _builtins.int
     epoch: _builtins.int
     """create_revision of the leader's key. An agent obeys no lower one than the
     highest it has durably seen.
@@ -684,6 +747,10 @@ class Welcome(_message.Message):
     """host:port by which images name the cluster's image registry; absent if
     there is none. For pulls from it, agents get tokens by their certificate.
     """
+    @_builtins.property
+    def interruption(self) -> Global___HostInterruption:
+        """As it is recorded now, with what the hello said of one; absent if there is none."""
+
     def __init__(
         self,
         *,
@@ -691,15 +758,18 @@ class Welcome(_message.Message):
         heartbeat_period_millis: _builtins.int | None = ...,
         session_deadline_millis: _builtins.int | None = ...,
         registry: _builtins.str | None = ...,
+        interruption: Global___HostInterruption | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_epoch", b"_epoch", "_heartbeat_period_millis", b"_heartbeat_period_millis", "_registry", b"_registry", "_session_deadline_millis", b"_session_deadline_millis", "epoch", b"epoch", "heartbeat_period_millis", b"heartbeat_period_millis", "registry", b"registry", "session_deadline_millis", b"session_deadline_millis"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_epoch", b"_epoch", "_heartbeat_period_millis", b"_heartbeat_period_millis", "_interruption", b"_interruption", "_registry", b"_registry", "_session_deadline_millis", b"_session_deadline_millis", "epoch", b"epoch", "heartbeat_period_millis", b"heartbeat_period_millis", "interruption", b"interruption", "registry", b"registry", "session_deadline_millis", b"session_deadline_millis"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_epoch", b"_epoch", "_heartbeat_period_millis", b"_heartbeat_period_millis", "_registry", b"_registry", "_session_deadline_millis", b"_session_deadline_millis", "epoch", b"epoch", "heartbeat_period_millis", b"heartbeat_period_millis", "registry", b"registry", "session_deadline_millis", b"session_deadline_millis"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_epoch", b"_epoch", "_heartbeat_period_millis", b"_heartbeat_period_millis", "_interruption", b"_interruption", "_registry", b"_registry", "_session_deadline_millis", b"_session_deadline_millis", "epoch", b"epoch", "heartbeat_period_millis", b"heartbeat_period_millis", "interruption", b"interruption", "registry", b"registry", "session_deadline_millis", b"session_deadline_millis"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__epoch: _TypeAlias = _typing.Literal["epoch"]  # noqa: Y015
     _WhichOneofArgType__epoch: _TypeAlias = _typing.Literal["_epoch", b"_epoch"]  # noqa: Y015
     _WhichOneofReturnType__heartbeat_period_millis: _TypeAlias = _typing.Literal["heartbeat_period_millis"]  # noqa: Y015
     _WhichOneofArgType__heartbeat_period_millis: _TypeAlias = _typing.Literal["_heartbeat_period_millis", b"_heartbeat_period_millis"]  # noqa: Y015
+    _WhichOneofReturnType__interruption: _TypeAlias = _typing.Literal["interruption"]  # noqa: Y015
+    _WhichOneofArgType__interruption: _TypeAlias = _typing.Literal["_interruption", b"_interruption"]  # noqa: Y015
     _WhichOneofReturnType__registry: _TypeAlias = _typing.Literal["registry"]  # noqa: Y015
     _WhichOneofArgType__registry: _TypeAlias = _typing.Literal["_registry", b"_registry"]  # noqa: Y015
     _WhichOneofReturnType__session_deadline_millis: _TypeAlias = _typing.Literal["session_deadline_millis"]  # noqa: Y015
@@ -708,6 +778,8 @@ class Welcome(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__epoch) -> _WhichOneofReturnType__epoch | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__heartbeat_period_millis) -> _WhichOneofReturnType__heartbeat_period_millis | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__interruption) -> _WhichOneofReturnType__interruption | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__registry) -> _WhichOneofReturnType__registry | None: ...
     @_typing.overload
@@ -798,6 +870,7 @@ class Assignment(_message.Message):
     FORGET_FIELD_NUMBER: _builtins.int
     TAGS_FIELD_NUMBER: _builtins.int
     ON_DISCONNECT_FIELD_NUMBER: _builtins.int
+    JOB_FIELD_NUMBER: _builtins.int
     task_id: _builtins.str
     task_arn: _builtins.str
     task_definition_arn: _builtins.str
@@ -827,6 +900,12 @@ class Assignment(_message.Message):
     def tags(self) -> _containers.RepeatedCompositeFieldContainer[_resource_pb2.Tag]:
         """The task's, as they were when this was sent: what its containers read about it."""
 
+    @_builtins.property
+    def job(self) -> Global___JobAttempt:
+        """Of a job's task: each of its containers gets it as AWS_BATCH_* variables. An
+        agent that does not know the field runs the task without them.
+        """
+
     def __init__(
         self,
         *,
@@ -845,10 +924,11 @@ class Assignment(_message.Message):
         forget: _builtins.bool | None = ...,
         tags: _abc.Iterable[_resource_pb2.Tag] | None = ...,
         on_disconnect: _builtins.str | None = ...,
+        job: Global___JobAttempt | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_desired_status", b"_desired_status", "_fence", b"_fence", "_forget", b"_forget", "_group", b"_group", "_last_status", b"_last_status", "_on_disconnect", b"_on_disconnect", "_started_by", b"_started_by", "_stop_code", b"_stop_code", "_stopped_reason", b"_stopped_reason", "_task_arn", b"_task_arn", "_task_definition_arn", b"_task_definition_arn", "_task_id", b"_task_id", "desired_status", b"desired_status", "fence", b"fence", "forget", b"forget", "group", b"group", "last_status", b"last_status", "on_disconnect", b"on_disconnect", "overrides", b"overrides", "started_by", b"started_by", "stop_code", b"stop_code", "stopped_reason", b"stopped_reason", "task_arn", b"task_arn", "task_definition_arn", b"task_definition_arn", "task_id", b"task_id"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_desired_status", b"_desired_status", "_fence", b"_fence", "_forget", b"_forget", "_group", b"_group", "_job", b"_job", "_last_status", b"_last_status", "_on_disconnect", b"_on_disconnect", "_started_by", b"_started_by", "_stop_code", b"_stop_code", "_stopped_reason", b"_stopped_reason", "_task_arn", b"_task_arn", "_task_definition_arn", b"_task_definition_arn", "_task_id", b"_task_id", "desired_status", b"desired_status", "fence", b"fence", "forget", b"forget", "group", b"group", "job", b"job", "last_status", b"last_status", "on_disconnect", b"on_disconnect", "overrides", b"overrides", "started_by", b"started_by", "stop_code", b"stop_code", "stopped_reason", b"stopped_reason", "task_arn", b"task_arn", "task_definition_arn", b"task_definition_arn", "task_id", b"task_id"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_desired_status", b"_desired_status", "_fence", b"_fence", "_forget", b"_forget", "_group", b"_group", "_last_status", b"_last_status", "_on_disconnect", b"_on_disconnect", "_started_by", b"_started_by", "_stop_code", b"_stop_code", "_stopped_reason", b"_stopped_reason", "_task_arn", b"_task_arn", "_task_definition_arn", b"_task_definition_arn", "_task_id", b"_task_id", "desired_status", b"desired_status", "fence", b"fence", "forget", b"forget", "gpu_ids", b"gpu_ids", "group", b"group", "last_status", b"last_status", "on_disconnect", b"on_disconnect", "overrides", b"overrides", "started_by", b"started_by", "stop_code", b"stop_code", "stopped_reason", b"stopped_reason", "tags", b"tags", "task_arn", b"task_arn", "task_definition_arn", b"task_definition_arn", "task_id", b"task_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_desired_status", b"_desired_status", "_fence", b"_fence", "_forget", b"_forget", "_group", b"_group", "_job", b"_job", "_last_status", b"_last_status", "_on_disconnect", b"_on_disconnect", "_started_by", b"_started_by", "_stop_code", b"_stop_code", "_stopped_reason", b"_stopped_reason", "_task_arn", b"_task_arn", "_task_definition_arn", b"_task_definition_arn", "_task_id", b"_task_id", "desired_status", b"desired_status", "fence", b"fence", "forget", b"forget", "gpu_ids", b"gpu_ids", "group", b"group", "job", b"job", "last_status", b"last_status", "on_disconnect", b"on_disconnect", "overrides", b"overrides", "started_by", b"started_by", "stop_code", b"stop_code", "stopped_reason", b"stopped_reason", "tags", b"tags", "task_arn", b"task_arn", "task_definition_arn", b"task_definition_arn", "task_id", b"task_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__desired_status: _TypeAlias = _typing.Literal["desired_status"]  # noqa: Y015
     _WhichOneofArgType__desired_status: _TypeAlias = _typing.Literal["_desired_status", b"_desired_status"]  # noqa: Y015
@@ -858,6 +938,8 @@ class Assignment(_message.Message):
     _WhichOneofArgType__forget: _TypeAlias = _typing.Literal["_forget", b"_forget"]  # noqa: Y015
     _WhichOneofReturnType__group: _TypeAlias = _typing.Literal["group"]  # noqa: Y015
     _WhichOneofArgType__group: _TypeAlias = _typing.Literal["_group", b"_group"]  # noqa: Y015
+    _WhichOneofReturnType__job: _TypeAlias = _typing.Literal["job"]  # noqa: Y015
+    _WhichOneofArgType__job: _TypeAlias = _typing.Literal["_job", b"_job"]  # noqa: Y015
     _WhichOneofReturnType__last_status: _TypeAlias = _typing.Literal["last_status"]  # noqa: Y015
     _WhichOneofArgType__last_status: _TypeAlias = _typing.Literal["_last_status", b"_last_status"]  # noqa: Y015
     _WhichOneofReturnType__on_disconnect: _TypeAlias = _typing.Literal["on_disconnect"]  # noqa: Y015
@@ -883,6 +965,8 @@ class Assignment(_message.Message):
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__group) -> _WhichOneofReturnType__group | None: ...
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__job) -> _WhichOneofReturnType__job | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__last_status) -> _WhichOneofReturnType__last_status | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__on_disconnect) -> _WhichOneofReturnType__on_disconnect | None: ...
@@ -900,6 +984,68 @@ class Assignment(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__task_id) -> _WhichOneofReturnType__task_id | None: ...
 
 Global___Assignment: _TypeAlias = Assignment  # noqa: Y015
+
+@_typing.final
+class JobAttempt(_message.Message):
+    """Which attempt of which job a task is."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    JOB_ID_FIELD_NUMBER: _builtins.int
+    JOB_QUEUE_FIELD_NUMBER: _builtins.int
+    COMPUTE_ENVIRONMENT_FIELD_NUMBER: _builtins.int
+    ATTEMPT_FIELD_NUMBER: _builtins.int
+    ARRAY_SIZE_FIELD_NUMBER: _builtins.int
+    ARRAY_INDEX_FIELD_NUMBER: _builtins.int
+    job_id: _builtins.str
+    """Without the child's index."""
+    job_queue: _builtins.str
+    compute_environment: _builtins.str
+    attempt: _builtins.int
+    """From 1, over all attempts, those lost with their host as well."""
+    array_size: _builtins.int
+    """0 or absent for a job that is no array."""
+    array_index: _builtins.int
+    def __init__(
+        self,
+        *,
+        job_id: _builtins.str | None = ...,
+        job_queue: _builtins.str | None = ...,
+        compute_environment: _builtins.str | None = ...,
+        attempt: _builtins.int | None = ...,
+        array_size: _builtins.int | None = ...,
+        array_index: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_array_index", b"_array_index", "_array_size", b"_array_size", "_attempt", b"_attempt", "_compute_environment", b"_compute_environment", "_job_id", b"_job_id", "_job_queue", b"_job_queue", "array_index", b"array_index", "array_size", b"array_size", "attempt", b"attempt", "compute_environment", b"compute_environment", "job_id", b"job_id", "job_queue", b"job_queue"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_array_index", b"_array_index", "_array_size", b"_array_size", "_attempt", b"_attempt", "_compute_environment", b"_compute_environment", "_job_id", b"_job_id", "_job_queue", b"_job_queue", "array_index", b"array_index", "array_size", b"array_size", "attempt", b"attempt", "compute_environment", b"compute_environment", "job_id", b"job_id", "job_queue", b"job_queue"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__array_index: _TypeAlias = _typing.Literal["array_index"]  # noqa: Y015
+    _WhichOneofArgType__array_index: _TypeAlias = _typing.Literal["_array_index", b"_array_index"]  # noqa: Y015
+    _WhichOneofReturnType__array_size: _TypeAlias = _typing.Literal["array_size"]  # noqa: Y015
+    _WhichOneofArgType__array_size: _TypeAlias = _typing.Literal["_array_size", b"_array_size"]  # noqa: Y015
+    _WhichOneofReturnType__attempt: _TypeAlias = _typing.Literal["attempt"]  # noqa: Y015
+    _WhichOneofArgType__attempt: _TypeAlias = _typing.Literal["_attempt", b"_attempt"]  # noqa: Y015
+    _WhichOneofReturnType__compute_environment: _TypeAlias = _typing.Literal["compute_environment"]  # noqa: Y015
+    _WhichOneofArgType__compute_environment: _TypeAlias = _typing.Literal["_compute_environment", b"_compute_environment"]  # noqa: Y015
+    _WhichOneofReturnType__job_id: _TypeAlias = _typing.Literal["job_id"]  # noqa: Y015
+    _WhichOneofArgType__job_id: _TypeAlias = _typing.Literal["_job_id", b"_job_id"]  # noqa: Y015
+    _WhichOneofReturnType__job_queue: _TypeAlias = _typing.Literal["job_queue"]  # noqa: Y015
+    _WhichOneofArgType__job_queue: _TypeAlias = _typing.Literal["_job_queue", b"_job_queue"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__array_index) -> _WhichOneofReturnType__array_index | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__array_size) -> _WhichOneofReturnType__array_size | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__attempt) -> _WhichOneofReturnType__attempt | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__compute_environment) -> _WhichOneofReturnType__compute_environment | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__job_id) -> _WhichOneofReturnType__job_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__job_queue) -> _WhichOneofReturnType__job_queue | None: ...
+
+Global___JobAttempt: _TypeAlias = JobAttempt  # noqa: Y015
 
 @_typing.final
 class StringList(_message.Message):

@@ -314,6 +314,7 @@ class ContainerInstance(_message.Message):
     IDENTITY_COPY_HOST_FIELD_NUMBER: _builtins.int
     CERTIFICATE_EXPIRES_AT_FIELD_NUMBER: _builtins.int
     IMAGES_FIELD_NUMBER: _builtins.int
+    INTERRUPTION_FIELD_NUMBER: _builtins.int
     container_instance_arn: _builtins.str
     ec2_instance_id: _builtins.str
     capacity_provider_name: _builtins.str
@@ -353,6 +354,10 @@ class ContainerInstance(_message.Message):
     def images(self) -> _containers.RepeatedCompositeFieldContainer[_image_pb2.HeldImage]:
         """With IMAGES in include: what its agent reported in its session."""
 
+    @_builtins.property
+    def interruption(self) -> Global___InstanceInterruption:
+        """The host goes: see UpdateContainerInstancesStateRequest.interruptionSeconds."""
+
     def __init__(
         self,
         *,
@@ -381,10 +386,11 @@ class ContainerInstance(_message.Message):
         identity_copy_host: _builtins.str | None = ...,
         certificate_expires_at: _builtins.int | None = ...,
         images: _abc.Iterable[_image_pb2.HeldImage] | None = ...,
+        interruption: Global___InstanceInterruption | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_agent_connected", b"_agent_connected", "_agent_update_status", b"_agent_update_status", "_capacity_provider_name", b"_capacity_provider_name", "_certificate_expires_at", b"_certificate_expires_at", "_container_instance_arn", b"_container_instance_arn", "_ec2_instance_id", b"_ec2_instance_id", "_identity_copy_host", b"_identity_copy_host", "_identity_copy_seen_at", b"_identity_copy_seen_at", "_identity_revoked_at", b"_identity_revoked_at", "_identity_revoked_by", b"_identity_revoked_by", "_pending_tasks_count", b"_pending_tasks_count", "_registered_at", b"_registered_at", "_running_tasks_count", b"_running_tasks_count", "_status", b"_status", "_status_reason", b"_status_reason", "_version", b"_version", "agent_connected", b"agent_connected", "agent_update_status", b"agent_update_status", "capacity_provider_name", b"capacity_provider_name", "certificate_expires_at", b"certificate_expires_at", "container_instance_arn", b"container_instance_arn", "ec2_instance_id", b"ec2_instance_id", "health_status", b"health_status", "identity_copy_host", b"identity_copy_host", "identity_copy_seen_at", b"identity_copy_seen_at", "identity_revoked_at", b"identity_revoked_at", "identity_revoked_by", b"identity_revoked_by", "pending_tasks_count", b"pending_tasks_count", "registered_at", b"registered_at", "running_tasks_count", b"running_tasks_count", "status", b"status", "status_reason", b"status_reason", "version", b"version", "version_info", b"version_info"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_agent_connected", b"_agent_connected", "_agent_update_status", b"_agent_update_status", "_capacity_provider_name", b"_capacity_provider_name", "_certificate_expires_at", b"_certificate_expires_at", "_container_instance_arn", b"_container_instance_arn", "_ec2_instance_id", b"_ec2_instance_id", "_identity_copy_host", b"_identity_copy_host", "_identity_copy_seen_at", b"_identity_copy_seen_at", "_identity_revoked_at", b"_identity_revoked_at", "_identity_revoked_by", b"_identity_revoked_by", "_interruption", b"_interruption", "_pending_tasks_count", b"_pending_tasks_count", "_registered_at", b"_registered_at", "_running_tasks_count", b"_running_tasks_count", "_status", b"_status", "_status_reason", b"_status_reason", "_version", b"_version", "agent_connected", b"agent_connected", "agent_update_status", b"agent_update_status", "capacity_provider_name", b"capacity_provider_name", "certificate_expires_at", b"certificate_expires_at", "container_instance_arn", b"container_instance_arn", "ec2_instance_id", b"ec2_instance_id", "health_status", b"health_status", "identity_copy_host", b"identity_copy_host", "identity_copy_seen_at", b"identity_copy_seen_at", "identity_revoked_at", b"identity_revoked_at", "identity_revoked_by", b"identity_revoked_by", "interruption", b"interruption", "pending_tasks_count", b"pending_tasks_count", "registered_at", b"registered_at", "running_tasks_count", b"running_tasks_count", "status", b"status", "status_reason", b"status_reason", "version", b"version", "version_info", b"version_info"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_agent_connected", b"_agent_connected", "_agent_update_status", b"_agent_update_status", "_capacity_provider_name", b"_capacity_provider_name", "_certificate_expires_at", b"_certificate_expires_at", "_container_instance_arn", b"_container_instance_arn", "_ec2_instance_id", b"_ec2_instance_id", "_identity_copy_host", b"_identity_copy_host", "_identity_copy_seen_at", b"_identity_copy_seen_at", "_identity_revoked_at", b"_identity_revoked_at", "_identity_revoked_by", b"_identity_revoked_by", "_pending_tasks_count", b"_pending_tasks_count", "_registered_at", b"_registered_at", "_running_tasks_count", b"_running_tasks_count", "_status", b"_status", "_status_reason", b"_status_reason", "_version", b"_version", "agent_connected", b"agent_connected", "agent_update_status", b"agent_update_status", "attachments", b"attachments", "attributes", b"attributes", "capacity_provider_name", b"capacity_provider_name", "certificate_expires_at", b"certificate_expires_at", "container_instance_arn", b"container_instance_arn", "ec2_instance_id", b"ec2_instance_id", "gpu_devices", b"gpu_devices", "health_status", b"health_status", "identity_copy_host", b"identity_copy_host", "identity_copy_seen_at", b"identity_copy_seen_at", "identity_revoked_at", b"identity_revoked_at", "identity_revoked_by", b"identity_revoked_by", "images", b"images", "pending_tasks_count", b"pending_tasks_count", "registered_at", b"registered_at", "registered_resources", b"registered_resources", "remaining_resources", b"remaining_resources", "running_tasks_count", b"running_tasks_count", "status", b"status", "status_reason", b"status_reason", "tags", b"tags", "version", b"version", "version_info", b"version_info"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_agent_connected", b"_agent_connected", "_agent_update_status", b"_agent_update_status", "_capacity_provider_name", b"_capacity_provider_name", "_certificate_expires_at", b"_certificate_expires_at", "_container_instance_arn", b"_container_instance_arn", "_ec2_instance_id", b"_ec2_instance_id", "_identity_copy_host", b"_identity_copy_host", "_identity_copy_seen_at", b"_identity_copy_seen_at", "_identity_revoked_at", b"_identity_revoked_at", "_identity_revoked_by", b"_identity_revoked_by", "_interruption", b"_interruption", "_pending_tasks_count", b"_pending_tasks_count", "_registered_at", b"_registered_at", "_running_tasks_count", b"_running_tasks_count", "_status", b"_status", "_status_reason", b"_status_reason", "_version", b"_version", "agent_connected", b"agent_connected", "agent_update_status", b"agent_update_status", "attachments", b"attachments", "attributes", b"attributes", "capacity_provider_name", b"capacity_provider_name", "certificate_expires_at", b"certificate_expires_at", "container_instance_arn", b"container_instance_arn", "ec2_instance_id", b"ec2_instance_id", "gpu_devices", b"gpu_devices", "health_status", b"health_status", "identity_copy_host", b"identity_copy_host", "identity_copy_seen_at", b"identity_copy_seen_at", "identity_revoked_at", b"identity_revoked_at", "identity_revoked_by", b"identity_revoked_by", "images", b"images", "interruption", b"interruption", "pending_tasks_count", b"pending_tasks_count", "registered_at", b"registered_at", "registered_resources", b"registered_resources", "remaining_resources", b"remaining_resources", "running_tasks_count", b"running_tasks_count", "status", b"status", "status_reason", b"status_reason", "tags", b"tags", "version", b"version", "version_info", b"version_info"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__agent_connected: _TypeAlias = _typing.Literal["agent_connected"]  # noqa: Y015
     _WhichOneofArgType__agent_connected: _TypeAlias = _typing.Literal["_agent_connected", b"_agent_connected"]  # noqa: Y015
@@ -406,6 +412,8 @@ class ContainerInstance(_message.Message):
     _WhichOneofArgType__identity_revoked_at: _TypeAlias = _typing.Literal["_identity_revoked_at", b"_identity_revoked_at"]  # noqa: Y015
     _WhichOneofReturnType__identity_revoked_by: _TypeAlias = _typing.Literal["identity_revoked_by"]  # noqa: Y015
     _WhichOneofArgType__identity_revoked_by: _TypeAlias = _typing.Literal["_identity_revoked_by", b"_identity_revoked_by"]  # noqa: Y015
+    _WhichOneofReturnType__interruption: _TypeAlias = _typing.Literal["interruption"]  # noqa: Y015
+    _WhichOneofArgType__interruption: _TypeAlias = _typing.Literal["_interruption", b"_interruption"]  # noqa: Y015
     _WhichOneofReturnType__pending_tasks_count: _TypeAlias = _typing.Literal["pending_tasks_count"]  # noqa: Y015
     _WhichOneofArgType__pending_tasks_count: _TypeAlias = _typing.Literal["_pending_tasks_count", b"_pending_tasks_count"]  # noqa: Y015
     _WhichOneofReturnType__registered_at: _TypeAlias = _typing.Literal["registered_at"]  # noqa: Y015
@@ -439,6 +447,8 @@ class ContainerInstance(_message.Message):
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__identity_revoked_by) -> _WhichOneofReturnType__identity_revoked_by | None: ...
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__interruption) -> _WhichOneofReturnType__interruption | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__pending_tasks_count) -> _WhichOneofReturnType__pending_tasks_count | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__registered_at) -> _WhichOneofReturnType__registered_at | None: ...
@@ -452,6 +462,51 @@ class ContainerInstance(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__version) -> _WhichOneofReturnType__version | None: ...
 
 Global___ContainerInstance: _TypeAlias = ContainerInstance  # noqa: Y015
+
+@_typing.final
+class InstanceInterruption(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SOURCE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    NOTICED_AT_FIELD_NUMBER: _builtins.int
+    DEADLINE_FIELD_NUMBER: _builtins.int
+    source: _builtins.str
+    """"operator", who asked for it, or "notice", which its agent found."""
+    reason: _builtins.str
+    noticed_at: _builtins.int
+    deadline: _builtins.int
+    """By then nothing of a task runs there any more."""
+    def __init__(
+        self,
+        *,
+        source: _builtins.str | None = ...,
+        reason: _builtins.str | None = ...,
+        noticed_at: _builtins.int | None = ...,
+        deadline: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_deadline", b"_deadline", "_noticed_at", b"_noticed_at", "_reason", b"_reason", "_source", b"_source", "deadline", b"deadline", "noticed_at", b"noticed_at", "reason", b"reason", "source", b"source"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_deadline", b"_deadline", "_noticed_at", b"_noticed_at", "_reason", b"_reason", "_source", b"_source", "deadline", b"deadline", "noticed_at", b"noticed_at", "reason", b"reason", "source", b"source"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__deadline: _TypeAlias = _typing.Literal["deadline"]  # noqa: Y015
+    _WhichOneofArgType__deadline: _TypeAlias = _typing.Literal["_deadline", b"_deadline"]  # noqa: Y015
+    _WhichOneofReturnType__noticed_at: _TypeAlias = _typing.Literal["noticed_at"]  # noqa: Y015
+    _WhichOneofArgType__noticed_at: _TypeAlias = _typing.Literal["_noticed_at", b"_noticed_at"]  # noqa: Y015
+    _WhichOneofReturnType__reason: _TypeAlias = _typing.Literal["reason"]  # noqa: Y015
+    _WhichOneofArgType__reason: _TypeAlias = _typing.Literal["_reason", b"_reason"]  # noqa: Y015
+    _WhichOneofReturnType__source: _TypeAlias = _typing.Literal["source"]  # noqa: Y015
+    _WhichOneofArgType__source: _TypeAlias = _typing.Literal["_source", b"_source"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__deadline) -> _WhichOneofReturnType__deadline | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__noticed_at) -> _WhichOneofReturnType__noticed_at | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__reason) -> _WhichOneofReturnType__reason | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__source) -> _WhichOneofReturnType__source | None: ...
+
+Global___InstanceInterruption: _TypeAlias = InstanceInterruption  # noqa: Y015
 
 @_typing.final
 class DescribeContainerInstancesResponse(_message.Message):
@@ -484,8 +539,17 @@ class UpdateContainerInstancesStateRequest(_message.Message):
     CLUSTER_FIELD_NUMBER: _builtins.int
     CONTAINER_INSTANCES_FIELD_NUMBER: _builtins.int
     STATUS_FIELD_NUMBER: _builtins.int
+    INTERRUPTION_SECONDS_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
     cluster: _builtins.str
     status: _builtins.str
+    interruption_seconds: _builtins.int
+    """With DRAINING: the hosts go in so many seconds, 1 to 86400. Their tasks are stopped at once, with
+    "TerminationNotice", and have ended by then whatever their stopTimeout; those with onDisconnect are replaced once
+    they have. A later deadline than the one there is changes nothing. ACTIVE takes it back.
+    """
+    reason: _builtins.str
+    """Of the interruption, for the stoppedReason of the tasks: at most 255 characters."""
     @_builtins.property
     def container_instances(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     def __init__(
@@ -494,17 +558,27 @@ class UpdateContainerInstancesStateRequest(_message.Message):
         cluster: _builtins.str | None = ...,
         container_instances: _abc.Iterable[_builtins.str] | None = ...,
         status: _builtins.str | None = ...,
+        interruption_seconds: _builtins.int | None = ...,
+        reason: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_cluster", b"_cluster", "_status", b"_status", "cluster", b"cluster", "status", b"status"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_cluster", b"_cluster", "_interruption_seconds", b"_interruption_seconds", "_reason", b"_reason", "_status", b"_status", "cluster", b"cluster", "interruption_seconds", b"interruption_seconds", "reason", b"reason", "status", b"status"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cluster", b"_cluster", "_status", b"_status", "cluster", b"cluster", "container_instances", b"container_instances", "status", b"status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cluster", b"_cluster", "_interruption_seconds", b"_interruption_seconds", "_reason", b"_reason", "_status", b"_status", "cluster", b"cluster", "container_instances", b"container_instances", "interruption_seconds", b"interruption_seconds", "reason", b"reason", "status", b"status"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__cluster: _TypeAlias = _typing.Literal["cluster"]  # noqa: Y015
     _WhichOneofArgType__cluster: _TypeAlias = _typing.Literal["_cluster", b"_cluster"]  # noqa: Y015
+    _WhichOneofReturnType__interruption_seconds: _TypeAlias = _typing.Literal["interruption_seconds"]  # noqa: Y015
+    _WhichOneofArgType__interruption_seconds: _TypeAlias = _typing.Literal["_interruption_seconds", b"_interruption_seconds"]  # noqa: Y015
+    _WhichOneofReturnType__reason: _TypeAlias = _typing.Literal["reason"]  # noqa: Y015
+    _WhichOneofArgType__reason: _TypeAlias = _typing.Literal["_reason", b"_reason"]  # noqa: Y015
     _WhichOneofReturnType__status: _TypeAlias = _typing.Literal["status"]  # noqa: Y015
     _WhichOneofArgType__status: _TypeAlias = _typing.Literal["_status", b"_status"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__cluster) -> _WhichOneofReturnType__cluster | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__interruption_seconds) -> _WhichOneofReturnType__interruption_seconds | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__reason) -> _WhichOneofReturnType__reason | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__status) -> _WhichOneofReturnType__status | None: ...
 

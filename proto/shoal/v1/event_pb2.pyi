@@ -9,6 +9,7 @@ from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from shoal.v1 import alarms_pb2 as _alarms_pb2
 from shoal.v1 import container_instance_pb2 as _container_instance_pb2
+from shoal.v1 import job_pb2 as _job_pb2
 from shoal.v1 import task_pb2 as _task_pb2
 import builtins as _builtins
 import sys
@@ -35,12 +36,13 @@ class Event(_message.Message):
     TASK_FIELD_NUMBER: _builtins.int
     CONTAINER_INSTANCE_FIELD_NUMBER: _builtins.int
     ALARM_FIELD_NUMBER: _builtins.int
+    JOB_FIELD_NUMBER: _builtins.int
     revision: _builtins.int
     """Store revision at which it became true. Grows; several events may share one."""
     time: _builtins.int
     detail_type: _builtins.str
     """"ECS Task State Change", "ECS Container Instance State Change",
-    "CloudWatch Alarm State Change".
+    "CloudWatch Alarm State Change", "Batch Job State Change".
     """
     cluster: _builtins.str
     message: _builtins.str
@@ -51,6 +53,10 @@ class Event(_message.Message):
     def container_instance(self) -> _container_instance_pb2.ContainerInstance: ...
     @_builtins.property
     def alarm(self) -> _alarms_pb2.MetricAlarm: ...
+    @_builtins.property
+    def job(self) -> _job_pb2.JobSummary:
+        """A job as a whole; its attempts are tasks. Absent once it is not kept any more."""
+
     def __init__(
         self,
         *,
@@ -62,10 +68,11 @@ class Event(_message.Message):
         task: _task_pb2.Task | None = ...,
         container_instance: _container_instance_pb2.ContainerInstance | None = ...,
         alarm: _alarms_pb2.MetricAlarm | None = ...,
+        job: _job_pb2.JobSummary | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_cluster", b"_cluster", "_detail_type", b"_detail_type", "_message", b"_message", "_revision", b"_revision", "_time", b"_time", "alarm", b"alarm", "cluster", b"cluster", "container_instance", b"container_instance", "detail", b"detail", "detail_type", b"detail_type", "message", b"message", "revision", b"revision", "task", b"task", "time", b"time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_cluster", b"_cluster", "_detail_type", b"_detail_type", "_message", b"_message", "_revision", b"_revision", "_time", b"_time", "alarm", b"alarm", "cluster", b"cluster", "container_instance", b"container_instance", "detail", b"detail", "detail_type", b"detail_type", "job", b"job", "message", b"message", "revision", b"revision", "task", b"task", "time", b"time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cluster", b"_cluster", "_detail_type", b"_detail_type", "_message", b"_message", "_revision", b"_revision", "_time", b"_time", "alarm", b"alarm", "cluster", b"cluster", "container_instance", b"container_instance", "detail", b"detail", "detail_type", b"detail_type", "message", b"message", "revision", b"revision", "task", b"task", "time", b"time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cluster", b"_cluster", "_detail_type", b"_detail_type", "_message", b"_message", "_revision", b"_revision", "_time", b"_time", "alarm", b"alarm", "cluster", b"cluster", "container_instance", b"container_instance", "detail", b"detail", "detail_type", b"detail_type", "job", b"job", "message", b"message", "revision", b"revision", "task", b"task", "time", b"time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__cluster: _TypeAlias = _typing.Literal["cluster"]  # noqa: Y015
     _WhichOneofArgType__cluster: _TypeAlias = _typing.Literal["_cluster", b"_cluster"]  # noqa: Y015
@@ -77,7 +84,7 @@ class Event(_message.Message):
     _WhichOneofArgType__revision: _TypeAlias = _typing.Literal["_revision", b"_revision"]  # noqa: Y015
     _WhichOneofReturnType__time: _TypeAlias = _typing.Literal["time"]  # noqa: Y015
     _WhichOneofArgType__time: _TypeAlias = _typing.Literal["_time", b"_time"]  # noqa: Y015
-    _WhichOneofReturnType_detail: _TypeAlias = _typing.Literal["task", "container_instance", "alarm"]  # noqa: Y015
+    _WhichOneofReturnType_detail: _TypeAlias = _typing.Literal["task", "container_instance", "alarm", "job"]  # noqa: Y015
     _WhichOneofArgType_detail: _TypeAlias = _typing.Literal["detail", b"detail"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__cluster) -> _WhichOneofReturnType__cluster | None: ...

@@ -54,7 +54,7 @@ async def update(call: Call) -> web.Response:
         changes["expires_at"] = parse_expiry(given["expiresAt"], now)
     if "disabled" in given:
         if not isinstance(given["disabled"], bool):
-            raise Refused("UNSUPPORTED", "disabled: must be true or false.", status=400)
+            raise Refused("ACCOUNT_INVALID", "disabled: must be true or false.")
         changes["disabled"] = given["disabled"]
     directory = call.registry.gate.directory
     account = await directory.update(_name(call), lambda account: replace(account, **changes))
@@ -80,10 +80,10 @@ async def _read(call: Call, fields: Collection[str]) -> Mapping[str, Any]:
     try:
         document = json.loads(content)
     except (ValueError, RecursionError) as error:
-        raise Refused("UNSUPPORTED", f"The body must be JSON: {str(error)[:200]}.", status=400) from None
+        raise Refused("ACCOUNT_INVALID", f"The body must be JSON: {str(error)[:200]}.") from None
     if not isinstance(document, dict):
-        raise Refused("UNSUPPORTED", "The body must be a JSON object.", status=400)
+        raise Refused("ACCOUNT_INVALID", "The body must be a JSON object.")
     if unknown := sorted(set(document) - set(fields)):
         known = ", ".join(sorted(fields))
-        raise Refused("UNSUPPORTED", f"{unknown[0][:100]}: is not known here; what is: {known}.", status=400)
+        raise Refused("ACCOUNT_INVALID", f"{unknown[0][:100]}: is not known here; what is: {known}.")
     return document

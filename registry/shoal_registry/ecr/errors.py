@@ -3,7 +3,6 @@
 from typing import Literal
 
 from shoal_registry.errors import Code, Refused
-from shoal_registry.names import Repository
 
 Kind = Literal[
     "AccessDeniedException",
@@ -57,10 +56,3 @@ class Failed(Exception):  # noqa: N818  a refusal is an answer, not a fault of t
 
 def of_refusal(refused: Refused) -> Failed:
     return Failed(_KINDS.get(refused.code, "InvalidParameterException"), refused.message)
-
-
-def repository_not_found(repository: Repository) -> Failed:
-    return Failed(
-        "RepositoryNotFoundException",
-        f"There is no repository {repository.name}: create it, or see which there are by DescribeRepositories.",
-    )

@@ -102,8 +102,9 @@ async def update_storage_class(call: Call, request: UpdateImageStorageClass) -> 
         if refused.code == "UNSUPPORTED":
             raise Failed("ImageStorageClassUpdateNotSupportedException", refused.message) from None
         raise
-    action: ActionType = "ARCHIVE" if archives else "RESTORE"
-    call.registry.events.note(action, repository, kept.digest, call.caller.name, None, moved.media_type)
+    if moved.is_archived != kept.image.is_archived:
+        action: ActionType = "ARCHIVE" if archives else "RESTORE"
+        call.registry.events.note(action, repository, kept.digest, call.caller.name, None, moved.media_type)
     return {
         "registryId": OWNER,
         "repositoryName": repository.name,
@@ -147,6 +148,8 @@ async def _delete(call: Call, repository: Repository, wanted: ImageId) -> list[d
         # An index needs it: it stays, but not under that tag.
         if refused.code != "UNSUPPORTED":
             raise
-    digest = await call.repositories.delete_tag(repository, Tag.parse(wanted.image_tag))
+    # Who says which image means that tag of it and no other, to which it may have been moved meanwhile.
+    meant = kept.digest if wanted.image_digest else None
+    digest = await call.repositories.delete_tag(repository, Tag.parse(wanted.image_tag), meant)
     call.deleted(repository, digest, wanted.image_tag)
     return [named(digest, wanted.image_tag)]

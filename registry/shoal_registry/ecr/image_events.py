@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import msgspec
 
+from shoal_registry.ecr import page_tokens
 from shoal_registry.names import Repository
 from shoal_registry.registry import Call
 
@@ -20,7 +21,7 @@ class ListImageEvents(msgspec.Struct, rename="camel", forbid_unknown_fields=True
 
 async def listed(call: Call, request: ListImageEvents) -> Mapping[str, Any]:
     """The oldest first. `nextToken` is always there: what happens later follows it. `isLast`: nothing does yet."""
-    limit, position = request.max_results or PAGE, request.next_token or ""
+    limit, position = request.max_results or PAGE, page_tokens.begin(request.next_token, page_tokens.EVENT)
     wanted = None if request.repository_name is None else Repository.parse(request.repository_name).name
     events: list[dict[str, Any]] = []
     allowed: dict[str, bool] = {}

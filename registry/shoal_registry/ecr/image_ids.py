@@ -5,11 +5,12 @@ from typing import Annotated, Any
 import msgspec
 
 from shoal_registry.ecr import inventory
-from shoal_registry.ecr.errors import Failed, repository_not_found
+from shoal_registry.ecr.errors import Failed
 from shoal_registry.ecr.inventory import Kept
 from shoal_registry.errors import Refused
 from shoal_registry.names import Digest, Reference, Repository, Tag
 from shoal_registry.registry import Call
+from shoal_registry.repositories import repository_unknown
 
 
 class ImageId(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
@@ -25,10 +26,10 @@ ImageIds = Annotated[list[ImageId], msgspec.Meta(min_length=1, max_length=100)]
 
 
 async def existing(call: Call, name: str) -> Repository:
-    """Raises Failed if there is no such repository."""
+    """Raises Refused if there is no such repository."""
     repository = Repository.parse(name)
     if not await call.repositories.exists(repository):
-        raise repository_not_found(repository)
+        raise repository_unknown(repository)
     return repository
 
 

@@ -1,13 +1,13 @@
 """Images looked at: ListImages, DescribeImages, BatchGetImage, ListImageReferrers, BatchCheckLayerAvailability."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Annotated, Any, Literal
 
 import msgspec
 from shoal.arn import OWNER
 
 from shoal_registry import image
-from shoal_registry.ecr import inventory
+from shoal_registry.ecr import inventory, page_tokens
 from shoal_registry.ecr.errors import Failed
 from shoal_registry.ecr.image_ids import ImageIds, existing, failure, found, named
 from shoal_registry.ecr.inventory import Kept
@@ -24,8 +24,10 @@ Status = Literal["ACTIVE", "ARCHIVED", "ACTIVATING", "ANY"]
 
 
 class ImageFilter(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
+    """As in ECR, of what is archived lists say nothing unless they are asked to."""
+
     tag_status: Literal["TAGGED", "UNTAGGED", "ANY"] = "ANY"
-    image_status: Status = "ANY"
+    image_status: Status = "ACTIVE"
 
     def takes(self, kept: Kept) -> bool:
         tagged = "TAGGED" if kept.tags else "UNTAGGED"
@@ -41,12 +43,15 @@ class ListImages(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
 
 
 class DescribeImages(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
+    """`include`, which ECR has not: with MANIFEST also each image's manifest, which is no pull."""
+
     repository_name: str
     registry_id: str | None = None
     image_ids: ImageIds | None = None
     next_token: str | None = None
     max_results: Limit | None = None
-    filter: ImageFilter = msgspec.field(default_factory=ImageFilter)
+    filter: ImageFilter | None = None
+    include: list[Literal["MANIFEST"]] = []
 
 
 class BatchGetImage(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
@@ -62,7 +67,7 @@ class SubjectId(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
 
 class ReferrerFilter(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
     artifact_types: Annotated[list[str], msgspec.Meta(max_length=5)] | None = None
-    artifact_status: Status = "ANY"
+    artifact_status: Status = "ACTIVE"
 
 
 class ListImageReferrers(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
@@ -84,7 +89,7 @@ async def listed(call: Call, request: ListImages) -> Mapping[str, Any]:
     """One for each tag; one without for an image that has none."""
     repository = await existing(call, request.repository_name)
     limit = request.max_results or PAGE
-    digest_before, _, tag_before = (request.next_token or "").partition(" ")
+    digest_before, _, tag_before = page_tokens.begin(request.next_token, page_tokens.IMAGE_ID).partition(" ")
     ids: list[dict[str, str]] = []
     # From that image on, of which further tags may follow.
     begin = digest_before[:-1]
@@ -106,16 +111,19 @@ async def describe(call: Call, request: DescribeImages) -> Mapping[str, Any]:
     if request.image_ids is not None:
         if request.next_token or request.max_results:
             raise Failed("InvalidParameterException", "imageIds: not with nextToken or maxResults")
-        wanted = [await found(call, repository, each) for each in request.image_ids]
-        return {"imageDetails": [_detail(repository, kept) for kept in wanted if request.filter.takes(kept)]}
-    limit = request.max_results or PAGE
+        named_images = [await found(call, repository, each) for each in request.image_ids]
+        # Who names one knows that it is there.
+        chosen = [kept for kept in named_images if request.filter is None or request.filter.takes(kept)]
+        return {"imageDetails": [await _detail(call, repository, kept, request.include) for kept in chosen]}
+    limit, wanted = request.max_results or PAGE, request.filter or ImageFilter()
     details: list[dict[str, Any]] = []
-    async for kept in inventory.images(call.registry, repository, request.next_token or ""):
-        if not request.filter.takes(kept):
+    begin = page_tokens.begin(request.next_token, page_tokens.DIGEST)
+    async for kept in inventory.images(call.registry, repository, begin):
+        if not wanted.takes(kept):
             continue
         if len(details) == limit:
             return {"imageDetails": details, "nextToken": details[-1]["imageDigest"]}
-        details.append(_detail(repository, kept))
+        details.append(await _detail(call, repository, kept, request.include))
     return {"imageDetails": details}
 
 
@@ -135,7 +143,7 @@ async def batch_get(call: Call, request: BatchGetImage) -> Mapping[str, Any]:
             failures.append({**failure(wanted, problem), "failureCode": "ImageInaccessible"})
         elif request.accepted_media_types and media_type not in request.accepted_media_types:
             problem = Failed("ImageNotFoundException", f"{kept.digest} is a {media_type}, which is not accepted.")
-            failures.append(failure(wanted, problem))
+            failures.append({**failure(wanted, problem), "failureCode": "ImageNotFound"})
         else:
             content = await call.repositories.read_manifest(kept.digest)
             call.pulled(repository, Found(kept.digest, kept.image, len(content)), wanted.image_tag)
@@ -153,7 +161,8 @@ async def batch_get(call: Call, request: BatchGetImage) -> Mapping[str, Any]:
 
 async def referrers(call: Call, request: ListImageReferrers) -> Mapping[str, Any]:
     repository = await existing(call, request.repository_name)
-    subject, after = Digest.parse(request.subject_id.image_digest), request.next_token or ""
+    subject = Digest.parse(request.subject_id.image_digest)
+    after = page_tokens.begin(request.next_token, page_tokens.REFERRER)
     page: list[dict[str, Any]] = []
     wanted = request.filter
     for name in await call.registry.store.names(paths.referrers(repository, subject)):
@@ -193,7 +202,7 @@ async def layer_availability(call: Call, request: BatchCheckLayerAvailability) -
     return {"layers": layers, "failures": failures}
 
 
-def _detail(repository: Repository, kept: Kept) -> dict[str, Any]:
+async def _detail(call: Call, repository: Repository, kept: Kept, include: Collection[str]) -> dict[str, Any]:
     """As ECR's ImageDetail; what is not known is left out."""
     known = kept.image
     detail = {
@@ -211,4 +220,6 @@ def _detail(repository: Repository, kept: Kept) -> dict[str, Any]:
         "lastArchivedAt": known.archived_at,
         "lastActivatedAt": known.activated_at,
     }
+    if "MANIFEST" in include:
+        detail["imageManifest"] = (await call.repositories.read_manifest(kept.digest)).decode()
     return {name: value for name, value in detail.items() if value is not None}

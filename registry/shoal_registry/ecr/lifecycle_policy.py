@@ -8,7 +8,7 @@ import msgspec
 from shoal.arn import OWNER
 
 from shoal_registry import grace
-from shoal_registry.ecr import lifecycle_run
+from shoal_registry.ecr import lifecycle_run, page_tokens
 from shoal_registry.ecr.errors import Failed
 from shoal_registry.ecr.image_ids import ImageId, ImageIds, existing
 from shoal_registry.ecr.lifecycle_rules import InvalidPolicyError, Policy, parse
@@ -101,7 +101,8 @@ async def preview(call: Call, request: GetLifecyclePolicyPreview) -> Mapping[str
         )
     known = msgspec.json.decode(content)
     found = [each for each in known["results"] if _takes(request, each)]
-    after = [each for each in found if each["imageDigest"] > (request.next_token or "")]
+    begin = page_tokens.begin(request.next_token, page_tokens.DIGEST)
+    after = [each for each in found if each["imageDigest"] > begin]
     limit = request.max_results or PAGE
     page = {
         **_said(repository, known["text"]),

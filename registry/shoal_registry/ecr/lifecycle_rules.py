@@ -11,10 +11,14 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-TEXT_CHARACTERS_MIN = 100
+from shoal_registry.ecr import shapes
+
+# No policy that says all it has to is shorter than ECR's least, of 100.
 TEXT_CHARACTERS_MAX = 30_720
 RULES_MAX = 50
 WILDCARDS_MAX = 4
+# As large as ECR's integers are.
+NUMBER_MAX = 2**31 - 1
 
 TagStatus = Literal["tagged", "untagged", "any"]
 StorageClass = Literal["standard", "archive"]
@@ -27,7 +31,7 @@ _PATTERN = re.compile(r"[a-zA-Z0-9_*][a-zA-Z0-9._*-]{0,127}")
 class Selection(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
     tag_status: TagStatus
     count_type: CountType
-    count_number: Annotated[int, msgspec.Meta(ge=1)]
+    count_number: Annotated[int, msgspec.Meta(ge=1, le=NUMBER_MAX)]
     count_unit: Literal["days"] | None = None
     tag_pattern_list: tuple[str, ...] = ()
     tag_prefix_list: tuple[str, ...] = ()
@@ -45,7 +49,7 @@ class Action(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=
 
 
 class Rule(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
-    rule_priority: Annotated[int, msgspec.Meta(ge=1)]
+    rule_priority: Annotated[int, msgspec.Meta(ge=1, le=NUMBER_MAX)]
     selection: Selection
     action: Action
     description: str = ""
@@ -65,15 +69,13 @@ class InvalidPolicyError(ValueError):
 
 def parse(text: str) -> Policy:
     """Raises InvalidPolicyError, with all that is wrong if the fields have the right types."""
-    if not TEXT_CHARACTERS_MIN <= len(text) <= TEXT_CHARACTERS_MAX:
-        limits = f"{TEXT_CHARACTERS_MIN} to {TEXT_CHARACTERS_MAX:,} characters"
-        raise InvalidPolicyError([f"a policy has {limits}, and this one {len(text):,}; spaces and descriptions count"])
+    if len(text) > TEXT_CHARACTERS_MAX:
+        limit = f"at most {TEXT_CHARACTERS_MAX:,} characters"
+        raise InvalidPolicyError([f"a policy has {limit}, and this one {len(text):,}; spaces and descriptions count"])
     try:
         policy = msgspec.convert(json.loads(text, object_pairs_hook=_once), Policy)
     except msgspec.ValidationError as error:
-        problem, _, path = str(error).partition(" - at `")
-        field = path.rstrip("`").removeprefix("$").removeprefix(".")
-        raise InvalidPolicyError([f"{field}: {problem}" if field else problem]) from None
+        raise InvalidPolicyError([shapes.problem(error, Policy)]) from None
     except (ValueError, RecursionError) as error:
         raise InvalidPolicyError([f"a policy is a JSON object, and this is none: {error}"]) from None
     problems = [problem for number, rule in enumerate(policy.rules) for problem in _problems(f"rules[{number}]", rule)]

@@ -20,6 +20,7 @@ from shoal_registry.ecr import (
     lifecycle_policy,
     repository,
     repository_policy,
+    shapes,
     templates,
 )
 from shoal_registry.ecr.errors import Failed
@@ -135,9 +136,7 @@ def _read(body: bytes, shape: type[Any]) -> Any:
     try:
         return msgspec.json.decode(body or b"{}", type=shape)
     except msgspec.ValidationError as error:
-        problem, _, path = str(error).partition(" - at `")
-        field = path.rstrip("`").removeprefix("$").removeprefix(".")
-        raise Failed("InvalidParameterException", f"{field}: {problem}" if field else problem) from None
+        raise Failed("InvalidParameterException", shapes.problem(error, shape)) from None
     except msgspec.DecodeError as error:
         raise Failed("InvalidParameterException", f"The body must be a JSON object: {error}.") from None
 

@@ -7,11 +7,12 @@ import msgspec
 from shoal.arn import OWNER, repository_arn
 
 from shoal_registry import catalogue, creation
-from shoal_registry.ecr import inventory, labels
-from shoal_registry.ecr.errors import Failed, repository_not_found
+from shoal_registry.ecr import inventory, labels, page_tokens
+from shoal_registry.ecr.errors import Failed
 from shoal_registry.ecr.labels import Label
 from shoal_registry.names import Repository
 from shoal_registry.registry import Call
+from shoal_registry.repositories import repository_unknown
 from shoal_registry.settings import ExclusionFilter, Mutability, Settings, filter_problems
 
 PAGE = 100
@@ -83,7 +84,8 @@ async def describe(call: Call, request: DescribeRepositories) -> Mapping[str, An
         return {"repositories": [await _named(call, Repository.parse(name)) for name in request.repository_names]}
     limit = request.max_results or PAGE
     found: list[dict[str, Any]] = []
-    async for name in catalogue.repositories(call.registry.store, request.next_token or ""):
+    begin = page_tokens.begin(request.next_token, page_tokens.NAME)
+    async for name in catalogue.repositories(call.registry.store, begin):
         if not await call.may("pull", name):
             continue
         if len(found) == limit:
@@ -134,9 +136,9 @@ def mutability_document(settings: Settings | creation.Template) -> dict[str, Any
 
 
 async def _named(call: Call, name: Repository) -> dict[str, Any]:
-    """Raises Failed."""
+    """Raises Refused."""
     if not await call.repositories.exists(name):
-        raise repository_not_found(name)
+        raise repository_unknown(name)
     return await _described_now(call, name)
 
 
@@ -153,5 +155,6 @@ def _described(call: Call, name: Repository, settings: Settings) -> dict[str, An
         # As the caller reaches the registry, which is how images are named.
         "repositoryUri": f"{call.request.host}/{name.name}",
         "createdAt": settings.created_at,
+        "imageScanningConfiguration": {"scanOnPush": False},
         **mutability_document(settings),
     }

@@ -7,7 +7,8 @@ from typing import Any
 import msgspec
 from shoal.arn import OWNER
 
-from shoal_registry.ecr.errors import Failed, repository_not_found
+from shoal_registry.ecr.errors import Failed
+from shoal_registry.ecr.image_ids import existing
 from shoal_registry.names import Repository
 from shoal_registry.registry import Call
 from shoal_registry.rights.policy import InvalidPolicyError
@@ -28,7 +29,7 @@ class OneRepository(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
 
 
 async def put(call: Call, request: SetRepositoryPolicy) -> Mapping[str, Any]:
-    repository = await _existing(call, request.repository_name)
+    repository = await existing(call, request.repository_name)
     try:
         await call.registry.gate.policies.put(repository, request.policy_text)
     except InvalidPolicyError as error:
@@ -37,22 +38,15 @@ async def put(call: Call, request: SetRepositoryPolicy) -> Mapping[str, Any]:
 
 
 async def read(call: Call, request: OneRepository) -> Mapping[str, Any]:
-    repository = await _existing(call, request.repository_name)
+    repository = await existing(call, request.repository_name)
     return _described(repository, await _text(call, repository))
 
 
 async def delete(call: Call, request: OneRepository) -> Mapping[str, Any]:
-    repository = await _existing(call, request.repository_name)
+    repository = await existing(call, request.repository_name)
     text = await _text(call, repository)
     await call.registry.gate.policies.delete(repository)
     return _described(repository, text)
-
-
-async def _existing(call: Call, name: str) -> Repository:
-    repository = Repository.parse(name)
-    if not await call.repositories.exists(repository):
-        raise repository_not_found(repository)
-    return repository
 
 
 async def _text(call: Call, repository: Repository) -> str:

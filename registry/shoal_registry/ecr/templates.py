@@ -8,7 +8,7 @@ from shoal.arn import OWNER
 
 from shoal_registry import creation
 from shoal_registry.creation import ROOT, AppliedFor, Switch, Template
-from shoal_registry.ecr import labels, lifecycle_policy, repository
+from shoal_registry.ecr import labels, lifecycle_policy, page_tokens, repository
 from shoal_registry.ecr.errors import Failed
 from shoal_registry.ecr.labels import Label
 from shoal_registry.names import Repository
@@ -84,7 +84,7 @@ async def create(call: Call, request: CreateRepositoryCreationTemplate) -> Mappi
     )
     async with call.registry.store.lock(LOCK):
         if await _find(call, prefix) is not None:
-            raise Failed("TemplateAlreadyExistsException", f"There is a template for {prefix} already: update it.")
+            raise Failed("TemplateAlreadyExistsException", f"There is a template for {prefix} already.")
         await creation.put_template(call.registry.store, made)
     return _answer(made)
 
@@ -116,11 +116,11 @@ async def update(call: Call, request: UpdateRepositoryCreationTemplate) -> Mappi
 async def describe(call: Call, request: DescribeRepositoryCreationTemplates) -> Mapping[str, Any]:
     known = {each.prefix: each for each in await creation.templates(call.registry.store)}
     if request.prefixes is not None:
-        prefixes = [_prefix(text) for text in request.prefixes]
-        found = [_existing(known.get(prefix), prefix) for prefix in prefixes]
+        found = [known[prefix] for prefix in map(_prefix, request.prefixes) if prefix in known]
         return {"registryId": OWNER, "repositoryCreationTemplates": [_document(each) for each in found]}
     limit = request.max_results or PAGE
-    after = [each for prefix, each in known.items() if prefix > (request.next_token or "")]
+    begin = page_tokens.begin(request.next_token, page_tokens.NAME)
+    after = [each for prefix, each in known.items() if prefix > begin]
     page: dict[str, Any] = {
         "registryId": OWNER,
         "repositoryCreationTemplates": [_document(each) for each in after[:limit]],

@@ -143,4 +143,4 @@ def _right(given: object, field: str) -> Right:
 
 
 def _invalid(field: str, why: str) -> Refused:
-    return Refused("UNSUPPORTED", f"{field}: {why}.", status=400, detail={"field": field})
+    return Refused("ACCOUNT_INVALID", f"{field}: {why}.", detail={"field": field})

@@ -34,7 +34,7 @@ class Directory:
         secret, hashed = await self._new_secret()
         async with self._store.lock(f"account/{account.name}"):
             if await self.find(account.name) is not None:
-                raise Refused("DENIED", f"There is an account {account.name} already.", status=409)
+                raise Refused("ACCOUNT_EXISTS", f"There is an account {account.name} already.")
             await self._store.put(paths.account(account.name), replace(account, secret=hashed).stored())
         return secret
 
@@ -63,7 +63,7 @@ class Directory:
         async with self._store.lock(f"account/{name}"):
             account = await self.find(name)
             if account is None:
-                raise Refused("NAME_UNKNOWN", f"There is no account {name}.")
+                raise Refused("ACCOUNT_UNKNOWN", f"There is no account {name}.")
             yield account
 
     async def _new_secret(self) -> tuple[str, Hash]:

@@ -88,7 +88,7 @@ class Gate:
             if not self._attempts.begin(tried, address, now):
                 raise Refused(
                     "TOOMANYREQUESTS",
-                    "Too many failed logins: try again in a while.",
+                    f"Too many failed logins: try again in {RETRY_AFTER_SECONDS} seconds.",
                     headers={"Retry-After": str(RETRY_AFTER_SECONDS)},
                 )
             if not await self._proves(account, secret) or account is None:

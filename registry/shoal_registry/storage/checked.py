@@ -49,7 +49,7 @@ class CheckedStore:
     async def names(self, path: PurePosixPath) -> Sequence[str]:
         return await self._store.names(path)
 
-    async def append(self, path: PurePosixPath, offset: int, piece: bytes) -> None:
+    async def append(self, path: PurePosixPath, offset: int, piece: bytes | bytearray) -> None:
         await self._store.append(path, offset, piece)
 
     async def flush(self, path: PurePosixPath) -> None:

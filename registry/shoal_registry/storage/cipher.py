@@ -59,14 +59,17 @@ class FileKey:
     def header(self) -> bytes:
         return MAGIC + self.id
 
-    def encrypt(self, plain: bytes, first: int) -> bytes:
+    def encrypt(self, plain: bytes, first: int) -> bytearray:
         """The chunks that begin with number `first`."""
         aes, view = AESGCM(self.secret), memoryview(plain)
-        pieces: list[bytes] = []
-        for number, start in enumerate(range(0, len(plain), CHUNK_BYTES), first):
+        records = bytearray(len(plain) + chunks(len(plain)) * OVERHEAD_BYTES)
+        starts = range(0, len(plain), CHUNK_BYTES)
+        for number, (start, record) in enumerate(zip(starts, _records(memoryview(records)), strict=True), first):
             nonce = os.urandom(NONCE_BYTES)
-            pieces += (nonce, aes.encrypt(nonce, view[start : start + CHUNK_BYTES], _BOUND.pack(self.id, number)))
-        return b"".join(pieces)
+            record[:NONCE_BYTES] = nonce
+            bound = _BOUND.pack(self.id, number)
+            aes.encrypt_into(nonce, view[start : start + CHUNK_BYTES], bound, record[NONCE_BYTES:])
+        return records
 
     def decrypt(self, records: bytes | memoryview, first: int) -> bytes:
         """The plaintext of whole chunks, of which the first has number `first`. Raises Damaged."""

@@ -102,7 +102,7 @@ class EncryptedStore:
     async def names(self, path: PurePosixPath) -> Sequence[str]:
         return await self._store.names(path)
 
-    async def append(self, path: PurePosixPath, offset: int, piece: bytes) -> None:
+    async def append(self, path: PurePosixPath, offset: int, piece: bytes | bytearray) -> None:
         await (self._uploads if paths.is_upload_data(path) else self._store).append(path, offset, piece)
 
     async def flush(self, path: PurePosixPath) -> None:

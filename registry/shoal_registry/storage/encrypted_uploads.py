@@ -73,7 +73,7 @@ class EncryptedUploads:
         last = await self._chunk(path, key, whole - 1, RECORD_BYTES) if whole else b""
         return Upload(key, stored, whole * CHUNK_BYTES, last)
 
-    async def append(self, path: PurePosixPath, offset: int, piece: bytes) -> None:
+    async def append(self, path: PurePosixPath, offset: int, piece: bytes | bytearray) -> None:
         # Not there again until it has succeeded.
         writing = self._writing.pop(path, None)
         if offset == 0:

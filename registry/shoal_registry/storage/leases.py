@@ -3,14 +3,17 @@
 Who waits takes over an object that it saw unchanged for `lease_seconds` of its own clock: no two clocks have to agree.
 The holder stops well before, at a fraction of that time after it last began a write that succeeded, so that what it
 sent is done by then. All writes are conditional: of two that would take over one does, and who lost it finds out.
+
+What killed holders left `end_abandoned` ends, also if nobody wants it any more. It looks at all of it at once, so that
+who starts after a kill does not wait for one lock after the other.
 """
 
 import asyncio
+import contextlib
 import logging
 import random
 import secrets
 from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from weakref import WeakValueDictionary
 
@@ -18,6 +21,7 @@ import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
 from obstore.store import S3Store
 
+from shoal_registry.storage import objects
 from shoal_registry.storage.objects import reported
 from shoal_registry.storage.store import StoreUnavailableError
 
@@ -46,18 +50,20 @@ class Held:
 
 
 class Leases:
-    """`folder` is the prefix of their objects' keys."""
+    """`folder` is the prefix of their objects' keys. `once` is the same store, but sends no request a second time."""
 
-    def __init__(self, store: S3Store, folder: str, lease_seconds: float = LEASE_SECONDS) -> None:
+    def __init__(self, store: S3Store, once: S3Store, folder: str, lease_seconds: float = LEASE_SECONDS) -> None:
         self._store = store
+        self._once = once
         self._folder = folder
         self._lease_seconds = lease_seconds
         self._lines: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         # By key: the entity tag of another holder's object, and since when it is known.
         self._seen: dict[str, tuple[str, float]] = {}
         self._ending: set[asyncio.Task[None]] = set()
+        self._held: dict[str, Held] = {}
 
-    @asynccontextmanager
+    @contextlib.asynccontextmanager
     async def hold(self, name: str) -> AsyncIterator[None]:
         line = self._lines.setdefault(name, asyncio.Lock())
         # Tasks of this process wait in line, so that one of them at a time asks the store.
@@ -68,9 +74,11 @@ class Leases:
             try:
                 async with limit:
                     renewing = asyncio.create_task(self._renew(held, limit))
+                    self._held[name] = held
                     try:
                         yield
                     finally:
+                        del self._held[name]
                         renewing.cancel()
                         await asyncio.wait([renewing])
                         await asyncio.shield(self._in_background(self._release(held)))
@@ -78,6 +86,39 @@ class Leases:
                 if limit.expired():
                     raise StoreUnavailableError(f"the lock {name} was lost: it was not renewed in time") from None
                 raise
+
+    def is_lost(self, name: str) -> bool:
+        """For its holder on the way out: whether another may have it by now."""
+        held = self._held.get(name)
+        return held is not None and not self._is_certain(held)
+
+    async def end_abandoned(self) -> int:
+        """Notes those that others hold, and ends those that are as they were a lease ago; how many."""
+        found = {each["path"]: each["e_tag"] or "" for each in await objects.under(self._store, self._folder)}
+        mine = {held.key for held in self._held.values()}
+        now, ended = asyncio.get_running_loop().time(), 0
+        for key in [key for key in self._seen if key not in found]:
+            del self._seen[key]
+        for key, e_tag in found.items():
+            if key in mine:
+                continue
+            seen, since = self._seen.get(key, ("", now))
+            if seen != e_tag and len(self._seen) < SEEN_MAX:
+                self._seen[key] = (e_tag, now)
+            elif seen == e_tag and now - since >= self._lease_seconds:
+                ended += await self._end_of_another(key, e_tag)
+        return ended
+
+    async def _end_of_another(self, key: str, e_tag: str) -> bool:
+        taken = Held(key, secrets.token_hex(16))
+        with reported():
+            if not await self._write(taken, e_tag):
+                return False
+        await self._release(taken)
+        return True
+
+    def _is_certain(self, held: Held) -> bool:
+        return not held.is_lost and asyncio.get_running_loop().time() < self._end(held)
 
     def _end(self, held: Held) -> float:
         return held.since + HELD * self._lease_seconds
@@ -160,14 +201,25 @@ class Leases:
             limit.reschedule(0 if held.is_lost else self._end(held))
 
     async def _release(self, held: Held) -> None:
-        """Only while it is certain that no other has taken it over."""
-        if held.is_lost or asyncio.get_running_loop().time() >= self._end(held):
-            return
-        try:
-            async with asyncio.timeout(ENDED * self._lease_seconds):
-                await obstore.delete_async(self._store, held.key)
-        except (BaseError, TimeoutError) as error:
-            log.warning("a lock is not given back; others wait for its end key=%s error=%r", held.key, error)
+        """Only while it is certain that no other has it: a deletion has no condition.
+
+        Nor is it sent again unasked. If its answer was all that was lost, another may have the lock by then.
+        """
+        while self._is_certain(held):
+            try:
+                async with asyncio.timeout(ENDED * self._lease_seconds):
+                    await obstore.delete_async(self._once, held.key)
+                return
+            except TimeoutError:
+                log.warning("a lock is not given back; others wait for its end key=%s", held.key)
+                return
+            except BaseError as error:
+                log.warning("a lock may not be given back; it is looked at key=%s error=%s", held.key, error)
+            with contextlib.suppress(BaseError):
+                found = await self._look(held.key)
+                if found is None or found[1] != held.e_tag:
+                    return
+            await asyncio.sleep(PAUSE_SECONDS_MAX)
 
     async def _give_back(self, trying: "asyncio.Future[Held | None]") -> None:
         try:

@@ -14,7 +14,14 @@ from shoal_registry.storage.store import StoreUnavailableError
 if TYPE_CHECKING:
     from obstore import ObjectMeta
 
-READ_BYTES = 512 * 1024
+MIB = 1024 * 1024
+READ_BYTES = MIB // 2
+# Of one request within an object that is written: a store may have a least size of 5 MiB, and takes 10,000 of them.
+PART_BYTES_MIN = 5 * MIB
+PARTS_MAX = 9_000
+PARTS_AT_ONCE = 2
+# A store copies an object of up to 5 GiB by itself.
+COPIED_BYTES_MAX = 4096 * MIB
 
 
 @contextmanager
@@ -76,9 +83,28 @@ async def under(store: S3Store, folder: str) -> "Sequence[ObjectMeta]":
 
 async def move(store: S3Store, key: str, target: str) -> None:
     """Raises FileNotFoundError."""
-    with reported():
-        await obstore.copy_async(store, key, target)
+    meta = await head(store, key)
+    if meta is None:
+        raise FileNotFoundError(key)
+    if meta["size"] <= COPIED_BYTES_MAX:
+        with reported():
+            await obstore.copy_async(store, key, target)
+    else:
+        await write(store, target, stream(store, key, Span(0, meta["size"])), meta["size"])
     await remove(store, [key])
+
+
+async def write(store: S3Store, key: str, pieces: AsyncIterator[bytes], size: int) -> None:
+    """In parts, through this process: of pieces that have `size` bytes in all."""
+    with reported():
+        await obstore.put_async(
+            store,
+            key,
+            pieces,
+            use_multipart=True,
+            chunk_size=max(PART_BYTES_MIN, size // PARTS_MAX),
+            max_concurrency=PARTS_AT_ONCE,
+        )
 
 
 async def remove(store: S3Store, keys: Sequence[str]) -> None:

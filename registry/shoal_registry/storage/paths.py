@@ -121,6 +121,11 @@ def upload(upload_id: UploadId) -> PurePosixPath:
     return UPLOADS / upload_id.text
 
 
+def upload_lock(data: PurePosixPath) -> str:
+    """Who writes to an upload's data, or ends it, holds this lock."""
+    return f"upload/{data.parent.name}"
+
+
 def upload_repository(upload_id: UploadId) -> PurePosixPath:
     return upload(upload_id) / "repository"
 

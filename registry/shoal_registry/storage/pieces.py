@@ -18,19 +18,12 @@ from obstore.store import S3Store
 
 from shoal_registry.ranges import Span
 from shoal_registry.storage import objects
-from shoal_registry.storage.objects import reported
+from shoal_registry.storage.objects import COPIED_BYTES_MAX, PART_BYTES_MIN, PARTS_AT_ONCE, reported
 from shoal_registry.storage.store import StoreUnavailableError
 
 if TYPE_CHECKING:
     from obstore import AsyncWritableFile, ObjectMeta
 
-MIB = 1024 * 1024
-# Of one request within an object that is written: a store may have a least size of 5 MiB, and takes 10,000 of them.
-PART_BYTES_MIN = 5 * MIB
-PARTS_MAX = 9_000
-PARTS_AT_ONCE = 2
-# A store copies an object of up to 5 GiB by itself.
-PIECE_BYTES_MAX = 4096 * MIB
 FORGOTTEN_SECONDS = 600.0
 
 
@@ -77,13 +70,13 @@ class Pieces:
         async for piece in self._read(row, span):
             yield piece
 
-    async def append(self, path: PurePosixPath, offset: int, content: bytes) -> None:
+    async def append(self, path: PurePosixPath, offset: int, content: bytes | bytearray) -> None:
         # Not there again until it has succeeded.
         writing = self._writing.pop(path, None)
         with reported():
-            if writing and writing.end == offset and offset - writing.offset >= PIECE_BYTES_MAX:
+            if writing and writing.end == offset and offset - writing.offset >= COPIED_BYTES_MAX:
                 await writing.file.close()
-            if not writing or writing.end != offset or offset - writing.offset >= PIECE_BYTES_MAX:
+            if not writing or writing.end != offset or offset - writing.offset >= COPIED_BYTES_MAX:
                 writing = self._begin(path, offset)
             await writing.file.write(content)
         writing.end, writing.used = offset + len(content), time.monotonic()
@@ -93,6 +86,10 @@ class Pieces:
         if writing := self._writing.pop(path, None):
             with reported():
                 await writing.file.close()
+
+    def forget(self, path: PurePosixPath) -> None:
+        """What was appended since the last flush."""
+        self._writing.pop(path, None)
 
     async def truncate(self, path: PurePosixPath, size: int) -> None:
         await self.flush(path)
@@ -116,24 +113,14 @@ class Pieces:
         row = await self._row(path)
         if not row:
             raise FileNotFoundError(path)
-        with reported():
-            if len(row) == 1:
+        if len(row) == 1:
+            with reported():
                 await obstore.copy_async(self._store, row[0].key, str(target))
-            else:
-                await self._join(row, str(target))
+        else:
+            # Because a store's own joining has a least size that pieces do not have.
+            size = row[-1].end
+            await objects.write(self._store, str(target), self._read(row, Span(0, size)), size)
         await objects.remove(self._store, [each["path"] for each in await objects.under(self._store, str(path))])
-
-    async def _join(self, row: Sequence[Piece], key: str) -> None:
-        """Through this process, because a store's own joining has a least size that pieces do not have."""
-        size = row[-1].end
-        await obstore.put_async(
-            self._store,
-            key,
-            self._read(row, Span(0, size)),
-            use_multipart=True,
-            chunk_size=max(PART_BYTES_MIN, size // PARTS_MAX),
-            max_concurrency=PARTS_AT_ONCE,
-        )
 
     async def _read(self, row: Sequence[Piece], span: Span) -> AsyncIterator[bytes]:
         for each in row:

@@ -1,43 +1,28 @@
 """Where a store is: in a folder, or in a bucket of an S3 store, named as in s3://bucket/prefix."""
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 from urllib.parse import urlsplit
 
+from shoal_registry.storage.bucket import Bucket
 from shoal_registry.storage.folder import FolderStore
 from shoal_registry.storage.store import Store
-
-
-@dataclass(frozen=True, slots=True)
-class Bucket:
-    """Credentials are taken from the environment, or from the instance. An empty endpoint is Amazon's own.
-
-    `authority`: PEM file of who signed the endpoint's certificate, if the system does not know it.
-    """
-
-    name: str
-    prefix: str
-    endpoint: str = ""
-    region: str = ""
-    authority: Path | None = None
-
-    def __str__(self) -> str:
-        return f"s3://{self.name}/{self.prefix}"
-
 
 Place: TypeAlias = Path | Bucket
 
 
 def parse(text: str, environment: Mapping[str, str]) -> Place:
     """By the variables that all programs of S3 know. Raises ValueError."""
-    if "://" not in text:
-        return Path(text)
     url = urlsplit(text)
+    if not url.scheme:
+        return Path(text)
     if url.scheme != "s3" or not url.netloc or url.query or url.fragment:
-        raise ValueError(f"{text} is neither a folder nor a place in an S3 store: write s3://bucket/prefix")
+        raise ValueError(
+            f"{text} is neither a folder nor a place in an S3 store: write s3://bucket/prefix, or a folder's whole path"
+        )
     authority = environment.get("AWS_CA_BUNDLE")
     return Bucket(
         url.netloc,
@@ -67,7 +52,11 @@ async def opened(place: Place) -> AsyncIterator[Store]:
 
         bucket = S3Store(place)
         await bucket.prove()
-        yield bucket
+        keeping = asyncio.create_task(bucket.keep_locks())
+        try:
+            yield bucket
+        finally:
+            keeping.cancel()
         return
     folder = FolderStore(place.absolute())
     try:

@@ -9,6 +9,8 @@ A process that is killed while it writes a large object leaves parts of it, whic
 should end uploads that are not complete after some days.
 """
 
+import asyncio
+import logging
 import secrets
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -22,10 +24,10 @@ from obstore.store import S3Store as Client
 
 from shoal_registry.ranges import Span
 from shoal_registry.storage import objects, paths
+from shoal_registry.storage.bucket import Bucket
 from shoal_registry.storage.leases import LEASE_SECONDS, Leases
 from shoal_registry.storage.objects import reported
 from shoal_registry.storage.pieces import Pieces
-from shoal_registry.storage.places import Bucket
 from shoal_registry.storage.store import StoreUnavailableError
 
 if TYPE_CHECKING:
@@ -37,20 +39,28 @@ QUICK_SECONDS = 15
 # A slow client makes a slow request of what is streamed to it; what counts is that something moves.
 LARGE_SECONDS = 24 * 3600
 SILENT_SECONDS = 120
+# Of a lease: when a lock that was there at the start can be known to be abandoned. Later they are few.
+LOOK_AGAIN = 1.05
+RARELY_SECONDS = 3600.0
+
+log = logging.getLogger(__name__)
 
 
 class S3Store:
     def __init__(self, bucket: Bucket, lease_seconds: float = LEASE_SECONDS) -> None:
-        self._quick = _client(bucket, QUICK_SECONDS, QUICK_SECONDS)
-        self._large = _client(bucket, LARGE_SECONDS, SILENT_SECONDS)
+        self._quick = client_of(bucket)
+        self._large = client_of(bucket, LARGE_SECONDS, SILENT_SECONDS)
         self._pieces = Pieces(self._large)
-        self._leases = Leases(self._quick, "locks", lease_seconds)
+        self._lease_seconds = lease_seconds
+        once = client_of(bucket, max_retries=0)
+        self._leases = Leases(self._quick, once, "locks", lease_seconds)
 
     async def prove(self) -> None:
         """Raises StoreUnavailableError if the bucket cannot be written, or if its writes are not conditional."""
         key = f"locks/proof-{secrets.token_hex(8)}"
         with reported():
-            await obstore.put_async(self._quick, key, b"1", mode="create")
+            # Unconditional: an answer may be lost, and its request be sent again.
+            await obstore.put_async(self._quick, key, b"1")
             is_guarded = await self._refuses(key, "create") and await self._refuses(key, {"e_tag": '"of-no-object"'})
             await obstore.delete_async(self._quick, key)
         if not is_guarded:
@@ -62,6 +72,18 @@ class S3Store:
         except (AlreadyExistsError, PreconditionError):
             return True
         return False
+
+    async def keep_locks(self) -> None:
+        """For as long as the process lives: what killed holders left is ended."""
+        pause = LOOK_AGAIN * self._lease_seconds
+        while True:
+            try:
+                if ended := await self._leases.end_abandoned():
+                    log.info("ended locks of holders that are no more count=%d", ended)
+            except StoreUnavailableError as error:
+                log.warning("cannot look for abandoned locks; it is tried again error=%s", error)
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, RARELY_SECONDS)
 
     def lock(self, name: str) -> AbstractAsyncContextManager[None]:
         return self._leases.hold(name)
@@ -104,10 +126,13 @@ class S3Store:
         # Some stores make an object for the folder itself.
         return sorted(key.rpartition("/")[2] for key in keys - {str(path)})
 
-    async def append(self, path: PurePosixPath, offset: int, piece: bytes) -> None:
+    async def append(self, path: PurePosixPath, offset: int, piece: bytes | bytearray) -> None:
         await self._pieces.append(path, offset, piece)
 
     async def flush(self, path: PurePosixPath) -> None:
+        if self._leases.is_lost(lock := paths.upload_lock(path)):
+            self._pieces.forget(path)
+            raise StoreUnavailableError(f"the lock {lock} was lost: what waited is not written")
         await self._pieces.flush(path)
 
     async def truncate(self, path: PurePosixPath, size: int) -> None:
@@ -132,7 +157,9 @@ class S3Store:
         return max(each["last_modified"].timestamp() for each in found)
 
 
-def _client(bucket: Bucket, seconds: float, silent_seconds: float) -> Client:
+def client_of(
+    bucket: Bucket, seconds: float = QUICK_SECONDS, silent_seconds: float = QUICK_SECONDS, max_retries: int = 8
+) -> Client:
     config: S3Config = {"virtual_hosted_style_request": False}
     if bucket.endpoint:
         config["endpoint"] = bucket.endpoint
@@ -147,7 +174,7 @@ def _client(bucket: Bucket, seconds: float, silent_seconds: float) -> Client:
     if bucket.authority:
         options["root_certificate"] = bucket.authority.read_bytes()
     retry: RetryConfig = {
-        "max_retries": 8,
+        "max_retries": max_retries,
         "retry_timeout": timedelta(seconds=seconds),
         "backoff": {"init_backoff": timedelta(seconds=0.1), "max_backoff": timedelta(seconds=2), "base": 2},
     }

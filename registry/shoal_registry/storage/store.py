@@ -36,7 +36,7 @@ class Store(Protocol):
     async def names(self, path: PurePosixPath) -> Sequence[str]:
         """Of what lies in that folder, sorted by their bytes; none if there is no such folder."""
 
-    async def append(self, path: PurePosixPath, offset: int, piece: bytes) -> None:
+    async def append(self, path: PurePosixPath, offset: int, piece: bytes | bytearray) -> None:
         """Writes at `offset`, which is where the file ends (0 makes it). For one task at a time, which then flushes.
 
         After an error the file may be as short as it was at the last `flush`.

@@ -29,6 +29,9 @@ INTERFACES_MAX = 1
 TASK_ID_CHARACTERS_MAX = 64
 PORT_MAX = 65_535
 
+# Of a notice that a host goes: a week.
+NOTICE_MILLIS_MAX = 7 * 86_400 * 1000
+
 # The last millisecond of the year 9999.
 TIME_MAX = 253_402_300_799_999
 
@@ -63,6 +66,7 @@ def check_hello(hello: pb.Hello) -> None:
         document = {"name": attribute.name} | ({"value": attribute.value} if attribute.value else {})
         refuse(attribute_problems(f"hello.attributes[{index}]", document), "InvalidParameterException")
     check_engine_status("hello.engine.engineStatus", hello.engine)
+    check_notice("hello.interruption", hello.interruption)
     tags = [{"key": tag.key, "value": tag.value} for tag in hello.tags[:1000]]
     refuse(tags_problems("hello.tags", tags), "InvalidParameterException")
 
@@ -70,6 +74,12 @@ def check_hello(hello: pb.Hello) -> None:
 def check_engine_status(field: str, heartbeat: pb.Heartbeat) -> None:
     """Raises Refused."""
     _one_of(field, heartbeat.engine_status, ENGINE_STATUSES)
+
+
+def check_notice(field: str, notice: pb.HostInterruption) -> None:
+    """Raises Refused."""
+    if not 0 <= notice.remaining_millis <= NOTICE_MILLIS_MAX:
+        raise invalid_field(f"{field}.remainingMillis", f"must be from 0 to {NOTICE_MILLIS_MAX}.")
 
 
 def _check_resource(field: str, resource: resource_pb2.Resource) -> None:

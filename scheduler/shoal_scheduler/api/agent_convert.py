@@ -11,9 +11,13 @@ from shoal.v1 import command_pb2, image_pb2, log_pb2, task_pb2
 from shoal_scheduler.api.agent_checks import is_custom, text
 from shoal_scheduler.api.convert import definition_message, overrides_message, tag_messages
 from shoal_scheduler.api.remembered import Remembered
+from shoal_scheduler.control import host_loss
 from shoal_scheduler.control import inputs as i
 from shoal_scheduler.dispatch import CommandWanted, LogsWanted, PullWanted
 from shoal_scheduler.model.definition import Definition
+from shoal_scheduler.model.instance import Instance
+from shoal_scheduler.model.interruption import Noticed
+from shoal_scheduler.model.job import JobPart
 from shoal_scheduler.model.task import Binding, ContainerState, Task, TaskKey
 from shoal_scheduler.state.tables import Tables
 from shoal_scheduler.traces import Span
@@ -60,7 +64,25 @@ def hello_input(hello: pb.Hello, instance: str) -> i.AgentHello:
         health_status=hello.engine.engine_status or "OK",
         health_reason=text(hello.engine.engine_status_reason, REASON_CHARACTERS_MAX),
         run=hello.run_id,
+        notice=_noticed(hello.interruption) if hello.HasField("interruption") else None,
     )
+
+
+def notice_input(notice: pb.HostInterruption, instance: str, incarnation: int) -> i.InterruptionNoticed:
+    return i.InterruptionNoticed(instance, incarnation, _noticed(notice))
+
+
+def _noticed(notice: pb.HostInterruption) -> Noticed:
+    return Noticed(notice.remaining_millis, text(notice.reason, REASON_CHARACTERS_MAX))
+
+
+def interruption_message(instance: Instance, now: int) -> pb.HostInterruption | None:
+    """What its agent is to know of it; None if it is not interrupted."""
+    why = instance.interruption
+    if why is None:
+        return None
+    words = why.words(host_loss.name_of(instance))
+    return pb.HostInterruption(remaining_millis=max(0, why.deadline - now), reason=words, stop_code=why.stop_code)
 
 
 def health_input(heartbeat: pb.Heartbeat, instance: str, incarnation: int) -> i.EngineHealth:
@@ -155,6 +177,8 @@ class _Part:
             on_disconnect=launch.on_disconnect or None,
             tags=tag_messages(launch.tags if task.tags is None else task.tags),
         )
+        if launch.job is not None:
+            assignment.job.CopyFrom(_job_message(launch.job, task.index))
         if launch.overrides:
             assignment.overrides.CopyFrom(overrides_message(launch))
         for container, ids in (task.gpu_ids or {}).items():
@@ -172,6 +196,17 @@ class _Part:
         if more:
             self.assignments.more = True
         return b"".join((*self._definitions.values(), self._message.SerializeToString()))
+
+
+def _job_message(part: JobPart, index: int) -> pb.JobAttempt:
+    """Of the launch's task of this index. What all tasks of the launch have in common is short: a child's own is its
+    number alone."""
+    message = pb.JobAttempt(
+        job_id=part.job, job_queue=part.queue, compute_environment=part.environment, attempt=part.attempt
+    )
+    if part.array_size:
+        message.array_size, message.array_index = part.array_size, part.child(index)
+    return message
 
 
 def _named_definition(definition: Definition) -> bytes:

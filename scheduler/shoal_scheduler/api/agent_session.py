@@ -17,7 +17,7 @@ from shoal.v1 import agent_pb2 as pb
 
 from shoal_scheduler.api import agent_convert as convert
 from shoal_scheduler.api import copies, image_reports, samples
-from shoal_scheduler.api.agent_checks import check_engine_status, check_hello, check_report, text
+from shoal_scheduler.api.agent_checks import check_engine_status, check_hello, check_notice, check_report, text
 from shoal_scheduler.api.validate_names import name_problems
 from shoal_scheduler.control import inputs as i
 from shoal_scheduler.control_plane import ControlPlane
@@ -76,7 +76,7 @@ async def session(plane: ControlPlane, messages: Messages, caller: Identity) -> 
         if not plane.leads():
             raise Unavailable("this scheduler does not lead any more")
         _refuse_if_closed(plane, caller.name, hello.incarnation)
-        yield _welcome(plane.epoch, period, deadline, plane.registry)
+        yield _welcome(plane.epoch, period, deadline, plane.registry, _interruption(plane, caller.name, outbox))
         opened = _Session(plane, caller.name, hello.incarnation, outbox, deadline)
         async with contextlib.aclosing(_exchange(opened, messages)) as outgoing:
             async for message in outgoing:
@@ -126,15 +126,29 @@ async def _hello(messages: Messages) -> pb.Hello:
     return hello
 
 
-def _welcome(epoch: int, period_seconds: float, deadline_seconds: float, registry: str | None) -> pb.SchedulerMessage:
+def _welcome(
+    epoch: int,
+    period_seconds: float,
+    deadline_seconds: float,
+    registry: str | None,
+    interruption: pb.HostInterruption | None = None,
+) -> pb.SchedulerMessage:
     return pb.SchedulerMessage(
         welcome=pb.Welcome(
             epoch=epoch,
             heartbeat_period_millis=int(period_seconds * 1000),
             session_deadline_millis=int(deadline_seconds * 1000),
             registry=registry,
+            interruption=interruption,
         )
     )
+
+
+def _interruption(plane: ControlPlane, instance: str, outbox: Outbox) -> pb.HostInterruption | None:
+    """What the agent is told of it now."""
+    recorded = plane.tables.instances[instance]
+    outbox.interruption = recorded.interruption
+    return convert.interruption_message(recorded, plane.engine.now())
 
 
 async def _exchange(open_session: _Session, messages: Messages) -> AsyncGenerator[bytes]:
@@ -163,6 +177,10 @@ def _messages(open_session: _Session, news: News) -> Iterator[bytes]:
     tables = open_session.plane.tables
     if news.heartbeat is not None:
         yield pb.SchedulerMessage(heartbeat_ack=pb.HeartbeatAck(sequence=news.heartbeat)).SerializeToString()
+    if news.interruption:
+        # Also that there is none any more.
+        said = _interruption(open_session.plane, open_session.instance, open_session.outbox)
+        yield pb.SchedulerMessage(interruption=said or pb.HostInterruption()).SerializeToString()
     for wanted in news.log_requests:
         yield convert.log_request_message(wanted).SerializeToString()
     for command in news.command_requests:
@@ -244,6 +262,8 @@ async def _take(open_session: _Session, message: pb.AgentMessage, *, first: bool
         await outbox.room(OUTGOING_MAX)
     elif kind == "heartbeat":
         await _hear(open_session, message.heartbeat)
+    elif kind == "interruption":
+        await _take_notice(open_session, message.interruption)
     elif kind == "samples":
         samples.take(open_session.plane, open_session.instance, message.samples, open_session.plane.engine.now() / 1000)
     elif kind == "images":
@@ -261,6 +281,14 @@ async def _hear(open_session: _Session, heartbeat: pb.Heartbeat) -> None:
     known = plane.tables.health.get(open_session.instance)
     if known is None or (known.status, known.reason) != (said.status, said.reason):
         await plane.engine.submit(said)
+
+
+async def _take_notice(open_session: _Session, notice: pb.HostInterruption) -> None:
+    """The host goes. What is recorded of that is the answer, though it may be no news."""
+    check_notice("interruption", notice)
+    said = convert.notice_input(notice, open_session.instance, open_session.incarnation)
+    await _stored(open_session.plane, [said])
+    open_session.outbox.tell_interruption()
 
 
 async def _report(open_session: _Session, field: str, reports: Sequence[pb.TaskReport]) -> list[str]:

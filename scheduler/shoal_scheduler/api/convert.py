@@ -7,6 +7,7 @@ from shoal import arn, awsjson
 from shoal.v1 import cluster_pb2, container_instance_pb2, event_pb2, resource_pb2, task_definition_pb2, task_pb2
 
 from shoal_scheduler.api.alarm_convert import alarm_message
+from shoal_scheduler.api.batch.job_messages import summary
 from shoal_scheduler.api.remembered import Remembered
 from shoal_scheduler.control import host_loss
 from shoal_scheduler.events import EventRecord, message_of
@@ -16,6 +17,7 @@ from shoal_scheduler.model.candidate import Candidate
 from shoal_scheduler.model.cluster import Cluster
 from shoal_scheduler.model.definition import Definition
 from shoal_scheduler.model.instance import Health
+from shoal_scheduler.model.job import JobState
 from shoal_scheduler.model.task import ContainerState, Failure, Launch, Task
 from shoal_scheduler.state.tables import Tables
 from shoal_scheduler.traces import Span
@@ -23,6 +25,7 @@ from shoal_scheduler.traces import Span
 TASK_EVENT = "ECS Task State Change"
 INSTANCE_EVENT = "ECS Container Instance State Change"
 ALARM_EVENT = "CloudWatch Alarm State Change"
+JOB_EVENT = "Batch Job State Change"
 
 # Of a container: in its document, and in its message as text.
 _SIZES = (("cpu", "cpu"), ("memory", "memory"), ("memoryReservation", "memory_reservation"))
@@ -247,6 +250,9 @@ def instance_message(candidate: Candidate, *, with_tags: bool = False) -> contai
     if instance.copy_seen_at:
         message.identity_copy_seen_at = instance.copy_seen_at
         message.identity_copy_host = instance.copy_host
+    if (why := instance.interruption) is not None:
+        message.interruption.source, message.interruption.reason = why.source, why.reason
+        message.interruption.noticed_at, message.interruption.deadline = why.noticed_at, why.deadline
     message.attributes.extend(
         resource_pb2.Attribute(name=name, value=value) for name, value in sorted(instance.attributes.items())
     )
@@ -300,6 +306,10 @@ def event_message(tables: Tables, event: EventRecord) -> event_pb2.Event:
     elif isinstance(event.subject, Alarm):
         message.detail_type = ALARM_EVENT
         message.alarm.CopyFrom(alarm_message(event.subject))
+    elif isinstance(event.subject, JobState):
+        message.detail_type = JOB_EVENT
+        if event.subject.job in tables.batch.jobs:
+            message.job.CopyFrom(summary(tables, event.subject.job))
     else:
         message.detail_type = INSTANCE_EVENT
         message.container_instance.CopyFrom(instance_message(tables.candidate(event.subject)))

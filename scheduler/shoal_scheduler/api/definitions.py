@@ -20,6 +20,7 @@ from shoal_scheduler.control import inputs as i
 from shoal_scheduler.control.definitions import find
 from shoal_scheduler.control_plane import ControlPlane
 from shoal_scheduler.model.definition import Definition
+from shoal_scheduler.model.job_definition import FAMILY_PREFIX
 
 _READ_ONLY = (
     "taskDefinitionArn",
@@ -96,7 +97,7 @@ async def list_all(
 ) -> pb.ListTaskDefinitionsResponse:
     """By family, then revision. `familyPrefix` is the full name of a family, as in ECS."""
     refuse(one_of("sort", request.sort or None, ("ASC", "DESC")), "InvalidParameterException")
-    families = [request.family_prefix] if request.family_prefix else list(plane.tables.definitions)
+    families = [request.family_prefix] if request.family_prefix else _families(plane)
     wanted = _status(request.status)
     found = (
         (f"{definition.family} {definition.revision:09d}", arn.task_definition_arn(family, definition.revision))
@@ -115,11 +116,16 @@ async def list_families(
     refuse(one_of("status", wanted, ("ACTIVE", "INACTIVE", "ALL")), "InvalidParameterException")
     found = (
         (family, family)
-        for family, revisions in plane.tables.definitions.items()
-        if family.startswith(request.family_prefix) and _family_is(wanted, revisions.values())
+        for family in _families(plane, of_jobs=request.family_prefix.startswith(FAMILY_PREFIX))
+        if family.startswith(request.family_prefix) and _family_is(wanted, plane.tables.definitions[family].values())
     )
     families, token = page(found, request)
     return pb.ListTaskDefinitionFamiliesResponse(families=families, next_token=token or None)
+
+
+def _families(plane: ControlPlane, *, of_jobs: bool = False) -> list[str]:
+    """Those that were registered; or those derived from job definitions, which are shown only when asked for."""
+    return [family for family in plane.tables.definitions if family.startswith(FAMILY_PREFIX) == of_jobs]
 
 
 def _status(status: str) -> str:

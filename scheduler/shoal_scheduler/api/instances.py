@@ -17,6 +17,7 @@ from shoal_scheduler.control import host_loss
 from shoal_scheduler.control import inputs as i
 from shoal_scheduler.control.instances import look_up
 from shoal_scheduler.control_plane import ControlPlane
+from shoal_scheduler.model.candidate import Candidate
 from shoal_scheduler.model.instance import Instance
 from shoal_scheduler.model.refusal import invalid_field
 from shoal_scheduler.state.overlay import Overlay
@@ -62,10 +63,19 @@ async def describe(
                 message.health_status.CopyFrom(convert.health_message(candidate.health))
             if with_images:
                 message.images.extend(map(image_reports.held_message, plane.tables.images_on(instance)))
-            if not candidate.connected and instance.status != "INACTIVE":
-                message.status_reason = _silence(plane, instance)
+            if reasons := list(_reasons(plane, candidate)):
+                message.status_reason = "; ".join(reasons)
             response.container_instances.append(message)
     return response
+
+
+def _reasons(plane: ControlPlane, candidate: Candidate) -> Iterator[str]:
+    """Why nothing new comes there, beside what an operator says by its status alone."""
+    instance = candidate.instance
+    if instance.interruption is not None:
+        yield instance.interruption.words(host_loss.name_of(instance))
+    if not candidate.connected and instance.status != "INACTIVE":
+        yield _silence(plane, instance)
 
 
 def _silence(plane: ControlPlane, instance: Instance) -> str:
@@ -79,8 +89,11 @@ async def update_state(
 ) -> pb.UpdateContainerInstancesStateResponse:
     cluster = cluster_name(request)
     names = bounded(request.container_instances, "containerInstances", most=UPDATES_MAX)
-    refuse(instance_state_problems({"status": request.status}), "InvalidParameterException")
-    updated = await plane.engine.submit(i.UpdateInstances(cluster, tuple(names), request.status))
+    seconds = request.interruption_seconds if request.HasField("interruption_seconds") else None
+    said = {"status": request.status, "interruptionSeconds": seconds, "reason": request.reason or None}
+    refuse(instance_state_problems(said), "InvalidParameterException")
+    change = i.UpdateInstances(cluster, tuple(names), request.status, seconds, request.reason)
+    updated = await plane.engine.submit(change)
     assert isinstance(updated, i.InstancesUpdated)
     candidates = map(plane.tables.candidate, updated.instances)
     return pb.UpdateContainerInstancesStateResponse(

@@ -34,6 +34,7 @@ _CODES: dict[Kind, grpc.StatusCode] = {
     "exhausted": grpc.StatusCode.RESOURCE_EXHAUSTED,
     "denied": grpc.StatusCode.PERMISSION_DENIED,
     "out_of_range": grpc.StatusCode.OUT_OF_RANGE,
+    "unimplemented": grpc.StatusCode.UNIMPLEMENTED,
 }
 
 

@@ -22,6 +22,10 @@ _TAG_PUNCTUATION = frozenset("_.:/=+-@")
 
 TAGS_MAX = 50
 ATTRIBUTES_PER_CALL_MAX = 10
+
+# A day: who goes later is drained until then.
+INTERRUPTION_SECONDS_MAX = 86_400
+INTERRUPTION_REASON_CHARACTERS_MAX = 255
 INSTANCE_STATUSES = ("ACTIVE", "DRAINING", "REGISTERING", "DEREGISTERING", "REGISTRATION_FAILED")
 
 
@@ -95,8 +99,19 @@ def _tag_characters(field: str, text: str) -> Problems:
 
 
 def instance_state_problems(document: Document) -> list[Problem]:
-    """The status that UpdateContainerInstancesState sets."""
-    return [
+    """The status that UpdateContainerInstancesState sets, and of an interruption when and why."""
+    seconds, reason = document.get("interruptionSeconds"), document.get("reason")
+    problems = [
         *required("", document, "status"),
         *one_of("status", document.get("status"), ("ACTIVE", "DRAINING")),
+        *no_longer_than("reason", reason, INTERRUPTION_REASON_CHARACTERS_MAX),
     ]
+    if seconds is not None and document.get("status") != "DRAINING":
+        problems.append(Problem("interruptionSeconds", "goes with the status DRAINING: add that, or take this out"))
+    if seconds is not None and not 1 <= seconds <= INTERRUPTION_SECONDS_MAX:
+        problems.append(Problem("interruptionSeconds", f"must be from 1 to {INTERRUPTION_SECONDS_MAX}"))
+    if reason and seconds is None:
+        problems.append(Problem("reason", "is of an interruption: add interruptionSeconds, or take this out"))
+    if reason and not reason.isprintable():
+        problems.append(Problem("reason", "must be printable, without line breaks"))
+    return problems

@@ -14,6 +14,10 @@ class Ids(Protocol):
         """24 hexadecimal digits, never given twice."""
         ...
 
+    def job_id(self) -> str:
+        """A UUID, never given twice."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -23,6 +27,9 @@ class Limits:
     stopped_tasks_max: int = 100_000
     # A client token is remembered at least so long, even when its tasks are gone by count.
     client_tokens_keep_seconds: int = 24 * 3600
+
+    finished_jobs_keep_seconds: int = 7 * 24 * 3600
+    finished_jobs_max: int = 100_000
 
     # How long a token lets hosts join, at most.
     join_token_seconds_max: int = 3600

@@ -7,6 +7,7 @@ from shoal.problems import quoted
 from shoal_scheduler.control import inputs as i
 from shoal_scheduler.control.context import Context, Outcome
 from shoal_scheduler.model.definition import Definition
+from shoal_scheduler.model.job_definition import FAMILY_PREFIX
 from shoal_scheduler.model.refusal import Refused, invalid_field
 from shoal_scheduler.model.task import Failure
 from shoal_scheduler.state import changes as c
@@ -31,6 +32,7 @@ def register(view: Overlay, request: i.RegisterTaskDefinition, context: Context)
 def deregister(view: Overlay, request: i.DeregisterTaskDefinition, context: Context) -> Outcome:
     """Tasks that run go on. A second time is the same answer."""
     definition = find(view, request.name, revision_required=True)
+    refuse_of_jobs(definition)
     if definition.status != "ACTIVE":
         return Outcome(definition)
     gone = msgspec.structs.replace(definition, status="INACTIVE", deregistered_at=context.now)
@@ -57,9 +59,25 @@ def delete(view: Overlay, request: i.DeleteTaskDefinitions, context: Context) ->
     return Outcome(reply, [c.PutDefinition(definition) for definition in deleted])
 
 
+def refuse_of_jobs(definition: Definition) -> None:
+    """Raises Refused for one that was derived from a job definition, and goes with that."""
+    if definition.family.startswith(FAMILY_PREFIX):
+        name = definition.name.removeprefix(FAMILY_PREFIX)
+        raise Refused(
+            "failed_precondition",
+            f"taskDefinition: {definition.name} runs the jobs of job definition {name}: submit a job of that, or"
+            " deregister that.",
+        )
+
+
 def find(view: Overlay | Tables, name: str, *, revision_required: bool = False) -> Definition:
-    """`family`, `family:revision` or the ARN. Without a revision: the latest ACTIVE one. Raises Refused."""
-    family, _, number = arn.short(name).partition(":")
+    """`family`, `family:revision` or the ARN. Without a revision: the latest ACTIVE one. Raises Refused.
+
+    The family of what a job definition runs has a colon of its own, as in batch:flip:3.
+    """
+    of_jobs = FAMILY_PREFIX if arn.short(name).startswith(FAMILY_PREFIX) else ""
+    family, _, number = arn.short(name).removeprefix(of_jobs).partition(":")
+    family = of_jobs + family
     if number and not (number.isascii() and number.isdigit() and len(number) < 10):
         raise invalid_field("taskDefinition", f"{quoted(name)} is not family, family:revision or an ARN.")
     if not number and revision_required:

@@ -32,6 +32,9 @@ class _NoIds:
     def launch_id(self) -> str:
         return ""
 
+    def job_id(self) -> str:
+        return ""
+
 
 def dry_run(tables: Tables, request: i.RunTask, definition: Definition, least: Least) -> DryRun:
     """As `run` would place them in the next step, except for what chance decides between equals."""

@@ -10,7 +10,8 @@ A task says itself what becomes of it, by `onDisconnect`; L is the session deadl
                 an operator deregisters the instance by force, which says that nothing runs there any more
 
 What is lost becomes STOPPED, without an exit code, and a new task of a new launch waits for room in its place: both in
-one transaction, so that nothing is replaced twice or not at all, whoever leads. What was being stopped is not replaced.
+one transaction, so that nothing is replaced twice or not at all, whoever leads. What was being stopped is not replaced,
+unless it was because its host goes: see control.interruption.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,10 +20,12 @@ from math import inf
 from typing import NamedTuple
 
 import msgspec
+from shoal.interruption import NOTICE, is_interrupted
 from shoal.stopping import stop_seconds
 
 from shoal_scheduler.control import definitions
 from shoal_scheduler.control.context import Context
+from shoal_scheduler.model.children import chunk_of
 from shoal_scheduler.model.instance import Instance
 from shoal_scheduler.model.pace import session_deadline_seconds
 from shoal_scheduler.model.task import ContainerState, Task, TaskKey
@@ -67,7 +70,8 @@ def look(tables: Tables, last_heard: Mapping[str, float], led_since: float, now:
             continue
         reason = silence(instance, context.now - round((now - since) * 1000))
         for task in tables.tasks_on(instance.id):
-            lost_at = since + seconds_until_lost(tables, instance, task)
+            gone_at = max(since + deadline, _gone_at(instance, task, now, context.now))
+            lost_at = min(since + seconds_until_lost(tables, instance, task), gone_at)
             if now < lost_at:
                 due_at = min(due_at, lost_at)
             elif len(touched) >= KEYS_PER_STEP:
@@ -79,8 +83,12 @@ def look(tables: Tables, last_heard: Mapping[str, float], led_since: float, now:
 
 
 def touched_by_losing(task: Task) -> set[object]:
-    """What stands for each key: of the task's chunk, of its group's usage, of its replacement's launch and chunk."""
+    """What stands for each key: of the task's chunk, of its group's usage, of its replacement's launch and chunk, or of
+    its job's state and chunk."""
     own: set[object] = {(task.launch.id, task.index // keys.TASKS_PER_CHUNK), task.launch.group}
+    if task.launch.job is not None:
+        job, (chunk, _) = task.launch.job.job, chunk_of(task.launch.job.child(task.index))
+        own |= {job, (job, chunk)}
     return own | {(task.key, "launch"), (task.key, "chunk")} if is_replaced(task) else own
 
 
@@ -102,10 +110,20 @@ def seconds_until_lost(tables: Tables, instance: Instance, task: Task) -> float:
     return inf
 
 
+def _gone_at(instance: Instance, task: Task, now: float, now_millis: int) -> float:
+    """When what says nothing of silence is lost all the same: its host got a notice that its time is over, and is
+    silent since. Its agent, which knew of it, has ended the task by then. Infinity of any other."""
+    why = instance.interruption
+    if why is None or why.source != NOTICE or task.launch.on_disconnect:
+        return inf
+    return now + (why.deadline - now_millis) / 1000 + MARGIN_SECONDS
+
+
 def losing(task: Task, stop_code: str, reason: str, context: Context) -> list[c.Change]:
     """The task as STOPPED, and what takes its place. Nobody knows how it ended: exit codes are those already seen."""
     if task.desired_status == "STOPPED" and task.stopped_reason:
         reason = f"{reason}; it was being stopped: {task.stopped_reason}"
+        stop_code = task.stop_code if is_interrupted(task.stop_code) else stop_code
     stopped = msgspec.structs.replace(
         task,
         last_status="STOPPED",
@@ -120,14 +138,18 @@ def losing(task: Task, stop_code: str, reason: str, context: Context) -> list[c.
 
 
 def is_replaced(task: Task) -> bool:
-    """Once it is lost: not what was to stop anyway."""
-    return bool(task.launch.on_disconnect) and task.desired_status != "STOPPED"
+    """Once it is lost: not what was to stop anyway, unless that was because its host goes; nor an attempt of a job,
+    which makes the next one itself."""
+    was_to_stop = task.desired_status == "STOPPED" and not is_interrupted(task.stop_code)
+    return bool(task.launch.on_disconnect) and not was_to_stop and task.launch.job is None
 
 
 def was_ended_in_time(before: Task, after: Task) -> bool:
-    """Its agent has ended it for want of a scheduler, and came back before it was found lost."""
+    """Its agent has ended it, and its host may still tell: because that goes, or for want of a scheduler."""
+    if not (is_replaced(before) and after.is_stopped):
+        return False
     obeys = before.launch.on_disconnect in (STOP, EXCLUSIVE)
-    return obeys and is_replaced(before) and after.is_stopped and after.stop_code == HOST_LOST
+    return is_interrupted(after.stop_code) or (obeys and after.stop_code == HOST_LOST)
 
 
 def replacing(task: Task, context: Context) -> list[c.Change]:
@@ -160,8 +182,12 @@ def replaced_by(tables: Tables, task: Task) -> str:
 def silence(instance: Instance, since: int) -> str:
     """`since` in milliseconds of the wall clock."""
     moment = datetime.fromtimestamp(since / 1000, UTC).isoformat(timespec="seconds")
-    name = f"{instance.id} ({instance.hostname})" if instance.hostname else instance.id
-    return f"Container instance {name} has been silent since {moment}"
+    return f"Container instance {name_of(instance)} has been silent since {moment}"
+
+
+def name_of(instance: Instance) -> str:
+    """As people know it."""
+    return f"{instance.id} ({instance.hostname})" if instance.hostname else instance.id
 
 
 def outlook(tables: Tables, task: Task, silent_since: float, now: float, now_millis: int) -> str:
@@ -176,5 +202,5 @@ def outlook(tables: Tables, task: Task, silent_since: float, now: float, now_mil
             f"{words}. Its agent runs no watchdog (watchdog = true in its agent.toml), so nobody can tell that an"
             " exclusive task has ended there: once the host is certainly off, deregister the instance with force"
         )
-    then = "STOPPED" if task.desired_status == "STOPPED" else "replaced"
+    then = "replaced" if is_replaced(task) else "STOPPED"
     return f"{words}: unless it returns, the task is {then} in {max(0, round(left))} s"

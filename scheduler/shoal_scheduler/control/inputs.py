@@ -4,12 +4,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from shoal_scheduler.control.batch.inputs import BatchInput, BatchReply
+from shoal_scheduler.control.batch.job_inputs import CancelJob, SubmitJob, TerminateJob
 from shoal_scheduler.model.alarm import Alarm
 from shoal_scheduler.model.ask import Strategy
 from shoal_scheduler.model.cluster import Cluster
 from shoal_scheduler.model.definition import Definition
 from shoal_scheduler.model.held_image import HeldImage
 from shoal_scheduler.model.instance import Instance
+from shoal_scheduler.model.interruption import Noticed
+from shoal_scheduler.model.job import Job
 from shoal_scheduler.model.join_token import JoinToken
 from shoal_scheduler.model.task import ContainerState, Failure, Launch, Task
 
@@ -110,11 +114,14 @@ class DeleteCluster:
 
 @dataclass(frozen=True, slots=True)
 class UpdateInstances:
-    """ACTIVE or DRAINING. Answered with InstancesUpdated."""
+    """ACTIVE or DRAINING. Answered with InstancesUpdated. With `interruption_seconds` the hosts go in that time, for
+    the `reason`."""
 
     cluster: str
     instances: tuple[str, ...]
     status: str
+    interruption_seconds: int | None = None
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +186,9 @@ class AgentHello:
     # A process beside the agent ends what is exclusive when the agent cannot.
     watchdog: bool = False
 
+    # One that no scheduler has acknowledged yet.
+    notice: Noticed | None = None
+
 
 @dataclass(frozen=True, slots=True)
 class SessionClosed:
@@ -196,6 +206,15 @@ class EngineHealth:
     incarnation: int
     status: str
     reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class InterruptionNoticed:
+    """The agent of an open session tells that its host goes. Answered with the Instance, or None if it is over."""
+
+    instance: str
+    incarnation: int
+    said: Noticed
 
 
 @dataclass(frozen=True, slots=True)
@@ -340,6 +359,7 @@ Input = (
     | AgentHello
     | SessionClosed
     | EngineHealth
+    | InterruptionNoticed
     | ImagesHeld
     | CopySeen
     | CreateJoinToken
@@ -352,6 +372,10 @@ Input = (
     | EnableAlarmActions
     | AlarmDelivered
     | TaskReport
+    | SubmitJob
+    | CancelJob
+    | TerminateJob
+    | BatchInput
 )
 Reply = (
     Definition
@@ -366,6 +390,8 @@ Reply = (
     | JoinToken
     | Joined
     | Alarm
+    | Job
     | Verdict
+    | BatchReply
     | None
 )

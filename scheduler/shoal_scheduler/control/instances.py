@@ -4,11 +4,13 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 from shoal import arn
+from shoal.interruption import OPERATOR
 
-from shoal_scheduler.control import clusters, host_loss, joining, tasks
+from shoal_scheduler.control import clusters, host_loss, interruption, joining, tasks
 from shoal_scheduler.control import inputs as i
 from shoal_scheduler.control.context import Context, Outcome
 from shoal_scheduler.model.instance import Health, Instance
+from shoal_scheduler.model.interruption import Interruption
 from shoal_scheduler.model.refusal import Refused
 from shoal_scheduler.model.task import Failure, Task
 from shoal_scheduler.state import changes as c
@@ -43,6 +45,8 @@ def hello(view: Overlay, request: i.AgentHello, context: Context) -> Outcome:
     session = c.SetSession(request.instance, request.incarnation)
     health = c.SetHealth(request.instance, Health(request.health_status, request.health_reason, context.now))
     said = _as_said(known, request, context.now)
+    if request.notice is not None:
+        said = interruption.noticed(said, request.notice, context.now)
     if known is not None and said == known:  # it only comes back: no write, however many do
         return Outcome(known, [session, health])
     seen = msgspec.structs.replace(said, version=known.version + 1) if known is not None else said
@@ -53,6 +57,7 @@ def _as_said(known: Instance | None, request: i.AgentHello, now: int) -> Instanc
     known = known or Instance(id=request.instance, cluster=request.cluster, registered_at=now)
     said = {
         "status": "ACTIVE" if known.status == "INACTIVE" else known.status,
+        "interruption": None if known.status == "INACTIVE" else known.interruption,
         "incarnation": request.incarnation,
         "hostname": request.hostname,
         "cpu": request.cpu,
@@ -93,7 +98,8 @@ def images_held(view: Overlay, request: i.ImagesHeld, _context: Context) -> Outc
     return Outcome(None, [c.SetImages(request.instance, request.images, request.removed, request.full)])
 
 
-def update_state(view: Overlay, request: i.UpdateInstances, _context: Context) -> Outcome:
+def update_state(view: Overlay, request: i.UpdateInstances, context: Context) -> Outcome:
+    """Of an interruption that says nothing new, nothing changes. ACTIVE takes one back."""
     clusters.find(view, request.cluster)
     updated, failures = [], []
     for name in request.instances:
@@ -101,10 +107,19 @@ def update_state(view: Overlay, request: i.UpdateInstances, _context: Context) -
         if instance is None:
             failures.append(Failure(arn=name, reason="MISSING", detail="no such container instance"))
         else:
-            updated.append(msgspec.structs.replace(instance, status=request.status, version=instance.version + 1))
-    return Outcome(
-        i.InstancesUpdated(tuple(updated), tuple(failures)), [c.PutInstance(instance) for instance in updated]
-    )
+            updated.append(_updated(instance, request, context.now))
+    changed = [instance for instance in updated if instance is not view.instance(instance.id)]
+    return Outcome(i.InstancesUpdated(tuple(updated), tuple(failures)), [c.PutInstance(each) for each in changed])
+
+
+def _updated(instance: Instance, request: i.UpdateInstances, now: int) -> Instance:
+    if request.interruption_seconds is not None:
+        deadline = now + request.interruption_seconds * 1000
+        return interruption.interrupted(
+            instance, Interruption(source=OPERATOR, noticed_at=now, deadline=deadline, reason=request.reason)
+        )
+    kept = instance.interruption if request.status == "DRAINING" else None
+    return msgspec.structs.replace(instance, status=request.status, interruption=kept, version=instance.version + 1)
 
 
 def deregister(view: Overlay, request: i.DeregisterInstance, context: Context) -> Outcome:
@@ -128,7 +143,8 @@ def deregister(view: Overlay, request: i.DeregisterInstance, context: Context) -
     reason = f"Container instance {instance.id} was deregistered by force"
     ended = list(_within_a_step(running))
     status = "INACTIVE" if len(ended) == len(running) else "DRAINING"
-    seen = msgspec.structs.replace(instance, status=status, version=instance.version + 1)
+    why = instance.interruption if status == "DRAINING" else None
+    seen = msgspec.structs.replace(instance, status=status, interruption=why, version=instance.version + 1)
     changes: list[c.Change] = [c.PutInstance(seen), c.SetSession(instance.id, 0)]
     for task in ended:
         changes.append(c.PutTask(tasks.over(task, "InfrastructureHealth", reason, context.now)))

@@ -44,7 +44,7 @@ def run(view: Overlay, request: i.RunTask, context: Context) -> Outcome:
     if not spots and not waiting:
         return Outcome(i.Launched(None, (), failures))
     launch = msgspec.structs.replace(launch, count=len(spots) + waiting, failures=failures)
-    tasks = list(_tasks(view, launch, definition, spots))
+    tasks = list(tasks_of(view, launch, definition, spots))
     changes: list[c.Change] = [c.PutLaunch(launch), *map(c.PutTask, tasks)]
     return Outcome(i.Launched(launch, tasks, failures), changes, placed=True)
 
@@ -52,6 +52,7 @@ def run(view: Overlay, request: i.RunTask, context: Context) -> Outcome:
 def active_definition(view: Overlay, name: str) -> Definition:
     """Raises Refused."""
     definition = definitions.find(view, name)
+    definitions.refuse_of_jobs(definition)
     if definition.status != "ACTIVE":
         raise Refused(
             "failed_precondition",
@@ -113,7 +114,7 @@ def _on_named_instances(
     return spots, tuple(failures)
 
 
-def _tasks(view: Overlay, launch: Launch, definition: Definition, spots: Sequence[Spot]) -> Iterator[Task]:
+def tasks_of(view: Overlay, launch: Launch, definition: Definition, spots: Sequence[Spot]) -> Iterator[Task]:
     """Those that have a spot come first; the others wait."""
     containers = tuple(ContainerState(container["name"]) for container in definition.containers)
     for index, spot in enumerate(spots):

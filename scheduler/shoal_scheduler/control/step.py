@@ -7,12 +7,15 @@ answered on its own: a refused one changes nothing and disturbs no other.
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+from shoal.interruption import is_interrupted
+
 from shoal_scheduler.control import (
     alarms,
     clusters,
     definitions,
     host_loss,
     instances,
+    interruption,
     joining,
     queue,
     run_task,
@@ -21,8 +24,12 @@ from shoal_scheduler.control import (
     usage,
 )
 from shoal_scheduler.control import inputs as i
+from shoal_scheduler.control.batch import follow, job_inputs, start, stopping, submit, time_limits
+from shoal_scheduler.control.batch.rules import BATCH_RULES
 from shoal_scheduler.control.context import Context, Outcome
 from shoal_scheduler.model.refusal import Refused
+from shoal_scheduler.model.task import TaskKey
+from shoal_scheduler.state.batch_changes import SetAside
 from shoal_scheduler.state.changes import Change, SetUnsettled
 from shoal_scheduler.state.keys import TASKS_PER_CHUNK
 from shoal_scheduler.state.overlay import Overlay
@@ -34,11 +41,18 @@ KEYS_PER_STEP = 255
 # The most that any other input touches, or a launch that waits: a launch of 10,000 tasks and its 40 chunks.
 KEYS_PER_INPUT = 41
 
+# For what follows for jobs from others, at the beginning of a step.
+KEYS_FOR_JOBS = 80
+JOBS_PER_STEP = 500
+
 # The sums of a task that ends: of this month, and of the last if it began there.
 USAGE_KEYS = 2
 
 # etcd takes 1.5 MiB a request; 10,000 tasks are about 0.8 MiB.
 TASKS_PER_STEP = 4_000
+
+# Of jobs and of what became of their children, beyond which nothing more is taken.
+JOB_BYTES_PER_STEP = 600_000
 
 
 class Fault(NamedTuple):
@@ -74,6 +88,7 @@ RULES: dict[type, Rule] = {
     i.AgentHello: instances.hello,
     i.SessionClosed: instances.session_closed,
     i.EngineHealth: instances.engine_health,
+    i.InterruptionNoticed: interruption.notice,
     i.ImagesHeld: instances.images_held,
     i.CopySeen: joining.copy_seen,
     i.CreateJoinToken: joining.create_token,
@@ -86,35 +101,69 @@ RULES: dict[type, Rule] = {
     i.EnableAlarmActions: alarms.enable,
     i.AlarmDelivered: alarms.delivered,
     i.TaskReport: tasks.report,
+    job_inputs.SubmitJob: submit.submit,
+    job_inputs.CancelJob: stopping.cancel,
+    job_inputs.TerminateJob: stopping.terminate,
+    **BATCH_RULES,
 }
 
 
-def step(tables: Tables, inputs: Sequence[i.Input], context: Context, due: Sequence[Change] = ()) -> Step:
-    """`due` are changes that time itself asks for. Nothing is mutated."""
+def step(
+    tables: Tables, inputs: Sequence[i.Input], context: Context, due: Sequence[Change] = (), *, alone: bool = False
+) -> Step:
+    """`due` are changes that time itself asks for. `alone`: only what the inputs ask for. Nothing is mutated."""
     overlay = Overlay(tables)
-    overlay.propose([*due, *usage.accrued(overlay, due)])
+    _carry_out(overlay, due, context)
+    overlay, stuck = _look_at_jobs(tables, overlay, context) if not alone else (overlay, [])
     # The first input is taken whatever it needs: room for it is left.
     overlay, faults = _wake(tables, overlay, overlay.unsettled, context, KEYS_PER_STEP - 2 * KEYS_PER_INPUT)
+    overlay, failed = _start_jobs(tables, overlay, context) if not alone else (overlay, [])
     replies: list[i.Reply | Refused | Fault] = []
     for request in inputs:
         if replies and not _has_room(overlay, request):
             break
+        before = len(overlay.changes)
         try:
             outcome = RULES[type(request)](overlay, request, context)
+            _carry_out(overlay, outcome.changes, context, placed=outcome.placed)
         except Refused as refused:
             replies.append(refused)
             continue
         except Exception as error:
             # One poisonous input must not stop the control plane for everybody; what it took is given back.
-            overlay = _again(tables, overlay)
+            overlay = _again(tables, overlay.changes[:before])
             replies.append(Fault(error))
             continue
-        ended = () if outcome.placed else usage.accrued(overlay, outcome.changes)
-        overlay.propose(outcome.changes, placed=outcome.placed)
-        overlay.propose(ended)
         replies.append(outcome.reply)
     overlay, more = _wake(tables, overlay, list(overlay.stirred), context, KEYS_PER_STEP - KEYS_PER_INPUT)
-    return Step(overlay.changes, replies, (*faults, *more))
+    return Step(overlay.changes, replies, (*stuck, *faults, *failed, *more))
+
+
+def _carry_out(overlay: Overlay, changes: Sequence[Change], context: Context, *, placed: bool = False) -> None:
+    """Proposes the changes, and what it means that tasks end by them."""
+    accrued = () if placed else usage.accrued(overlay, changes)
+    ended = () if placed else follow.ending_now(overlay, changes)
+    overlay.propose(changes, placed=placed)
+    overlay.propose(accrued)
+    follow.ended(overlay, ended, context)
+
+
+def _look_at_jobs(tables: Tables, overlay: Overlay, context: Context) -> tuple[Overlay, list[Fault]]:
+    """What time asks for of them, and what follows for them from others. One that cannot be looked at stops nothing
+    else."""
+    faults = []
+    time_limits.enforce(overlay, context, KEYS_FOR_JOBS)
+    for job in overlay.batch.unsettled(JOBS_PER_STEP):
+        if len(overlay.touched) >= KEYS_FOR_JOBS:
+            break
+        before = len(overlay.changes)
+        try:
+            follow.settle(overlay, job, context, KEYS_FOR_JOBS)
+        except Exception as error:
+            overlay = _again(tables, overlay.changes[:before])
+            overlay.propose([SetAside(job)])  # or the next step would come at once, and fail again
+            faults.append(Fault(error))
+    return overlay, faults
 
 
 def _wake(
@@ -125,13 +174,27 @@ def _wake(
     for cluster in clusters:
         if not (overlay.waiting(cluster) or overlay.held(cluster)):
             continue
+        before = len(overlay.changes)
         try:
             queue.wake(overlay, cluster, context, keys_max)
         except Exception as error:
-            overlay = _again(tables, overlay)
+            overlay = _again(tables, overlay.changes[:before])
             overlay.propose([SetUnsettled(cluster, False)])  # or the next step would come at once, and fail again
             faults.append(Fault(error))
     return overlay, faults
+
+
+def _start_jobs(tables: Tables, overlay: Overlay, context: Context) -> tuple[Overlay, list[Fault]]:
+    """What of the jobs can start, after the ordinary tasks that wait: as things were when the step began. So a job that
+    comes back to its place because a task of it is over stands there before the room of that task is given away."""
+    before = len(overlay.changes)
+    try:
+        start.start(overlay, context, KEYS_PER_STEP - 2 * KEYS_PER_INPUT)
+    except Exception as error:
+        overlay = _again(tables, overlay.changes[:before])
+        overlay.propose(start.settled(overlay))
+        return overlay, [Fault(error)]
+    return overlay, []
 
 
 def _has_room(overlay: Overlay, request: i.Input) -> bool:
@@ -139,21 +202,36 @@ def _has_room(overlay: Overlay, request: i.Input) -> bool:
     match request:
         case i.RunTask(count=count):
             keys = 1 + -(-count // TASKS_PER_CHUNK)
-        case i.TaskReport(stop_code=host_loss.HOST_LOST):
-            keys = 3 + USAGE_KEYS  # and what takes its place
+        case i.TaskReport(last_status="STOPPED") if _may_be_replaced(overlay, request):
+            keys = 3 + USAGE_KEYS + follow.KEYS_PER_END
         case i.TaskReport():
-            keys = 1 + USAGE_KEYS
-        case i.AgentHello() | i.SessionClosed() | i.EngineHealth() | i.StopTask() | i.UseJoinToken():
+            keys = 1 + USAGE_KEYS + follow.KEYS_PER_END
+        case job_inputs.SubmitJob():
+            keys = 2
+        case job_inputs.CancelJob() | job_inputs.TerminateJob():
+            keys = 1 + follow.KEYS_PER_END
+        case i.AgentHello() | i.SessionClosed() | i.EngineHealth() | i.InterruptionNoticed():
+            keys = 1
+        case i.StopTask() | i.UseJoinToken():
             keys = 1
         case i.ImagesHeld():
             keys = 0
         case _:
             keys = KEYS_PER_INPUT
-    return len(overlay.touched) + keys <= KEYS_PER_STEP and len(overlay.changes) < TASKS_PER_STEP
+    is_light = len(overlay.changes) < TASKS_PER_STEP and overlay.batch.weight < JOB_BYTES_PER_STEP
+    return is_light and len(overlay.touched) + keys <= KEYS_PER_STEP
 
 
-def _again(tables: Tables, overlay: Overlay) -> Overlay:
-    """The same proposals, counted anew."""
+def _may_be_replaced(overlay: Overlay, report: i.TaskReport) -> bool:
+    """Who says why it ended says so; else it was as it was asked to end."""
+    code = report.stop_code
+    if not code and (key := TaskKey.parse(report.task)) is not None and (task := overlay.task(key)) is not None:
+        code = task.stop_code
+    return code == host_loss.HOST_LOST or is_interrupted(code)
+
+
+def _again(tables: Tables, changes: Sequence[Change]) -> Overlay:
+    """These proposals, counted anew."""
     fresh = Overlay(tables)
-    fresh.propose(overlay.changes)
+    fresh.propose(changes)
     return fresh

@@ -8,6 +8,7 @@ from shoal.problems import quoted
 
 from shoal_scheduler.control import clusters, definitions, instances, tasks
 from shoal_scheduler.control import inputs as i
+from shoal_scheduler.control.batch import tags as batch
 from shoal_scheduler.control.context import Context, Outcome
 from shoal_scheduler.model.cluster import Cluster
 from shoal_scheduler.model.definition import Definition
@@ -30,6 +31,8 @@ def change(view: Overlay, request: i.ChangeTags, _context: Context) -> Outcome:
 
 def resolve(view: Overlay, name: str) -> Any:
     """The record an ARN names. Raises Refused."""
+    if name.startswith(arn.BATCH_PREFIX):
+        return batch.resolve(view.batch, name)
     kind = name.removeprefix(arn.PREFIX).partition("/")[0]
     if not name.startswith(arn.PREFIX):
         raise invalid_field("resourceArn", f"{quoted(name)} is not an ARN of this cluster.")
@@ -51,6 +54,8 @@ def tags_of(record: Any) -> dict[str, str]:
 
 
 def _put(record: Any) -> c.Change:
+    if (change := batch.put_of(record)) is not None:
+        return change
     if isinstance(record, Cluster):
         return c.PutCluster(record)
     if isinstance(record, Definition):

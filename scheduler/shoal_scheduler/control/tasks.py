@@ -2,6 +2,7 @@
 
 import msgspec
 from shoal import arn, lifecycle
+from shoal.interruption import is_interrupted
 
 from shoal_scheduler.control import clusters, host_loss
 from shoal_scheduler.control import inputs as i
@@ -11,12 +12,19 @@ from shoal_scheduler.model.task import Task, TaskKey
 from shoal_scheduler.state import changes as c
 from shoal_scheduler.state.overlay import Overlay
 
+USER_INITIATED = "UserInitiated"
+
 
 def stop(view: Overlay, request: i.StopTask, context: Context) -> Outcome:
-    """The agent carries it out; a task that waits for room is stopped at once. A second time changes nothing."""
+    """The agent carries it out; a task that waits for room is stopped at once. A second time changes nothing. What is
+    to stop because its host goes is not replaced any more."""
     clusters.find(view, request.cluster)
     task = find(view, request.cluster, request.task)
-    stopped = stopping(task, "UserInitiated", request.reason or "Task stopped by user", context.now)
+    reason = request.reason or "Task stopped by user"
+    stopped = stopping(task, USER_INITIATED, reason, context.now)
+    if is_interrupted(task.stop_code) and not task.is_stopped:
+        both = f"{reason}; it was being stopped: {task.stopped_reason}"
+        stopped = msgspec.structs.replace(task, stop_code=USER_INITIATED, stopped_reason=both, version=task.version + 1)
     return Outcome(stopped, [c.PutTask(stopped)] if stopped is not task else [])
 
 
@@ -91,12 +99,20 @@ def _seen(task: Task, request: i.TaskReport, now: int) -> Task:
         "containers": request.containers or task.containers,
         "pull_started_at": request.pull_started_at or task.pull_started_at,
         "pull_stopped_at": request.pull_stopped_at or task.pull_stopped_at,
-        "started_at": task.started_at or request.started_at,
+        "started_at": task.started_at or min(request.started_at, now),  # its host's clock may be ahead
         "execution_stopped_at": request.execution_stopped_at or task.execution_stopped_at,
     }
     if all(getattr(task, name) == value for name, value in news.items()):
         return task
     seen = msgspec.structs.replace(task, **news)
     if request.last_status == "STOPPED":
-        return over(seen, request.stop_code, request.stopped_reason, now)
+        return over(_as_it_ended(seen, request), request.stop_code, request.stopped_reason, now)
     return msgspec.structs.replace(seen, version=task.version + 1)
+
+
+def _as_it_ended(task: Task, request: i.TaskReport) -> Task:
+    """What ended by its own doing, before its agent heard that the host goes, has run to its end: so it is told, and
+    nothing takes its place."""
+    if not is_interrupted(task.stop_code) or not request.stop_code or is_interrupted(request.stop_code):
+        return task
+    return msgspec.structs.replace(task, stop_code=request.stop_code, stopped_reason=request.stopped_reason)

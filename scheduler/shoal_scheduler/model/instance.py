@@ -2,6 +2,8 @@
 
 import msgspec
 
+from shoal_scheduler.model.interruption import Interruption
+
 
 class Health(msgspec.Struct, frozen=True):
     """Of an instance's container engine, as its agent says: OK, or IMPAIRED for a `reason`; `since` in milliseconds."""
@@ -56,6 +58,9 @@ class Instance(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     copies: tuple[str, ...] = ()
     copy_seen_at: int = 0
     copy_host: str = ""
+
+    # It goes; None as long as nobody says so.
+    interruption: Interruption | None = None
 
     @property
     def attributes(self) -> dict[str, str]:

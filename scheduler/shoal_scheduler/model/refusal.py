@@ -5,7 +5,9 @@ from typing import Literal
 
 from shoal.problems import Problem
 
-Kind = Literal["invalid", "not_found", "conflict", "failed_precondition", "exhausted", "denied", "out_of_range"]
+Kind = Literal[
+    "invalid", "not_found", "conflict", "failed_precondition", "exhausted", "denied", "out_of_range", "unimplemented"
+]
 
 
 class Refused(Exception):  # noqa: N818  a refusal is an answer, not a fault of the program

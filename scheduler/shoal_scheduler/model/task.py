@@ -12,6 +12,7 @@ import msgspec
 
 from shoal_scheduler.model.ask import Ask, Strategy, images_of, platform_of, resources_of
 from shoal_scheduler.model.definition import Definition
+from shoal_scheduler.model.job import Job, JobPart
 
 LAUNCH_ID_DIGITS = 24
 INDEX_DIGITS = 8
@@ -69,6 +70,9 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     # What becomes of its tasks when their instance is lost: "keep", "stop" or "exclusive"; "" as in ECS, nothing.
     on_disconnect: str = ""
 
+    # Its tasks are attempts of a job's children.
+    job: JobPart | None = None
+
     # Id of the task whose place its only task takes.
     replaces: str = ""
 
@@ -95,6 +99,23 @@ def ask_of(launch: Launch, definition: Definition) -> Ask:
         required_attributes=platform_of(definition.document),
         images=images_of(definition),
     )
+
+
+def ask_of_job(job: Job, definition: Definition) -> Ask:
+    """What each task of the job wants, wherever it runs: without what a compute environment says of its instances."""
+    constraints = definition.document.get("placementConstraints", ())
+    return Ask(
+        resources=resources_of(definition, job.overrides),
+        group=group_of_queue(job.queue),
+        expressions=tuple(constraint["expression"] for constraint in constraints),
+        required_attributes=platform_of(definition.document),
+        images=images_of(definition),
+    )
+
+
+def group_of_queue(queue: str) -> str:
+    """The group of the tasks of its jobs."""
+    return f"job-queue:{queue}"
 
 
 class Binding(msgspec.Struct, frozen=True, array_like=True, gc=False):

@@ -13,6 +13,7 @@ from shoal_scheduler.model.instance import Health, Instance
 from shoal_scheduler.model.join_token import JoinToken
 from shoal_scheduler.model.task import Launch, Task
 from shoal_scheduler.model.usage import UsageMonth
+from shoal_scheduler.state.batch_changes import BatchChange
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,4 +150,5 @@ Change = (
     | SetImages
     | SetHeld
     | SetUnsettled
+    | BatchChange
 )

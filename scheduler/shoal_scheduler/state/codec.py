@@ -16,11 +16,30 @@ from shoal_scheduler.model.alarm import Alarm
 from shoal_scheduler.model.cluster import Cluster
 from shoal_scheduler.model.definition import Definition
 from shoal_scheduler.model.instance import Instance
+from shoal_scheduler.model.job import Job, JobChunk, JobState
+from shoal_scheduler.model.job_definition import JobDefinition
+from shoal_scheduler.model.job_queue import ComputeEnvironment, ConsumableResource, JobQueue
 from shoal_scheduler.model.join_token import JoinToken
 from shoal_scheduler.model.task import ContainerState, Launch, Task, shared
 from shoal_scheduler.model.usage import UsageMonth
 
-Record = TypeVar("Record", Alarm, Cluster, Definition, Instance, JoinToken, Launch, UsageMonth)
+_RECORDS = (
+    Alarm,
+    Cluster,
+    ComputeEnvironment,
+    ConsumableResource,
+    Definition,
+    Instance,
+    Job,
+    JobChunk,
+    JobDefinition,
+    JobQueue,
+    JobState,
+    JoinToken,
+    Launch,
+    UsageMonth,
+)
+Record = TypeVar("Record", bound=msgspec.Struct)
 
 _VERSION = b"\x01"
 _encoder = msgspec.msgpack.Encoder()
@@ -55,8 +74,7 @@ class StoredTask(msgspec.Struct, frozen=True, array_like=True):
 _FIELDS = StoredTask.__struct_fields__
 _values_of = attrgetter(*_FIELDS)
 _decoders: Mapping[type, msgspec.msgpack.Decoder[Any]] = {
-    record: msgspec.msgpack.Decoder(record)
-    for record in (Alarm, Cluster, Definition, Instance, JoinToken, Launch, UsageMonth)
+    record: msgspec.msgpack.Decoder(record) for record in _RECORDS
 }
 
 # Texts that many tasks have in common: each is kept once.
@@ -64,7 +82,7 @@ _SHARED = ("instance", "last_status", "desired_status", "stop_code")
 _chunk_decoder = msgspec.msgpack.Decoder(tuple[StoredTask, ...])
 
 
-def encode(record: Alarm | Cluster | Definition | Instance | JoinToken | Launch | UsageMonth) -> bytes:
+def encode(record: msgspec.Struct) -> bytes:
     return _VERSION + _encoder.encode(record)
 
 

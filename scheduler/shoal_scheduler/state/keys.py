@@ -6,6 +6,13 @@
 /shoal/-/<owner>/definitions/<family>/<revision>          an account's, not a cluster's
 /shoal/-/<owner>/clusters/<name>
 /shoal/-/<owner>/alarms/<name>
+/shoal/-/<owner>/job-definitions/<name>/<revision>
+/shoal/-/<owner>/job-queues/<name>
+/shoal/-/<owner>/compute-environments/<name>
+/shoal/-/<owner>/consumable-resources/<name>
+/shoal/-/<owner>/jobs/<job>
+/shoal/-/<owner>/job-states/<job>                         how far it is, once there is something to say
+/shoal/-/<owner>/job-chunks/<job>/<chunk>                 what became of up to 256 of its children
 /shoal/<cluster>/<owner>/instances/<instance>
 /shoal/<cluster>/<owner>/tokens/<hash>                    by which hosts join
 /shoal/<cluster>/<owner>/launches/<launch>                what the tasks of a submission share
@@ -36,6 +43,34 @@ def alarm(name: str) -> bytes:
     return f"{ROOT}-/{OWNER}/alarms/{name}".encode()
 
 
+def job_definition(name: str, revision: int) -> bytes:
+    return f"{ROOT}-/{OWNER}/job-definitions/{name}/{revision:08d}".encode()
+
+
+def job_queue(name: str) -> bytes:
+    return f"{ROOT}-/{OWNER}/job-queues/{name}".encode()
+
+
+def compute_environment(name: str) -> bytes:
+    return f"{ROOT}-/{OWNER}/compute-environments/{name}".encode()
+
+
+def consumable_resource(name: str) -> bytes:
+    return f"{ROOT}-/{OWNER}/consumable-resources/{name}".encode()
+
+
+def job(job_id: str) -> bytes:
+    return f"{ROOT}-/{OWNER}/jobs/{job_id}".encode()
+
+
+def job_state(job_id: str) -> bytes:
+    return f"{ROOT}-/{OWNER}/job-states/{job_id}".encode()
+
+
+def job_chunk(job_id: str, number: int) -> bytes:
+    return f"{ROOT}-/{OWNER}/job-chunks/{job_id}/{number:04x}".encode()
+
+
 def instance(cluster_name: str, instance_id: str) -> bytes:
     return f"{ROOT}{cluster_name}/{OWNER}/instances/{instance_id}".encode()
 
@@ -57,7 +92,7 @@ def usage(cluster_name: str, month: str, group: str) -> bytes:
 
 
 def kind(key: bytes) -> str:
-    """definitions, clusters, alarms, instances, tokens, launches, tasks or usage; "" for the two keys of leadership."""
+    """What follows the owner, as in the list above; "" for the two keys of leadership."""
     parts = key.decode().split("/")
     return parts[4] if len(parts) > 5 else ""
 

@@ -12,6 +12,7 @@ from shoal_scheduler.model.task import Launch, Task, TaskKey, ask_of
 from shoal_scheduler.model.usage import UsageMonth
 from shoal_scheduler.state import changes as c
 from shoal_scheduler.state import keys
+from shoal_scheduler.state.batch_overlay import BatchOverlay
 from shoal_scheduler.state.capacity import put_instance, recount
 from shoal_scheduler.state.instance_table import InstanceTable
 from shoal_scheduler.state.tables import Held, Tables
@@ -33,6 +34,7 @@ class Overlay:
         self._alarms: dict[str, Alarm | None] = {}
         self._usage: dict[tuple[str, str, str], UsageMonth] = {}
         self._held: dict[str, Held | None] = {}
+        self.batch = BatchOverlay(tables.batch)
         self._unsettled: dict[str, bool] = {}
         self._rooms: dict[str, InstanceTable] = {}
         self.changes: list[c.Change] = []
@@ -223,6 +225,8 @@ class Overlay:
                 self._held[cluster] = Held(instance_id, launch_id) if instance_id else None
             case c.SetUnsettled(cluster, unsettled):
                 self._unsettled[cluster] = unsettled
+            case _:
+                self.touched |= self.batch.propose(change)
 
     def _set_join_token(self, token_hash: str, token: JoinToken | None) -> None:
         self._join_tokens[token_hash] = token
@@ -239,6 +243,8 @@ class Overlay:
 
     def _put_task(self, task: Task, *, placed: bool) -> None:
         key = task.key
+        if task.launch.job is not None:
+            self.batch.put_task(task, self.ask(task.launch).resources.cpu)
         if task.instance and not placed:
             recount(self.room(task.launch.cluster), self.ask(task.launch).resources, self.task(key), task)
         # Each task that comes or goes may change what an expression says of its instance's groups.

@@ -18,10 +18,14 @@ from shoal_scheduler.model.cluster import Cluster
 from shoal_scheduler.model.definition import Definition
 from shoal_scheduler.model.held_image import HeldImage
 from shoal_scheduler.model.instance import Health, Instance
+from shoal_scheduler.model.job import Job
+from shoal_scheduler.model.job_definition import task_definition_of
 from shoal_scheduler.model.join_token import JoinToken
-from shoal_scheduler.model.task import Launch, Task, TaskKey, ask_of
+from shoal_scheduler.model.task import Launch, Task, TaskKey, ask_of, ask_of_job
 from shoal_scheduler.model.usage import UsageMonth
 from shoal_scheduler.state import changes as c
+from shoal_scheduler.state.batch_changes import PutJob
+from shoal_scheduler.state.batch_tables import BatchTables
 from shoal_scheduler.state.capacity import holds, put_instance, recount, used_by
 from shoal_scheduler.state.instance_table import InstanceTable
 from shoal_scheduler.state.seen import shape_of
@@ -58,6 +62,7 @@ class Tables:
     newest: int = 0
 
     alarms: dict[str, Alarm] = field(default_factory=dict)
+    batch: BatchTables = field(default_factory=BatchTables)
 
     # By cluster, group and month.
     usage: dict[tuple[str, str, str], UsageMonth] = field(default_factory=dict)
@@ -141,6 +146,11 @@ class Tables:
         """All but deregistered ones, in the order in which they came."""
         return [each for each in self.room(cluster).instances if each is not None]
 
+    @property
+    def is_unsettled(self) -> bool:
+        """Whether the next step has something to do that nobody asks for."""
+        return bool(self.unsettled) or self.batch.is_unsettled
+
     # -- changing ------------------------------------------------------------------------------------------
 
     def apply(self, changes: Iterable[c.Change], revision: int) -> None:
@@ -197,10 +207,20 @@ class Tables:
                 self.held.pop(cluster, None)
                 if instance_id:
                     self.held[cluster] = Held(instance_id, launch_id)
+                self.batch.stir(cluster)
             case c.SetUnsettled(cluster, unsettled):
                 self.unsettled.pop(cluster, None)
                 if unsettled:
                     self.unsettled[cluster] = None
+                self.batch.stir(cluster)
+            case PutJob(job):
+                self.batch.put_job(job, self._ask_of_job(job))
+            case _:
+                self.batch.apply(change)
+
+    def _ask_of_job(self, job: Job) -> Ask:
+        family, _, number = task_definition_of(job.definition).rpartition(":")
+        return ask_of_job(job, self.definitions[family][int(number)])
 
     def _put_instance(self, instance: Instance) -> None:
         self.instances[instance.id] = instance
@@ -209,6 +229,7 @@ class Tables:
             self._forget_images(instance.id)
         tasks = ((task, self.resources(task.launch.id)) for task in self.tasks_on(instance.id))
         put_instance(room, instance, connected=instance.id in self.sessions, tasks=tasks)
+        self.batch.stir(instance.cluster)
 
     def _set_session(self, instance_id: str, incarnation: int) -> None:
         if incarnation:
@@ -220,12 +241,14 @@ class Tables:
         instance = self.instances.get(instance_id)
         if instance is not None:
             self.rooms[instance.cluster].set_connected(instance_id, bool(incarnation))
+            self.batch.stir(instance.cluster)
 
     def _set_health(self, instance_id: str, health: Health) -> None:
         self.health[instance_id] = health
         instance = self.instances.get(instance_id)
         if instance is not None:
             self.rooms[instance.cluster].set_impaired(instance_id, health.is_impaired)
+            self.batch.stir(instance.cluster)
 
     def _set_images(self, change: c.SetImages) -> None:
         instance = self.instances.get(change.instance)
@@ -248,6 +271,8 @@ class Tables:
             self.tokens[launch.cluster, launch.client_token] = launch.id
         if launch.replaces:
             self.replacements[launch.replaces] = launch.id
+        if launch.job is not None:
+            self.batch.put_launch(launch)
 
     def _delete_launch(self, launch_id: str) -> None:
         entry = self.launches.pop(launch_id, None)
@@ -259,6 +284,8 @@ class Tables:
             self.tokens.pop((entry.launch.cluster, entry.launch.client_token), None)
         if entry and entry.launch.replaces:
             self.replacements.pop(entry.launch.replaces, None)
+        if entry and entry.launch.job is not None:
+            self.batch.delete_launch(entry.launch)
 
     def _put_task(self, task: Task) -> None:
         entry = self.launches[task.launch.id]
@@ -271,12 +298,17 @@ class Tables:
         if not entry.live:
             self.finished[entry.launch.id] = max(last_stop or 0, task.stopped_at)
             self.finished_tasks += len(entry.tasks)
+        if task.launch.job is not None:
+            self.batch.put_task(task, entry.ask.resources.cpu)
         if not task.instance:
             self._set_waiting(task, not task.is_stopped)
             return
         if before is not None and not before.instance:
             self._set_waiting(task, False)
         recount(self.rooms[task.launch.cluster], entry.ask.resources, before, task)
+        held = before is not None and holds(before)
+        if held != holds(task):
+            self.batch.stir(task.launch.cluster, came=not held)
         live = self.live_tasks.setdefault(task.instance, {})
         if holds(task):
             live[task.key] = None

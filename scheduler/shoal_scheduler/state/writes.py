@@ -12,8 +12,8 @@ from shoal_scheduler.model.instance import Instance
 from shoal_scheduler.model.join_token import JoinToken
 from shoal_scheduler.model.task import Launch, Task
 from shoal_scheduler.model.usage import UsageMonth
+from shoal_scheduler.state import batch_writes, codec, keys
 from shoal_scheduler.state import changes as c
-from shoal_scheduler.state import codec, keys
 from shoal_scheduler.state.store import Gap, KeyRange, Stored, Transaction, Write, prefix_range
 from shoal_scheduler.state.tables import Tables
 
@@ -21,37 +21,46 @@ from shoal_scheduler.state.tables import Tables
 def write_of(tables: Tables, changes: Sequence[c.Change], step: str) -> Write | None:
     """The one transaction of a step; None if nothing in it is durable. Each touched chunk is written once."""
     puts: dict[bytes, bytes] = {}
-    deletes: list[bytes | KeyRange] = []
+    deletes: dict[bytes | KeyRange, None] = {}
     changed_tasks: dict[tuple[str, int], dict[int, Task]] = {}
     for change in changes:
-        match change:
-            case c.PutTask(task):
-                chunk = (task.launch.id, task.index // keys.TASKS_PER_CHUNK)
-                changed_tasks.setdefault(chunk, {})[task.index] = task
-            case c.PutLaunch(launch):
-                puts[keys.launch(launch.cluster, launch.id)] = codec.encode(launch)
-            case c.PutInstance(instance):
-                puts[keys.instance(instance.cluster, instance.id)] = codec.encode(instance)
-            case c.PutJoinToken(token):
-                puts[keys.join_token(token.cluster, token.hash)] = codec.encode(token)
-            case c.DeleteJoinToken(cluster_name, token_hash):
-                # The same step may have put it: a transaction names a key once.
-                puts.pop(keys.join_token(cluster_name, token_hash), None)
-                deletes.append(keys.join_token(cluster_name, token_hash))
-            case c.PutDefinition(definition):
-                puts[keys.definition(definition.family, definition.revision)] = codec.encode(definition)
-            case c.PutCluster(cluster):
-                puts[keys.cluster(cluster.name)] = codec.encode(cluster)
-            case c.PutAlarm(alarm):
-                puts[keys.alarm(alarm.name)] = codec.encode(alarm)
-            case c.PutUsage(usage):
-                puts[keys.usage(usage.cluster, usage.month, usage.group)] = codec.encode(usage)
-            case _:
-                deletes.extend(_deletes(tables, change))
+        if isinstance(change, c.PutTask):
+            task = change.task
+            chunk = (task.launch.id, task.index // keys.TASKS_PER_CHUNK)
+            changed_tasks.setdefault(chunk, {})[task.index] = task
+        elif put := _put_of(change) or batch_writes.put_of(change):
+            puts[put[0]] = put[1]
+            deletes.pop(put[0], None)  # a transaction names a key once: what comes last holds
+        else:
+            for key in _deletes(tables, change):
+                deletes[key] = None
+                if isinstance(key, bytes):
+                    puts.pop(key, None)
     for (launch_id, number), tasks in changed_tasks.items():
         launch = next(iter(tasks.values())).launch
         puts[keys.chunk(launch.cluster, launch_id, number)] = codec.encode_chunk(_chunk(tables, launch, number, tasks))
-    return Write(step, puts, deletes) if puts or deletes else None
+    return Write(step, puts, list(deletes)) if puts or deletes else None
+
+
+def _put_of(change: c.Change) -> tuple[bytes, bytes] | None:
+    """Key and value, of what is stored alone and is not of batch."""
+    match change:
+        case c.PutLaunch(launch):
+            return keys.launch(launch.cluster, launch.id), codec.encode(launch)
+        case c.PutInstance(instance):
+            return keys.instance(instance.cluster, instance.id), codec.encode(instance)
+        case c.PutJoinToken(token):
+            return keys.join_token(token.cluster, token.hash), codec.encode(token)
+        case c.PutDefinition(definition):
+            return keys.definition(definition.family, definition.revision), codec.encode(definition)
+        case c.PutCluster(cluster):
+            return keys.cluster(cluster.name), codec.encode(cluster)
+        case c.PutAlarm(alarm):
+            return keys.alarm(alarm.name), codec.encode(alarm)
+        case c.PutUsage(usage):
+            return keys.usage(usage.cluster, usage.month, usage.group), codec.encode(usage)
+        case _:
+            return None
 
 
 def _chunk(tables: Tables, launch: Launch, number: int, changed: dict[int, Task]) -> Iterable[Task]:
@@ -70,6 +79,8 @@ def _deletes(tables: Tables, change: c.Change) -> Iterable[bytes | KeyRange]:
             launch = tables.launches[launch_id].launch
             yield keys.launch(launch.cluster, launch_id)
             yield prefix_range(keys.chunk(launch.cluster, launch_id, 0)[:-4])
+        case c.DeleteJoinToken(cluster, token_hash):
+            yield keys.join_token(cluster, token_hash)
         case c.DeleteDefinition(family, revision):
             yield keys.definition(family, revision)
         case c.DeleteAlarm(name):
@@ -77,7 +88,7 @@ def _deletes(tables: Tables, change: c.Change) -> Iterable[bytes | KeyRange]:
         case c.DeleteUsage(cluster, group, month):
             yield keys.usage(cluster, month, group)
         case _:
-            return
+            yield from batch_writes.deletes_of(change)
 
 
 def changes_of(records: Iterable[Stored], known: Tables | None = None) -> Iterable[tuple[c.Change, int]]:
@@ -98,6 +109,7 @@ def changes_of(records: Iterable[Stored], known: Tables | None = None) -> Iterab
         yield c.PutAlarm(codec.decode(Alarm, record.value)), record.mod_revision
     for record in by_kind.get("tokens", ()):
         yield c.PutJoinToken(codec.decode(JoinToken, record.value)), record.mod_revision
+    yield from batch_writes.changes_of(by_kind)
     launches = {}
     stored_launches = [(codec.decode(Launch, r.value), r.mod_revision) for r in by_kind.get("launches", ())]
     for launch, revision in sorted(stored_launches, key=lambda item: (item[0].created_at, item[0].id)):
@@ -157,8 +169,13 @@ def _deleted(key: bytes) -> Iterator[c.Change]:
             yield c.DeleteUsage(keys.cluster_of(key), "/".join(names[1:]), names[0])
         case "alarms":
             yield c.DeleteAlarm("/".join(names))
+        case kind if kind in batch_writes.GO_WITH_THEIR_JOB:
+            return
         case _:
-            raise Gap(f"{key!r} was deleted, which no leader does")
+            gone = batch_writes.deleted(key)
+            if gone is None:
+                raise Gap(f"{key!r} was deleted, which no leader does")
+            yield gone
 
 
 class Compared(NamedTuple):
@@ -183,7 +200,7 @@ def size(tables: Tables) -> int:
     tasks = sum(len(entry.tasks) for entry in tables.launches.values())
     launches, instances = len(tables.launches), len(tables.instances)
     named = len(tables.clusters) + len(tables.usage) + len(tables.alarms) + len(tables.join_tokens)
-    return launches + instances + named + definitions + tasks
+    return launches + instances + named + definitions + tasks + batch_writes.size(tables.batch)
 
 
 def _holds(tables: Tables, change: c.Change) -> bool | None:
@@ -206,7 +223,7 @@ def _holds(tables: Tables, change: c.Change) -> bool | None:
         case c.PutAlarm(alarm):
             return tables.alarms.get(alarm.name) == alarm
         case _:
-            return None
+            return batch_writes.holds(tables.batch, change)
 
 
 def loaded(records: Iterable[Stored], revision: int) -> Tables:
@@ -215,4 +232,7 @@ def loaded(records: Iterable[Stored], revision: int) -> Tables:
         tables.apply([change], changed_at)
     tables.revision = max(tables.revision, revision)
     tables.finished = dict(sorted(tables.finished.items(), key=lambda item: item[1]))
+    tables.batch.finished = dict(sorted(tables.batch.finished.items(), key=lambda item: item[1]))
+    for jobs in tables.batch.waiting.values():
+        jobs.forget_counts()
     return tables

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import count as numbers
@@ -69,6 +71,17 @@ def test_a_repository(repository: Command, image_registry: ImageRegistry) -> Non
     assert "Try: shoal repository ls" in gone.err
 
 
+def test_a_repository_may_be_called_by_its_uri(repository: Command, image_registry: ImageRegistry) -> None:
+    uri = repository("create", "cli/uri").out.strip()
+    assert repository("describe", uri).out.startswith("cli/uri\n")
+    assert repository("ls", uri, "-o", "name").out == "cli/uri\n"
+    elsewhere = repository("describe", "other.example:1/cli/uri")
+    assert "of another registry" in elsewhere.err and f"{image_registry.address}/cli/uri" in elsewhere.err
+    both = repository("rm", "cli/none", uri)
+    assert (both.code, both.out) == (3, f"{uri}\n"), "what can be deleted is, whatever else was named"
+    assert "cli/none" in both.err
+
+
 def test_images_and_what_happened_to_them(repository: Command, client: Client) -> None:
     digest = pushed(client, v1=b"layer")
     image = f"{client.repository}:v1"
@@ -85,6 +98,22 @@ def test_images_and_what_happened_to_them(repository: Command, client: Client) -
     last = json.loads(repository("events", client.repository, "-n", "1", "-o", "json").out)
     assert last["detail"]["action-type"] == "RESTORE"
     assert repository("rm", "--force", client.repository).code == 0
+
+
+def test_who_follows_what_happens_outlives_a_restart(
+    repository: Command, client: Client, image_registry: ImageRegistry
+) -> None:
+    pushed(client, v1=b"layer")
+    words = [sys.executable, "-m", "shoal.cli", "repository", "events", client.repository, "-f"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as following:
+        assert following.stdout and following.stderr
+        assert ":v1@" in following.stdout.readline()
+        image_registry.end()
+        assert "It is asked again" in following.stderr.readline()
+        image_registry.start()
+        pushed(client, v2=b"another layer")
+        assert ":v2@" in following.stdout.readline()
+        following.terminate()
 
 
 def test_policies(repository: Command, client: Client, tmp_path: Path) -> None:
@@ -108,6 +137,11 @@ def test_policies(repository: Command, client: Client, tmp_path: Path) -> None:
         '"Action": ["ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]}]}'
     )
     assert repository("policy", "set", client.repository, str(file)).code == 0
+    file_of_bytes = tmp_path / "no-text"
+    file_of_bytes.write_bytes(b"{\xff}")
+    for words in (("policy", "set"), ("lifecycle", "set"), ("lifecycle", "preview")):
+        refused = repository(*words, client.repository, str(file_of_bytes))
+        assert refused.err == f"Error: {file_of_bytes} is no text in UTF-8: byte 1 of it is none.\n"
     assert json.loads(repository("policy", "get", client.repository).out) == json.loads(file.read_text())
     assert repository("policy", "rm", client.repository).code == 0
     assert repository("policy", "get", client.repository).code == 3
@@ -127,7 +161,7 @@ def test_without_a_registry(shoal: Command, repository: Command) -> None:
     there = Context(chosen.name, *(chosen.endpoints, chosen.cluster, chosen.authority, chosen.certificate, chosen.key))
     context.save(context.load().with_context(there))
     refused = repository("ls")
-    assert refused.code == 1
+    assert refused.code == 4
     assert "--registry HOST:PORT" in refused.err
     unreachable = repository("ls", "--registry", "127.0.0.1:1")
     assert unreachable.code == 4

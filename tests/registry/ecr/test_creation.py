@@ -54,6 +54,9 @@ async def test_a_push_makes_what_the_template_says(own: tuple[RegistryClient, Cl
                 "resourceTags": [{"Key": "made-by", "Value": prefix}],
             },
         )
+    wanted = {"prefixes": ["team", "of-nothing"]}
+    described = (await ecr.call("DescribeRepositoryCreationTemplates", wanted))["repositoryCreationTemplates"]
+    assert [each["prefix"] for each in described] == ["team"], "as in ECR, of what is not there nothing is said"
     for name, mutability in (("team/web", "IMMUTABLE_WITH_EXCLUSION"), ("teams", "IMMUTABLE")):
         await client.of(name).push_blob(b"x")
         (made,) = (await ecr.call("DescribeRepositories", {"repositoryNames": [name]}))["repositories"]

@@ -6,14 +6,16 @@ from pathlib import Path
 import pytest
 from shoal_registry import catalogue, creation
 from shoal_registry.archive import Archive
+from shoal_registry.errors import Refused
 from shoal_registry.events import Events
-from shoal_registry.names import Repository, Tag
+from shoal_registry.names import Digest, Repository, Tag
 from shoal_registry.pulls import Pulls, last_pull
 from shoal_registry.repositories import Repositories
 from shoal_registry.settings import Settings
 from shoal_registry.storage import paths
+from shoal_registry.storage.bucket import Bucket
 from shoal_registry.storage.folder import FolderStore
-from shoal_registry.storage.places import Bucket, parse
+from shoal_registry.storage.places import parse
 from shoal_registry.storage.s3 import S3Store
 from shoal_registry.storage.store import Store
 
@@ -58,6 +60,10 @@ async def test_what_is_kept_and_what_is_left(store: Store) -> None:
     told = [(position, event["detail"]["image-tag"]) async for position, event in events.read("")]
     assert [tag for _, tag in told] == ["v1", "v2"]
     assert [event["detail"]["image-tag"] async for _, event in events.read(told[0][0])] == ["v2"]
+    with pytest.raises(Refused, match="has no image v1"):
+        # It came to mean another image while somebody deleted it of that one.
+        await repositories.delete_tag(web, Tag("v1"), Digest.of(b"another"))
+    assert (await repositories.find(web, Tag("v1"))).digest == digest
     assert not await repositories.delete(web, with_images=False)
     assert await repositories.delete(web, with_images=True)
     # Empty folders may stay.

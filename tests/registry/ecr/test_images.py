@@ -190,18 +190,58 @@ async def test_an_archived_image_cannot_be_pulled(ecr: RegistryClient, client: C
         refused = await client.call("GET", f"manifests/{reference}")
         assert (refused.status, refused.codes) == (404, ["MANIFEST_UNKNOWN"])
         assert "archived" in refused.json["errors"][0]["message"]
+    assert await described(ecr, client) == [], "as in ECR, only who asks for it is told of what is archived"
+    assert (await ecr.call("ListImages", {"repositoryName": client.repository}))["imageIds"] == []
+    assert len(await described(ecr, client, imageIds=[{"imageTag": "v1"}])) == 1
+    assert len(await described(ecr, client, filter={"imageStatus": "ANY"})) == 1
     (detail,) = await described(ecr, client, filter={"imageStatus": "ARCHIVED"})
     assert detail["lastArchivedAt"] >= detail["imagePushedAt"]
     batch = await ecr.call(
         "BatchGetImage", {"repositoryName": client.repository, "imageIds": [{"imageDigest": digest}]}
     )
     assert batch["failures"][0]["failureCode"] == "ImageInaccessible"
+    assert await move("ARCHIVE") == "ARCHIVED"
     assert await move("STANDARD") == "ACTIVE"
     assert (await client.call("GET", "manifests/v1")).status == 200
+    events = (await ecr.call("ListImageEvents", {"repositoryName": client.repository}))["events"]
+    told = [each["detail"]["action-type"] for each in events]
+    assert told == ["PUSH", "ARCHIVE", "RESTORE", "PULL"], "what changes nothing is no event"
     await move("ARCHIVE")
     await client.push_image("v1", b"layer")
     assert (await client.call("GET", "manifests/v1")).status == 200
     assert await described(ecr, client, filter={"imageStatus": "ARCHIVED"}) == []
+
+
+async def test_a_manifest_that_is_described_is_no_pull(ecr: RegistryClient, client: Client) -> None:
+    """Also of an image that is archived."""
+    digest = await client.push_image("v1", b"layer")
+    content = (await client.call("GET", f"manifests/{digest}")).body.decode()
+    request = {"repositoryName": client.repository, "imageId": {"imageTag": "v1"}, "targetStorageClass": "ARCHIVE"}
+    await ecr.call("UpdateImageStorageClass", request)
+    (detail,) = await described(ecr, client, imageIds=[{"imageTag": "v1"}], include=["MANIFEST"])
+    assert detail["imageManifest"] == content
+    events = (await ecr.call("ListImageEvents", {"repositoryName": client.repository}))["events"]
+    (pull,) = [each["detail"] for each in events if each["detail"]["action-type"] == "PULL"]
+    assert pull["count"] == 1
+
+
+@pytest.mark.parametrize("token", ["no token", "sha256:00", "A/x", "../x y", "\N{DEVANAGARI DIGIT ONE}"])
+async def test_a_token_that_no_page_ended_with_is_refused(ecr: RegistryClient, client: Client, token: str) -> None:
+    """As in ECR: it is no place to begin, and not the end either."""
+    await client.push_image("v1", b"layer")
+    await ecr.call("ListImageEvents", {})
+    repository = {"repositoryName": client.repository}
+    subject = {**repository, "subjectId": {"imageDigest": digest_of(b"")}}
+    for operation, request in (
+        ("DescribeRepositories", {}),
+        ("DescribeRepositoryCreationTemplates", {}),
+        ("ListImageEvents", {}),
+        ("ListImages", repository),
+        ("DescribeImages", repository),
+        ("ListImageReferrers", subject),
+    ):
+        with pytest.raises(errors.InvalidInput, match="nextToken"):
+            await ecr.call(operation, {**request, "nextToken": token})
 
 
 async def test_what_an_index_needs_is_archived_after_it_and_comes_back_with_it(

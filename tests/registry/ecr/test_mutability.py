@@ -80,7 +80,7 @@ async def test_of_those_that_push_one_tag_at_once_one_wins(registry_factory: Reg
         ("IMMUTABLE_WITH_EXCLUSION", ["a", "a"], "[1].filter: 'a' is there twice"),
         ("IMMUTABLE_WITH_EXCLUSION", ["ok", "*-*-*"], "[1].filter: at most 2 of *"),
         ("MUTABLE_WITH_EXCLUSION", ["a/b"], "[0].filter: Expected `str` matching regex"),
-        ("FROZEN", [], "imageTagMutability: Invalid enum value 'FROZEN'"),
+        ("FROZEN", [], "imageTagMutability: is 'FROZEN'; must be IMMUTABLE, IMMUTABLE_WITH_EXCLUSION, MUTABLE, "),
     ],
 )
 async def test_wrong_filters(ecr: RegistryClient, mutability: str, filters: list[str], words: str) -> None:

@@ -93,7 +93,7 @@ class MemoryStore:
         await self._answer()
         return found
 
-    async def append(self, path: PurePosixPath, offset: int, piece: bytes) -> None:
+    async def append(self, path: PurePosixPath, offset: int, piece: bytes | bytearray) -> None:
         await self._pause(path)
         before = self.files[path].content if path in self.files else b""
         assert len(before) >= offset, "a hole in an upload"

@@ -5,12 +5,14 @@ import json
 import os
 import stat
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from shoal import context, engine_trust
 from shoal.context import Context
 
+from tests.ground.certificates import Certificates
 from tests.ground.image_registry import ImageRegistry
 from tests.unit.cli.conftest import Result, shoal
 
@@ -38,7 +40,9 @@ def test_an_account(registry: Command, closed_registry: ImageRegistry) -> None:
     secret = created.out.strip()
     listed = registry("account", "ls")
     assert "web-ci" in listed.out and "pull base/*; pull,push team/*" in listed.out and secret not in listed.out
-    assert registry("account", "create", "web-ci").code == 1
+    twice = registry("account", "create", "web-ci")
+    assert (twice.code, "ACCOUNT_EXISTS" in twice.err) == (1, True)
+    assert "has no secret" in registry("login", "--account", "web-ci").err
     assert registry("login", "--account", "web-ci", text=secret).code == 0
     rotated = registry("account", "rotate", "web-ci").out.strip()
     assert registry("login", "--account", "web-ci", text=secret).code == 1
@@ -47,7 +51,8 @@ def test_an_account(registry: Command, closed_registry: ImageRegistry) -> None:
     (found,) = json.loads(registry("account", "ls", "-o", "json").out)["accounts"]
     assert (found["rights"], found["disabled"]) == ([{"repositories": "team/*", "actions": ["delete"]}], True)
     assert registry("login", "--account", "web-ci", text=rotated).code == 1
-    assert registry("account", "rm", "web-ci").out == "web-ci\n"
+    gone = registry("account", "rm", "nobody", "web-ci")
+    assert (gone.code, gone.out) == (3, "web-ci\n")
     assert registry("account", "rm", "web-ci").code == 3
     assert secret not in closed_registry.log.read_text()
 
@@ -58,6 +63,32 @@ def test_no_account(registry: Command, wrong: tuple[str, ...]) -> None:
     assert refused.code == 1
     assert refused.err.startswith("Error:")
     assert registry("account", "ls", "-o", "name").out == ""
+
+
+@pytest.mark.parametrize("words", [("registry", "account", "ls"), ("repository", "ls"), ("image", "ls")])
+def test_what_keeps_from_reaching_a_registry_is_said_alike(
+    shoal: Command, registry: Command, closed_registry: ImageRegistry, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    """By whatever command: which file cannot be used, whose certificate it is, what is no address."""
+    known = context.load().choose("default")
+    absent, broken = tmp_path / "absent.crt", tmp_path / "broken.crt"
+    broken.write_text("nothing")
+    stranger = Certificates(tmp_path / "stranger")
+    stranger.files("operator", "ann")
+    for name, changed in {
+        "absent": replace(known, certificate=absent),
+        "broken": replace(known, certificate=broken),
+        "stranger": replace(known, authority=stranger.authority),
+        "none": replace(known, registry=None),
+    }.items():
+        context.save(context.load().with_context(replace(changed, name=name)))
+    said = {name: shoal("--context", name, *words).err for name in ("absent", "broken", "stranger", "none")}
+    assert str(absent) in said["absent"]
+    assert "cannot be used" in said["broken"] and "shoal context show" in said["broken"]
+    assert f"The certificate of {closed_registry.address} is not one" in said["stranger"]
+    assert "names no image registry" in said["none"]
+    for wrong in ("", "here", "here:port", "https://here:1/"):
+        assert "is no HOST:PORT" in shoal("--context", "default", *words, "--registry", wrong).err
 
 
 def test_login_keeps_what_docker_had(registry: Command, closed_registry: ImageRegistry, tmp_path: Path) -> None:
@@ -108,7 +139,7 @@ def test_trust(registry: Command, closed_registry: ImageRegistry, tmp_path: Path
     path.write_text("another")
     assert "is known now" in registry("trust", "--to", tmp_path / "certs.d").out
     assert path.read_bytes() == closed_registry.authority.read_bytes()
-    assert registry("trust", "--to", tmp_path / "certs.d", "--registry", "../../etc:1").code == 1
+    assert registry("trust", "--to", tmp_path / "certs.d", "--registry", "../../etc:1").code == 2
 
 
 def test_trust_is_for_root(registry: Command, closed_registry: ImageRegistry, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -127,4 +158,4 @@ def test_a_context_without_a_registry(shoal: Command, closed_registry: ImageRegi
     files = (closed_registry.authority, issued.certificate, issued.key)
     context.save(context.load().with_context(Context("default", ("127.0.0.1:1",), "default", *files)))
     refused = shoal("registry", "account", "ls")
-    assert refused.code == 1 and "--registry HOST:PORT" in refused.err
+    assert refused.code == 4 and "--registry HOST:PORT" in refused.err

@@ -32,7 +32,7 @@ WRONG, TOO_MANY = (
     json.dumps({"errors": [{"code": code, "message": message}]}).encode()
     for code, message in (
         ("UNAUTHORIZED", "There is no such account, or its secret is another one."),
-        ("TOOMANYREQUESTS", "Too many failed logins: try again in a while."),
+        ("TOOMANYREQUESTS", "Too many failed logins: try again in 12 seconds."),
     )
 )
 MANY = pytest.param(True, GUESSES, marks=pytest.mark.slow)

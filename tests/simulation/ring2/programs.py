@@ -285,7 +285,7 @@ class Host:
         caller = Caller(credentials, incarnation, self._fingerprint(), f"{self._chance.getrandbits(64):x}")
         beside: Any = _Silent()
         session = Session(self._endpoints, caller, around, worker, watch, beside)
-        await agent_program._work(around, watch, worker, session, beside, beside, None, beside, beside, None)
+        await agent_program._work(around, watch, worker, session, beside, beside, beside, beside, None, ())
 
     def _fingerprint(self) -> Fingerprint:
         attributes = {"ecs.os-type": "linux", "ecs.cpu-architecture": "x86_64"}

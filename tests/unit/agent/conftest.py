@@ -11,6 +11,7 @@ from shoal.rpc import Credentials, Identity
 from shoal_agent.configuration import Configuration
 from shoal_agent.fingerprint import Host, fingerprint
 from shoal_agent.images.held import HeldImages
+from shoal_agent.interruption import HostInterruption
 from shoal_agent.metrics.sampler import Sampler
 from shoal_agent.session import Caller, Session
 
@@ -69,11 +70,13 @@ async def connect(
 ) -> AsyncIterator[Connect]:
     running: list[asyncio.Task[None]] = []
 
-    async def begin(*endpoints: str, images: HeldImages | None = None) -> asyncio.Task[None]:
+    async def begin(
+        *endpoints: str, images: HeldImages | None = None, interruption: HostInterruption | None = None
+    ) -> asyncio.Task[None]:
         mine = credentials(authority, tmp_path, "agent", INSTANCE)
         caller = Caller(mine, 77, fingerprint(HOST, Configuration()), "2e")
         addresses = endpoints or (scheduler.endpoint,)
-        made.append(Session(addresses, caller, rig.around, rig.worker, rig.watch, sampler, images))
+        made.append(Session(addresses, caller, rig.around, rig.worker, rig.watch, sampler, images, interruption))
         running.append(asyncio.create_task(made[-1].run()))
         return running[-1]
 

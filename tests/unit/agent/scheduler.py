@@ -24,6 +24,8 @@ class Heard:
     heartbeats: list[str] = field(default_factory=list)
     samples: list[agent_pb2.Samples] = field(default_factory=list)
     images: list[image_pb2.ImageReport] = field(default_factory=list)
+    # Each with how many reports had come before.
+    notices: list[tuple[agent_pb2.HostInterruption, int]] = field(default_factory=list)
     outbox: "asyncio.Queue[agent_pb2.SchedulerMessage | None]" = field(default_factory=asyncio.Queue)
 
     @property
@@ -45,6 +47,7 @@ class FakeScheduler(agent_pb2_grpc.AgentSessionServicer):
         self.hears = True  # and says so, of every heartbeat
         self.heartbeat_millis = 200
         self.deadline_millis = 2000
+        self.interruption: agent_pb2.HostInterruption | None = None  # as its welcome says
         self.identities: list[Identity | None] = []
         self.sessions: list[Heard] = []
         self.logs: dict[str, list[agent_pb2.LogChunk]] = {}
@@ -93,6 +96,11 @@ class FakeScheduler(agent_pb2_grpc.AgentSessionServicer):
     async def ask_for_pull(self, request_id: str, image: str, *, background: bool = False) -> None:
         request = image_pb2.PullRequest(request_id=request_id, image=image, background=background)
         await self.sessions[-1].outbox.put(agent_pb2.SchedulerMessage(pull_request=request))
+
+    async def say_of_interruption(self, **said: Any) -> None:
+        """Without anything: there is none any more."""
+        message = agent_pb2.HostInterruption(**said)
+        await self.sessions[-1].outbox.put(agent_pb2.SchedulerMessage(interruption=message))
 
     async def hang_up(self) -> None:
         await self.sessions[-1].outbox.put(None)
@@ -143,6 +151,7 @@ class FakeScheduler(agent_pb2_grpc.AgentSessionServicer):
             epoch=self.epoch,
             heartbeat_period_millis=self.heartbeat_millis,
             session_deadline_millis=self.deadline_millis,
+            interruption=self.interruption,
         )
         return agent_pb2.SchedulerMessage(welcome=welcome)
 
@@ -158,6 +167,8 @@ class FakeScheduler(agent_pb2_grpc.AgentSessionServicer):
                     heard.samples.append(message.samples)
                 case "images":
                     heard.images.append(message.images)
+                case "interruption":
+                    heard.notices.append((message.interruption, len(heard.history)))
             await self._note()
         await heard.outbox.put(None)
 

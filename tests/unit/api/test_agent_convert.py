@@ -10,8 +10,9 @@ from shoal_scheduler.control import inputs as i
 from shoal_scheduler.model.ask import Port
 from shoal_scheduler.model.candidate import Candidate, Used
 from shoal_scheduler.model.instance import Instance
+from shoal_scheduler.model.job import JobPart
 from shoal_scheduler.model.task import ContainerState
-from shoal_scheduler.state.changes import PutTask
+from shoal_scheduler.state.changes import PutLaunch, PutTask
 
 from tests.unit.scheduler.plane import Plane, instance
 
@@ -71,6 +72,21 @@ async def test_an_agent_is_told_the_tags_of_a_task() -> None:
         (encoded,) = assignment_messages(plane.tables, [task.key], full=True)
         (assignment,) = agent_pb2.SchedulerMessage.FromString(encoded).assignments.assignments
         assert {tag.key: tag.value for tag in assignment.tags} == told
+
+
+async def test_an_agent_is_told_which_child_of_which_job_a_task_is() -> None:
+    plane = Plane()
+    await plane.prepare(instance("1f"))
+    first, last = (await plane.one(i.RunTask("default", "web", 2))).tasks
+    part = JobPart("j" * 36, "pictures", "here", attempt=2, array_size=200, children=((5, 5), (199, 199)))
+    launch = msgspec.structs.replace(first.launch, job=part)
+    tasks = [PutTask(msgspec.structs.replace(task, launch=launch)) for task in (first, last)]
+    plane.tables.apply([PutLaunch(launch), *tasks], plane.tables.revision)
+    (encoded,) = assignment_messages(plane.tables, [first.key, last.key], full=True)
+    told = [each.job for each in agent_pb2.SchedulerMessage.FromString(encoded).assignments.assignments]
+    assert [(job.array_index, job.array_size, job.attempt) for job in told] == [(5, 200, 2), (199, 200, 2)]
+    assert {(job.job_id, job.job_queue, job.compute_environment) for job in told} == {("j" * 36, "pictures", "here")}
+    assert max(job.ByteSize() for job in told) <= 70
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """`shoal drain`, from no new tasks to none at all."""
 
 import json
+import re
 import threading
 from collections.abc import Callable, Iterator
 
@@ -125,6 +126,35 @@ def test_undo(shoal: Shoal, cluster: ClusterService) -> None:
     assert cluster.state.instances[INSTANCE_ID].status == "ACTIVE"
 
 
+def test_an_interruption_says_when_the_host_goes(shoal: Shoal, cluster: ClusterService, two: list[str]) -> None:
+    result = shoal("drain", SHORT, "--interruption", "120s", "--reason", "sold")
+    assert (result.code, result.err) == (0, "")
+    assert re.search(r"DRAINING +2 end, goes in (2m0s|1m5\ds)$", result.out.splitlines()[1])
+    asked = cluster.state.requests[-1]
+    assert (asked.status, asked.interruption_seconds, asked.reason) == ("DRAINING", 120, "sold")
+    assert stops(cluster) == []
+    for command in (("instances",), ("describe", SHORT)):
+        assert "DRAINING, goes in " in shoal(*command).out
+    cluster.state.instances[INSTANCE_ID].interruption.deadline = 1
+    assert "DRAINING, its time is over" in shoal("instances").out
+    document = json.loads(shoal("instances", "-o", "json").out)
+    assert document["containerInstances"][0]["interruption"]["source"] == "operator"
+    shoal("activate", SHORT)
+    assert "goes" not in shoal("instances").out
+
+
+def test_an_interruption_may_be_waited_for(
+    shoal: Shoal, cluster: ClusterService, two: list[str], meanwhile: Meanwhile
+) -> None:
+    def end_both() -> None:
+        for each in two:
+            cluster.advance(each, "STOPPED", 143)
+
+    meanwhile(end_both)
+    result = shoal("drain", SHORT, "--interruption", "10m", "--wait")
+    assert (result.code, result.out.splitlines()[-1]) == (0, f"No task is left on {SHORT}.")
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
@@ -132,6 +162,14 @@ def test_undo(shoal: Shoal, cluster: ClusterService) -> None:
         (("--stop", "--deadline", "5s"), "not both"),
         (("--timeout", "5s"), "add --wait, --stop or --deadline"),
         (("--deadline", "soon"), "not a duration"),
+        (("--interruption", "soon"), "not a duration"),
+        (("--interruption", "500ms"), "from 1s to 24h"),
+        (("--interruption", "2d"), "from 1s to 24h"),
+        (("--interruption", "60s", "--stop"), "stops the tasks itself"),
+        (("--interruption", "60s", "--deadline", "5s"), "stops the tasks itself"),
+        (("--interruption", "60s", "--undo"), "--undo waits for nothing"),
+        (("--interruption", "60s", "--timeout", "5s"), "--timeout is how long to wait"),
+        (("--reason", "sold"), "add --interruption TIME"),
     ],
 )
 def test_options_that_make_no_sense_change_nothing(

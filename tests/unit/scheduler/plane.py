@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from random import Random
 from typing import Any
+from uuid import UUID
 
 from shoal_scheduler.control import inputs as i
 from shoal_scheduler.control.context import Context, Limits
@@ -27,6 +28,10 @@ class CountedIds:
     def launch_id(self) -> str:
         self._given += 1
         return f"{self._given:024x}"
+
+    def job_id(self) -> str:
+        self._given += 1
+        return str(UUID(int=self._given))
 
 
 class Plane:

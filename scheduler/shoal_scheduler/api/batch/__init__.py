@@ -1,0 +1,1 @@
+"""AWS Batch at the door: job definitions, queues, compute environments, consumable resources, jobs."""
