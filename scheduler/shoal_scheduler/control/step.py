@@ -25,6 +25,7 @@ from shoal_scheduler.control import (
 )
 from shoal_scheduler.control import inputs as i
 from shoal_scheduler.control.batch import follow, job_inputs, start, stopping, submit, time_limits
+from shoal_scheduler.control.batch.queue_look import CannotStart
 from shoal_scheduler.control.batch.rules import BATCH_RULES
 from shoal_scheduler.control.context import Context, Outcome
 from shoal_scheduler.model.refusal import Refused
@@ -188,6 +189,10 @@ def _start_jobs(tables: Tables, overlay: Overlay, context: Context) -> tuple[Ove
     before = len(overlay.changes)
     try:
         start.start(overlay, context, KEYS_PER_STEP - 2 * KEYS_PER_INPUT)
+    except CannotStart as error:
+        overlay = _again(tables, overlay.changes[:before])
+        overlay.propose([SetAside(error.job, waits=True)])  # the next step looks at the others
+        return overlay, [Fault(error)]
     except Exception as error:
         overlay = _again(tables, overlay.changes[:before])
         overlay.propose(start.settled(overlay))

@@ -126,6 +126,11 @@ class Overlay:
             found = self._rooms[cluster] = self._tables.room(cluster).copy()
         return found
 
+    def room_to_read(self, cluster: str) -> InstanceTable:
+        """The same, only to be read: as long as nothing is taken there it is the tables' own, which costs no copy."""
+        found = self._rooms.get(cluster)
+        return self._tables.room(cluster) if found is None else found
+
     def ask(self, launch: Launch) -> Ask:
         """What each task of the launch wants."""
         known = self._asks.get(launch.id)
