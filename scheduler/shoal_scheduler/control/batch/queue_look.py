@@ -35,6 +35,10 @@ FITTINGS_MAX = 100
 # Started in one step.
 TASKS_MAX = 1_000
 
+# Of one launch: the tasks of a chunk are written together, whichever of them changed, and of a job they do not change
+# at the same time.
+TASKS_PER_LAUNCH = 32
+
 # Beside those of its tasks: the launch, and a few consumable resources.
 _KEYS_PER_LAUNCH = 4
 
@@ -70,7 +74,9 @@ class Shared:
     def tasks_left(self) -> int:
         """That the step still takes."""
         keys = self.keys_max - len(self.view.touched) - _KEYS_PER_LAUNCH
-        return max(0, min(TASKS_MAX - self.tasks, keys * TASKS_PER_CHUNK))
+        if self.view.is_full(self.keys_max):
+            return 0
+        return max(0, min(TASKS_MAX - self.tasks, TASKS_PER_LAUNCH, keys * TASKS_PER_CHUNK))
 
 
 class QueueLook:
