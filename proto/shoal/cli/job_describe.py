@@ -55,7 +55,7 @@ def show_job(job: job_pb2.JobDetail, now_millis: int) -> None:
         ("Timeout", f"{job.timeout.attempt_duration_seconds}s an attempt" if job.HasField("timeout") else ""),
         ("Command", shlex.join(job.container.command)),
         ("Image", job.container.image),
-        ("Needs", ", ".join(f"{each.type} {each.value}" for each in job.container.resource_requirements)),
+        ("Needs", _needs(job.container)),
         ("Parameters", "\n".join(f"{key}={value}" for key, value in sorted(job.parameters.items()))),
         ("Waits for", "\n".join(map(_dependency, job.depends_on))),
         ("Waited for by", "\n".join(map(_dependency, job.dependants))),
@@ -77,8 +77,16 @@ def _retries(retry: job_definition_pb2.RetryStrategy) -> str:
     if not retry.attempts:
         return ""
     losses = f", and {retry.host_losses} more if its host is lost" if retry.HasField("host_losses") else ""
-    rules = [f"{each.action} on {job_words.rule(each)}" for each in retry.evaluate_on_exit]
+    rules = [
+        f"rule {number}: {each.action} on {job_words.rule(each)}" for number, each in enumerate(retry.evaluate_on_exit)
+    ]
     return "\n".join([f"{text.plural(retry.attempts, 'attempt')}{losses}", *rules])
+
+
+def _needs(container: job_pb2.ContainerDetail) -> str:
+    """However it was written: `VCPU 1, MEMORY 64`."""
+    legacy = [f"{kind} {size}" for kind, size in (("VCPU", container.vcpus), ("MEMORY", container.memory)) if size]
+    return ", ".join([*legacy, *(f"{each.type} {each.value}" for each in container.resource_requirements)])
 
 
 def _dependency(each: job_pb2.JobDependency) -> str:

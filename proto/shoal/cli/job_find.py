@@ -1,7 +1,7 @@
-"""From what a person types to jobs: an id, its short form, the beginning of either, a name that only one job has; each
+"""From what a person types to jobs: an id, its short form, a name that only one job has, the beginning of an id; each
 with :INDEX."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 
 from shoal import errors
 from shoal.cli import find, text
@@ -45,15 +45,14 @@ async def job_ids(session: Session, names: Sequence[str]) -> list[str]:
     return [choose(name, known) for name in names]
 
 
-def choose(name: str, known: dict[str, str]) -> str:
+def choose(name: str, known: Mapping[str, str]) -> str:
     """`known`: names of jobs by their ids. Raises Failed."""
     if ID.fullmatch(name):
         return name
     wanted, colon, index = name.partition(":")
     if colon and not (index.isascii() and index.isdecimal()):
         raise Failed(f"{name!r}: what follows the colon is the index of a child, as in {wanted}:7.")
-    found = [job_id for job_id in known if _is_meant(wanted.lower(), job_id)] if wanted else []
-    found = found or [job_id for job_id, job_name in known.items() if job_name == wanted]
+    found = _meant(wanted, known)
     if not found:
         raise Failed(
             f"There is no job {wanted!r}.", "shoal job ls -a; jobs that ended long ago are forgotten", NOT_FOUND
@@ -86,5 +85,11 @@ def short(job_id: str) -> str:
     return job_id.rpartition("-")[2]
 
 
-def _is_meant(wanted: str, job_id: str) -> bool:
-    return job_id.startswith(wanted) or short(job_id).startswith(wanted)
+def _meant(wanted: str, known: Mapping[str, str]) -> list[str]:
+    """What is written out comes before what only begins so: a job called `a` hides ids that begin with it."""
+    digits = wanted.lower()
+    whole = [job_id for job_id in known if digits in (job_id, short(job_id))]
+    named = whole or [job_id for job_id, job_name in known.items() if job_name == wanted]
+    if named or not wanted:
+        return named
+    return [job_id for job_id in known if job_id.startswith(digits) or short(job_id).startswith(digits)]
