@@ -3,6 +3,8 @@
 from typing import Any
 
 import pytest
+from google.protobuf.message import Message
+from shoal.v1 import job_pb2
 
 from tests.api.batch import FLIP, SEVERAL, Batch, submission
 from tests.api.refusals import CPU_SECONDS_MAX, INVALID, costs_less, lives, refused, refused_with
@@ -139,3 +141,29 @@ async def test_what_is_not_there_is_named(batch: Batch) -> None:
         error = await refused(batch.stub.SubmitJob(submission(**fields)))
         assert named in error.message
     assert batch.scheduler.stored() == before
+
+
+@pytest.mark.parametrize(
+    ("method", "request_message", "field"),
+    [
+        ("DescribeJobs", job_pb2.DescribeJobsRequest(), "jobs"),
+        ("DescribeJobs", job_pb2.DescribeJobsRequest(jobs=[NOBODY] * 101), "jobs"),
+        ("CancelJob", job_pb2.CancelJobRequest(reason="x"), "jobId"),
+        ("CancelJob", job_pb2.CancelJobRequest(job_id=NOBODY), "reason"),
+        ("TerminateJob", job_pb2.TerminateJobRequest(job_id=NOBODY, reason="x" * 1025), "reason"),
+        ("CancelJobs", job_pb2.CancelJobsRequest(reason="x"), "jobs"),
+        ("TerminateJobs", job_pb2.TerminateJobsRequest(jobs=[NOBODY] * 51, reason="x"), "jobs"),
+        ("TerminateJobs", job_pb2.TerminateJobsRequest(jobs=[NOBODY]), "reason"),
+    ],
+)
+async def test_other_calls_are_refused(batch: Batch, method: str, request_message: Message, field: str) -> None:
+    before = batch.scheduler.stored()
+    await refused_with(getattr(batch.stub, method)(request_message), INVALID, "ClientException", field)
+    assert batch.scheduler.stored() == before
+
+
+async def test_a_child_that_is_not_there_is_named(batch: Batch) -> None:
+    array, single = await batch.submit(**ARRAY), await batch.submit()
+    for job, said in ((f"{array}:4", "0 to 3"), (f"{single}:0", "no array"), (f"{array}:x", "0 to 3")):
+        error = await refused(batch.stub.CancelJob(job_pb2.CancelJobRequest(job_id=job, reason="x")))
+        assert said in error.message

@@ -56,9 +56,7 @@ WORDS = Words(
         "image": ("busybox",),
     }
 )
-METHODS = [
-    each for each in batch_pb2.DESCRIPTOR.services_by_name["Batch"].methods if each.name != "GetJobQueueSnapshot"
-]
+METHODS = list(batch_pb2.DESCRIPTOR.services_by_name["Batch"].methods)
 MAKING: dict[str, list[Any]] = {
     "RegisterJobDefinition": [awsjson.to_message(each, RegisterJobDefinitionRequest)[0] for each in (FLIP, SEVERAL)],
     "SubmitJob": [job_pb2.SubmitJobRequest(job_name="one", job_queue="pictures", job_definition="flip")],

@@ -2,17 +2,19 @@
 
 import asyncio
 from functools import partial
+from typing import Any
 
 import pytest
 from shoal import arn
 from shoal.v1 import agent_pb2, container_instance_pb2, task_pb2
 from shoal_scheduler.model import pace
 
+from tests.api.batch import Batch
 from tests.api.conftest import INSTANCE
 from tests.api.refusals import refused
 from tests.api.requests import register
 from tests.api.sessions import RawSession
-from tests.fakes.agent import SimulatedAgent
+from tests.fakes.agent import SimulatedAgent, exits_with
 from tests.fakes.scheduler import Scheduler
 from tests.ground.waiting import wait_until
 
@@ -136,3 +138,35 @@ async def test_who_may_be_deposed_welcomes_nobody(scheduler: Scheduler) -> None:
     scheduler.plane.leads = lambda: False
     error = await refused(RawSession(scheduler).opened())
     assert error.code == "UNAVAILABLE"
+
+
+async def test_a_job_is_tried_again_elsewhere_and_that_is_told(scheduler: Scheduler) -> None:
+    """The loss is no failure of its program, of which one is all it may have."""
+    batch = Batch(scheduler)
+    await batch.prepare()
+    rules = [{"action": "RETRY", "onStatusReason": "Host EC2*"}, {"action": "EXIT", "onExitCode": "*"}]
+    async with SimulatedAgent(scheduler.channel("agent", INSTANCE), INSTANCE):
+        job = await batch.submit(retryStrategy={"attempts": 1, "evaluateOnExit": rules})
+        await until_job(batch, job, "RUNNING")
+    async with second(scheduler) as agent:
+        agent.life = exits_with(3, "default")
+        found = await until_job(batch, job, "FAILED")
+        (assignment,) = agent.assignments.values()
+        assert assignment.job.attempt == 2
+    lost, failed = found["attempts"]
+    assert (lost["hostLost"], lost["matchedRule"], lost["action"]) == (True, 0, "RETRY")
+    assert lost["statusReason"].startswith(f"Host EC2 (instance {INSTANCE}) terminated.")
+    assert "exitCode" not in lost["container"]
+    assert lost["container"]["containerInstanceArn"].endswith(INSTANCE)
+    assert (failed["container"]["exitCode"], failed["matchedRule"], failed["action"]) == (3, 1, "EXIT")
+    assert failed["container"]["containerInstanceArn"].endswith(SECOND)
+
+
+async def until_job(batch: Batch, job: str, status: str) -> dict[str, Any]:
+    async def described_job() -> dict[str, Any]:
+        return (await batch.describe(job))[0]
+
+    def is_there(found: dict[str, Any]) -> bool:
+        return bool(found["status"] == status)
+
+    return await wait_until(described_job, is_there)

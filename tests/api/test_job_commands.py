@@ -123,8 +123,12 @@ async def test_what_is_described_has_every_attempt(shoal: Shoal, batch: Batch, a
     assert out.count("Essential container in task exited") >= 2
     attempts = [line.split() for line in out.splitlines() if line.startswith(("1 ", "2 "))]
     assert [line[0] for line in attempts] == ["1", "2"]
-    _, out, _ = await shoal("job", "ls", "-a")
-    assert "FAILED (3)" in out
+    _, listed, _ = await shoal("job", "ls", "-a")
+    assert "FAILED (3)" in listed
+    job = (await shoal("job", "ls", "-a", "-o", "name"))[1].strip()
+    for name in (job, f"arn:shoal:batch:local:000000000000:job/{job}"):
+        assert (await shoal("describe", name))[1].splitlines()[0] == "Job bad"
+    assert (await shoal("describe", f"{job[:-12]}{'0' * 12}"))[0] == 3
 
 
 async def test_jobs_and_children_are_listed(shoal: Shoal, batch: Batch, agent: SimulatedAgent) -> None:
@@ -139,6 +143,10 @@ async def test_jobs_and_children_are_listed(shoal: Shoal, batch: Batch, agent: S
     assert "3 SUCCEEDED" in out
     _, out, _ = await shoal("job", "ls", "--array", "all", "--status", "succeeded", "-o", "name")
     assert out.split() == [f"{array}:{index}" for index in range(3)]
+    _, out, err = await shoal("job", "ls", "--array", "all")
+    assert (out, err) == ("", "All children are over. They too: -a\n")
+    _, out, err = await shoal("job", "ls", "--status", "RUNNABLE")
+    assert (out, err) == ("", "No job is RUNNABLE.\n")
     code, out, _ = await shoal("job", "cancel", "all", "later")
     assert code == 0
     code, _, err = await shoal("job", "terminate", "nobody")
@@ -169,7 +177,8 @@ async def test_a_file_of_jobs_that_wait_for_one_another(shoal: Shoal, batch: Bat
         [{"jobId": flip}, {"jobId": sums}],
         [{"jobId": flip, "type": "N_TO_N"}],
     ]
-    _, out, _ = await shoal("job", "graph", montage)
+    _, out, _ = await shoal("job", "graph", flip)
+    assert (await shoal("job", "graph", montage))[1] == out
     assert [re.split("  [0-9a-f]{12} ", line)[0] for line in out.splitlines()] == [
         "flip [2]",
         "├─ sums [2]",
@@ -179,6 +188,13 @@ async def test_a_file_of_jobs_that_wait_for_one_another(shoal: Shoal, batch: Bat
     drawn = tmp_path / "jobs.svg"
     await shoal("job", "graph", "--queue", "pictures", "--svg", str(drawn))
     assert ElementTree.parse(drawn).getroot().tag.endswith("svg")
+
+
+async def test_a_field_nobody_knows_is_told_and_keeps_nothing_back(shoal: Shoal, batch: Batch) -> None:
+    documents = file_of({"jobName": "a", "colour": "red"}, {"jobName": "b", "dependsOn": [{"jobId": "a"}]})
+    code, out, err = await shoal("job", "submit", "-f", "-", "-o", "name", text=documents)
+    assert (code, len(out.split())) == (0, 2)
+    assert err.count("colour") == 1
 
 
 async def test_a_file_in_yaml_and_of_one_job(shoal: Shoal, batch: Batch, tmp_path: Path) -> None:
@@ -195,6 +211,7 @@ async def test_a_file_in_yaml_and_of_one_job(shoal: Shoal, batch: Batch, tmp_pat
         ([{"jobName": "a", "dependsOn": [{"jobId": "b"}]}, {"jobName": "b", "dependsOn": [{"jobId": "a"}]}], "a -> b"),
         ([{"jobName": "a"}, {"jobName": "b", "dependsOn": [{"jobId": "c"}]}], "[1].dependsOn[0].jobId"),
         ([{"jobName": "a"}, {"jobName": 7}], "jobName"),
+        ([{"jobName": "a"}, {"jobName": ["b"], "dependsOn": [{"jobId": {}}]}], "jobName"),
         ([{"jobName": "a"}, {"jobName": "b", "schedulingPriorityOverride": 2**31}], "schedulingPriorityOverride"),
         ([], "neither a SubmitJob request nor a list"),
     ],
@@ -236,3 +253,20 @@ async def test_what_finds_no_room_says_so_at_once(shoal: Shoal, batch: Batch) ->
     assert "here: " in err
     code, _, err = await shoal(*SUBMIT, "small")
     assert (code, err) == (0, "")
+
+
+async def test_output_that_is_not_there_is_explained(shoal: Shoal, batch: Batch, agent: SimulatedAgent) -> None:
+    await shoal(*SUBMIT, "done", "--wait")
+    await submitted(shoal, "all", "--array", "2")
+    await submitted(shoal, "big", "--vcpus", "64")
+    for arguments, said in (
+        (("all",), "all is an array of 2: name the child"),
+        (("big",), "big has not started yet; it is RUNNABLE: "),
+        (("done", "--attempt", "2"), "done has had 1 attempts, no attempt 2"),
+    ):
+        code, _, err = await shoal("job", "logs", *arguments)
+        assert code == 1
+        assert said in err
+    await shoal("job", "cancel", "big")
+    _, _, err = await shoal("job", "logs", "big", "-f")
+    assert "big ended without having started" in err

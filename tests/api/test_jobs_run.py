@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 from shoal.v1 import agent_pb2, job_pb2
-from shoal_scheduler.api.batch.list_jobs import bits_at
+from shoal_scheduler.api.batch.list_jobs import bits_at, listed
 from shoal_scheduler.control.batch import children
 from shoal_scheduler.model.children import children_in
 from shoal_scheduler.model.job import STATUSES
 from shoal_scheduler.state.batch_tables import BatchTables
+from shoal_scheduler.state.tables import Tables
 
 from tests.api.batch import Batch
 from tests.api.conftest import INSTANCE
@@ -99,19 +100,25 @@ async def test_children_are_listed_by_what_each_is_at(batch: Batch, agent: Simul
         return runs(assignment) if index % 50 == 7 else exits_with(index % 3 % 2, "default")(assignment)
 
     agent.life = life
+    await batch.submit(jobName="single")
+    big = await batch.submit(jobName="big", containerOverrides={"vcpus": 64})
     first = await batch.submit(arrayProperties={"size": 300})
     second = await batch.submit(arrayProperties={"size": 300}, dependsOn=[{"jobId": first, "type": "N_TO_N"}])
     third = await batch.submit(arrayProperties={"size": 300}, dependsOn=[{"type": "SEQUENTIAL"}])
     held = batch.scheduler.plane.tables.batch
-    seen: set[str] = set()
+    await batch.submit(dependsOn=[{"jobId": first}])
+    seen, whole = set[str](), set[str]()
     async with asyncio.timeout(60):
         while children.counts(held, first)["RUNNING"] + sum(held.over_counts(first)) < 300:
             for job in (first, second, third):
                 seen |= agreed(held, job)
+            whole |= jobs_agreed(batch.scheduler.plane.tables)
             await asyncio.sleep(0.01)
-    await batch.stub.CancelJob(job_pb2.CancelJobRequest(job_id=first, reason="enough"))
+    await batch.stub.CancelJobs(job_pb2.CancelJobsRequest(jobs=[first, big], reason="enough"))
     seen |= agreed(held, first)
+    whole |= jobs_agreed(batch.scheduler.plane.tables)
     assert seen == set(STATUSES) - {"SUBMITTED"}
+    assert whole >= {"PENDING", "RUNNABLE", "FAILED", "SUCCEEDED"}
 
 
 def agreed(held: BatchTables, job: str) -> set[str]:
@@ -119,7 +126,16 @@ def agreed(held: BatchTables, job: str) -> set[str]:
     entry = held.jobs[job]
     one_by_one = [children.status(held, job, child) for child in range(300)]
     for status in STATUSES:
-        listed = [child for number in (0, 1) for child in children_in(number, bits_at(held, entry, number, status))]
-        assert listed == [child for child, each in enumerate(one_by_one) if each == status], status
-        assert children.counts(held, job)[status] == len(listed), status
+        found = [child for number in (0, 1) for child in children_in(number, bits_at(held, entry, number, status))]
+        assert found == [child for child, each in enumerate(one_by_one) if each == status], status
+        assert children.counts(held, job)[status] == len(found), status
     return set(one_by_one)
+
+
+def jobs_agreed(tables: Tables) -> set[str]:
+    """The same of jobs as a whole, as they are listed in their queue."""
+    found = {job: children.status(tables.batch, job) for job in tables.batch.jobs}
+    for status in STATUSES:
+        answer = listed(tables, job_pb2.ListJobsRequest(job_queue="pictures", job_status=status))
+        assert {each.job_id for each in answer.job_summary_list} == {job for job in found if found[job] == status}
+    return set(found.values())

@@ -231,3 +231,5 @@ def _cache_folder() -> Path:
 if __name__ == "__main__":
     for each in (WEB, DATA):
         print(build_tar(each))
+    # Of an example, which has a script of its own.
+    subprocess.run([Path(__file__).parents[2] / "deploy" / "pictures-image", "--tar"], check=True)

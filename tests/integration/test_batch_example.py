@@ -65,6 +65,7 @@ def test_pictures(home: Home, example: Path, engine: Engine) -> None:
     (described,) = json.loads(home.types("shoal job describe lost -o json"))["jobs"]
     _check_history(described)
     assert "unable to open image" in said["logs lost --attempt 2"]
+    _check_environment(home)
 
 
 def _compare(engine: Engine, pictures: Path, pairs: list[tuple[str, str]]) -> None:
@@ -87,3 +88,20 @@ def _check_history(job: dict[str, Any]) -> None:
     assert all(each["container"]["containerInstanceArn"] for each in attempts)
     times = [at for each in attempts for at in (each["startedAt"], each["stoppedAt"])]
     assert times == sorted(times)
+
+
+def _check_environment(home: Home) -> None:
+    """What a child's second attempt finds, though its submission says otherwise of the fence."""
+    what = "--queue pictures --definition pictures --name told --array 2 --attempts 2 -e TASK_FENCE=0 --wait"
+    home.types(f"shoal job submit {what} --command 'sh -c \"env; exit 3\"' || true")
+    job = home.types("shoal job ls --all --name told -o name").strip()
+    lines = dict(line.partition("=")[::2] for line in home.types("shoal job logs told:1 --attempt 2").splitlines())
+    assert {name: value for name, value in lines.items() if name.startswith("AWS_BATCH_")} == {
+        "AWS_BATCH_JOB_ID": f"{job}:1",
+        "AWS_BATCH_JOB_ATTEMPT": "2",
+        "AWS_BATCH_JOB_ARRAY_INDEX": "1",
+        "AWS_BATCH_JOB_ARRAY_SIZE": "2",
+        "AWS_BATCH_JQ_NAME": "pictures",
+        "AWS_BATCH_CE_NAME": "here",
+    }
+    assert int(lines["TASK_FENCE"]) > 0

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.ground.certificates import Certificates
-from tests.load import jobs, queued, starts
+from tests.load import batch_peers, jobs, queued, starts
 from tests.load.report import arguments, show, store
 from tests.load.workers import run
 
@@ -31,6 +31,7 @@ async def main() -> None:
     parser = arguments(__doc__.splitlines()[0])
     parser.add_argument("--only", default=",".join(PARTS), metavar="PART,...", help="some parts: %(default)s")
     parser.add_argument("--folder", type=Path, default=Path("/var/tmp"), help="on a disk, for etcd: %(default)s")
+    parser.add_argument("--peer", choices=batch_peers.NAMES, help="that one as well")
     options = parser.parse_args()
     wanted = options.only.split(",")
     if unknown := sorted(set(wanted) - set(PARTS)):
@@ -41,6 +42,9 @@ async def main() -> None:
             certificates = Certificates(Path(folder) / "certificates")
             figures[name] = await _measure(name, Path(folder) / name, certificates, quick=options.quick)
             SHOW[name](figures[name])
+        if options.peer:
+            figures[options.peer] = await batch_peers.measure(options.peer, Path(folder), quick=options.quick)
+            batch_peers.report(options.peer, figures[options.peer])
     store(options.json, figures)
 
 

@@ -50,7 +50,7 @@ async def compare(engine: Engine, folder: Path, turns: int, batch: int) -> dict[
     ):
         for number in range(turns + 1):
             turn = {
-                "bare": await _bare_rate(docker, batch),
+                "bare": await bare_rate(docker, batch),
                 "own": await _rate(own, batch),
                 "ready": await _rate(ready, batch),
             }
@@ -76,7 +76,7 @@ async def _agent(engine: Engine, folder: Path, ready_networks: int) -> AsyncIter
         await rig.engine.close()
 
 
-async def _bare_rate(docker: aiodocker.Docker, count: int) -> float:
+async def bare_rate(docker: aiodocker.Docker, count: int) -> float:
     room = asyncio.Semaphore(CONCURRENCY)
     host = {
         "NetworkMode": "bridge",
@@ -123,7 +123,7 @@ async def main() -> None:
     parser.add_argument("--batch", type=int, help="containers of each turn")
     options = parser.parse_args()
     turns = options.turns or (2 if options.quick else 7)
-    batch = options.batch or (24 if options.quick else 64)
+    batch = options.batch or (16 if options.quick else 64)
     whole = asyncio.current_task()
     assert whole is not None
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, whole.cancel)

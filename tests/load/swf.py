@@ -14,26 +14,21 @@ import statistics
 import sys
 import time
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from heapq import heappop, heappush
 from pathlib import Path
-from random import Random
 from typing import Any, NamedTuple
-from uuid import UUID
 
 import matplotlib as mpl
 from shoal_scheduler.control import inputs as i
 from shoal_scheduler.control.batch.job_inputs import SubmitJob
-from shoal_scheduler.control.context import Context, Limits
-from shoal_scheduler.control.step import step
-from shoal_scheduler.model.definition import Definition
 from shoal_scheduler.model.job import Job
-from shoal_scheduler.model.job_definition import JobDefinition
 from shoal_scheduler.model.job_queue import OVERTAKING_MAX, ComputeEnvironment, JobQueue
-from shoal_scheduler.model.task import ContainerState, Task
+from shoal_scheduler.model.task import Task
 from shoal_scheduler.state import batch_changes as b
-from shoal_scheduler.state.changes import Change, PutDefinition, PutTask
-from shoal_scheduler.state.tables import Tables
 
+from tests.load.bare import Bare, ended, job_definition
 from tests.load.report import arguments, show, store
 from tests.load.swf_log import Log, LoggedJob, at_load, read
 from tests.load.swf_reference import first_come_first_served
@@ -82,7 +77,8 @@ def main() -> None:
     options = parser.parse_args()
     log = read(options.log)
     jobs = log.jobs[:QUICK_JOBS] if options.quick else log.jobs
-    runs = [compare(jobs, log.processors, load, options.overtaking) for load in LOADS]
+    with ProcessPoolExecutor() as pool:
+        runs = list(pool.map(partial(compare, jobs, log.processors, overtaking_max=options.overtaking), LOADS))
     report(log, len(jobs), runs)
     store(options.json, figures(log, len(jobs), runs))
     if options.plot:
@@ -122,87 +118,44 @@ def outcome(jobs: Sequence[LoggedJob], starts: Sequence[int], processors: int) -
 # The run.
 
 
-class Numbered:
-    """Ids in the order in which they are asked for: jobs that arrive at the same time stand in the log's order."""
-
-    def __init__(self) -> None:
-        self._given = 0
-
-    def launch_id(self) -> str:
-        self._given += 1
-        return f"{self._given:024x}"
-
-    def job_id(self) -> str:
-        self._given += 1
-        return str(UUID(int=self._given))
-
-
-class Machine:
-    """Tables and the scheduler's own step, with nothing stored: one instance, one environment, one queue."""
-
-    def __init__(self, processors: int, sizes: set[int], overtaking_max: int) -> None:
-        if processors > PROCESSORS_MAX:
-            sys.exit(f"a machine of {processors} processors: an instance has at most {PROCESSORS_MAX}")
-        self.tables, self._ids, self._rng, self._revision = Tables(), Numbered(), Random(1), 0
-        self.now = 0
-        self.started: list[Task] = []
-        environment = ComputeEnvironment(name="machine", created_at=0)
-        queue = JobQueue(name="log", created_at=0, environments=("machine",), overtaking_max=overtaking_max)
-        sized = [change for size in sorted(sizes) for change in definition_of(size)]
-        host = i.AgentHello("default", "machine", 1, "machine", processors * UNITS_PER_VCPU, 1024)
-        self.take([i.PutClusterDocument("default", {}, create=True), host])
-        self.take([], [b.PutComputeEnvironment(environment), b.PutJobQueue(queue), *sized])
-
-    def take(self, inputs: Sequence[i.Input], due: Sequence[Change] = ()) -> list[Any]:
-        """All of them, and all that follows, at once in virtual time. Their replies."""
-        left, replies = list(inputs), list[Any]()
-        while left or due or self.tables.is_unsettled:
-            context = Context(self.now * 1000 + 1, self._ids, self._rng, Limits())
-            result = step(self.tables, left, context, due)
-            for fault in result.faults:
-                raise fault.error
-            self._revision += 1
-            self.tables.apply(result.changes, self._revision)
-            self.started += [change.task for change in result.changes if is_start(change)]  # type: ignore[union-attr]
-            replies += result.replies
-            left, due = left[len(result.replies) :], ()
-        return replies
+def machine(processors: int, sizes: set[int], overtaking_max: int) -> Bare:
+    """One instance, one environment, one queue, and a job definition for each number of processors."""
+    if processors > PROCESSORS_MAX:
+        sys.exit(f"a machine of {processors} processors: an instance has at most {PROCESSORS_MAX}")
+    plane = Bare()
+    environment = ComputeEnvironment(name="machine", created_at=0)
+    queue = JobQueue(name="log", created_at=0, environments=("machine",), overtaking_max=overtaking_max)
+    definitions = [change for size in sorted(sizes) for change in job_definition(name_of(size), size * UNITS_PER_VCPU)]
+    host = i.AgentHello("default", "machine", 1, "machine", processors * UNITS_PER_VCPU, 1024)
+    plane.take([i.PutClusterDocument("default", {}, create=True), host])
+    plane.take([], [b.PutComputeEnvironment(environment), b.PutJobQueue(queue), *definitions])
+    return plane
 
 
-def definition_of(processors: int) -> list[Change]:
-    """A job definition for each number of processors."""
-    container = {"name": "default", "image": "job", "cpu": processors * UNITS_PER_VCPU}
-    name = f"processors-{processors}"
-    document = {"family": f"batch:{name}", "containerDefinitions": [container]}
-    return [
-        b.PutJobDefinition(JobDefinition(name=name, revision=1, registered_at=0)),
-        PutDefinition(Definition(family=f"batch:{name}", revision=1, registered_at=0, document=document)),
-    ]
-
-
-def is_start(change: Change) -> bool:
-    return isinstance(change, PutTask) and not change.task.is_stopped and change.task.version == 1
+def name_of(processors: int) -> str:
+    return f"processors-{processors}"
 
 
 def replay(jobs: Sequence[LoggedJob], processors: int, overtaking_max: int) -> list[int]:
     """When the scheduler starts each of the jobs, in seconds of virtual time."""
-    machine = Machine(processors, {job.processors for job in jobs}, overtaking_max)
+    plane = machine(processors, {job.processors for job in jobs}, overtaking_max)
     starts, index_of = [0] * len(jobs), dict[str, int]()
     arrived, ends = 0, list[tuple[int, int, Task]]()
     while ends or arrived < len(jobs):
-        machine.now = min([end for end, _, _ in ends[:1]] + [job.submitted for job in jobs[arrived : arrived + 1]])
+        now = min([end for end, _, _ in ends[:1]] + [job.submitted for job in jobs[arrived : arrived + 1]])
+        plane.now = now * 1000 + 1
         inputs: list[i.Input] = []
-        while ends and ends[0][0] == machine.now:
+        while ends and ends[0][0] == now:
             inputs.append(ended(heappop(ends)[2]))
-        first, arrived = arrived, arrived + arriving_at(jobs, arrived, machine.now)
+        first, arrived = arrived, arrived + arriving_at(jobs, arrived, now)
         inputs += [submission(jobs[index]) for index in range(first, arrived)]
-        machine.started.clear()
-        replies = [reply for reply in machine.take(inputs) if isinstance(reply, Job)]
+        plane.started.clear()
+        replies = [reply for reply in plane.take(inputs) if isinstance(reply, Job)]
         index_of.update(zip((job.id for job in replies), range(first, arrived), strict=True))
-        for task in machine.started:
+        for task in plane.started:
             index = index_of[task.launch.started_by]
-            starts[index] = machine.now
-            heappush(ends, (machine.now + jobs[index].run, index, task))
+            starts[index] = now
+            heappush(ends, (now + jobs[index].run, index, task))
     return starts
 
 
@@ -215,20 +168,8 @@ def arriving_at(jobs: Sequence[LoggedJob], first: int, now: int) -> int:
 
 
 def submission(job: LoggedJob) -> SubmitJob:
-    name = f"processors-{job.processors}:1"
-    return SubmitJob({"jobName": f"job-{job.number}", "jobQueue": "log", "jobDefinition": name})
-
-
-def ended(task: Task) -> i.TaskReport:
-    containers = (ContainerState("default", "STOPPED", exit_code=0),)
-    return i.TaskReport(
-        instance=task.instance,
-        incarnation=1,
-        task=task.id,
-        last_status="STOPPED",
-        containers=containers,
-        stop_code="EssentialContainerExited",
-    )
+    definition = f"{name_of(job.processors)}:1"
+    return SubmitJob({"jobName": f"job-{job.number}", "jobQueue": "log", "jobDefinition": definition})
 
 
 # What is told.

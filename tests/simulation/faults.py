@@ -228,7 +228,7 @@ def interruption_notice(cluster: "Cluster", rng: Random) -> None:
 
     def go() -> None:
         host.notice = None
-        if rng.random() < 0.7:
+        if host.engine.up and rng.random() < 0.7:
             host.engine.host_dies()
             death, away = host.engine.deaths, rng.uniform(1.0, 30.0)
             cluster.later(away, lambda: host.engine.come_back_from(death, host_was_down=True))

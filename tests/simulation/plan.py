@@ -37,6 +37,7 @@ NEWER_SHARE = 0.1
 NEVER_TOGETHER = (
     ("journal lost", "removed by hand"),
     ("host dies", "removed by hand"),
+    ("interruption notice", "removed by hand"),
     ("journal lost", "clock jump"),
     ("journal lost", "clock skew"),
 )
@@ -71,12 +72,12 @@ def drawn(seed: int, only: tuple[str, ...] | None = None) -> Plan:
     tasks = round(math.exp(rng.uniform(0.0, math.log(300))))
     count = rng.choice((1, 1, 1, 2, 2, 2, 3, 4, rng.randint(5, 12)))
     kinds = tuple(rng.sample(OLDER, count))
-    for one, other in NEVER_TOGETHER:
-        if one in kinds and other in kinds:
-            kinds = tuple(kind for kind in kinds if kind != other)
     # Apart, so that what a seed drew before there were these is what it draws now.
     apart = Random(f"newer {seed}")
     kinds = (*kinds, *(kind for kind in NEWER if apart.random() < NEWER_SHARE))
+    for one, other in NEVER_TOGETHER:
+        if one in kinds and other in kinds:
+            kinds = tuple(kind for kind in kinds if kind != other)
     return Plan(
         seed=seed,
         schedulers=schedulers,

@@ -127,7 +127,7 @@ def describe(names: tuple[str, ...], output: str) -> None:
         show.emit(output, lambda: show.Table((), ()), lambda: awsjson.to_document(answer), found)
         return
     for each in answer.compute_environments:
-        show.print_fields(each.compute_environment_name, _fields(each))
+        show_environment(each)
 
 
 def _read(names: Sequence[str]) -> pb.DescribeComputeEnvironmentsResponse:
@@ -157,8 +157,8 @@ def _row(it: pb.ComputeEnvironmentDetail) -> Sequence[str]:
     return (name, it.state, it.status, it.cluster, _vcpus(it), it.expression or "all")
 
 
-def _fields(it: pb.ComputeEnvironmentDetail) -> list[tuple[str, str]]:
-    return [
+def show_environment(it: pb.ComputeEnvironmentDetail) -> None:
+    fields = [
         ("ARN", it.compute_environment_arn),
         ("State", it.state),
         ("Status", f"{it.status} ({it.status_reason})"),
@@ -168,3 +168,4 @@ def _fields(it: pb.ComputeEnvironmentDetail) -> list[tuple[str, str]]:
         ("vCPUs held", _vcpus(it)),
         ("Tags", ", ".join(f"{key}={value}" for key, value in sorted(it.tags.items()))),
     ]
+    show.print_fields(it.compute_environment_name, fields)

@@ -5,11 +5,11 @@ from typing import Any
 import click
 from google.protobuf.message import Message
 
-from shoal.cli import find, screens, show, things
+from shoal.cli import batch_things, find, job_find, screens, show, things
 from shoal.cli.failures import NOT_FOUND, Failed
 from shoal.cli.options import connected, output_option
 from shoal.cli.session import Session, call
-from shoal.v1 import cluster_pb2, task_definition_pb2
+from shoal.v1 import cluster_pb2, job_pb2, task_definition_pb2
 
 
 @click.command()
@@ -18,9 +18,9 @@ from shoal.v1 import cluster_pb2, task_definition_pb2
 @output_option
 @connected
 def describe(names: tuple[str, ...], trace: bool, output: str) -> None:
-    """Show all there is to know of tasks, task definitions, instances and clusters.
+    """Show all there is to know of tasks, task definitions, instances, clusters and jobs.
 
-    NAME is an id, a unique prefix of one, FAMILY, FAMILY:REVISION, a cluster's name, or any ARN.
+    NAME is an id, a unique prefix of one, FAMILY, FAMILY:REVISION, a cluster's name, a job's whole id, or any ARN.
     """
 
     async def work(session: Session) -> list[tuple[things.Thing, Message]]:
@@ -46,6 +46,10 @@ async def _fetch(session: Session, thing: things.Thing, trace: bool) -> Any:
         return await cluster.DescribeTaskDefinition(
             task_definition_pb2.DescribeTaskDefinitionRequest(task_definition=thing.name, include=["TAGS"])
         )
+    if thing.kind == things.JOB:
+        return job_pb2.DescribeJobsResponse(jobs=await job_find.describe(session, [thing.name]))
+    if thing.kind in batch_things.KINDS:
+        return await batch_things.fetch(session, thing.kind, thing.name)
     answer: Any
     if thing.kind == things.TASK:
         answer = await find.describe_tasks(session, [thing.name], ["TAGS", "TRACE"] if trace else ["TAGS"])

@@ -5,14 +5,17 @@ from pathlib import Path
 
 import click
 
-from shoal.cli import find, job_drawing, job_find
+from shoal import arn
+from shoal.cli import job_drawing, job_find, job_words
 from shoal.cli.failures import Failed, warn
 from shoal.cli.options import connected
 from shoal.cli.session import Session, call
 from shoal.v1 import job_pb2
+from shoal.v1.job_queue_pb2 import KeyValuesPair
 
 # More nobody can read; and each generation is one more call.
 JOBS_MAX = 1000
+LOOKED_AT_MAX = 2000
 
 
 @click.command()
@@ -49,24 +52,51 @@ def graph(names: tuple[str, ...], queue: str | None, file: Path | None) -> None:
     click.echo(file)
 
 
+Jobs = dict[str, job_pb2.JobDetail]
+
+
 async def _related(session: Session, ids: Sequence[str]) -> list[job_pb2.JobDetail]:
     """Those jobs, all they wait for and all that wait for them; what is forgotten is left out."""
-    found: dict[str, job_pb2.JobDetail] = {}
-    wanted = list(dict.fromkeys(ids))
-    while wanted and len(found) < JOBS_MAX:
-        for job in await _known(session, wanted[: JOBS_MAX - len(found)]):
-            found[job.job_id] = job
-        near = (each.job_id for job in found.values() for each in (*job.depends_on, *job.dependants))
-        asked = {*found, *wanted}
-        wanted = [each for each in dict.fromkeys(name.partition(":")[0] for name in near) if each and each not in asked]
-    if wanted:
-        warn(f"only {len(found):,} jobs are shown; there are more")
+    found: Jobs = {}
+    await _walk(session, found, ids)
+    if any(job.status in job_words.OVER for job in found.values()):
+        await _walk(session, found, await _that_waited(session, found))
     return list(found.values())
 
 
-async def _known(session: Session, ids: Sequence[str]) -> list[job_pb2.JobDetail]:
-    found: list[job_pb2.JobDetail] = []
-    for batch in find.batches(ids):
-        answer = await session.client.batch.DescribeJobs(job_pb2.DescribeJobsRequest(jobs=batch))
-        found += answer.jobs
-    return found
+async def _walk(session: Session, found: Jobs, ids: Sequence[str]) -> None:
+    """Adds these jobs and all that the jobs name, from one to the next."""
+    wanted = [each for each in dict.fromkeys(ids) if each not in found]
+    asked = {*found, *wanted}
+    while wanted and len(found) < JOBS_MAX:
+        for job in await job_find.known(session, wanted[: JOBS_MAX - len(found)]):
+            found[job.job_id] = job
+        near = (each.job_id for job in found.values() for each in (*job.depends_on, *job.dependants))
+        wanted = [each for each in dict.fromkeys(name.partition(":")[0] for name in near) if each and each not in asked]
+        asked |= set(wanted)
+    if wanted:
+        warn(f"only {len(found):,} jobs are shown; there are more")
+
+
+async def _that_waited(session: Session, found: Jobs) -> list[str]:
+    """Jobs that waited for these: a job that is over does not name what waited for it and is over as well. They were
+    submitted later, and are looked for in the same queues."""
+    since = min(job.created_at for job in found.values()) - 1
+    filters = [KeyValuesPair(name="AFTER_CREATED_AT", values=[str(since)])]
+    later: list[str] = []
+    for queue in {arn.short(job.job_queue) for job in found.values()}:
+        async for each in job_find.summaries(session, job_pb2.ListJobsRequest(job_queue=queue, filters=filters)):
+            if len(later) == LOOKED_AT_MAX:
+                warn(f"only the newest {LOOKED_AT_MAX:,} jobs were asked whether they waited for these")
+                break
+            if each.job_id not in found:
+                later.append(each.job_id)
+    waited_for = {
+        job.job_id: {each.job_id.partition(":")[0] for each in job.depends_on}
+        for job in await job_find.known(session, later)
+    }
+    reached, waited = set(found), list[str]()
+    while more := [job for job, others in waited_for.items() if job not in reached and others & reached]:
+        reached |= set(more)
+        waited += more
+    return waited

@@ -1,14 +1,15 @@
 """`shoal job ls`: jobs of queues, or the children of an array."""
 
+import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 
 import click
 
 from shoal import awsjson
-from shoal.cli import job_find, job_words, show
+from shoal.cli import job_find, job_words, show, text
 from shoal.cli.failures import warn
-from shoal.cli.job_find import EVERY, short
+from shoal.cli.job_find import EVERY
 from shoal.cli.options import connected, output_option
 from shoal.cli.session import Session, call
 from shoal.v1 import job_pb2
@@ -41,22 +42,23 @@ def ls(
     """List jobs that are not over, the newest first, or the children of an array by their index."""
     if name is not None and definition is not None:
         raise click.UsageError("One of --name and --definition, not both.")
-    wanted = status.upper() if status else None
+    wanted = (status.upper(),) if status else job_words.STATUSES if every else job_words.OPEN
+    most = SHOWN_MAX + 1 if output in ("table", "wide") else None
 
     async def work(session: Session) -> Found:
         if array is not None:
-            return await _children(session, array, wanted, every)
-        filters = _filters(name, definition)
+            return await _children(session, array, wanted, most)
         found: Found = []
         for each in [queue] if queue is not None else await job_find.queues(session):
-            request = job_pb2.ListJobsRequest(job_queue=each, filters=filters)
-            found += [(each, job) async for job in job_find.summaries(session, request)]
-        found.sort(key=lambda item: (-item[1].created_at, item[1].job_id))
-        return [item for item in found if _is_wanted(item[1], wanted, every)]
+            for request in _requests(each, wanted, name, definition):
+                found += [(each, job) async for job in _first(session, request, wanted, most)]
+        return sorted(found, key=lambda item: (-item[1].created_at, item[1].job_id))
 
     found = call(work)
-    shown = found if output not in ("table", "wide") else found[:SHOWN_MAX]
-    empty = "No jobs." if every or wanted else "All jobs are over. They too: shoal job ls -a"
+    shown = found[:SHOWN_MAX] if most else found
+    empty = f"No {'child' if array else 'job'} is {text.sentence_list(wanted, len(wanted))}."
+    if wanted == job_words.OPEN:
+        empty = f"{'All children' if array else 'All jobs'} are over. They too: -a"
     show.emit(
         output,
         lambda: job_words.table(shown, int(time.time() * 1000), output == "wide", empty),
@@ -64,32 +66,45 @@ def ls(
         [job.job_id for _, job in found],
     )
     if len(shown) < len(found):
-        warn(f"{len(found) - len(shown):,} more are not shown; -o name lists all")
+        warn(f"only the first {SHOWN_MAX} are shown; -o name lists all")
 
 
-def _filters(name: str | None, definition: str | None) -> Sequence[KeyValuesPair]:
+def _requests(
+    queue: str, wanted: Sequence[str], name: str | None, definition: str | None
+) -> Sequence[job_pb2.ListJobsRequest]:
+    """With a filter, ListJobs gives jobs of every status; without one, of one."""
     if name is not None:
-        return [KeyValuesPair(name="JOB_NAME", values=[name])]
+        return [_filtered(queue, KeyValuesPair(name="JOB_NAME", values=[name]))]
     if definition is not None:
-        return [KeyValuesPair(name="JOB_DEFINITION", values=[definition])]
-    return [EVERY]
+        return [_filtered(queue, KeyValuesPair(name="JOB_DEFINITION", values=[definition]))]
+    if len(wanted) == len(job_words.STATUSES):
+        return [_filtered(queue, EVERY)]
+    return [job_pb2.ListJobsRequest(job_queue=queue, job_status=each) for each in wanted]
 
 
-def _is_wanted(job: job_pb2.JobSummary, status: str | None, every: bool) -> bool:
-    if status is not None:
-        return job.status == status
-    return every or job.status not in job_words.OVER
+def _filtered(queue: str, passes: KeyValuesPair) -> job_pb2.ListJobsRequest:
+    return job_pb2.ListJobsRequest(job_queue=queue, filters=[passes])
 
 
-async def _children(session: Session, name: str, status: str | None, every: bool) -> Found:
-    """One page after the other, of each status: a million children are never asked for at once without need."""
+async def _first(
+    session: Session, request: job_pb2.ListJobsRequest, wanted: Sequence[str], most: int | None
+) -> AsyncIterator[job_pb2.JobSummary]:
+    """Those with one of these statuses, as many as are needed."""
+    count = 0
+    async with contextlib.aclosing(job_find.summaries(session, request)) as summaries:
+        async for job in summaries:
+            if job.status not in wanted:
+                continue
+            yield job
+            count += 1
+            if count == most:
+                return
+
+
+async def _children(session: Session, name: str, wanted: Sequence[str], most: int | None) -> Found:
     (array,) = await job_find.job_ids(session, [name])
-    statuses = [status] if status else [each for each in job_words.STATUSES if every or each not in job_words.OVER]
     found: Found = []
-    for each in statuses:
+    for each in wanted:
         request = job_pb2.ListJobsRequest(array_job_id=array, job_status=each)
-        found += [("", job) async for job in job_find.summaries(session, request)]
-    found.sort(key=lambda item: item[1].array_properties.index)
-    if not found:
-        click.echo(f"No child of {short(array)} is {status or 'still to end; they too: -a'}.", err=True)
-    return found
+        found += [("", job) async for job in _first(session, request, wanted, most)]
+    return sorted(found, key=lambda item: item[1].array_properties.index)

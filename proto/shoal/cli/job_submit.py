@@ -1,5 +1,6 @@
 """`shoal job submit`: one job from options, or jobs that wait for one another from a file."""
 
+import asyncio
 import json
 import shlex
 import sys
@@ -11,7 +12,7 @@ from typing import Any
 
 import click
 
-from shoal import errors
+from shoal import awsjson, errors
 from shoal.cli import job_find, job_order, job_wait, show, text
 from shoal.cli.failures import OK, Failed
 from shoal.cli.options import connected, duration, int32, mebibytes, output_option, parse_pairs
@@ -24,6 +25,7 @@ NEEDED = {"queue": "--queue", "definition": "--definition", "name": "--name"}
 
 # Of more jobs nobody reads why they wait.
 SHOWN_MAX = 20
+LOOKS_SECONDS = (0.0, 0.2, 0.5)
 
 # What either the file says of jobs, or the options do.
 OF_JOB = (
@@ -175,13 +177,21 @@ async def _submit(session: Session, documents: list[dict[str, Any]] | None, opti
 
 
 async def _say_what_waits(session: Session, submitted: Sequence[Submitted]) -> None:
-    """Below the table: why those that could start did not at once."""
+    """Below the table: why those that could start did not. What finds room is placed within a moment."""
     sys.stdout.flush()
-    for job in await job_find.describe(session, [each.job_id for each in submitted[:SHOWN_MAX]]):
-        runnable = job.array_properties.status_summary.get("RUNNABLE", 0) or job.status == "RUNNABLE"
-        if runnable and job.status_reason:
-            said = f"{job.job_name} waits: {job.status_reason}."
-            click.echo(text.printable(said), err=True)
+    waiting = [each.job_id for each in submitted[:SHOWN_MAX]]
+    jobs: list[job_pb2.JobDetail] = []
+    for pause in LOOKS_SECONDS:
+        await asyncio.sleep(pause)
+        jobs = [job for job in await job_find.describe(session, waiting) if _waits(job)] if waiting else []
+        waiting = [job.job_id for job in jobs]
+    for job in jobs:
+        click.echo(text.printable(f"{job.job_name} waits: {job.status_reason}."), err=True)
+
+
+def _waits(job: job_pb2.JobDetail) -> bool:
+    runnable = job.array_properties.status_summary.get("RUNNABLE", 0) or job.status == "RUNNABLE"
+    return bool(runnable and job.status_reason)
 
 
 def _report(submitted: Sequence[Submitted], output: str) -> None:
@@ -206,7 +216,7 @@ async def _submit_all(session: Session, documents: Sequence[dict[str, Any]], tok
     for number in order:
         ids = {each.name: each.job_id for each in submitted.values()}
         document = job_order.resolved(documents[number], ids)
-        request = read_message(document, job_pb2.SubmitJobRequest, f"{file}[{number}]", strict=True)
+        request, _ = awsjson.to_message(document, job_pb2.SubmitJobRequest)
         if not request.client_token:
             request.client_token = f"{token}-{number}"
         try:

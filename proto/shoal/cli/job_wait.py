@@ -49,13 +49,17 @@ async def attend(session: Session, ids: Sequence[str]) -> int:
 
 async def until_over(session: Session, ids: Sequence[str]) -> list[job_pb2.JobDetail]:
     """In the order given. Raises NotFound."""
-    pause = _LOOK_FIRST_SECONDS
+    pause, found, open_ids = _LOOK_FIRST_SECONDS, dict[str, job_pb2.JobDetail](), list(dict.fromkeys(ids))
     while True:
-        found = await job_find.describe(session, ids)
-        waited_for = [job for job in found if job.status not in job_words.OVER]
-        if not waited_for:
+        waited_for = []
+        for job in await job_find.describe(session, open_ids):
+            found[job.job_id] = job
+            if job.status not in job_words.OVER:
+                waited_for.append(job)
+        open_ids = [job.job_id for job in waited_for]
+        if not open_ids:
             session.progress.end()
-            return found
+            return [found[each] for each in ids]
         session.progress.say("\n".join(job_words.progress(job) for job in waited_for[: _lines()]))
         await asyncio.sleep(pause)
         pause = min(pause * 1.5, _LOOK_MAX_SECONDS)

@@ -11,6 +11,7 @@ from shoal.v1 import job_pb2
 # In the order of a job's life.
 STATUSES = ("SUBMITTED", "PENDING", "RUNNABLE", "STARTING", "RUNNING", "SUCCEEDED", "FAILED")
 OVER = ("SUCCEEDED", "FAILED")
+OPEN = STATUSES[: -len(OVER)]
 
 COLUMNS = ("JOB", "NAME", "QUEUE", "DEFINITION", "STATUS", "CHILDREN", "AGE")
 WIDE_COLUMNS = (*COLUMNS, "WHY")

@@ -164,7 +164,7 @@ def describe(names: tuple[str, ...], output: str) -> None:
         )
         return
     for each in answer.job_queues:
-        show.print_fields(each.job_queue_name, _fields(each))
+        show_queue(each)
 
 
 @queue.command()
@@ -245,12 +245,12 @@ def _row(it: pb.JobQueueDetail) -> Sequence[str]:
     )
 
 
-def _fields(it: pb.JobQueueDetail) -> list[tuple[str, str]]:
+def show_queue(it: pb.JobQueueDetail) -> None:
     limits = [
         f"{each.action} the first job when it is {each.state} for {text.span(each.max_time_seconds)}: {each.reason}"
         for each in it.job_state_time_limit_actions
     ]
-    return [
+    fields = [
         ("ARN", it.job_queue_arn),
         ("State", it.state),
         ("Status", f"{it.status} ({it.status_reason})"),
@@ -263,3 +263,4 @@ def _fields(it: pb.JobQueueDetail) -> list[tuple[str, str]]:
         ("Time limits", "\n".join(limits)),
         ("Tags", ", ".join(f"{key}={value}" for key, value in sorted(it.tags.items()))),
     ]
+    show.print_fields(it.job_queue_name, fields)

@@ -6,9 +6,18 @@ from typing import Any
 import click
 
 from shoal import arn
-from shoal.cli import instances, tasks, text
+from shoal.cli import batch_things, instances, tasks, text
+from shoal.cli.job_describe import show_job
 from shoal.cli.show import Table, plain_lines, print_fields
-from shoal.v1 import cluster_pb2, container_instance_pb2, image_pb2, resource_pb2, task_definition_pb2, task_pb2
+from shoal.v1 import (
+    cluster_pb2,
+    container_instance_pb2,
+    image_pb2,
+    job_pb2,
+    resource_pb2,
+    task_definition_pb2,
+    task_pb2,
+)
 
 Fields = Sequence[tuple[str, str]]
 
@@ -23,9 +32,14 @@ def show_answer(answer: Any, now_millis: int) -> None:
                 show_instance(instance, now_millis)
         case task_definition_pb2.DescribeTaskDefinitionResponse():
             show_definition(answer.task_definition, answer.tags, now_millis)
+        case job_pb2.DescribeJobsResponse():
+            for job in answer.jobs:
+                show_job(job, now_millis)
         case cluster_pb2.DescribeClustersResponse():
             for cluster in answer.clusters:
                 show_cluster(cluster)
+        case _:
+            batch_things.show_answer(answer)
 
 
 def show_task(task: task_pb2.Task, now_millis: int) -> None:

@@ -1,22 +1,22 @@
-"""What a name names: a task, an instance, a task definition or a cluster."""
+"""What a name names: a task, an instance, a task definition, a cluster, or by its whole id a job."""
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from shoal import arn, errors
-from shoal.cli import find, text
+from shoal.cli import find, job_order, text
 from shoal.cli.failures import NOT_FOUND, Failed
 from shoal.cli.session import Session
 from shoal.v1 import cluster_pb2, task_definition_pb2
 
-TASK, INSTANCE, DEFINITION, CLUSTER = "task", "container-instance", "task-definition", "cluster"
+TASK, INSTANCE, DEFINITION, CLUSTER, JOB = "task", "container-instance", "task-definition", "cluster", "job"
 _ARN = re.compile(r"arn:[^:]*:[^:]*:[^:]*:[^:]*:([a-z-]+)/(.+)")
 
 
 @dataclass(frozen=True, slots=True)
 class Thing:
-    """name: the id of a task or an instance, family:revision, or a cluster's name."""
+    """name: the id of a task, an instance or a job, family:revision, or a cluster's name."""
 
     kind: str
     name: str
@@ -28,6 +28,8 @@ class Thing:
             return arn.container_instance_arn(cluster, self.name)
         if self.kind == CLUSTER:
             return arn.cluster_arn(self.name)
+        if self.kind == JOB:
+            return arn.job_arn(self.name)
         family, _, revision = self.name.partition(":")
         return arn.task_definition_arn(family, int(revision))
 
@@ -37,6 +39,8 @@ async def locate(session: Session, name: str) -> Thing:
     named = _ARN.fullmatch(name)
     if named:
         return Thing(named[1], named[2] if named[1] in (DEFINITION, CLUSTER) else arn.short(name))
+    if job_order.ID.fullmatch(name):
+        return Thing(JOB, name)
     if ":" in name:
         return Thing(DEFINITION, name)
     found = await _by_id(session, name) if text.could_be_id(name) else []

@@ -5,10 +5,12 @@ before that at once, by a number that is kept with the block and read as a sum o
 """
 
 from bisect import bisect_left
-from collections.abc import Container, Iterator
+from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from typing import NamedTuple
 
 BLOCK_MAX = 256
+NONE: frozenset[int] = frozenset()
 
 
 class OrderKey(NamedTuple):
@@ -24,7 +26,7 @@ class OrderKey(NamedTuple):
 
 
 class _Block:
-    __slots__ = ("before", "counts", "highest", "keys", "tags")
+    __slots__ = ("_distinct", "before", "counts", "highest", "keys", "tags")
 
     def __init__(self, keys: list[OrderKey], tags: list[int], counts: list[int]) -> None:
         self.keys, self.tags = keys, tags
@@ -35,6 +37,27 @@ class _Block:
 
         # To be added to every key of every block before this one: of the first, it does not matter.
         self.before = 0
+        self._distinct: set[int] | None = None
+
+    def distinct(self) -> set[int]:
+        """The tags, each once."""
+        if self._distinct is None:
+            self._distinct = set(self.tags)
+        return self._distinct
+
+    def insert(self, at: int, key: OrderKey, tag: int, count: int) -> None:
+        self.keys.insert(at, key)
+        self.tags.insert(at, tag)
+        self.counts.insert(at, count)
+        self.highest = max(self.highest, count)
+        self._distinct = None
+
+    def delete(self, at: int) -> None:
+        count = self.counts.pop(at)
+        del self.keys[at], self.tags[at]
+        if self.counts and count == self.highest:
+            self.highest = max(self.counts)
+        self._distinct = None
 
     def add(self, end: int, count: int) -> None:
         """To the first `end` keys."""
@@ -92,10 +115,7 @@ class Order:
         number = min(bisect_left(self._lasts, key), len(self._blocks) - 1)
         block, count = self._blocks[number], -self._added(number)
         at = bisect_left(block.keys, key)
-        block.keys.insert(at, key)
-        block.tags.insert(at, tag)
-        block.counts.insert(at, count)
-        block.highest = max(block.highest, count)
+        block.insert(at, key, tag, count)
         self._lasts[number] = block.keys[-1]
         if len(block.keys) > BLOCK_MAX:
             self._split(number)
@@ -107,14 +127,11 @@ class Order:
         at = bisect_left(block.keys, key)
         assert block.keys[at] == key, "what is removed was added"
         self._size -= 1
-        del block.keys[at], block.tags[at]
-        count = block.counts.pop(at)
+        block.delete(at)
         if not block.keys:
             self._drop(number)
             return
         self._lasts[number] = block.keys[-1]
-        if count == block.highest:
-            block.highest = max(block.counts)
 
     def overtook(self, key: OrderKey, count: int) -> None:
         """What has this key was served so many times: counts for all before it."""
@@ -154,13 +171,15 @@ class Order:
             most = max([most, *(count + added for count in self._blocks[end].counts[:at])])
         return most
 
-    def overtaken_at_least(self, count: int, but: Container[int] = ()) -> Iterator[tuple[OrderKey, int, int]]:
+    def overtaken_at_least(
+        self, count: int, but: AbstractSet[int] = frozenset()
+    ) -> Iterator[tuple[OrderKey, int, int]]:
         """Those that were overtaken so often or more, in order, with how often and their tags. Not those with the tags
         in `but`, which may grow meanwhile."""
         added = self._added(0) if self._blocks else 0
         for number, block in enumerate(self._blocks):
             added -= block.before if number else 0
-            if block.highest + added < count:
+            if block.highest + added < count or block.distinct() <= but:
                 continue
             for key, tag, known in zip(block.keys, block.tags, block.counts, strict=True):
                 if known + added >= count and tag not in but:

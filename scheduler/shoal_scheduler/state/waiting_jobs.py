@@ -1,7 +1,8 @@
 """The jobs of a queue that could start, if there were room: in their order, grouped by what they ask for."""
 
 from bisect import bisect_left, insort
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import NamedTuple
 
 from shoal_scheduler.model.ask import Ask
@@ -21,15 +22,10 @@ class Want(NamedTuple):
 class JobClass:
     """The jobs that want the same, in their order."""
 
-    __slots__ = ("is_possible", "known_by", "members", "number", "want")
+    __slots__ = ("members", "number", "want")
 
     def __init__(self, want: Want, number: int) -> None:
         self.want = want
-
-        # Remembered from one step to the next: whether there is an instance that could ever take one of them, and by
-        # which facts.
-        self.is_possible = True
-        self.known_by: tuple[object, ...] | None = None
 
         # So that two can always be compared.
         self.number = number
@@ -75,6 +71,12 @@ class WaitingJobs:
 
         # Of those, how many have expressions: a task that comes somewhere may be what they wait for.
         self.with_expressions = 0
+
+        # Remembered from one step to the next: numbers of classes for which there is an instance that could ever take
+        # one of their jobs, or none, and the facts that say so.
+        self.possible: set[int] = set()
+        self.impossible: set[int] = set()
+        self.known_by: tuple[object, ...] = ()
 
         # Volatile. Jobs of which tasks have started since the queue was last looked at.
         self._started: set[str] = set()
@@ -145,6 +147,8 @@ class WaitingJobs:
             insort(self._heads, (found.members.first, found.number, found))
         else:
             del self._classes[found.want], self._by_number[found.number]
+            self.possible.discard(found.number)
+            self.impossible.discard(found.number)
             self.with_expressions -= bool(found.want.ask.expressions)
         if job_id in self._started:  # whoever started it has seen to those behind it as well
             self._started.discard(job_id)
@@ -195,7 +199,9 @@ class WaitingJobs:
         """How often at most any of the jobs before this one was, or any of all."""
         return self._order.most_overtaken_before(key)
 
-    def overtaken_at_least(self, count: int, but: Container[int] = ()) -> Iterator[tuple[OrderKey, int, JobClass]]:
+    def overtaken_at_least(
+        self, count: int, but: AbstractSet[int] = frozenset()
+    ) -> Iterator[tuple[OrderKey, int, JobClass]]:
         """The jobs that were overtaken so often or more, in order, with how often. Not those of the classes whose
         numbers are in `but`, which may grow meanwhile."""
         for key, overtaken, number in self._order.overtaken_at_least(count, but):

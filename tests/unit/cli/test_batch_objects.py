@@ -232,3 +232,37 @@ def test_tags_by_arn(batch: Shoal) -> None:
     done(batch, "tag", name, "team=blue", "floor=2")
     done(batch, "untag", name, "floor")
     assert rows(done(batch, "tag", name)) == [["team", "blue"]]
+
+
+def test_the_front_of_a_queue_says_why_its_jobs_wait(batch: Shoal) -> None:
+    done(batch, "ce", "create", "hosts")
+    done(batch, "queue", "create", "main", "--environment", "hosts", "--overtaking-max", "7")
+    assert batch("queue", "snapshot", "main").err == "No job is RUNNABLE.\n"
+    done(batch, "job-definition", "register", "-", text=json.dumps(DOCUMENT))
+    submit = ("job", "submit", "--queue", "main", "--definition", "flip", "-o", "name")
+    ids = [done(batch, *submit, "--name", name).strip() for name in ("one", "two")]
+    table = done(batch, "queue", "snapshot", "main").splitlines()
+    assert [line.split()[0] for line in table] == ["PLACE", "1", "2"]
+    assert "0 of 7" in table[1]
+    answer = json.loads(done(batch, "queue", "snapshot", "main", "-o", "json"))
+    assert [arn.short(each["jobArn"]) for each in answer["frontOfQueue"]["jobs"]] == ids
+    assert all(each["waitingReason"] for each in answer["frontOfQueue"]["jobs"])
+    assert rows(done(batch, "queue", "ls"))[0][3] == "2"
+    still = batch("queue", "disable", "main"), batch("queue", "rm", "main")
+    assert (still[1].code, "2 jobs that are not over" in still[1].err) == (1, True)
+
+
+def test_an_arn_is_described_whatever_it_names(batch: Shoal) -> None:
+    done(batch, "ce", "create", "hosts")
+    done(batch, "queue", "create", "main", "--environment", "hosts")
+    done(batch, "job-definition", "register", "-", text=json.dumps(DOCUMENT))
+    done(batch, "consumable", "create", "licence", "1")
+    queue, environment = arn.job_queue_arn("main"), arn.compute_environment_arn("hosts")
+    assert done(batch, "describe", queue) == done(batch, "queue", "describe", "main")
+    assert done(batch, "describe", environment) == done(batch, "ce", "describe", "hosts")
+    definition = done(batch, "describe", arn.job_definition_arn("flip", 1), queue, "-o", "json")
+    assert {"jobDefinitions", "jobQueues"} == json.loads(definition).keys()
+    assert "revision: 1" in done(batch, "describe", arn.job_definition_arn("flip", 1))
+    assert "shoal consumable describe" in batch("describe", arn.consumable_resource_arn("licence")).err
+    for name in (arn.job_queue_arn("x"), arn.compute_environment_arn("x"), arn.job_definition_arn("flip", 2)):
+        assert batch("describe", name).code == 3

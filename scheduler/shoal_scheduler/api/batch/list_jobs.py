@@ -5,7 +5,7 @@ ended.
 """
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 
 from shoal import arn
@@ -33,7 +33,18 @@ FILTERS = ("JOB_NAME", "JOB_DEFINITION", "BEFORE_CREATED_AT", "AFTER_CREATED_AT"
 # Larger than any time in milliseconds: what is newer sorts first.
 _TIME_MAX = 10**15
 
-_Wanted = Callable[[JobEntry], bool]
+_Test = Callable[[JobEntry], bool]
+
+# What tells most jobs apart at once; `children.status` tells them all. An array is PENDING until it is over.
+_MAY_BE: Mapping[str, _Test] = {
+    m.SUBMITTED: lambda _: False,
+    m.PENDING: lambda it: not it.state.outcome and bool(it.job.array_size or it.job.depends_on),
+    m.RUNNABLE: lambda it: not (it.state.outcome or it.job.array_size or it.live),
+    m.STARTING: lambda it: bool(it.live) and not it.job.array_size,
+    m.RUNNING: lambda it: bool(it.started) and not it.job.array_size,
+    m.SUCCEEDED: lambda it: it.state.outcome == m.SUCCEEDED,
+    m.FAILED: lambda it: it.state.outcome == m.FAILED or bool(it.state.wish or it.failed),
+}
 
 
 def listed(tables: Tables, request: pb.ListJobsRequest) -> pb.ListJobsResponse:
@@ -41,13 +52,16 @@ def listed(tables: Tables, request: pb.ListJobsRequest) -> pb.ListJobsResponse:
     if request.array_job_id:
         return _children(tables, request)
     queue = queues.find(Overlay(tables).batch, request.job_queue).name
-    wanted = _wanted(tables.batch, request)
-    jobs = tables.batch.jobs
-    keys = sorted((-entry.job.created_at, job) for job, entry in jobs.items() if entry.job.queue == queue)
+    jobs, may_be, wanted = tables.batch.jobs, _test(request), _status(request)
+    keys = sorted(
+        (-entry.job.created_at, job) for job, entry in jobs.items() if entry.job.queue == queue and may_be(entry)
+    )
 
     def following(after: str) -> Iterator[tuple[str, str]]:
         begin = bisect_right(keys, _position(after)) if after else 0
-        return ((_token_key(key), key[1]) for key in islice(keys, begin, None) if wanted(jobs[key[1]]))
+        for key in islice(keys, begin, None):
+            if wanted is None or status(tables.batch, key[1]) == wanted:
+                yield _token_key(key), key[1]
 
     found, token = page_of_sorted(following, request)
     return pb.ListJobsResponse(job_summary_list=[summary(tables, job) for job in found], next_token=token or None)
@@ -97,52 +111,44 @@ def _number(text: str) -> str:
     return text
 
 
-def _wanted(batch: BatchTables, request: pb.ListJobsRequest) -> _Wanted:
+def _status(request: pb.ListJobsRequest) -> str | None:
     """With a filter, but for SHARE_IDENTIFIER, jobs of any status are meant, as in AWS."""
-    each = request.filters[0] if request.filters else None
-    if each is not None and each.name != "SHARE_IDENTIFIER":
-        return _passes(each)
-    wanted = request.job_status or m.RUNNING
-
-    def has_status(entry: JobEntry) -> bool:
-        return _may_be(entry, wanted) and status(batch, entry.job.id) == wanted
-
-    if each is None:
-        return has_status
-    shares = set(each.values)
-    return lambda entry: entry.job.share_identifier in shares and has_status(entry)
+    if request.filters and request.filters[0].name != "SHARE_IDENTIFIER":
+        return None
+    return request.job_status or m.RUNNING
 
 
-def _may_be(entry: JobEntry, wanted: str) -> bool:
-    """What tells most jobs apart at once; `status` tells them all."""
-    if wanted in (m.SUCCEEDED, m.FAILED):
-        return wanted == (entry.state.outcome or m.FAILED)
-    return not entry.state.outcome and (wanted not in (m.RUNNING, m.STARTING) or bool(entry.live))
-
-
-def _passes(each: KeyValuesPair) -> _Wanted:
-    values = list(each.values)
-    match each.name:
+def _test(request: pb.ListJobsRequest) -> _Test:
+    """Which jobs may be meant; `_status` is looked at after that."""
+    wanted = _status(request)
+    if not request.filters:
+        return _MAY_BE[wanted or m.RUNNING]
+    name, values = request.filters[0].name, list(request.filters[0].values)
+    match name:
+        case "SHARE_IDENTIFIER":
+            return lambda it: it.job.share_identifier in values
         case "BEFORE_CREATED_AT":
-            return lambda entry: entry.job.created_at < int(values[0])
+            before = int(values[0])
+            return lambda it: it.job.created_at < before
         case "AFTER_CREATED_AT":
-            return lambda entry: entry.job.created_at > int(values[0])
+            after = int(values[0])
+            return lambda it: it.job.created_at > after
         case "JOB_NAME":
-            return lambda entry: _fits(entry.job.name, values)
+            names = [value.lower() for value in values]
+            return lambda it: _fits(it.job.name.lower(), names)
         case _:
-            return lambda entry: _fits_definition(entry.job.definition, values)
+            shorts = [arn.short(value).lower() for value in values]
+            return lambda it: _fits_definition(it.job.definition.lower(), shorts)
 
 
 def _fits(name: str, patterns: Sequence[str]) -> bool:
-    """In any case of letters; what ends in an asterisk is a beginning."""
-    name, lowered = name.lower(), [pattern.lower() for pattern in patterns]
-    return any(name.startswith(each[:-1]) if each.endswith("*") else name == each for each in lowered)
+    """All in lower case; what ends in an asterisk is a beginning."""
+    return any(name.startswith(each[:-1]) if each.endswith("*") else name == each for each in patterns)
 
 
 def _fits_definition(definition: str, patterns: Sequence[str]) -> bool:
     """Its name, or its name with the revision."""
-    shorts = [arn.short(pattern) for pattern in patterns]
-    return _fits(definition, shorts) or _fits(definition.partition(":")[0], shorts)
+    return _fits(definition, patterns) or _fits(definition.partition(":")[0], patterns)
 
 
 def _children(tables: Tables, request: pb.ListJobsRequest) -> pb.ListJobsResponse:

@@ -21,6 +21,10 @@ class HoldsUp:
         self._jobs = view.batch.waiting(queue.name)
         self._reserved: Mapping[str, OrderKey] | None = None
 
+    def nobody_of(self) -> set[int]:
+        """Numbers of classes that are known to hold up nobody."""
+        return set(self._rooms.up_to_date(self._queue).impossible)
+
     def is_gone(self, key: OrderKey) -> bool:
         return key.job in self._gone
 

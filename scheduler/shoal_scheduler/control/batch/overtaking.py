@@ -69,7 +69,7 @@ def holding_up(
     jobs: WaitingJobs, count: int, holds_up: HoldsUp, takes: frozenset[str] = frozenset()
 ) -> Iterator[Barrier]:
     """Of the jobs that were overtaken so often or more, those that may hold up such a task, in order."""
-    but: set[int] = set()
+    but = holds_up.nobody_of()
     for key, overtaken, found in jobs.overtaken_at_least(count, but):
         if holds_up.is_gone(key):
             continue

@@ -9,7 +9,7 @@ from shoal_scheduler.placement.filters import static
 from shoal_scheduler.placement.front import Front
 from shoal_scheduler.placement.shortfall import shortfall
 from shoal_scheduler.state.overlay import Overlay
-from shoal_scheduler.state.waiting_jobs import JobClass
+from shoal_scheduler.state.waiting_jobs import JobClass, WaitingJobs
 
 _NOTHING = Resources()
 
@@ -20,9 +20,9 @@ class Rooms:
         self._fronts: dict[str, Front] = {}
         self._totals: dict[str, Front] = {}
 
-        # By queue: its environments, and for each what stands for the facts of its instances: a new object whenever
-        # one of them changes.
-        self._facts: dict[str, tuple[object, ...]] = {}
+        # Queues of which it was looked whether the facts have changed: an environment, or what stands for those of its
+        # instances, which is a new object whenever one of them changes.
+        self._checked: set[str] = set()
 
         # Clusters where tasks were placed since their fronts were made.
         self._placed: set[str] = set()
@@ -60,15 +60,24 @@ class Rooms:
 
     def is_possible(self, queue: JobQueue, found: JobClass) -> bool:
         """Whether one of these jobs could start on some instance of the queue's, if nothing ran there."""
-        if queue.name not in self._facts:
-            enabled = self.enabled(queue)
-            facts = [(each, self._view.room(each.cluster).static) for each in enabled]
-            self._facts[queue.name] = tuple(fact for pair in facts for fact in pair)
-        facts_now = self._facts[queue.name]
-        if found.known_by is None or not _are_same(found.known_by, facts_now):
+        jobs = self.up_to_date(queue)
+        if found.number not in jobs.possible and found.number not in jobs.impossible:
             could = any(self._could_take(environment, found.want.ask) for environment in self.enabled(queue))
-            found.is_possible, found.known_by = could, facts_now
-        return found.is_possible
+            (jobs.possible if could else jobs.impossible).add(found.number)
+        return found.number in jobs.possible
+
+    def up_to_date(self, queue: JobQueue) -> WaitingJobs:
+        """What waits in the queue: what was found possible or not is still so."""
+        jobs = self._view.batch.waiting(queue.name)
+        if queue.name not in self._checked:
+            self._checked.add(queue.name)
+            facts = [(each, self._view.room(each.cluster).static) for each in self.enabled(queue)]
+            known_by = tuple(fact for pair in facts for fact in pair)
+            if not _are_same(jobs.known_by, known_by):
+                jobs.known_by = known_by
+                jobs.possible.clear()
+                jobs.impossible.clear()
+        return jobs
 
     def _could_take(self, environment: ComputeEnvironment, ask: Ask) -> bool:
         table = self._view.room(environment.cluster)
