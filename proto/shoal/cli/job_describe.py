@@ -63,9 +63,10 @@ def show_job(job: job_pb2.JobDetail, now_millis: int) -> None:
         ("Tags", ", ".join(f"{key}={value}" for key, value in sorted(job.tags.items()))),
     ]
     show.print_fields(f"Job {job.job_name}", fields)
-    if job.attempts:
+    tried = job_words.attempts(job, now_millis)
+    if tried.rows:
         click.echo()
-        show.print_table(job_words.attempts(job, now_millis))
+        show.print_table(tried)
 
 
 def _moments(job: job_pb2.JobDetail) -> Sequence[tuple[str, int]]:

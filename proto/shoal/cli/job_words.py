@@ -93,7 +93,22 @@ def progress(job: job_pb2.JobDetail) -> str:
 
 
 def attempts(job: job_pb2.JobDetail, now_millis: int) -> Table:
-    return Table(ATTEMPT_COLUMNS, [_attempt(job, each, now_millis) for each in job.attempts])
+    """Those that are over, and the one that is under way."""
+    rows = [_attempt(job, each, now_millis) for each in job.attempts]
+    if job.status in ("STARTING", "RUNNING"):
+        rows.append(_under_way(job, now_millis))
+    return Table(ATTEMPT_COLUMNS, rows)
+
+
+def _under_way(job: job_pb2.JobDetail, now_millis: int) -> Sequence[str]:
+    where = job.container.container_instance_arn
+    for task in job.ecs_properties.task_properties:
+        where = where or task.container_instance_arn
+    began = job.started_at if job.status == "RUNNING" else 0
+    attempt = job_pb2.AttemptDetail(attempt=len(job.attempts) + 1, started_at=began)
+    attempt.container.container_instance_arn = where
+    number, started, took, instance, *_ = _attempt(job, attempt, now_millis)
+    return number, started if began else "-", took, instance, "-", job.status, ""
 
 
 def _attempt(job: job_pb2.JobDetail, attempt: job_pb2.AttemptDetail, now_millis: int) -> Sequence[str]:

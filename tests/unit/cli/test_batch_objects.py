@@ -167,7 +167,9 @@ def test_job_definitions(batch: Shoal, tmp_path: Path) -> None:
     (document,) = json.loads(described)["jobDefinitions"]
     assert document["revision"] == 2
     assert document["containerProperties"] == DOCUMENT["containerProperties"]
-    assert done(batch, "job-definition", "register", "-", text=json.dumps(document)) == "flip:3\n"
+    assert done(batch, "job-definition", "register", "-", text=described) == "flip:3\n"
+    two = json.dumps({"jobDefinitions": [document, document]})
+    assert "holds 2 job definitions" in batch("job-definition", "register", "-", text=two).err
     assert (
         done(batch, "job-definition", "deregister", "flip:3", arn.job_definition_arn("flip", 1)) == "flip:3\nflip:1\n"
     )

@@ -1,6 +1,7 @@
 """What jobs look like in a line, and how their names are read."""
 
 import pytest
+from shoal import arn
 from shoal.cli import job_words
 from shoal.cli.failures import Failed
 from shoal.cli.job_find import choose
@@ -85,6 +86,17 @@ def test_a_rule_that_repeats_says_when_no_attempt_was_left() -> None:
     job.attempts.add(attempt=2, action="RETRY", matched_rule=0, started_at=1, stopped_at=2)
     said = "RETRY by rule 0 (onReason oops*, onExitCode 3)"
     assert [row[5] for row in job_words.attempts(job, 10_000).rows] == [said, f"{said}, none left"]
+
+
+def test_the_attempt_that_is_under_way_is_shown_as_well() -> None:
+    job = attempted(action="RETRY")
+    job.status, job.started_at = "RUNNING", 4_000
+    job.container.container_instance_arn = (
+        "arn:shoal:ecs:local:000000000000:container-instance/default/0123456789abcdef"
+    )
+    over, under_way = job_words.attempts(job, 10_000).rows
+    assert over[0] == "1"
+    assert (under_way[0], *under_way[2:]) == ("2", "6s", "01234567", "-", "RUNNING", "")
 
 
 def test_an_attempt_that_never_started_took_no_time() -> None:
