@@ -1,164 +1,22 @@
-"""Job definitions, queues, compute environments and consumable resources through the running server."""
+"""Job queues, compute environments and consumable resources through the running server."""
 
 from typing import Any
 
 import grpc
 import pytest
-from shoal import arn, awsjson
-from shoal.v1 import batch_pb2_grpc, resource_pb2, task_definition_pb2, task_pb2
-from shoal.v1 import job_definition_pb2 as definitions
+from shoal import arn
+from shoal.v1 import batch_pb2_grpc, cluster_pb2, job_definition_pb2, resource_pb2
 from shoal.v1 import job_pb2 as jobs
 from shoal.v1 import job_queue_pb2 as queues
 
-from tests.api.refusals import CPU_SECONDS_MAX, INVALID, costs_less, lives, refused_with
+from tests.api.batch_requests import CLIENT, PRECONDITION, definition, prepare, queue_request
+from tests.api.refusals import INVALID, refused_with
 from tests.fakes.scheduler import Scheduler
-
-CLIENT = "ClientException"
-PRECONDITION = grpc.StatusCode.FAILED_PRECONDITION
-SIZES = [{"type": "VCPU", "value": "1"}, {"type": "MEMORY", "value": "64"}]
-DOCUMENT: dict[str, Any] = {
-    "jobDefinitionName": "flip",
-    "type": "container",
-    "containerProperties": {
-        "image": "flip",
-        "command": ["flip", "Ref::in", "Ref::out"],
-        "resourceRequirements": SIZES,
-        "user": "nobody",
-    },
-    "parameters": {"in": "a.png"},
-    "retryStrategy": {"attempts": 3, "evaluateOnExit": [{"onStatusReason": "Host EC2*", "action": "RETRY"}]},
-    "timeout": {"attemptDurationSeconds": 60},
-    "schedulingPriority": 7,
-    "propagateTags": True,
-    "tags": {"team": "blue"},
-}
 
 
 @pytest.fixture
 def batch(scheduler: Scheduler) -> Any:
     return batch_pb2_grpc.BatchStub(scheduler.channel())
-
-
-def definition(**more: Any) -> definitions.RegisterJobDefinitionRequest:
-    message, warnings = awsjson.to_message({**DOCUMENT, **more}, definitions.RegisterJobDefinitionRequest)
-    assert warnings == []
-    return message
-
-
-async def describe(batch: Any, **asked: Any) -> definitions.DescribeJobDefinitionsResponse:
-    answer = await batch.DescribeJobDefinitions(definitions.DescribeJobDefinitionsRequest(**asked))
-    assert isinstance(answer, definitions.DescribeJobDefinitionsResponse)
-    return answer
-
-
-def names(answer: definitions.DescribeJobDefinitionsResponse) -> list[str]:
-    return [f"{each.job_definition_name}:{each.revision}" for each in answer.job_definitions]
-
-
-async def prepare(batch: Any) -> None:
-    """The environment `hosts` and the queue `main` on it."""
-    await batch.CreateComputeEnvironment(
-        queues.CreateComputeEnvironmentRequest(compute_environment_name="hosts", type="UNMANAGED")
-    )
-    await batch.CreateJobQueue(queue_request())
-
-
-def queue_request(**more: Any) -> queues.CreateJobQueueRequest:
-    order = [queues.ComputeEnvironmentOrder(order=1, compute_environment="hosts")]
-    fields = {"job_queue_name": "main", "priority": 5, "compute_environment_order": order, **more}
-    return queues.CreateJobQueueRequest(**fields)
-
-
-async def test_a_job_definition_is_described_as_it_was_registered(batch: Any) -> None:
-    answer = await batch.RegisterJobDefinition(definition())
-    assert (answer.job_definition_name, answer.revision) == ("flip", 1)
-    assert answer.job_definition_arn == arn.job_definition_arn("flip", 1)
-    assert list(answer.warnings) == []
-    (described,) = (await describe(batch, job_definitions=[answer.job_definition_arn])).job_definitions
-    document = awsjson.to_document(described)
-    added = {
-        "jobDefinitionArn": answer.job_definition_arn,
-        "revision": 1,
-        "status": "ACTIVE",
-        "containerOrchestrationType": "ECS",
-    }
-    assert document == {**DOCUMENT, **added}
-    again, warnings = awsjson.to_message(document, definitions.RegisterJobDefinitionRequest)
-    assert warnings == []
-    assert (await batch.RegisterJobDefinition(again)).revision == 2
-
-
-async def test_job_definitions_are_described_by_name_status_and_page(batch: Any) -> None:
-    for name in ("a", "b", "b", "c"):
-        await batch.RegisterJobDefinition(definition(jobDefinitionName=name))
-    await batch.DeregisterJobDefinition(definitions.DeregisterJobDefinitionRequest(job_definition="b:1"))
-    assert names(await describe(batch)) == ["a:1", "b:1", "b:2", "c:1"]
-    assert names(await describe(batch, job_definition_name="b")) == ["b:1", "b:2"]
-    assert names(await describe(batch, status="INACTIVE")) == ["b:1"]
-    assert names(await describe(batch, job_definition_name="b", status="ACTIVE")) == ["b:2"]
-    assert names(await describe(batch, job_definitions=["b", "c:1", "c:2", "d:1"])) == ["b:1", "b:2", "c:1"]
-    first = await describe(batch, max_results=3)
-    assert names(first) == ["a:1", "b:1", "b:2"]
-    rest = await describe(batch, max_results=3, next_token=first.next_token)
-    assert (names(rest), rest.next_token) == (["c:1"], "")
-    both = definitions.DescribeJobDefinitionsRequest(job_definitions=["b"], status="ACTIVE")
-    await refused_with(batch.DescribeJobDefinitions(both), INVALID, CLIENT, "jobDefinitions")
-    unknown = definitions.DescribeJobDefinitionsRequest(status="ALL")
-    await refused_with(batch.DescribeJobDefinitions(unknown), INVALID, CLIENT, "status")
-
-
-async def test_what_a_job_runs_is_no_task_definition_to_be_listed_or_run(scheduler: Scheduler, batch: Any) -> None:
-    await batch.RegisterJobDefinition(definition())
-    pb = task_definition_pb2
-    every = await scheduler.cluster.ListTaskDefinitions(pb.ListTaskDefinitionsRequest())
-    families = await scheduler.cluster.ListTaskDefinitionFamilies(pb.ListTaskDefinitionFamiliesRequest())
-    assert (list(every.task_definition_arns), list(families.families)) == ([], [])
-    asked = await scheduler.cluster.ListTaskDefinitions(pb.ListTaskDefinitionsRequest(family_prefix="batch:flip"))
-    assert list(asked.task_definition_arns) == [arn.task_definition_arn("batch:flip", 1)]
-    of_jobs = pb.ListTaskDefinitionFamiliesRequest(family_prefix="batch:")
-    assert list((await scheduler.cluster.ListTaskDefinitionFamilies(of_jobs)).families) == ["batch:flip"]
-    request = pb.DescribeTaskDefinitionRequest(task_definition=asked.task_definition_arns[0])
-    described = (await scheduler.cluster.DescribeTaskDefinition(request)).task_definition
-    (container,) = described.container_definitions
-    assert (container.name, container.cpu, container.memory, container.user) == ("default", 1024, 64, "nobody")
-    run = scheduler.cluster.RunTask(task_pb2.RunTaskRequest(task_definition="batch:flip:1"))
-    await refused_with(run, PRECONDITION, CLIENT)
-
-
-BAD: list[tuple[dict[str, Any], str]] = [
-    ({"jobDefinitionName": "a b"}, "jobDefinitionName"),
-    ({"type": "multinode"}, "type"),
-    ({"nodeProperties": {}}, "nodeProperties"),
-    ({"eksProperties": {}}, "eksProperties"),
-    ({"schedulingPriority": 2**31 - 1}, "schedulingPriority"),
-    ({"retryStrategy": {"attempts": 11}}, "retryStrategy.attempts"),
-    ({"tags": {"aws:a": "b"}}, 'tags["aws:a"]'),
-    ({"timeout": {"attemptDurationSeconds": 59}}, "timeout.attemptDurationSeconds"),
-    (
-        {"containerProperties": {"image": "flip", "resourceRequirements": SIZES, "environment": [{"name": "A=B"}]}},
-        "containerProperties.environment[0].name",
-    ),
-    (
-        {"retryStrategy": {"attempts": 2, "evaluateOnExit": [{"onReason": "*" * 600 + "a", "action": "EXIT"}]}},
-        "retryStrategy.evaluateOnExit[0].onReason",
-    ),
-    ({"retryStrategy": {"attempts": 2, "evaluateOnExit": [{"onReason": "x" * 100_000, "action": "EXIT"}]}}, ""),
-    ({"parameters": {"in": "x" * 25_000}}, ""),
-]
-
-
-@pytest.mark.parametrize(("more", "field"), BAD, ids=range(len(BAD)))
-async def test_a_bad_job_definition_leaves_nothing_behind(
-    scheduler: Scheduler, batch: Any, more: dict[str, Any], field: str
-) -> None:
-    before = scheduler.stored()
-    request = definition(**more)
-    await costs_less(
-        CPU_SECONDS_MAX,
-        lambda: refused_with(batch.RegisterJobDefinition(request), INVALID, CLIENT, field),
-    )
-    assert scheduler.stored() == before
-    await lives(scheduler)
 
 
 async def test_a_queue_is_described_as_it_was_made_and_changed(batch: Any) -> None:
@@ -212,8 +70,6 @@ async def test_queues_and_environments_come_in_pages(batch: Any) -> None:
 
 
 async def test_an_environment_is_described_and_says_when_its_cluster_is_gone(scheduler: Scheduler, batch: Any) -> None:
-    from shoal.v1 import cluster_pb2
-
     await scheduler.cluster.CreateCluster(cluster_pb2.CreateClusterRequest(cluster_name="lab"))
     answer = await batch.CreateComputeEnvironment(
         queues.CreateComputeEnvironmentRequest(
@@ -342,7 +198,8 @@ async def test_tags_are_changed_by_the_methods_of_the_cluster(scheduler: Schedul
         await scheduler.cluster.TagResource(resource_pb2.TagResourceRequest(resource_arn=name, tags=tags))
         listed = await scheduler.cluster.ListTagsForResource(resource_pb2.ListTagsForResourceRequest(resource_arn=name))
         assert tags[0] in listed.tags
-    (described,) = (await describe(batch, job_definition_name="flip")).job_definitions
+    asked = job_definition_pb2.DescribeJobDefinitionsRequest(job_definition_name="flip")
+    (described,) = (await batch.DescribeJobDefinitions(asked)).job_definitions
     assert dict(described.tags) == {"team": "blue", "floor": "2"}
 
 

@@ -40,13 +40,16 @@ TIMEOUT_SECONDS = 300.0
 POLL_SECONDS = 0.01
 
 
-async def compare(engine: Engine, folder: Path, turns: int, batch: int) -> dict[str, Any]:
-    """Containers a second, `batch` of them in each of `turns`, and the ratios to the bare engine's."""
+async def compare(
+    engine: Engine, folder: Path, turns: int, batch: int, ready_networks: int = READY_NETWORKS
+) -> dict[str, Any]:
+    """Containers a second, `batch` of them in each of `turns`, and the ratios to the bare engine's. `folder` is for the
+    agents' states."""
     rates: list[dict[str, float]] = []
     async with (
         aiodocker.Docker(url=engine.host) as docker,
         _agent(engine, folder / "own", ready_networks=0) as own,
-        _agent(engine, folder / "ready", ready_networks=READY_NETWORKS) as ready,
+        _agent(engine, folder / "ready", ready_networks=ready_networks) as ready,
     ):
         for number in range(turns + 1):
             turn = {
@@ -121,6 +124,7 @@ async def main() -> None:
     parser = arguments(__doc__.splitlines()[0])
     parser.add_argument("--turns", type=int, help="turns of all three")
     parser.add_argument("--batch", type=int, help="containers of each turn")
+    parser.add_argument("--ready", type=int, default=READY_NETWORKS, metavar="N", help="networks that are kept ready")
     options = parser.parse_args()
     turns = options.turns or (2 if options.quick else 7)
     batch = options.batch or (16 if options.quick else 64)
@@ -128,18 +132,18 @@ async def main() -> None:
     assert whole is not None
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, whole.cancel)
     with tempfile.TemporaryDirectory(prefix="shoal-load-") as folder:
-        figures = await measure(Path(folder), turns, batch)
+        figures = await measure(Path(folder), turns, batch, options.ready)
     report(figures)
     store(options.json, figures)
 
 
-async def measure(folder: Path, turns: int, batch: int) -> dict[str, Any]:
+async def measure(folder: Path, turns: int, batch: int, ready_networks: int = READY_NETWORKS) -> dict[str, Any]:
     """With an engine of its own."""
     engine = make_engine(folder / "engine")
     try:
         engine.start()
         import_busybox(engine)
-        return await compare(engine, folder, turns, batch)
+        return await compare(engine, folder, turns, batch, ready_networks)
     finally:
         engine.end()
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from random import Random
 
 import pytest
+from shoal_scheduler.control.batch import overtaking, queue_look
 from shoal_scheduler.control.batch.job_inputs import CancelJob
 from shoal_scheduler.model.job import Job
 from shoal_scheduler.model.job_queue import ComputeEnvironment, ConsumableResource, JobQueue
@@ -113,7 +114,7 @@ class Plain:
         return LICENCES - sum(e.licences * len(e.running) for e in self.entries)
 
 
-def some_world(rng: Random) -> Plain:
+def some_world(rng: Random, queues_max: int) -> Plain:
     environments = [
         environment("on-a", expression="attribute:host == a"),
         environment("on-b", expression="attribute:host == b", max_vcpus=rng.choice((0, 0, 5))),
@@ -128,13 +129,13 @@ def some_world(rng: Random) -> Plain:
             max_concurrent=rng.choice((0, 0, 0, 3)),
             overtaking_max=rng.choice((0, 1, 2, 5, 100)),
         )
-        for name in ("p", "q", "r")[: rng.randint(1, 3)]
+        for name in ("p", "q", "r")[: rng.randint(1, queues_max)]
     ]
     return Plain(queues, environments)
 
 
-async def play(rng: Random) -> None:
-    plain, yard = some_world(rng), Yard()
+async def play(rng: Random, queues_max: int = 3) -> None:
+    plain, yard = some_world(rng, queues_max), Yard()
     await yard.open(
         *(instance(name, cpu=cpu * VCPU, attributes={"host": name}) for name, cpu in HOSTS.items()),
         queues=list(plain.queues.values()),
@@ -180,6 +181,17 @@ def agree(plain: Plain, yard: Yard) -> None:
         assert (entry.job.id in yard.tables.batch.waiting[entry.job.queue]) == entry.waits
         if entry.waits:
             assert yard.overtaken(entry.job) == entry.overtaken
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_it_is_the_same_where_a_step_has_time_for_little(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of one queue: of several, those behind do not wait until the first has been looked at to its end."""
+    rng = Random(seed)
+    monkeypatch.setattr(queue_look, "FITTINGS_MAX", rng.choice((4, 6)))
+    monkeypatch.setattr(queue_look, "CLASSES_MAX", rng.choice((1, 2, 3)))
+    monkeypatch.setattr(queue_look, "TASKS_MAX", rng.choice((1, 2, 3)))
+    monkeypatch.setattr(overtaking, "_SEARCH_TASKS", rng.choice((1, 2)))
+    asyncio.run(play(rng, queues_max=1))
 
 
 @pytest.mark.parametrize("seed", range(40))

@@ -5,14 +5,16 @@ from random import Random
 from typing import Any
 
 from shoal_scheduler.control import inputs as i
+from shoal_scheduler.control.batch.job_inputs import SubmitJob, TerminateJob
 
-from tests.simulation import faults, workload
+from tests.simulation import big_array, faults, workload
 from tests.simulation.agent import Host
 from tests.simulation.clock import Clock
 from tests.simulation.convergence import unsettled
+from tests.simulation.jobs import JobUsers
 from tests.simulation.lives import Crashed, Life, Violated
 from tests.simulation.network import End, Network
-from tests.simulation.plan import Plan
+from tests.simulation.plan import JOBS, Plan
 from tests.simulation.scheduler import CountedIds, Scheduler
 from tests.simulation.shell import EPOCH_SECONDS
 from tests.simulation.store import Members
@@ -22,6 +24,7 @@ from tests.simulation.witness import Witness
 
 CONVERGENCE_SECONDS = 60
 RESTART_SECONDS = 2.0
+LAST_ORDERS_SECONDS = 20
 
 
 class Cluster:
@@ -40,7 +43,8 @@ class Cluster:
         self.witness = Witness(self.trace, self.members, self.schedulers, plan)
         self.hosts = [self._host(f"host-{number}") for number in range(plan.hosts)]
         self.users = Users(clock, self.network, self.schedulers, self._rng("users"))
-        self.users.on_answer = self._answered
+        self.users.on_answer, self.users.on_silence = self._answered, self._unanswered
+        self.jobs = JobUsers(self.users, clock, self._rng("jobs"), str(plan.seed), lambda: self.healing)
         self._work = self._rng("work")
         self._going = self._rng("going")
         self.left_going: set[str] = set()
@@ -133,12 +137,18 @@ class Cluster:
 
     def _answered(self, request: i.Input, reply: Any) -> None:
         self.witness.answered(request, reply)
+        if isinstance(request, SubmitJob):
+            self.jobs.answered(request, reply)
         if isinstance(request, i.RunTask) and not self.healing:
             for task in reply.tasks:
                 if self._work.random() < self.stop_soon:
                     moment = self._work.choice((0.0, 0.5, 5.0)) * self._work.random()
                     stop = i.StopTask("default", task.id, "enough")
                     self.later(moment, lambda stop=stop: self.users.ask(stop))  # type: ignore[misc]
+
+    def _unanswered(self, request: i.Input) -> None:
+        if isinstance(request, SubmitJob):
+            self.jobs.unanswered(request)
 
     # A run.
 
@@ -150,11 +160,19 @@ class Cluster:
         for host in self.hosts:
             self.start_agent(host)
             host.look_after()
-        workload.schedule(self, self._work)
-        faults.schedule(self, self._rng("faults"))
+        if self.plan.array:
+            big_array.schedule(self)
+        else:
+            self._schedule()
         self.clock.run(self.plan.seconds, self._look)
         self.heal()
         self._converge()
+
+    def _schedule(self) -> None:
+        workload.schedule(self, self._work)
+        faults.schedule(self, self._rng("faults"))
+        if self.plan.has(JOBS):
+            self.jobs.begin(self.plan.seconds)
 
     def heal(self) -> None:
         self.trace.say("fault", "all is mended")
@@ -175,10 +193,13 @@ class Cluster:
                 host.engine.come_back(host_was_down=not host.is_up)
             self.start_agent(host)
             self.users.ask(self._last_word(host.name))
+        if self.plan.has(JOBS) and not self.plan.array:
+            self.jobs.last_words()
 
     def _last_word(self, host: str) -> i.UpdateInstances:
         """It takes tasks again; or it goes, and stays as it is."""
-        if self.plan.has("interruption") and self._going.random() < 0.3:
+        is_needed = self.plan.has(JOBS) and host == self.hosts[0].name
+        if self.plan.has("interruption") and not is_needed and self._going.random() < 0.3:
             self.left_going.add(host)
             return i.UpdateInstances("default", (host,), "DRAINING", 600, "for good")
         return i.UpdateInstances("default", (host,), "ACTIVE")
@@ -195,6 +216,8 @@ class Cluster:
             second += 1
             if second == 20:
                 self._take_all_back()
+            if second % LAST_ORDERS_SECONDS == 0 and self.plan.has(JOBS):
+                self._make_room()
             self.clock.run(self.plan.seconds + second, self._look)
             reasons = unsettled(self)
             if not reasons:
@@ -217,6 +240,15 @@ class Cluster:
                 self.start_agent(host)
             elif instance is not None and instance.interruption is not None and host.name not in self.left_going:
                 self.users.ask(i.UpdateInstances("default", (host.name,), "ACTIVE"))
+
+    def _make_room(self) -> None:
+        """Every job is to come to its end: what else runs or waits is stopped, and what runs for ever because a clock
+        was set back is terminated."""
+        for task in self.witness.recorded.values():
+            if not task.is_stopped and task.launch.job is None and task.desired_status != "STOPPED":
+                self.users.ask(i.StopTask("default", task.id, "last orders"))
+        for state in self.witness.jobs.open() if self.plan.has("clock jump") else ():
+            self.users.ask(TerminateJob(state.job, "last orders"))
 
     def _look(self) -> None:
         self.witness.leadership()

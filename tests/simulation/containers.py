@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
+from zlib import crc32
 
 from shoal_agent.definition import labels
 from shoal_agent.engine.port import (
@@ -27,6 +28,7 @@ from tests.simulation.clock import Clock
 from tests.simulation.lives import Future, Life, life
 
 KILLED, TERMINATED, UNKNOWN = 137, 143, 255
+JOB_ID, JOB_ATTEMPT = "AWS_BATCH_JOB_ID", "AWS_BATCH_JOB_ATTEMPT"
 DIGEST = "sha256:" + "0" * 64
 
 
@@ -48,6 +50,7 @@ class Box:
     finished_at: int | None = None
     ended_by: str = ""
     runs: int = 0
+    environment: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def task(self) -> str:
@@ -157,7 +160,9 @@ class ModelEngine:
         def effect() -> str:
             if any(box.name == name for box in self.boxes.values()):
                 raise NameConflict(f"the name {name} is taken")
-            return self.put(name, body["Labels"], tuple(body["Cmd"]), body.get("StopTimeout") or 30, body["Image"]).id
+            box = self.put(name, body["Labels"], tuple(body["Cmd"]), body.get("StopTimeout") or 30, body["Image"])
+            box.environment = dict(each.split("=", 1) for each in body.get("Env", ()))
+            return box.id
 
         return await self._call(effect)  # type: ignore[no-any-return]
 
@@ -186,11 +191,16 @@ class ModelEngine:
         await self._call(effect)
 
     def run(self, box: Box) -> None:
-        """The command: how long it runs (0 is for ever), its exit code, how long it takes to end when asked."""
+        """The command: how long it runs (0 is for ever), its exit code, how long it takes to end when asked. In
+        jobs also how many in a hundred attempts end with that code, and what makes each attempt another chance."""
         box.state, box.started_at, box.finished_at, box.exit_code = "running", self.wall(), None, None
         box.runs += 1
         self.on_start(box)
         seconds, code = float(box.command[0]), int(box.command[1])
+        if len(box.command) > 3:
+            drawn = crc32(f"{box.command[4]} {box.environment[JOB_ID]} {box.environment[JOB_ATTEMPT]}".encode())
+            code = code if drawn % 100 < int(box.command[3]) else 0
+            seconds *= 0.5 + drawn // 100 % 100 / 100
         if seconds:
             self.clock.after(seconds, self.exit, box, code, "itself", box.runs)
 

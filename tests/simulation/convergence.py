@@ -1,15 +1,18 @@
 """What is still to be done: nothing, some time after the last fault. Desired is actual, queues are drained, nothing is
 left over."""
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from shoal_scheduler.control.batch import children
 from shoal_scheduler.model.task import Task
 from shoal_scheduler.placement.filters import NO_ROW, fitting
 from shoal_scheduler.state.tables import Tables
 
 from tests.simulation import checkers
 from tests.simulation.agent import CLUSTER, Host
+from tests.simulation.job_checkers import counts_are_those_of_the_children
 from tests.simulation.witness import is_of
 
 if TYPE_CHECKING:
@@ -23,6 +26,7 @@ def unsettled(cluster: "Cluster") -> list[str]:
     plane = leaders[0].plane
     found = [f"{cluster.users.ledger.under_way} requests are not answered"] if cluster.users.ledger.under_way else []
     found += _of_tasks(plane.tables, {host.name: host for host in cluster.hosts})
+    found += [f"job {state.job} is not over" for state in cluster.witness.jobs.open()]
     for host in cluster.hosts:
         found += _of_host(plane.tables, host, clock_jumped=cluster.plan.has("clock jump"))
     if not found and cluster.members.last_step() != plane.engine.store._step_revision:  # type: ignore[attr-defined]
@@ -30,7 +34,15 @@ def unsettled(cluster: "Cluster") -> list[str]:
     if not found:
         cluster.witness.compare(plane.tables)
         cluster.witness.demand(checkers.first(_acknowledged(cluster, plane.tables)))
+        cluster.witness.demand(checkers.first(cluster.witness.jobs.unexplained()))
+        cluster.witness.demand(checkers.first(_counted(plane.tables)))
     return found
+
+
+def _counted(tables: Tables) -> Iterator[checkers.Fault]:
+    for job_id, entry in tables.batch.jobs.items():
+        each = Counter(children.status(tables.batch, job_id, child) for child in range(entry.job.size))
+        yield counts_are_those_of_the_children(job_id, children.counts(tables.batch, job_id), each)
 
 
 def _of_tasks(tables: Tables, hosts: dict[str, Host]) -> Iterator[str]:

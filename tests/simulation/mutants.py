@@ -27,7 +27,8 @@ from shoal_scheduler.state import capacity, overlay, tables, writes
 from shoal_scheduler.state import changes as c
 from shoal_scheduler.state.etcd import EtcdStore
 
-from tests.simulation import disk, lease, users
+from tests.simulation import disk, job_mutants, lease, users
+from tests.simulation.plan import JOBS
 
 Patches = Callable[[], Iterator[tuple[Any, str, Any]]]
 
@@ -325,3 +326,9 @@ def interrupted_host_still_takes_tasks() -> Iterator[tuple[Any, str, Any]]:
         return msgspec.structs.replace(instance, interruption=new, version=instance.version + 1)
 
     yield interruption, "interrupted", interrupted
+
+
+# Jobs.
+
+for _kinds, _patches in job_mutants.BUGS:
+    mutant(JOBS, *_kinds)(_patches)

@@ -26,10 +26,14 @@ ENGINE = (
 LOAD = ("burst", "cancel race", "drain", "deregister")
 OLDER = (*NETWORK, *PROCESS, *ETCD, *CLOCK, *DISK, *ENGINE, *LOAD)
 NEWER = ("interruption", "interruption notice")
-KINDS = (*OLDER, *NEWER)
+JOBS = "jobs"
+KINDS = (*OLDER, *NEWER, JOBS)
 
 # Of all seeds, those with one of the newer kinds beside what they draw else.
 NEWER_SHARE = 0.1
+
+# Of all seeds, those whose users submit jobs as well.
+JOBS_SHARE = 0.3
 
 # A journal that is lost is made good by labels; what removes the labelled container as well leaves nobody who knows.
 # The number of an agent's start is never below the wall clock, so that a lost journal does not lower it: unless the
@@ -56,6 +60,9 @@ class Plan:
     strength: float
     one_way_hosts: bool = False
 
+    # Children of the one array of a story of its own: see big_array. 0 in all others.
+    array: int = 0
+
     def has(self, kind: str) -> bool:
         return kind in self.kinds
 
@@ -78,6 +85,8 @@ def drawn(seed: int, only: tuple[str, ...] | None = None) -> Plan:
     for one, other in NEVER_TOGETHER:
         if one in kinds and other in kinds:
             kinds = tuple(kind for kind in kinds if kind != other)
+    if Random(f"jobs {seed}").random() < JOBS_SHARE:
+        kinds = (*kinds, JOBS)
     return Plan(
         seed=seed,
         schedulers=schedulers,

@@ -2,13 +2,27 @@
 
 import gc
 from dataclasses import dataclass
+from typing import Any
+from unittest.mock import patch
 
+from shoal_scheduler.model import children
+from shoal_scheduler.model.job import CHILDREN_PER_CHUNK
+
+from tests.simulation.big_array import planned
 from tests.simulation.clock import Clock
 from tests.simulation.cluster import Cluster
 from tests.simulation.lives import Violated, bury
 from tests.simulation.mutants import planted
 from tests.simulation.plan import Plan, drawn
 from tests.simulation.shell import installed
+
+# So that arrays of some dozens have several chunks.
+FEW_CHILDREN = 16
+
+
+def chunks_of(count: int) -> Any:
+    """So many children of a job are stored as one value."""
+    return patch.object(children, "CHILDREN_PER_CHUNK", count)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +45,12 @@ def caught_by(mutant: str, seed: int, kinds: tuple[str, ...] | None = None) -> R
     return result if result.violation and not run_seed(seed, only=kinds).violation else None
 
 
-def run_seed(seed: int, mutant: str = "", *, keep_trace: bool = False, only: tuple[str, ...] | None = None) -> Result:
-    plan, clock, violation = drawn(seed, only), Clock(), ""
-    with installed(clock), planted(mutant):
+def run_seed(
+    seed: int, mutant: str = "", *, keep_trace: bool = False, only: tuple[str, ...] | None = None, array: int = 0
+) -> Result:
+    """`array`: the story of one array of so many children, instead of what the seed draws."""
+    plan, clock, violation = planned(seed, array) if array else drawn(seed, only), Clock(), ""
+    with installed(clock), planted(mutant), chunks_of(CHILDREN_PER_CHUNK if array else FEW_CHILDREN):
         cluster = Cluster(plan, clock, keep_trace=keep_trace)
         try:
             cluster.run()

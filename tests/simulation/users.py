@@ -38,6 +38,7 @@ class Users:
         self.ledger = Ledger()
         self.repeats = 0.0
         self.on_answer: Callable[[i.Input, Any], None] = lambda _request, _reply: None
+        self.on_silence: Callable[[i.Input], None] = lambda _request: None
         self._at = 0
         self._submissions = 0
 
@@ -67,6 +68,7 @@ class Users:
             self.ledger.refused += 1
         elif reply is None:
             self.ledger.unanswered += 1
+            self.on_silence(request)
         else:
             self._note(request, reply)
             self.on_answer(request, reply)

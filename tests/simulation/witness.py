@@ -8,6 +8,7 @@ from shoal.v1 import agent_pb2
 from shoal_agent.definition.labels import Owner
 from shoal_agent.life.verdict import NO_SCHEDULER
 from shoal_scheduler.control import inputs as i
+from shoal_scheduler.control.batch.job_inputs import SubmitJob
 from shoal_scheduler.control.host_loss import HOST_LOST
 from shoal_scheduler.model.pace import session_deadline_seconds
 from shoal_scheduler.model.task import Task, TaskKey
@@ -21,6 +22,7 @@ from shoal_scheduler.state.writes import loaded
 from tests.simulation import checkers
 from tests.simulation.agent import CLUSTER, Host
 from tests.simulation.containers import Box
+from tests.simulation.job_witness import JobWitness
 from tests.simulation.lives import Violated
 from tests.simulation.plan import Plan
 from tests.simulation.scheduler import Scheduler
@@ -83,6 +85,7 @@ class Witness:
         self._leader = 0
         self.dials: list[tuple[float, str]] = []
         self.plan = plan
+        self.jobs = JobWitness(trace, self.recorded, plan)
         members.on_write = self.wrote
 
     def demand(self, fault: checkers.Fault) -> None:
@@ -102,12 +105,14 @@ class Witness:
             self.demand(checkers.what_is_over_is_not_started(box, recorded.last_status))
         self.runs[box.task, box.container] = runs + 1
         self.boxes.setdefault(box.task, {})[box.container] = box
+        self.demand(self.jobs.started(box))
 
     def ended(self, host: Host, box: Box) -> None:
         going = host.worker._interruption if host.worker is not None else None
         if going is not None and is_of(host, box) and set(self.plan.kinds) <= set(CALM):
             self.demand(checkers.is_over_in_time(box, self.members.clock.now, going.ends_at + IN_TIME_SECONDS))
         self.trace.say(host.name, f"ended {box.task} {box.container} by {box.ended_by}: {box.exit_code}")
+        self.jobs.ended(box)
 
     def touched(self, host: Host, box: Box) -> None:
         self.demand(checkers.a_stranger_is_left_alone(box, host.name, Owner(CLUSTER, host.name).labels))
@@ -160,9 +165,8 @@ class Witness:
             self._saw(scheduler, tables, task)
         for entry in tables.launches.values():
             self.demand(checkers.all_or_nothing(entry.launch, entry.tasks))
-        launches = [entry.launch for entry in tables.launches.values()]
-        self.demand(checkers.one_launch_per_submission(launches))
-        self.demand(checkers.what_is_lost_is_replaced_once(launches))
+        self._check_submissions(tables)
+        self.demand(self.jobs.leads(tables))
         self.going = {name for name, instance in tables.instances.items() if instance.interruption is not None}
         for instance in tables.instances:
             self._check_capacity(tables, instance)
@@ -181,9 +185,8 @@ class Witness:
                 case c.PutLaunch(launch):
                     self.trace.say(scheduler.name, f"launch {launch.id}: {launch.count} for {launch.started_by}")
                     self.demand(checkers.all_or_nothing(launch, tables.launches[launch.id].tasks))
-                    launches = [entry.launch for entry in tables.launches.values()]
-                    self.demand(checkers.one_launch_per_submission(launches))
-                    self.demand(checkers.what_is_lost_is_replaced_once(launches))
+                    if launch.job is None:
+                        self._check_submissions(tables)
                 case c.PutInstance(instance):
                     self.trace.say(scheduler.name, f"instance {instance.id} {instance.status} {instance.incarnation}")
                     instances[instance.id] = None
@@ -194,8 +197,16 @@ class Witness:
                     pass
         for instance_id in instances:
             self._check_capacity(tables, instance_id)
+        if not self._is_deposed(scheduler):  # or who leads now has told of it
+            self.demand(self.jobs.committed(tables, changes))
         if self.commits % COMMITS_PER_COMPARISON == 0 and revision == self.members.model.revision:
             self.compare(tables)
+
+    def _check_submissions(self, tables: Tables) -> None:
+        """Of users: a job starts as often as it needs."""
+        launches = [entry.launch for entry in tables.launches.values() if entry.launch.job is None]
+        self.demand(checkers.one_launch_per_submission(launches))
+        self.demand(checkers.what_is_lost_is_replaced_once(launches))
 
     def _saw(self, scheduler: Scheduler, tables: Tables, task: Task) -> None:
         before = self.recorded.get(task.id)
@@ -293,5 +304,8 @@ class Witness:
                     self.demand(checkers.acknowledged_is_stored(f"task {task.id}", stored))
             case i.StopTask():
                 self.trace.say("user", f"stop of {request.task} answered")
+            case SubmitJob():
+                self.trace.say("user", f"{request.client_token} answered: job {reply.id}")
+                self.demand(self.jobs.acknowledged(request, reply, is_stored=self._holds(keys.job(reply.id))))
             case _:
                 self.trace.say("user", f"{type(request).__name__} answered")

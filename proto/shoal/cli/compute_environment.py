@@ -1,6 +1,7 @@
 """`shoal compute-environment`: which instances of a cluster jobs run on, and how much of them."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import click
 
@@ -8,6 +9,7 @@ from shoal import arn, awsjson
 from shoal.cli import find, show, text
 from shoal.cli.failures import NOT_FOUND, Failed, warn
 from shoal.cli.options import connected, int32, output_option, parse_pairs, target
+from shoal.cli.register import file_option, read_document, read_message
 from shoal.cli.session import Session, call
 from shoal.v1 import job_queue_pb2 as pb
 
@@ -25,15 +27,22 @@ def compute_environment() -> None:
 
 
 @compute_environment.command()
-@click.argument("name")
+@click.argument("name", required=False)
+@file_option
 @where_option
 @vcpus_option
 @click.option("--tag", "tags", multiple=True, metavar="KEY=VALUE", callback=parse_pairs, help="A tag.")
 @connected
-def create(name: str, where: str | None, max_vcpus: int | None, tags: dict[str, str]) -> None:
+def create(name: str | None, file: Path | None, where: str | None, max_vcpus: int | None, tags: dict[str, str]) -> None:
     """Create an environment of the cluster's instances; one that is there just so is fine."""
+    if (name is None) == (file is None):
+        raise click.UsageError("Name the environment, or give a file with all there is to say of it.")
+    document = None if file is None else read_document(file)
 
     async def work(session: Session) -> pb.CreateComputeEnvironmentResponse:
+        if document is not None:
+            asked = read_message(document, pb.CreateComputeEnvironmentRequest, str(file), strict=False)
+            return await session.client.batch.CreateComputeEnvironment(asked)
         request = pb.CreateComputeEnvironmentRequest(
             compute_environment_name=name,
             type="UNMANAGED",

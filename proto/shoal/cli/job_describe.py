@@ -35,7 +35,7 @@ def describe(names: tuple[str, ...], output: str) -> None:
 
 
 def show_job(job: job_pb2.JobDetail, now_millis: int) -> None:
-    array, retry = job.array_properties, job.retry_strategy
+    array, retry, tasks = job.array_properties, job.retry_strategy, job.ecs_properties.task_properties
     fields = [
         ("Id", job.job_id),
         ("Status", job.status),
@@ -56,6 +56,7 @@ def show_job(job: job_pb2.JobDetail, now_millis: int) -> None:
         ("Command", shlex.join(job.container.command)),
         ("Image", job.container.image),
         ("Needs", _needs(job.container)),
+        *((f"Container {each.name}", _container(each)) for task in tasks for each in task.containers),
         ("Parameters", "\n".join(f"{key}={value}" for key, value in sorted(job.parameters.items()))),
         ("Waits for", "\n".join(map(_dependency, job.depends_on))),
         ("Waited for by", "\n".join(map(_dependency, job.dependants))),
@@ -88,6 +89,13 @@ def _needs(container: job_pb2.ContainerDetail) -> str:
     """However it was written: `VCPU 1, MEMORY 64`."""
     legacy = [f"{kind} {size}" for kind, size in (("VCPU", container.vcpus), ("MEMORY", container.memory)) if size]
     return ", ".join([*legacy, *(f"{each.type} {each.value}" for each in container.resource_requirements)])
+
+
+def _container(each: job_pb2.TaskContainerDetails) -> str:
+    """Of several: command, image and needs, a line each."""
+    needs = ", ".join(f"{need.type} {need.value}" for need in each.resource_requirements)
+    code = f"exit code {each.exit_code}" if each.HasField("exit_code") else ""
+    return "\n".join(line for line in (shlex.join(each.command), each.image, needs, code) if line)
 
 
 def _dependency(each: job_pb2.JobDependency) -> str:

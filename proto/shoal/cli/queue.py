@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import click
@@ -10,6 +11,7 @@ from shoal import arn, awsjson
 from shoal.cli import find, show, text
 from shoal.cli.failures import NOT_FOUND, Failed
 from shoal.cli.options import connected, duration, int32, output_option, parse_pairs
+from shoal.cli.register import file_option, read_document, read_message
 from shoal.cli.session import Session, call
 from shoal.v1 import job_queue_pb2 as pb
 
@@ -45,7 +47,8 @@ def queue() -> None:
 
 
 @queue.command()
-@click.argument("name")
+@click.argument("name", required=False)
+@file_option
 @environments_option
 @click.option("--priority", type=int32, default=1, show_default=True, metavar="N", help="The higher is served first.")
 @max_concurrent_option
@@ -53,12 +56,20 @@ def queue() -> None:
 @limit_option
 @click.option("--tag", "tags", multiple=True, metavar="KEY=VALUE", callback=parse_pairs, help="A tag.")
 @connected
-def create(name: str, environments: tuple[str, ...], priority: int, tags: dict[str, str], **options: Any) -> None:
+def create(
+    name: str | None,
+    file: Path | None,
+    environments: tuple[str, ...],
+    priority: int,
+    tags: dict[str, str],
+    **options: Any,
+) -> None:
     """Create a job queue; one that is there just so is fine.
 
     \b
     shoal compute-environment create hosts
     shoal queue create main --environment hosts
+    shoal queue create -f queue.json               as `aws batch create-job-queue --cli-input-json` takes it
     """
     request = pb.CreateJobQueueRequest(
         job_queue_name=name,
@@ -69,6 +80,10 @@ def create(name: str, environments: tuple[str, ...], priority: int, tags: dict[s
         max_concurrent=options["max_concurrent"],
         overtaking_max=options["overtaking_max"],
     )
+    if (name is None) == (file is None):
+        raise click.UsageError("Name the queue, or give a file with all there is to say of it.")
+    if file is not None:
+        request = read_message(read_document(file), pb.CreateJobQueueRequest, str(file), strict=False)
 
     async def work(session: Session) -> pb.CreateJobQueueResponse:
         return await session.client.batch.CreateJobQueue(request)

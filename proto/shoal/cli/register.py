@@ -15,6 +15,15 @@ from shoal.v1 import task_definition_pb2
 Anything = TypeVar("Anything", bound=Message)
 
 
+file_option = click.option(
+    "-f",
+    "--file",
+    type=click.Path(path_type=Path, allow_dash=True),
+    metavar="PATH",
+    help="All of it as AWS JSON, instead of options.",
+)
+
+
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path, allow_dash=True))
 @click.option("--strict", is_flag=True, help="Refuse a file with fields that are not known, instead of warning.")

@@ -14,7 +14,7 @@ one transaction, so that nothing is replaced twice or not at all, whoever leads.
 unless it was because its host goes: see control.interruption.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from math import inf
 from typing import NamedTuple
@@ -32,6 +32,7 @@ from shoal_scheduler.model.task import ContainerState, Task, TaskKey
 from shoal_scheduler.state import changes as c
 from shoal_scheduler.state import keys
 from shoal_scheduler.state.tables import Tables
+from shoal_scheduler.state.weight import BYTES_PER_KEY, chunk_bytes
 
 HOST_LOST = "HostLost"
 KEEP, STOP, EXCLUSIVE = "keep", "stop", "exclusive"
@@ -61,7 +62,7 @@ def look(tables: Tables, last_heard: Mapping[str, float], led_since: float, now:
     Seconds of one clock that never goes back.
     """
     lost: list[c.Change] = []
-    touched, due_at = set[object](), inf
+    touched, weight, due_at = set[object](), 0, inf
     deadline = session_deadline_seconds(len(tables.instances))
     for instance in _silent(tables):
         since = max(led_since, last_heard.get(instance.id, led_since))
@@ -74,12 +75,19 @@ def look(tables: Tables, last_heard: Mapping[str, float], led_since: float, now:
             lost_at = min(since + seconds_until_lost(tables, instance, task), gone_at)
             if now < lost_at:
                 due_at = min(due_at, lost_at)
-            elif len(touched) >= KEYS_PER_STEP:
+            elif len(touched) >= KEYS_PER_STEP or weight >= KEYS_PER_STEP * BYTES_PER_KEY:
                 return Look(lost, now)
             else:
+                weight += weight_of_losing(task, touched)
                 lost += losing(task, HOST_LOST, reason, context)
                 touched |= touched_by_losing(task)
     return Look(lost, due_at)
+
+
+def weight_of_losing(task: Task, touched: Container[object]) -> int:
+    """About how many bytes more it writes than what is touched already."""
+    is_known = (task.launch.id, task.index // keys.TASKS_PER_CHUNK) in touched
+    return 0 if is_known else chunk_bytes(task.launch, task.index)
 
 
 def touched_by_losing(task: Task) -> set[object]:

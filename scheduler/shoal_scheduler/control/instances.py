@@ -21,6 +21,7 @@ ATTRIBUTES_MAX = 100
 
 # As many keys as the largest submission touches (see control.step).
 KEYS_PER_DEREGISTRATION = 40
+BYTES_PER_DEREGISTRATION = 400_000
 
 
 def hello(view: Overlay, request: i.AgentHello, context: Context) -> Outcome:
@@ -155,10 +156,11 @@ def deregister(view: Overlay, request: i.DeregisterInstance, context: Context) -
 
 def _within_a_step(running: Sequence[Task]) -> Iterator[Task]:
     """The first tasks, up to what one input may touch."""
-    touched = set[object]()
+    touched, weight = set[object](), 0
     for task in running:
+        weight += host_loss.weight_of_losing(task, touched)
         touched |= host_loss.touched_by_losing(task)
-        if len(touched) > KEYS_PER_DEREGISTRATION:
+        if len(touched) > KEYS_PER_DEREGISTRATION or weight > BYTES_PER_DEREGISTRATION:
             return
         yield task
 

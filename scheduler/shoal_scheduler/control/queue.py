@@ -58,7 +58,7 @@ def _place_all(view: Overlay, cluster: str, context: Context, keys_max: int, sti
         held = held_row(view, cluster, launch.id)
         if not _may_fit(ask, room, held, stirred):
             hopeless.add(ask)
-        elif len(view.touched) >= keys_max:
+        elif view.is_full(keys_max):
             return False
         elif not _place_waiting(view, launch, ask, context, held) and held == NO_ROW:
             hopeless.add(ask)

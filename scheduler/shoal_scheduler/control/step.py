@@ -25,6 +25,7 @@ from shoal_scheduler.control import (
 )
 from shoal_scheduler.control import inputs as i
 from shoal_scheduler.control.batch import follow, job_inputs, start, stopping, submit, time_limits
+from shoal_scheduler.control.batch.queue_look import CannotStart
 from shoal_scheduler.control.batch.rules import BATCH_RULES
 from shoal_scheduler.control.context import Context, Outcome
 from shoal_scheduler.model.refusal import Refused
@@ -41,8 +42,8 @@ KEYS_PER_STEP = 255
 # The most that any other input touches, or a launch that waits: a launch of 10,000 tasks and its 40 chunks.
 KEYS_PER_INPUT = 41
 
-# For what follows for jobs from others, at the beginning of a step.
-KEYS_FOR_JOBS = 80
+# For what follows for jobs from others, at the beginning of a step: whatever else time asks for.
+KEYS_FOR_JOBS = 60
 JOBS_PER_STEP = 500
 
 # The sums of a task that ends: of this month, and of the last if it began there.
@@ -50,9 +51,6 @@ USAGE_KEYS = 2
 
 # etcd takes 1.5 MiB a request; 10,000 tasks are about 0.8 MiB.
 TASKS_PER_STEP = 4_000
-
-# Of jobs and of what became of their children, beyond which nothing more is taken.
-JOB_BYTES_PER_STEP = 600_000
 
 
 class Fault(NamedTuple):
@@ -152,13 +150,14 @@ def _look_at_jobs(tables: Tables, overlay: Overlay, context: Context) -> tuple[O
     """What time asks for of them, and what follows for them from others. One that cannot be looked at stops nothing
     else."""
     faults = []
-    time_limits.enforce(overlay, context, KEYS_FOR_JOBS)
+    keys_max = len(overlay.touched) + KEYS_FOR_JOBS
+    time_limits.enforce(overlay, context, keys_max)
     for job in overlay.batch.unsettled(JOBS_PER_STEP):
-        if len(overlay.touched) >= KEYS_FOR_JOBS:
+        if overlay.is_full(keys_max):
             break
         before = len(overlay.changes)
         try:
-            follow.settle(overlay, job, context, KEYS_FOR_JOBS)
+            follow.settle(overlay, job, context, keys_max)
         except Exception as error:
             overlay = _again(tables, overlay.changes[:before])
             overlay.propose([SetAside(job)])  # or the next step would come at once, and fail again
@@ -190,6 +189,10 @@ def _start_jobs(tables: Tables, overlay: Overlay, context: Context) -> tuple[Ove
     before = len(overlay.changes)
     try:
         start.start(overlay, context, KEYS_PER_STEP - 2 * KEYS_PER_INPUT)
+    except CannotStart as error:
+        overlay = _again(tables, overlay.changes[:before])
+        overlay.propose([SetAside(error.job, waits=True)])  # the next step looks at the others
+        return overlay, [Fault(error)]
     except Exception as error:
         overlay = _again(tables, overlay.changes[:before])
         overlay.propose(start.settled(overlay))
@@ -218,7 +221,7 @@ def _has_room(overlay: Overlay, request: i.Input) -> bool:
             keys = 0
         case _:
             keys = KEYS_PER_INPUT
-    is_light = len(overlay.changes) < TASKS_PER_STEP and overlay.batch.weight < JOB_BYTES_PER_STEP
+    is_light = len(overlay.changes) < TASKS_PER_STEP and not overlay.is_full(KEYS_PER_STEP)
     return is_light and len(overlay.touched) + keys <= KEYS_PER_STEP
 
 

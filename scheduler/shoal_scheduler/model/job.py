@@ -135,6 +135,9 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     document: dict[str, Any] = {}
     tags: dict[str, str] = {}
     propagate_tags: bool = False
+
+    # As its definition says: commands may be executed in its containers while they run.
+    enable_execute_command: bool = False
     client_token: str = ""
     request_digest: str = ""
 

@@ -67,10 +67,13 @@ class DeleteJob:
 
 @dataclass(frozen=True, slots=True)
 class SetAside:
-    """What follows for this job could not be worked out: it is looked at again once something of it changes.
-    Volatile."""
+    """What follows for this job could not be worked out, or how it starts: it is looked at again once something of it
+    changes. Volatile."""
 
     job: str
+
+    # It leaves its queue until then.
+    waits: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,6 +71,10 @@ class BatchOverlay:
     def consumable(self, name: str) -> ConsumableResource | None:
         return self._consumables[name] if name in self._consumables else self._tables.consumables.get(name)
 
+    def consumables(self) -> list[ConsumableResource]:
+        found = map(self.consumable, {**self._tables.consumables, **self._consumables})
+        return [resource for resource in found if resource is not None]
+
     def job(self, job_id: str) -> Job | None:
         if job_id in self._jobs:
             return self._jobs[job_id]

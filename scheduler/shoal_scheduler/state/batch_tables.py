@@ -54,6 +54,9 @@ class BatchTables:
     running: Counter[str] = field(default_factory=Counter)
     used_cpu: Counter[str] = field(default_factory=Counter)
 
+    # Derived, when it is asked for: see `_queues_in`.
+    _by_cluster: dict[str, dict[str, bool]] | None = None
+
     # Derived: by queue, jobs with a child that may start.
     waiting: dict[str, WaitingJobs] = field(default_factory=dict)
 
@@ -129,18 +132,22 @@ class BatchTables:
                 self.definitions.setdefault(definition.name, {})[definition.revision] = definition
             case b.PutJobQueue(queue):
                 self.queues[queue.name] = queue
+                self._by_cluster = None
                 self._queue(queue.name).stir()
             case b.DeleteJobQueue(name):
                 self.queues.pop(name, None)
+                self._by_cluster = None
                 self.waiting.pop(name, None)
             case b.PutComputeEnvironment(environment):
                 self.environments[environment.name] = environment
-                self._stir()
+                self._by_cluster = None
+                self.stir_all()
             case b.DeleteComputeEnvironment(name):
                 self.environments.pop(name, None)
+                self._by_cluster = None
             case b.PutConsumableResource(resource):
                 self.consumables[resource.name] = resource
-                self._stir()
+                self.stir_all()
             case b.DeleteConsumableResource(name):
                 self.consumables.pop(name, None)
             case b.SetLooked(queue_name, looked):
@@ -156,6 +163,8 @@ class BatchTables:
                 self._put_chunk(chunk)
             case b.DeleteJob(job_id):
                 self._delete_job(job_id)
+            case b.SetAside(job_id, waits=True):
+                self._queue(self.jobs[job_id].job.queue).remove(job_id)
             case b.SetAside(job_id):
                 self.unsettled.pop(job_id, None)
 
@@ -165,21 +174,28 @@ class BatchTables:
             found = self.waiting[name] = WaitingJobs()
         return found
 
-    def _stir(self) -> None:
+    def stir_all(self) -> None:
         for jobs in self.waiting.values():
             jobs.stir()
 
     def stir(self, cluster: str, *, came: bool = False) -> None:
         """Room was made there, or a fact changed: what waits is looked at again. `came`: it was only that a task came,
         which may be what an expression asks for."""
-        for name, jobs in self.waiting.items():
-            queue = self.queues.get(name)
-            if queue is None or not jobs:
-                continue
-            found = [self.environments.get(each) for each in queue.environments]
-            there = [each for each in found if each is not None and each.cluster == cluster]
-            if there and (not came or jobs.with_expressions or any(each.expression for each in there)):
+        for name, has_expression in self._queues_in(cluster).items():
+            jobs = self.waiting.get(name)
+            if jobs and (not came or has_expression or jobs.with_expressions):
                 jobs.stir()
+
+    def _queues_in(self, cluster: str) -> dict[str, bool]:
+        """Queues whose jobs may run there, and whether an expression chooses the instances. Asked for every task."""
+        if self._by_cluster is None:
+            self._by_cluster = {}
+            for queue in self.queues.values():
+                for environment in map(self.environments.get, queue.environments):
+                    if environment is not None:
+                        found = self._by_cluster.setdefault(environment.cluster, {})
+                        found[queue.name] = found.get(queue.name, False) or bool(environment.expression)
+        return self._by_cluster.get(cluster, {})
 
     def put_job(self, job: Job, ask: Ask) -> None:
         """`ask`: what each of its tasks wants."""
@@ -293,7 +309,7 @@ class BatchTables:
         """A task of it is over: what it had may let something start where no room was made."""
         queue = self.queues.get(job.queue)
         if job.consumables:
-            self._stir()
+            self.stir_all()
         elif queue is not None and queue.max_concurrent:
             self._queue(job.queue).stir()
 

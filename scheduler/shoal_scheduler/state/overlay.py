@@ -16,6 +16,7 @@ from shoal_scheduler.state.batch_overlay import BatchOverlay
 from shoal_scheduler.state.capacity import put_instance, recount
 from shoal_scheduler.state.instance_table import InstanceTable
 from shoal_scheduler.state.tables import Held, Tables
+from shoal_scheduler.state.weight import BYTES_PER_KEY, chunk_bytes
 
 
 class Overlay:
@@ -44,6 +45,7 @@ class Overlay:
 
         # What stands for each key that the step writes so far.
         self.touched: set[object] = set()
+        self._weight = 0
 
     # -- reading -------------------------------------------------------------------------------------------
 
@@ -124,6 +126,11 @@ class Overlay:
             found = self._rooms[cluster] = self._tables.room(cluster).copy()
         return found
 
+    def room_to_read(self, cluster: str) -> InstanceTable:
+        """The same, only to be read: as long as nothing is taken there it is the tables' own, which costs no copy."""
+        found = self._rooms.get(cluster)
+        return self._tables.room(cluster) if found is None else found
+
     def ask(self, launch: Launch) -> Ask:
         """What each task of the launch wants."""
         known = self._asks.get(launch.id)
@@ -157,6 +164,15 @@ class Overlay:
         known = {**dict.fromkeys(self._tables.unsettled, True), **self._unsettled}
         return [cluster for cluster, unsettled in known.items() if unsettled]
 
+    @property
+    def weight(self) -> int:
+        """About how many bytes the step writes so far."""
+        return self._weight + self.batch.weight
+
+    def is_full(self, keys_max: int) -> bool:
+        """Whether the step writes as many keys, or as many bytes as go with them."""
+        return len(self.touched) >= keys_max or self.weight >= keys_max * BYTES_PER_KEY
+
     # -- proposing -----------------------------------------------------------------------------------------
 
     def propose(self, changes: Sequence[c.Change], *, placed: bool = False) -> None:
@@ -169,7 +185,7 @@ class Overlay:
         match change:
             case c.PutTask(task):
                 self._put_task(task, placed=placed)
-                self.touched.add((task.launch.id, task.index // keys.TASKS_PER_CHUNK))
+                self._weigh(task)
             case c.PutLaunch(launch):
                 self._put_launch(launch)
                 self.touched.add(launch.id)
@@ -227,6 +243,12 @@ class Overlay:
                 self._unsettled[cluster] = unsettled
             case _:
                 self.touched |= self.batch.propose(change)
+
+    def _weigh(self, task: Task) -> None:
+        chunk = (task.launch.id, task.index // keys.TASKS_PER_CHUNK)
+        if chunk not in self.touched:
+            self.touched.add(chunk)
+            self._weight += chunk_bytes(task.launch, task.index, is_new=task.launch.id in self._launches)
 
     def _set_join_token(self, token_hash: str, token: JoinToken | None) -> None:
         self._join_tokens[token_hash] = token

@@ -142,6 +142,27 @@ def test_a_change_says_only_what_changes(batch: Shoal) -> None:
     assert done(batch, "queue", "enable", "main") == "main\n"
 
 
+def test_what_the_command_line_of_aws_takes(batch: Shoal, tmp_path: Path) -> None:
+    environment = {"computeEnvironmentName": "hosts", "type": "UNMANAGED", "unmanagedvCpus": 16, "state": "ENABLED"}
+    assert done(batch, "ce", "create", "-f", "-", text=json.dumps(environment)) == "hosts\n"
+    queue = {
+        "jobQueueName": "main",
+        "priority": 5,
+        "state": "DISABLED",
+        "computeEnvironmentOrder": [{"order": 1, "computeEnvironment": arn.compute_environment_arn("hosts")}],
+        "tags": {"a": "b"},
+    }
+    file = tmp_path / "queue.json"
+    file.write_text(json.dumps(queue))
+    assert done(batch, "queue", "create", "-f", file) == "main\n"
+    assert rows(done(batch, "queue", "ls")) == [["main", "DISABLED", "5", "0", "0", "-", "hosts"]]
+    managed = {**environment, "computeEnvironmentName": "bought", "type": "MANAGED"}
+    refused = batch("ce", "create", "-f", "-", text=json.dumps(managed))
+    assert (refused.code, "type: MANAGED environments are not there yet" in refused.err) == (1, True)
+    for command in ("queue", "ce"):
+        assert batch(command, "create").code == batch(command, "create", "x", "-f", file).code == 2
+
+
 def test_what_is_wrong_is_told_with_its_field(batch: Shoal) -> None:
     nowhere = batch("queue", "create", "main", "--environment", "nowhere")
     assert (nowhere.code, "computeEnvironmentOrder[0].computeEnvironment" in nowhere.err) == (3, True)

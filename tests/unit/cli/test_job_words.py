@@ -1,7 +1,6 @@
 """What jobs look like in a line, and how their names are read."""
 
 import pytest
-from shoal import arn
 from shoal.cli import job_words
 from shoal.cli.failures import Failed
 from shoal.cli.job_find import choose

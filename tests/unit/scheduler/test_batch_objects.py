@@ -19,7 +19,13 @@ from shoal_scheduler.model.job_queue import (
     TimeLimit,
 )
 from shoal_scheduler.model.refusal import Refused
-from shoal_scheduler.state.batch_changes import PutJob, PutJobState
+from shoal_scheduler.state.batch_changes import (
+    PutComputeEnvironment,
+    PutConsumableResource,
+    PutJob,
+    PutJobQueue,
+    PutJobState,
+)
 from shoal_scheduler.state.overlay import Overlay
 
 from tests.unit.scheduler.plane import DEFINITION, Plane
@@ -268,6 +274,31 @@ async def test_a_queue_is_deleted_when_it_is_disabled_and_its_jobs_are_over() ->
     await plane.run([], due=[PutJobState(JobState(job=each, outcome="FAILED")) for each in ("j1", "j2")])
     await plane.one(b.DeleteJobQueue("main"))
     assert plane.tables.batch.queues == {} == (await plane.reloaded()).batch.queues
+
+
+async def test_an_update_that_changes_nothing_writes_nothing() -> None:
+    plane = await prepared()
+    before = plane.store.revision
+    assert (await plane.one(b.UpdateJobQueue("main", {"priority": 1}))).priority == 1
+    assert (await plane.one(b.UpdateComputeEnvironment("hosts", {}))).name == "hosts"
+    assert plane.store.revision == before
+
+
+async def test_there_are_no_more_than_every_step_can_look_at() -> None:
+    plane = await prepared()
+    many = range(999)
+    await plane.run([], due=[PutJobQueue(queue(name=f"q{number}")) for number in many])
+    await plane.run(
+        [], due=[PutComputeEnvironment(ComputeEnvironment(name=f"e{number}", created_at=0)) for number in many]
+    )
+    await plane.run([], due=[PutConsumableResource(licence(name=f"c{number}")) for number in range(1000)])
+    for request in (
+        b.CreateJobQueue(queue(name="more")),
+        b.CreateComputeEnvironment(ComputeEnvironment(name="more", created_at=0)),
+        b.CreateConsumableResource(licence(name="more")),
+    ):
+        assert (await refused(plane, request, "1000")).kind == "exhausted"
+    assert (await plane.one(b.CreateJobQueue(queue()))).name == "main"
 
 
 # Consumable resources.

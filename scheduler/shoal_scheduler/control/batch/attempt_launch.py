@@ -39,6 +39,7 @@ def launch_of(
         job=part,
         overrides=job.overrides,
         tags=job.tags if job.propagate_tags else {},
+        enable_execute_command=job.enable_execute_command,
     )
 
 

@@ -46,13 +46,14 @@ class Ending(NamedTuple):
 def ending(before: Task, task: Task, containers: Sequence[dict[str, Any]]) -> Ending:
     """`before`: as it was before it ended. `containers`: of its definition. What was told to stop has not succeeded,
     however it ended."""
-    essential = {container["name"] for container in containers if container.get("essential", True)}
-    states = [state for state in task.containers if state.name in essential]
+    seen = {state.name: state for state in task.containers}
+    essential = [container["name"] for container in containers if container.get("essential", True)]
+    states = [seen.get(name) or ContainerState(name) for name in essential]  # one nobody has told of has not succeeded
     host_lost = task.stop_code in HOST_CODES
     failed = next((state for state in states if state.exit_code), None)
     failed = failed or next((state for state in states if state.exit_code is None), None)
     if failed is None and (host_lost or task.stop_code != "EssentialContainerExited"):
-        failed = states[0] if states else ContainerState("")
+        failed = states[0]
     reason = task.stopped_reason
     if host_lost:
         reason = f"Host EC2 (instance {task.instance}) terminated. {reason}".rstrip()
@@ -89,12 +90,13 @@ def _may_be_repeated(job: Job, child: Child, end: Ending) -> bool:
 
 
 def matches(rule: ExitRule, end: Ending) -> bool:
-    """All conditions that are given hold."""
-    exit_code = "" if end.exit_code is None else str(end.exit_code)
+    """All conditions that are given hold. An exit code that nobody knows is like none."""
+    if rule.on_exit_code and end.exit_code is None:
+        return False
     conditions = (
         (rule.on_status_reason, end.status_reason),
         (rule.on_reason, end.reason),
-        (rule.on_exit_code, exit_code),
+        (rule.on_exit_code, str(end.exit_code)),
     )
     return all(is_like(text, pattern) for pattern, text in conditions if pattern)
 

@@ -25,6 +25,7 @@ def create(view: Overlay, request: i.CreateConsumableResource, context: Context)
     known = view.batch.consumable(request.resource.name)
     if known is not None:
         return Outcome(environments.unchanged("consumableResourceName", known, request.resource, _SAID))
+    environments.check_count("consumable resources", len(view.batch.consumables()))
     resource = msgspec.structs.replace(request.resource, created_at=context.now)
     return Outcome(resource, [b.PutConsumableResource(resource)])
 

@@ -16,6 +16,7 @@ from shoal_scheduler.state import batch_changes as b
 from shoal_scheduler.state.batch_overlay import BatchOverlay
 from shoal_scheduler.state.overlay import Overlay
 
+_EACH_MAX = 1000
 _SAID = {
     "cluster": "cluster",
     "expression": "expression",
@@ -30,6 +31,7 @@ def create(view: Overlay, request: i.CreateComputeEnvironment, context: Context)
     known = view.batch.environment(request.environment.name)
     if known is not None:
         return Outcome(unchanged("computeEnvironmentName", known, request.environment, _SAID))
+    check_count("compute environments", len(view.batch.environments()))
     clusters.find(view, request.environment.cluster)
     environment = msgspec.structs.replace(request.environment, created_at=context.now)
     return Outcome(environment, [b.PutComputeEnvironment(environment)])
@@ -37,9 +39,10 @@ def create(view: Overlay, request: i.CreateComputeEnvironment, context: Context)
 
 def update(view: Overlay, request: i.UpdateComputeEnvironment, _context: Context) -> Outcome:
     """Tasks that run go on, also where they would not be placed any more."""
-    environment = msgspec.structs.replace(find(view.batch, request.name), **request.fields)
+    before = find(view.batch, request.name)
+    environment = msgspec.structs.replace(before, **request.fields)
     clusters.find(view, environment.cluster)
-    return Outcome(environment, [b.PutComputeEnvironment(environment)])
+    return Outcome(environment, [b.PutComputeEnvironment(environment)] if environment != before else [])
 
 
 def delete(view: Overlay, request: i.DeleteComputeEnvironment, _context: Context) -> Outcome:
@@ -66,6 +69,12 @@ def find(view: BatchOverlay, name: str, field: str = "computeEnvironment") -> Co
         advice = "List them with DescribeComputeEnvironments, or create it."
         raise Refused("not_found", f"{field}: there is no compute environment {quoted(name)}. {advice}")
     return environment
+
+
+def check_count(what: str, known: int) -> None:
+    """Raises Refused if there may be no more of them: each step looks at all queues. AWS has 50 of each."""
+    if known >= _EACH_MAX:
+        raise Refused("exhausted", f"There are {known} {what}; there may be no more. Delete some.")
 
 
 def unchanged(field: str, known: Any, asked: Any, said: Mapping[str, str]) -> Any:

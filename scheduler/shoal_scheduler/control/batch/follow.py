@@ -89,7 +89,7 @@ def settle(view: Overlay, job_id: str, context: Context, keys_max: int) -> None:
     if state.wish == TERMINATE:
         stopping.stop_tasks(view, job, state.wish_reason, context, keys_max)
     for number in view.batch.failing_chunks(job_id):
-        if len(view.touched) >= keys_max:
+        if view.is_full(keys_max):
             return
         chunk = view.batch.chunk(job_id, number)
         bits = view.batch.failing_bits(job, number)

@@ -32,6 +32,9 @@ class Overtaking:
         # Tasks that have started in this step and may have overtaken jobs of the queue.
         self.passed = 0
 
+        # No job was overtaken more often; None before it was looked for.
+        self._most: int | None = None
+
         # By the consumables that are taken: the jobs close to the bound, each overtaken more often than those before
         # it; and how much could be passed when they were looked for.
         self._close: dict[frozenset[str], tuple[list[Barrier], int]] = {}
@@ -39,7 +42,11 @@ class Overtaking:
     def allowance(self, key: OrderKey | None, takes: frozenset[str]) -> int:
         """How many tasks of a job with this key, or of one behind all of the queue, may start now."""
         left = self._bound - self.passed
-        quick = left - self._jobs.most_overtaken_before(key)
+        if self._most is None:
+            self._most = self._jobs.most_overtaken_before(None)
+        quick = left - self._most
+        if quick <= 0:
+            quick = left - self._jobs.most_overtaken_before(key)
         if quick > 0:
             return quick
         if takes not in self._close:

@@ -35,8 +35,20 @@ FITTINGS_MAX = 100
 # Started in one step.
 TASKS_MAX = 1_000
 
+# Of one launch: the tasks of a chunk are written together, whichever of them changed, and of a job they do not change
+# at the same time.
+TASKS_PER_LAUNCH = 32
+
 # Beside those of its tasks: the launch, and a few consumable resources.
 _KEYS_PER_LAUNCH = 4
+
+
+class CannotStart(Exception):  # noqa: N818
+    """A rule failed with this job: its cause is a fault of this program."""
+
+    def __init__(self, job: str) -> None:
+        super().__init__(f"job {job} could not be looked at")
+        self.job = job
 
 
 @dataclass(slots=True)
@@ -62,7 +74,9 @@ class Shared:
     def tasks_left(self) -> int:
         """That the step still takes."""
         keys = self.keys_max - len(self.view.touched) - _KEYS_PER_LAUNCH
-        return max(0, min(TASKS_MAX - self.tasks, keys * TASKS_PER_CHUNK))
+        if self.view.is_full(self.keys_max):
+            return 0
+        return max(0, min(TASKS_MAX - self.tasks, TASKS_PER_LAUNCH, keys * TASKS_PER_CHUNK))
 
 
 class QueueLook:
@@ -95,10 +109,14 @@ class QueueLook:
         for key, found in islice(candidates, CLASSES_MAX):
             if not self._environments or bounds.of_queue(self._batch, self._queue) <= 0:
                 break
+            if self._fittings < FITTINGS_MAX:
+                try:
+                    self._look_at(key, found, known)
+                except Exception as error:
+                    raise CannotStart(key.job) from error
             if self._is_full or self._fittings >= FITTINGS_MAX:
                 self._is_partial, resume = True, last
                 break
-            self._look_at(key, found, known)
             last = key
         else:
             if next(candidates, None) is not None:
@@ -139,11 +157,13 @@ class QueueLook:
         if job is None:
             return True
         for environment in self._environments:
-            while self._rooms.may_fit(environment, want.ask.resources):
+            while environment in self._environments and self._rooms.may_fit(environment, want.ask.resources):
                 limit = self._limit(job, key, want, environment)
                 children = startable(self._batch, job.id, limit) if limit > 0 else []
                 if not children or not self._launch(job, key, want, environment, *children[0]):
                     break
+                if not job.array_size:
+                    return True
         return bounds.of_job(self._batch, job) <= 0 or not startable(self._batch, job.id, 1)
 
     def _limit(self, job: Job, key: OrderKey, want: Want, environment: ComputeEnvironment) -> int:
@@ -154,7 +174,7 @@ class QueueLook:
             bounds.of_queue(batch, self._queue),
             bounds.of_environment(batch, environment, wanted.cpu),
             bounds.of_consumables(batch, want.consumables),
-            self._rooms.most(environment, wanted),
+            self._rooms.most(environment, wanted) if job.array_size else 1,
         )
         if most <= 0:
             return 0
@@ -169,7 +189,8 @@ class QueueLook:
     def _fits(self, want: Want, environment: ComputeEnvironment) -> bool:
         self._fittings += 1
         cluster = environment.cluster
-        bad = fitting(asked_in(want.ask, environment), self._view.room(cluster), held_row(self._view, cluster))
+        table = self._view.room_to_read(cluster)
+        bad = fitting(asked_in(want.ask, environment), table, held_row(self._view, cluster))
         if (bad == 0).any():
             return True
         self._rooms.refused(environment)

@@ -32,6 +32,7 @@ def create(view: Overlay, request: i.CreateJobQueue, context: Context) -> Outcom
     known = view.batch.queue(request.queue.name)
     if known is not None:
         return Outcome(environments.unchanged("jobQueueName", known, request.queue, _SAID))
+    environments.check_count("job queues", len(view.batch.queues()))
     queue = msgspec.structs.replace(request.queue, created_at=context.now)
     _check_environments(view.batch, queue)
     return Outcome(queue, [b.PutJobQueue(queue)])
@@ -39,10 +40,11 @@ def create(view: Overlay, request: i.CreateJobQueue, context: Context) -> Outcom
 
 def update(view: Overlay, request: i.UpdateJobQueue, _context: Context) -> Outcome:
     """Jobs that wait are looked at anew; those that run go on."""
-    queue = msgspec.structs.replace(find(view.batch, request.name), **request.fields)
+    before = find(view.batch, request.name)
+    queue = msgspec.structs.replace(before, **request.fields)
     if "environments" in request.fields:
         _check_environments(view.batch, queue)
-    return Outcome(queue, [b.PutJobQueue(queue)])
+    return Outcome(queue, [b.PutJobQueue(queue)] if queue != before else [])
 
 
 def delete(view: Overlay, request: i.DeleteJobQueue, _context: Context) -> Outcome:

@@ -36,14 +36,14 @@ class Rooms:
         """By cpu and memory alone; now and then yes in error."""
         front = self._fronts.get(environment.name)
         if front is None:
-            table = self._view.room(environment.cluster)
+            table = self._view.room_to_read(environment.cluster)
             front = Front(table.free_cpu, table.free_memory, static(_of(environment), table))
             self._fronts[environment.name] = front
         return front.fits(wanted)
 
     def most(self, environment: ComputeEnvironment, wanted: Resources) -> int:
         """That so many tasks are not too few to try."""
-        table = self._view.room(environment.cluster)
+        table = self._view.room_to_read(environment.cluster)
         amounts = ((table.free_cpu, wanted.cpu), (table.free_memory, wanted.memory_mib))
         bounds = [int((np.maximum(free, 0) // amount).sum()) for free, amount in amounts if amount]
         return min(bounds, default=2**31)
@@ -71,7 +71,7 @@ class Rooms:
         jobs = self._view.batch.waiting(queue.name)
         if queue.name not in self._checked:
             self._checked.add(queue.name)
-            facts = [(each, self._view.room(each.cluster).static) for each in self.enabled(queue)]
+            facts = [(each, self._view.room_to_read(each.cluster).static) for each in self.enabled(queue)]
             known_by = tuple(fact for pair in facts for fact in pair)
             if not _are_same(jobs.known_by, known_by):
                 jobs.known_by = known_by
@@ -80,7 +80,7 @@ class Rooms:
         return jobs
 
     def _could_take(self, environment: ComputeEnvironment, ask: Ask) -> bool:
-        table = self._view.room(environment.cluster)
+        table = self._view.room_to_read(environment.cluster)
         totals = self._totals.get(environment.name)
         if totals is None:
             totals = Front(table.total_cpu, table.total_memory, static(_of(environment), table))

@@ -102,7 +102,7 @@ def stop_tasks(view: Overlay, job: Job, reason: str, context: Context, keys_max:
         task = view.task(key)
         if task is None or task.desired_status == "STOPPED":
             continue
-        if not left or len(view.touched) >= keys_max:
+        if not left or view.is_full(keys_max):
             return
         view.propose([PutTask(tasks.stopping(task, STOP_CODE, reason, context.now))])
         left -= 1

@@ -6,7 +6,7 @@ from shoal import arn
 
 from shoal_scheduler.control import definitions
 from shoal_scheduler.control.batch import dependencies, queues
-from shoal_scheduler.control.batch.definitions import submittable
+from shoal_scheduler.control.batch.definitions import enables_execute_command, submittable
 from shoal_scheduler.control.batch.job_inputs import SubmitJob
 from shoal_scheduler.control.batch.overrides import overrides_of
 from shoal_scheduler.control.context import Context, Outcome
@@ -97,6 +97,7 @@ def _job(
         document=document,
         tags=(definition.tags if propagates else {}) | request.tags,
         propagate_tags=propagates,
+        enable_execute_command=enables_execute_command(definition),
         client_token=request.client_token,
         request_digest=request.request_digest if request.client_token else "",
     )

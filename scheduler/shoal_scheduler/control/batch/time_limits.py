@@ -25,7 +25,7 @@ def enforce(view: Overlay, context: Context, keys_max: int) -> None:
     """Proposes what is due, until the step has touched `keys_max` keys."""
     for key in view.batch.overdue(context.now, TASKS_PER_STEP):
         task = view.task(key)
-        if len(view.touched) < keys_max and task is not None and not task.is_stopped:
+        if task is not None and not task.is_stopped and not view.is_full(keys_max):
             view.propose([PutTask(tasks.stopping(task, ATTEMPT_TIMEOUT, TIMED_OUT, context.now))])
     for queue in view.batch.queues():
         first = view.batch.stands_since(queue.name) if queue.time_limits else None

@@ -15,7 +15,7 @@ from shoal_scheduler.model.job_queue import ComputeEnvironment, JobQueue
 from shoal_scheduler.placement.explain import NEXT_TURN, waiting_reason
 from shoal_scheduler.state.order import OrderKey
 from shoal_scheduler.state.overlay import Overlay
-from shoal_scheduler.state.startable import n_to_n
+from shoal_scheduler.state.startable import has_startable, n_to_n
 from shoal_scheduler.state.tables import Tables
 from shoal_scheduler.state.waiting_jobs import Want
 
@@ -70,6 +70,8 @@ class Reasons:
             return self._of_waiting(job)
         if job.max_concurrent and len(entry.live) >= job.max_concurrent:
             return f"maxConcurrent: {len(entry.live)} of its children run, no more may"
+        if has_startable(self._batch, job):
+            return "it could not be looked at, as the scheduler's log says: it is again once something of it changes"
         return ""
 
     def snapshot(self, queue: str, now: int) -> Snapshot:

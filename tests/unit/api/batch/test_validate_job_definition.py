@@ -5,11 +5,13 @@ import time
 from typing import Any
 
 import pytest
+from shoal.v1 import job_definition_pb2 as pb
 from shoal_scheduler.api.batch.validate_job_definition import (
     DOCUMENT_BYTES_MAX,
     job_definition_problems,
     job_definition_warnings,
 )
+from shoal_scheduler.control.batch.task_definition import task_definition_of
 
 SIZES = [{"type": "VCPU", "value": "1"}, {"type": "MEMORY", "value": "512"}]
 CONTAINER: dict[str, Any] = {"image": "flip", "command": ["flip", "Ref::in"], "resourceRequirements": SIZES}
@@ -320,3 +322,28 @@ def test_what_is_accepted_and_does_less_than_in_the_cloud() -> None:
         f"{C}.privileged",
     }
     assert job_definition_warnings(definition()) == []
+
+
+# By other ways than the task definition: sizes and the role under names of their own, at the launch, or said in words.
+OTHERWISE = {
+    *("vcpus", "memory", "resourceRequirements", "jobRoleArn", "enableExecuteCommand"),
+    *("instanceType", "networkConfiguration", "fargatePlatformConfiguration", "platformVersion"),
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "where"),
+    [
+        (pb.ContainerProperties, lambda fields: {C: fields}),
+        (pb.EcsTaskProperties, lambda fields: {"ecsProperties": {"taskProperties": [fields]}}),
+        (pb.TaskContainerProperties, lambda f: {"ecsProperties": {"taskProperties": [{"containers": [f]}]}}),
+    ],
+)
+def test_no_field_is_dropped_on_the_way_to_the_task_definition(kind: Any, where: Any) -> None:
+    for field in kind.DESCRIPTOR.fields:
+        name = field.json_name
+        if name in OTHERWISE or name == "containers":
+            continue
+        derived = task_definition_of(where({name: "marked"})).document
+        told = (derived, *derived["containerDefinitions"])
+        assert any(each.get(name) == "marked" for each in told), name

@@ -6,9 +6,12 @@ import pytest
 from shoal_scheduler.control import inputs as i
 from shoal_scheduler.control.batch import bounds
 from shoal_scheduler.control.batch.job_inputs import CancelJob, SubmitJob
+from shoal_scheduler.control.batch.why import Reasons
 from shoal_scheduler.control.step import step
+from shoal_scheduler.model.job import Job
 from shoal_scheduler.model.job_queue import NON_REPLENISHABLE, ConsumableResource, JobQueue
 from shoal_scheduler.state.batch_changes import PutComputeEnvironment, PutJobQueue
+from shoal_scheduler.state.batch_overlay import BatchOverlay
 
 from tests.unit.scheduler.batch.yard import Yard, document, environment, queue, taking
 from tests.unit.scheduler.plane import instance, report
@@ -260,6 +263,25 @@ async def test_a_step_starts_what_its_transaction_has_room_for_and_the_next_goes
     assert sum(yard.runs(*jobs)) == len(jobs)
 
 
+async def test_a_job_that_a_rule_fails_with_is_told_and_set_aside_and_keeps_no_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    yard = Yard()
+    await yard.open(instance("x", cpu=4096))
+    known = bounds.of_job
+
+    def fail(batch: BatchOverlay, job: Job) -> int:
+        return 1 // 0 if job.name == "poisonous" else known(batch, job)
+
+    monkeypatch.setattr(bounds, "of_job", fail)
+    poisonous, job = await yard.run([SubmitJob(document("small", jobName="poisonous")), SubmitJob(document("small"))])
+    result = step(yard.tables, [], yard.context)
+    assert [type(fault.error.__cause__) for fault in result.faults] == [ZeroDivisionError]
+    await yard.settle()
+    assert yard.runs(poisonous, job) == [0, 1]
+    assert Reasons(yard.tables).of(poisonous.id).startswith("it could not be looked at")
+
+
 async def test_a_look_that_fails_is_told_and_not_tried_again_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     yard = Yard()
     await yard.open(instance("x", cpu=4096))
@@ -267,7 +289,7 @@ async def test_a_look_that_fails_is_told_and_not_tried_again_at_once(monkeypatch
     def fail(*_: object) -> int:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(bounds, "of_job", fail)
+    monkeypatch.setattr(bounds, "of_queue", fail)
     await yard.one(SubmitJob(document("small")))
     result = step(yard.tables, [], yard.context)
     assert [type(fault.error) for fault in result.faults] == [ZeroDivisionError]

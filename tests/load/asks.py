@@ -1,4 +1,5 @@
-"""How long a step takes while many jobs wait: `python -m tests.load.queued_jobs [--quick] [--json FILE] [--jobs N]`.
+"""How long a step takes while jobs with many different asks wait:
+`python -m tests.load.asks [--quick] [--json FILE] [--jobs N]`.
 
 The instances are full and 100,000 jobs wait in one queue. Then a few tasks end and a few jobs are submitted, again and
 again, each time until nothing more is left to do; every step counts, by its processor time. Once with jobs that all ask
