@@ -121,6 +121,16 @@ def test_a_file_of_which_one_job_is_wrong_leaves_nothing_behind(batch: Shoal, tm
     assert done(batch, "job", "ls", "-a", "-o", "name") == ""
 
 
+def test_what_is_refused_whole_is_not_said_to_have_unknown_fields(batch: Shoal) -> None:
+    done(batch, "ce", "create", "hosts")
+    done(batch, "queue", "create", "main", "--environment", "hosts")
+    done(batch, "job-definition", "register", "-", text=json.dumps(DOCUMENT))
+    job = {"jobName": "a", "jobQueue": "main", "jobDefinition": "flip", "nodeOverrides": {"numNodes": 2}}
+    refused = batch("job", "submit", "-f", "-", text=json.dumps(job))
+    assert "nodeOverrides: jobs over several instances are not there yet" in refused.err
+    assert "unknown" not in refused.err
+
+
 def test_a_change_says_only_what_changes(batch: Shoal) -> None:
     done(batch, "ce", "create", "hosts", "--max-vcpus", "4")
     done(batch, "queue", "create", "main", "--environment", "hosts", "--max-concurrent", "5", "--cancel-after", "1h")
