@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from shoal.v1 import agent_pb2, job_pb2
+from shoal.v1 import agent_pb2, job_definition_pb2, job_pb2
 from shoal_scheduler.api.batch.list_jobs import bits_at, listed
 from shoal_scheduler.control.batch import children
 from shoal_scheduler.model.children import children_in
@@ -13,7 +13,7 @@ from shoal_scheduler.model.job import STATUSES
 from shoal_scheduler.state.batch_tables import BatchTables
 from shoal_scheduler.state.tables import Tables
 
-from tests.api.batch import Batch
+from tests.api.batch import SEVERAL, Batch, message
 from tests.api.conftest import INSTANCE
 from tests.fakes.agent import SimulatedAgent, exits_with, runs
 from tests.fakes.scheduler import Scheduler
@@ -65,6 +65,18 @@ async def test_every_attempt_is_told(batch: Batch, agent: SimulatedAgent) -> Non
     assert (found["startedAt"], found["stoppedAt"]) == (second["startedAt"], second["stoppedAt"])
     (listed,) = (await batch.list(jobQueue="pictures", jobStatus="FAILED"))[0]
     assert listed["container"]["exitCode"] == 3
+
+
+async def test_an_attempt_of_several_containers_tells_how_each_ended(batch: Batch, agent: SimulatedAgent) -> None:
+    agent.life = exits_with(3, "main")
+    several = message(SEVERAL, job_definition_pb2.RegisterJobDefinitionRequest)
+    await batch.stub.RegisterJobDefinition(several)
+    job = await batch.submit(jobDefinition="several")
+    (attempt,) = (await until(batch, job, "FAILED"))["attempts"]
+    (task,) = attempt["taskProperties"]
+    assert [(each["name"], each["exitCode"]) for each in task["containers"] if "exitCode" in each] == [("main", 3)]
+    assert task["containerInstanceArn"].endswith(INSTANCE)
+    assert task["taskArn"] == attempt["container"]["taskArn"]
 
 
 async def test_an_array_that_succeeds(batch: Batch, agent: SimulatedAgent) -> None:

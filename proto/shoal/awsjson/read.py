@@ -104,6 +104,8 @@ def _read_message(document: object, message: Message, plan: MessagePlan, path: _
         findings.error(path, f"must be an object {{...}}, not {_shown(document)}")
         return
     fields = plan.by_json_name
+    if not fields:  # refused whole by whom it is for, so nothing of it can be right or wrong
+        return
     for key, value in document.items():
         if value is None:
             continue

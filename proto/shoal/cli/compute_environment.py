@@ -8,7 +8,7 @@ import click
 from shoal import arn, awsjson
 from shoal.cli import find, show, text
 from shoal.cli.failures import NOT_FOUND, Failed, warn
-from shoal.cli.options import connected, output_option, parse_pairs, target
+from shoal.cli.options import connected, int32, output_option, parse_pairs, target
 from shoal.cli.register import file_option, read_document, read_message
 from shoal.cli.session import Session, call
 from shoal.v1 import job_queue_pb2 as pb
@@ -18,7 +18,7 @@ COLUMNS = ("ENVIRONMENT", "STATE", "STATUS", "CLUSTER", "VCPUS", "INSTANCES")
 where_option = click.option(
     "--where", metavar="EXPRESSION", help="Only instances that match, as 'attribute:rack == r1'; '' for all."
 )
-vcpus_option = click.option("--max-vcpus", type=int, metavar="N", help="What its jobs hold at most; 0 for no bound.")
+vcpus_option = click.option("--max-vcpus", type=int32, metavar="N", help="What its jobs hold at most; 0 for no bound.")
 
 
 @click.group("compute-environment")

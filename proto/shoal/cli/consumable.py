@@ -6,7 +6,7 @@ import click
 
 from shoal import awsjson
 from shoal.cli import find, show
-from shoal.cli.options import connected, output_option, parse_pairs
+from shoal.cli.options import connected, int64, output_option, parse_pairs
 from shoal.cli.session import Session, call
 from shoal.v1 import job_queue_pb2 as pb
 
@@ -21,7 +21,7 @@ def consumable() -> None:
 
 @consumable.command()
 @click.argument("name")
-@click.argument("total", type=int)
+@click.argument("total", type=int64)
 @click.option("--used-up", is_flag=True, help="What a job takes does not come back when it ends.")
 @click.option("--tag", "tags", multiple=True, metavar="KEY=VALUE", callback=parse_pairs, help="A tag.")
 @connected
@@ -42,7 +42,7 @@ def create(name: str, total: int, used_up: bool, tags: dict[str, str]) -> None:
 
 @consumable.command("set")
 @click.argument("name")
-@click.argument("total", type=int)
+@click.argument("total", type=int64)
 @connected
 def set_total(name: str, total: int) -> None:
     """Say how many there are."""
@@ -51,7 +51,7 @@ def set_total(name: str, total: int) -> None:
 
 @consumable.command()
 @click.argument("name")
-@click.argument("quantity", type=int)
+@click.argument("quantity", type=int64)
 @connected
 def add(name: str, quantity: int) -> None:
     """There are so many more."""
@@ -60,7 +60,7 @@ def add(name: str, quantity: int) -> None:
 
 @consumable.command()
 @click.argument("name")
-@click.argument("quantity", type=int)
+@click.argument("quantity", type=int64)
 @connected
 def take(name: str, quantity: int) -> None:
     """There are so many less."""

@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
-from shoal import arn, awsjson
+from shoal import arn, awsjson, errors
 from shoal.cli import find, show, text
 from shoal.cli.failures import NOT_FOUND, Failed, warn
 from shoal.cli.options import connected, output_option
@@ -39,7 +40,8 @@ def register(file: Path | None, option: Path | None, strict: bool, output: str) 
     chosen = file or option
     if chosen is None or (file is not None and option is not None):
         raise click.UsageError("Name one file.")
-    request = read_message(read_document(chosen), pb.RegisterJobDefinitionRequest, str(chosen), strict)
+    document = _definition(read_document(chosen), str(chosen))
+    request = read_message(document, pb.RegisterJobDefinitionRequest, str(chosen), strict)
 
     async def work(session: Session) -> pb.RegisterJobDefinitionResponse:
         return await session.client.batch.RegisterJobDefinition(request)
@@ -51,6 +53,16 @@ def register(file: Path | None, option: Path | None, strict: bool, output: str) 
         show.print_document(output, awsjson.to_document(answer))
     else:
         click.echo(f"{answer.job_definition_name}:{answer.revision}")
+
+
+def _definition(document: Any, name: str) -> Any:
+    """The one of an answer to DescribeJobDefinitions, if it is one. Raises InvalidInput."""
+    described = document.get("jobDefinitions") if isinstance(document, dict) else None
+    if not isinstance(described, list):
+        return document
+    if len(described) != 1:
+        raise errors.InvalidInput(f"{name} holds {len(described)} job definitions: keep the one to register.")
+    return described[0]
 
 
 @job_definition.command("ls")

@@ -35,7 +35,7 @@ def describe(names: tuple[str, ...], output: str) -> None:
 
 
 def show_job(job: job_pb2.JobDetail, now_millis: int) -> None:
-    array, retry = job.array_properties, job.retry_strategy
+    array, retry, tasks = job.array_properties, job.retry_strategy, job.ecs_properties.task_properties
     fields = [
         ("Id", job.job_id),
         ("Status", job.status),
@@ -55,7 +55,8 @@ def show_job(job: job_pb2.JobDetail, now_millis: int) -> None:
         ("Timeout", f"{job.timeout.attempt_duration_seconds}s an attempt" if job.HasField("timeout") else ""),
         ("Command", shlex.join(job.container.command)),
         ("Image", job.container.image),
-        ("Needs", ", ".join(f"{each.type} {each.value}" for each in job.container.resource_requirements)),
+        ("Needs", _needs(job.container)),
+        *((f"Container {each.name}", _container(each)) for task in tasks for each in task.containers),
         ("Parameters", "\n".join(f"{key}={value}" for key, value in sorted(job.parameters.items()))),
         ("Waits for", "\n".join(map(_dependency, job.depends_on))),
         ("Waited for by", "\n".join(map(_dependency, job.dependants))),
@@ -63,9 +64,10 @@ def show_job(job: job_pb2.JobDetail, now_millis: int) -> None:
         ("Tags", ", ".join(f"{key}={value}" for key, value in sorted(job.tags.items()))),
     ]
     show.print_fields(f"Job {job.job_name}", fields)
-    if job.attempts:
+    tried = job_words.attempts(job, now_millis)
+    if tried.rows:
         click.echo()
-        show.print_table(job_words.attempts(job, now_millis))
+        show.print_table(tried)
 
 
 def _moments(job: job_pb2.JobDetail) -> Sequence[tuple[str, int]]:
@@ -77,8 +79,23 @@ def _retries(retry: job_definition_pb2.RetryStrategy) -> str:
     if not retry.attempts:
         return ""
     losses = f", and {retry.host_losses} more if its host is lost" if retry.HasField("host_losses") else ""
-    rules = [f"{each.action} on {job_words.rule(each)}" for each in retry.evaluate_on_exit]
+    rules = [
+        f"rule {number}: {each.action} on {job_words.rule(each)}" for number, each in enumerate(retry.evaluate_on_exit)
+    ]
     return "\n".join([f"{text.plural(retry.attempts, 'attempt')}{losses}", *rules])
+
+
+def _needs(container: job_pb2.ContainerDetail) -> str:
+    """However it was written: `VCPU 1, MEMORY 64`."""
+    legacy = [f"{kind} {size}" for kind, size in (("VCPU", container.vcpus), ("MEMORY", container.memory)) if size]
+    return ", ".join([*legacy, *(f"{each.type} {each.value}" for each in container.resource_requirements)])
+
+
+def _container(each: job_pb2.TaskContainerDetails) -> str:
+    """Of several: command, image and needs, a line each."""
+    needs = ", ".join(f"{need.type} {need.value}" for need in each.resource_requirements)
+    code = f"exit code {each.exit_code}" if each.HasField("exit_code") else ""
+    return "\n".join(line for line in (shlex.join(each.command), each.image, needs, code) if line)
 
 
 def _dependency(each: job_pb2.JobDependency) -> str:

@@ -15,7 +15,7 @@ import click
 from shoal import awsjson, errors
 from shoal.cli import job_find, job_order, job_wait, show, text
 from shoal.cli.failures import OK, Failed
-from shoal.cli.options import connected, duration, mebibytes, output_option, parse_pairs
+from shoal.cli.options import connected, duration, int32, mebibytes, output_option, parse_pairs
 from shoal.cli.register import read_document, read_message
 from shoal.cli.session import Session, call
 from shoal.v1 import job_pb2, resource_pb2, task_definition_pb2
@@ -76,7 +76,7 @@ def dependency(value: str) -> tuple[str, str]:
 @click.option("--queue", metavar="NAME", help="The job queue.")
 @click.option("--definition", metavar="NAME[:REV]", help="The job definition; without REV the newest.")
 @click.option("--name", metavar="NAME", help="What the job is called.")
-@click.option("--array", type=int, metavar="N", help="An array of N children, 2 to 1,000,000.")
+@click.option("--array", type=int32, metavar="N", help="An array of N children, 2 to 1,000,000.")
 @click.option(
     "--depends-on",
     type=dependency,
@@ -103,10 +103,10 @@ def dependency(value: str) -> tuple[str, str]:
 @click.option("--vcpus", metavar="N", help="vCPUs.")
 @click.option("-m", "--memory", type=mebibytes, metavar="SIZE", help="Hard limit, as 64 (MiB), 64m or 1g.")
 @click.option("--gpus", metavar="N", help="GPUs.")
-@click.option("--attempts", type=int, metavar="N", help="How often it is tried, 1 to 10.")
+@click.option("--attempts", type=int32, metavar="N", help="How often it is tried, 1 to 10.")
 @click.option("--attempt-timeout", "--timeout", type=duration, metavar="TIME", help="Of each attempt: at least 60s.")
-@click.option("--max-concurrent", type=int, metavar="N", help="Children of the array that run at a time.")
-@click.option("--priority", type=int, metavar="N", help="Within its queue, 0 to 9999; higher first.")
+@click.option("--max-concurrent", type=int32, metavar="N", help="Children of the array that run at a time.")
+@click.option("--priority", type=int32, metavar="N", help="Within its queue, 0 to 9999; higher first.")
 @click.option("--tag", "tags", multiple=True, metavar="KEY=VALUE", callback=parse_pairs, help="A tag of the job.")
 @click.option("--client-token", metavar="TOKEN", help="Same token, same jobs: makes it safe to repeat.")
 @click.option(
@@ -206,7 +206,8 @@ def _report(submitted: Sequence[Submitted], output: str) -> None:
 async def _submit_all(session: Session, documents: Sequence[dict[str, Any]], token: str, file: str) -> list[Submitted]:
     """In the order of the file. Raises InvalidInput before anything is submitted; Failed half-way says how far."""
     for number, document in enumerate(documents):  # what cannot be read is told before anything is submitted
-        read_message(document, job_pb2.SubmitJobRequest, f"{file}[{number}]", strict=False)
+        where = f"{file}[{number}]" if len(documents) > 1 else file
+        read_message(document, job_pb2.SubmitJobRequest, where, strict=True)
     try:
         order = job_order.ordered(documents)
     except job_order.CannotOrder as error:

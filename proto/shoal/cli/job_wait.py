@@ -85,4 +85,4 @@ def report(found: Sequence[job_pb2.JobDetail], output: str) -> int:
 
 def _row(job: job_pb2.JobDetail) -> Sequence[str]:
     children = job_words.counts(job.array_properties.status_summary) if job.array_properties.size else ""
-    return job_find.short(job.job_id), job.job_name, job.status, children, job_words.why(job)
+    return job_find.short(job.job_id), job.job_name, job_words.ended(job), children, job_words.why(job)

@@ -42,12 +42,16 @@ def _row(queue: str, job: job_pb2.JobSummary, now_millis: int, wide: bool) -> Se
 def status(job: job_pb2.JobSummary, now_millis: int) -> str:
     """`RUNNING 5m`, `FAILED (3) 2m ago`, `PENDING`."""
     if job.status in OVER:
-        code = f" ({job.container.exit_code})" if job.container.HasField("exit_code") else ""
         ago = f" {text.age(job.stopped_at, now_millis)} ago" if job.stopped_at else ""
-        return f"{job.status}{code}{ago}"
+        return f"{ended(job)}{ago}"
     if job.status == "RUNNING" and job.started_at:
         return f"RUNNING {text.age(job.started_at, now_millis)}"
     return job.status
+
+
+def ended(job: job_pb2.JobSummary | job_pb2.JobDetail) -> str:
+    """`FAILED (3)`, `SUCCEEDED`."""
+    return f"{job.status} ({job.container.exit_code})" if job.container.HasField("exit_code") else job.status
 
 
 def why(job: job_pb2.JobSummary | job_pb2.JobDetail) -> str:
@@ -89,17 +93,31 @@ def progress(job: job_pb2.JobDetail) -> str:
 
 
 def attempts(job: job_pb2.JobDetail, now_millis: int) -> Table:
-    return Table(ATTEMPT_COLUMNS, [_attempt(job, each, now_millis) for each in job.attempts])
+    """Those that are over, and the one that is under way."""
+    rows = [_attempt(job, each, now_millis) for each in job.attempts]
+    if job.status in ("STARTING", "RUNNING"):
+        rows.append(_under_way(job, now_millis))
+    return Table(ATTEMPT_COLUMNS, rows)
+
+
+def _under_way(job: job_pb2.JobDetail, now_millis: int) -> Sequence[str]:
+    where = job.container.container_instance_arn
+    for task in job.ecs_properties.task_properties:
+        where = where or task.container_instance_arn
+    began = job.started_at if job.status == "RUNNING" else 0
+    attempt = job_pb2.AttemptDetail(attempt=len(job.attempts) + 1, started_at=began)
+    attempt.container.container_instance_arn = where
+    number, started, took, instance, *_ = _attempt(job, attempt, now_millis)
+    return number, started if began else "-", took, instance, "-", job.status, ""
 
 
 def _attempt(job: job_pb2.JobDetail, attempt: job_pb2.AttemptDetail, now_millis: int) -> Sequence[str]:
     container = attempt.container
-    took = (attempt.stopped_at or now_millis) - attempt.started_at
     reasons = (attempt.status_reason, container.reason)
     return (
         str(attempt.attempt),
         text.stamp(attempt.started_at, now_millis) if attempt.started_at else "never",
-        f"{took / 1000:.3g}s" if attempt.started_at and took < 60_000 else text.span(took / 1000),
+        _took(attempt, now_millis),
         text.short_instance(arn.short(container.container_instance_arn)) or "-",
         str(container.exit_code) if container.HasField("exit_code") else "-",
         decided(job, attempt),
@@ -107,15 +125,33 @@ def _attempt(job: job_pb2.JobDetail, attempt: job_pb2.AttemptDetail, now_millis:
     )
 
 
+def _took(attempt: job_pb2.AttemptDetail, now_millis: int) -> str:
+    if not attempt.started_at:
+        return "-"
+    took = (attempt.stopped_at or now_millis) - attempt.started_at
+    return f"{took / 1000:.3g}s" if took < 60_000 else text.span(took / 1000)
+
+
 def decided(job: job_pb2.JobDetail, attempt: job_pb2.AttemptDetail) -> str:
-    """What became of the attempt, and by which rule: `RETRY by rule 2 (onExitCode 3)`, `RETRY, host lost`."""
+    """What became of the attempt, and by which rule: `RETRY by rule 2 (onExitCode 3)`, `RETRY, host lost`.
+
+    Where no attempt was left, `RETRY by rule 2 (onExitCode 3), none left`.
+    """
     if not attempt.action:
         return "host lost" if attempt.host_lost else ""
     if attempt.HasField("matched_rule"):
         rules = job.retry_strategy.evaluate_on_exit
         words = rule(rules[attempt.matched_rule]) if attempt.matched_rule < len(rules) else ""
-        return f"{attempt.action} by rule {attempt.matched_rule}{f' ({words})' if words else ''}"
+        left = ", none left" if attempt.action == "RETRY" and _none_left(job, attempt) else ""
+        return f"{attempt.action} by rule {attempt.matched_rule}{f' ({words})' if words else ''}{left}"
     return f"{attempt.action}, host lost" if attempt.host_lost else attempt.action
+
+
+def _none_left(job: job_pb2.JobDetail, attempt: job_pb2.AttemptDetail) -> bool:
+    """Attempts that ended with their host are counted apart."""
+    alike = [each.attempt for each in job.attempts if each.host_lost == attempt.host_lost]
+    most = job.retry_strategy.host_losses + 1 if attempt.host_lost else job.retry_strategy.attempts
+    return attempt.attempt == alike[-1] and len(alike) >= most
 
 
 def rule(each: object) -> str:

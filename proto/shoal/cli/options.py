@@ -22,6 +22,31 @@ class GroupOfNamed(click.Group):
         return found if found is not None or name.startswith("-") else self._named(name)
 
 
+def int32(value: str) -> int:
+    """A click type: a number that a message has room for; the scheduler says which of them make sense.
+
+    >>> int32("2147483647")
+    2147483647
+    """
+    return _whole_number(value, 32)
+
+
+def int64(value: str) -> int:
+    """The same for what counts further."""
+    return _whole_number(value, 64)
+
+
+def _whole_number(value: str, bits: int) -> int:
+    try:
+        number = int(value)
+    except ValueError:
+        raise click.BadParameter(f"{value!r} is no whole number") from None
+    most = 2 ** (bits - 1) - 1
+    if not -most <= number <= most:
+        raise click.BadParameter(f"{value} is beyond {most if number > 0 else -most}")
+    return number
+
+
 @dataclass(slots=True)
 class Target:
     """What --context and --cluster said, before or after the verb; None is "as the environment says".

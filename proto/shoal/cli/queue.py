@@ -10,7 +10,7 @@ import click
 from shoal import arn, awsjson
 from shoal.cli import find, show, text
 from shoal.cli.failures import NOT_FOUND, Failed
-from shoal.cli.options import connected, duration, output_option, parse_pairs
+from shoal.cli.options import connected, duration, int32, output_option, parse_pairs
 from shoal.cli.register import file_option, read_document, read_message
 from shoal.cli.session import Session, call
 from shoal.v1 import job_queue_pb2 as pb
@@ -27,10 +27,10 @@ environments_option = click.option(
     help="A compute environment; several are tried in this order.",
 )
 max_concurrent_option = click.option(
-    "--max-concurrent", type=int, metavar="N", help="Tasks of its jobs at a time; 0 for no bound."
+    "--max-concurrent", type=int32, metavar="N", help="Tasks of its jobs at a time; 0 for no bound."
 )
 overtaking_option = click.option(
-    "--overtaking-max", type=int, metavar="N", help="How many later starts may overtake a job that waits for room."
+    "--overtaking-max", type=int32, metavar="N", help="How many later starts may overtake a job that waits for room."
 )
 limit_option = click.option(
     "--cancel-after",
@@ -50,7 +50,7 @@ def queue() -> None:
 @click.argument("name", required=False)
 @file_option
 @environments_option
-@click.option("--priority", type=int, default=1, show_default=True, help="The higher is served first.")
+@click.option("--priority", type=int32, default=1, show_default=True, metavar="N", help="The higher is served first.")
 @max_concurrent_option
 @overtaking_option
 @limit_option
@@ -94,7 +94,7 @@ def create(
 @queue.command()
 @click.argument("name")
 @environments_option
-@click.option("--priority", type=int, help="The higher is served first.")
+@click.option("--priority", type=int32, metavar="N", help="The higher is served first.")
 @max_concurrent_option
 @overtaking_option
 @limit_option

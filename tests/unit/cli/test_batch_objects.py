@@ -93,6 +93,44 @@ def test_queues_and_environments_from_their_beginning_to_their_end(batch: Shoal)
     assert done(batch, "compute-environment", "rm", "hosts", "others") == "hosts\nothers\n"
 
 
+def test_a_number_that_no_message_has_room_for_is_said_to_be_so(batch: Shoal) -> None:
+    done(batch, "ce", "create", "hosts")
+    job = ("job", "submit", "--queue", "main", "--definition", "flip", "--name", "a")
+    commands = [
+        ("queue", "create", "main", "--environment", "hosts", "--priority", 2**31),
+        ("ce", "update", "hosts", "--max-vcpus", -(2**31)),
+        ("consumable", "create", "licences", 2**63),
+        (*job, "--array", 2**40),
+        (*job, "--attempts", 2**31),
+    ]
+    for words in commands:
+        refused = batch(*words)
+        assert (refused.code, "is beyond" in refused.err) == (2, True), refused.err
+
+
+def test_a_file_of_which_one_job_is_wrong_leaves_nothing_behind(batch: Shoal, tmp_path: Path) -> None:
+    done(batch, "ce", "create", "hosts")
+    done(batch, "queue", "create", "main", "--environment", "hosts")
+    done(batch, "job-definition", "register", "-", text=json.dumps(DOCUMENT))
+    good = {"jobName": "a", "jobQueue": "main", "jobDefinition": "flip"}
+    for wrong in ({"frobnicate": 3}, {"jobName": ["b"]}, {"dependsOn": 5}, {"arrayProperties": {"size": "3"}}):
+        refused = batch("job", "submit", "-f", "-", text=json.dumps([good, {**good, "jobName": "b", **wrong}]))
+        assert refused.code == 1
+        assert f"[1] was not sent: it is wrong.\n  {next(iter(wrong))}" in refused.err
+        assert "Warning" not in refused.err
+    assert done(batch, "job", "ls", "-a", "-o", "name") == ""
+
+
+def test_what_is_refused_whole_is_not_said_to_have_unknown_fields(batch: Shoal) -> None:
+    done(batch, "ce", "create", "hosts")
+    done(batch, "queue", "create", "main", "--environment", "hosts")
+    done(batch, "job-definition", "register", "-", text=json.dumps(DOCUMENT))
+    job = {"jobName": "a", "jobQueue": "main", "jobDefinition": "flip", "nodeOverrides": {"numNodes": 2}}
+    refused = batch("job", "submit", "-f", "-", text=json.dumps(job))
+    assert "nodeOverrides: jobs over several instances are not there yet" in refused.err
+    assert "unknown" not in refused.err
+
+
 def test_a_change_says_only_what_changes(batch: Shoal) -> None:
     done(batch, "ce", "create", "hosts", "--max-vcpus", "4")
     done(batch, "queue", "create", "main", "--environment", "hosts", "--max-concurrent", "5", "--cancel-after", "1h")
@@ -160,7 +198,9 @@ def test_job_definitions(batch: Shoal, tmp_path: Path) -> None:
     (document,) = json.loads(described)["jobDefinitions"]
     assert document["revision"] == 2
     assert document["containerProperties"] == DOCUMENT["containerProperties"]
-    assert done(batch, "job-definition", "register", "-", text=json.dumps(document)) == "flip:3\n"
+    assert done(batch, "job-definition", "register", "-", text=described) == "flip:3\n"
+    two = json.dumps({"jobDefinitions": [document, document]})
+    assert "holds 2 job definitions" in batch("job-definition", "register", "-", text=two).err
     assert (
         done(batch, "job-definition", "deregister", "flip:3", arn.job_definition_arn("flip", 1)) == "flip:3\nflip:1\n"
     )

@@ -80,6 +80,36 @@ def test_what_was_decided_of_an_attempt(job: job_pb2.JobDetail, decided: str) ->
     assert (row[0], row[2], row[5]) == ("1", "2.5s", decided)
 
 
+def test_a_rule_that_repeats_says_when_no_attempt_was_left() -> None:
+    job = attempted(action="RETRY", matched_rule=0)
+    job.attempts.add(attempt=2, action="RETRY", matched_rule=0, started_at=1, stopped_at=2)
+    said = "RETRY by rule 0 (onReason oops*, onExitCode 3)"
+    assert [row[5] for row in job_words.attempts(job, 10_000).rows] == [said, f"{said}, none left"]
+
+
+def test_the_attempt_that_is_under_way_is_shown_as_well() -> None:
+    job = attempted(action="RETRY")
+    job.status, job.started_at = "RUNNING", 4_000
+    job.container.container_instance_arn = (
+        "arn:shoal:ecs:local:000000000000:container-instance/default/0123456789abcdef"
+    )
+    over, under_way = job_words.attempts(job, 10_000).rows
+    assert over[0] == "1"
+    assert (under_way[0], *under_way[2:]) == ("2", "6s", "01234567", "-", "RUNNING", "")
+
+
+def test_an_attempt_that_never_started_took_no_time() -> None:
+    job = job_pb2.JobDetail(attempts=[job_pb2.AttemptDetail(attempt=1, stopped_at=3500)])
+    (row,) = job_words.attempts(job, 10_000).rows
+    assert row[1:3] == ("never", "-")
+
+
+def test_a_name_comes_before_what_only_begins_so() -> None:
+    known = {FLIP: "1b", OTHER: "other"}
+    assert choose("1b", known) == FLIP
+    assert choose("1bb", known) == OTHER
+
+
 def test_the_tasks_of_a_job() -> None:
     attempt = job_pb2.AttemptDetail(container=job_pb2.AttemptContainerDetail(task_arn="t1"))
     job = job_pb2.JobDetail(attempts=[attempt], container=job_pb2.ContainerDetail(task_arn="t2"))

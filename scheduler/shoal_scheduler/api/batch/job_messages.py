@@ -241,6 +241,8 @@ def _put_attempts(message: pb.JobDetail, tables: Tables, job: Job, attempts: Seq
     for number, attempt in enumerate(attempts, start=1):
         if attempt.stopped_at or number < len(attempts):
             message.attempts.append(_attempt(tables, job, number, attempt))
+            if message.ecs_properties.task_properties:
+                _put_attempt_containers(message.attempts[-1], tables, attempt)
     if not attempts:
         return
     where, key = _place(tables, job, attempts[-1]), TaskKey.parse(attempts[-1].task)
@@ -250,6 +252,17 @@ def _put_attempts(message: pb.JobDetail, tables: Tables, job: Job, attempts: Seq
         _put_exit_codes(described, tables.task(key) if key is not None else None)
     else:
         message.container.task_arn, message.container.container_instance_arn = where
+
+
+def _put_attempt_containers(message: pb.AttemptDetail, tables: Tables, attempt: Attempt) -> None:
+    """Of several: how each ended, for as long as the task is kept."""
+    described = message.task_properties.add()
+    described.task_arn = message.container.task_arn
+    described.container_instance_arn = message.container.container_instance_arn
+    key = TaskKey.parse(attempt.task)
+    task = tables.task(key) if key is not None else None
+    for state in task.containers if task is not None else ():
+        described.containers.add(name=state.name, exit_code=state.exit_code, reason=state.reason or None)
 
 
 def _put_exit_codes(described: pb.EcsTaskDetails, task: Task | None) -> None:

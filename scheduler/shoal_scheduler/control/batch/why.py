@@ -12,7 +12,7 @@ from shoal_scheduler.control.batch.overtaking import Barrier, holding_up
 from shoal_scheduler.control.batch.rooms import Rooms
 from shoal_scheduler.model.job import PENDING, RUNNABLE, Job
 from shoal_scheduler.model.job_queue import ComputeEnvironment, JobQueue
-from shoal_scheduler.placement.explain import waiting_reason
+from shoal_scheduler.placement.explain import NEXT_TURN, waiting_reason
 from shoal_scheduler.state.order import OrderKey
 from shoal_scheduler.state.overlay import Overlay
 from shoal_scheduler.state.startable import has_startable, n_to_n
@@ -116,16 +116,18 @@ class Reasons:
         if bounds.of_queue(batch, queue) <= 0:
             yield f"maxConcurrent: {batch.running(queue.name)} tasks of the queue run, no more may"
             return
-        for name, amount in want.consumables:
-            if bounds.available(batch, name) < amount:
-                yield f"lacks consumable resource {name}: {amount} wanted, {bounds.available(batch, name)} available"
+        lacking = [(name, amount) for name, amount in want.consumables if bounds.available(batch, name) < amount]
+        for name, amount in lacking:
+            yield f"lacks consumable resource {name}: {amount} wanted, {bounds.available(batch, name)} available"
         held_up = self._barrier_before(queue, jobs.key(job.id), frozenset(name for name, _ in want.consumables))
         if held_up is not None:
             yield (
                 f"{self._named(held_up.key.job)} is before it and was overtaken {held_up.overtaken} times, as often as"
                 " may be: it starts first"
             )
-        yield self._room(queue, want)
+        room = self._room(queue, want)
+        if not (lacking and NEXT_TURN in room):
+            yield room
 
     def _barrier_before(self, queue: JobQueue, key: OrderKey, takes: frozenset[str]) -> Barrier | None:
         """What holds up this job."""
@@ -173,7 +175,10 @@ class Reasons:
     def _room_in(self, environment: ComputeEnvironment, want: Want) -> str:
         table = self._tables.room(environment.cluster)
         held = held_row(self._view, environment.cluster)
-        return waiting_reason(asked_in(want.ask, environment), table, held)
+        said, wanted = waiting_reason(asked_in(want.ask, environment), table, held), want.ask.resources
+        if not ((table.total_cpu >= wanted.cpu) & (table.total_memory >= wanted.memory_mib)).any() and table.registered:
+            return f"{said}; no instance has as much in all: it waits until a bigger one joins"
+        return said
 
 
 def _listed(names: list[str]) -> str:

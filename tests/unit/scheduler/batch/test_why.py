@@ -30,6 +30,14 @@ async def test_a_job_that_waits_for_room_says_where_it_stands_and_what_is_lackin
     )
 
 
+async def test_what_no_instance_will_ever_hold_is_told_so() -> None:
+    yard = Yard()
+    await yard.open(instance("x", cpu=2048))
+    assert why(yard, await yard.submit("big")).endswith(
+        "lacks 2048 cpu units; no instance has as much in all: it waits until a bigger one joins"
+    )
+
+
 async def test_dependencies_are_named() -> None:
     yard = Yard()
     await yard.open(instance("x", cpu=1024))
@@ -57,7 +65,7 @@ async def test_bounds_are_named() -> None:
     queued = await yard.submit("small", "one", array=2)
     assert why(yard, queued) == "1. of 1 in queue one; maxConcurrent: 1 tasks of the queue run, no more may"
     licensed = await yard.submit("small", **taking("licence", 2))
-    assert "lacks consumable resource licence: 2 wanted, 1 available" in why(yard, licensed)
+    assert why(yard, licensed).endswith("lacks consumable resource licence: 2 wanted, 1 available"), "not: it fits now"
     await yard.submit("big")
     held_up = await yard.submit("small")
     assert "off: DISABLED, it takes no new jobs; ce: 6 vCPUs are held, its bound is 4" in why(yard, held_up)
