@@ -20,11 +20,11 @@ ATTEMPTS = 3
 BEGIN_SECONDS = 3.0
 
 # Of faults: about as long as the array takes.
-CHILDREN_PER_SECOND = 60
+CHILDREN_PER_SECOND = 11
 
 
 def planned(seed: int, children: int) -> Plan:
-    seconds = 30.0 + children / CHILDREN_PER_SECOND
+    seconds = 10.0 + children / CHILDREN_PER_SECOND
     return Plan(seed, schedulers=3, hosts=10, tasks=0, seconds=seconds, kinds=(JOBS,), strength=0.0, array=children)
 
 
@@ -35,7 +35,7 @@ def schedule(cluster: "Cluster") -> None:
     document = {
         "jobName": "many",
         "jobQueue": "array",
-        "jobDefinition": "flaky",
+        "jobDefinition": "long",
         "retryStrategy": {"attempts": ATTEMPTS},
         "arrayProperties": {"size": cluster.plan.array},
     }

@@ -242,12 +242,13 @@ class Cluster:
                 self.users.ask(i.UpdateInstances("default", (host.name,), "ACTIVE"))
 
     def _make_room(self) -> None:
-        """Every job is to come to its end: what else runs or waits is stopped, and what runs for ever because a clock
-        was set back is terminated."""
+        """Every job is to come to its end: what else runs or waits is stopped. So is what its timeout does not end for
+        long: a clock was set back, or who leads now has one that is minutes behind the last leader's."""
         for task in self.witness.recorded.values():
             if not task.is_stopped and task.launch.job is None and task.desired_status != "STOPPED":
                 self.users.ask(i.StopTask("default", task.id, "last orders"))
-        for state in self.witness.jobs.open() if self.plan.has("clock jump") else ():
+        is_late = self.plan.has("clock jump") or self.plan.has("clock skew")
+        for state in self.witness.jobs.open() if is_late else ():
             self.users.ask(TerminateJob(state.job, "last orders"))
 
     def _look(self) -> None:

@@ -92,5 +92,7 @@ def _acknowledged(cluster: "Cluster", tables: Tables) -> Iterator[checkers.Fault
     for submission, tasks in cluster.users.ledger.launches.items():
         for task in tasks:
             yield checkers.acknowledged_is_stored(f"task {task} of {submission}", task in ids)
+    for token, job in cluster.witness.jobs.told.items():
+        yield checkers.acknowledged_is_stored(f"job {job} of {token}", job in tables.batch.jobs)
     for task in cluster.users.ledger.stopped:
         yield checkers.acknowledged_is_stored(f"the stop of {task}", ids[task].desired_status == "STOPPED")

@@ -103,6 +103,9 @@ def a_child_ends_as_its_attempts_demand(
 ) -> Fault:
     """At the end. `attempts`: as they were recorded last, in order. `doomed`: what it depends on has failed."""
     good = [task for task in attempts if has_succeeded(task)]
+    last = next((number for number in range(1, len(attempts)) if is_used_up(job, attempts[:number])), 0)
+    if last:
+        return f"{name} was tried again, and had no attempt left: {_told(attempts[last - 1])}"
     if status == SUCCEEDED:
         is_right = len(good) == 1 and attempts[-1] is good[0]
         return None if is_right else f"{name} is SUCCEEDED, and of its {len(attempts)} attempts {len(good)} have"

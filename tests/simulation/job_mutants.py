@@ -54,6 +54,8 @@ def child_of_n_to_n_looked_at_as_over() -> Iterator[tuple[Any, str, Any]]:
     """Succeeded or not."""
 
     def free(tables: Any, job: Job, number: int) -> int:
+        if job.is_sequential:
+            return open_bits(tables, job, number)
         bits = _left(tables, job, number)
         for other in startable.n_to_n(job):
             bits &= ended(tables.chunk(other, number))
@@ -110,12 +112,14 @@ def child_started_again_after_success() -> Iterator[tuple[Any, str, Any]]:
 
 
 def end_followed_in_a_later_step() -> Iterator[tuple[Any, str, Any]]:
-    """By who happens to lead then: lost with a leader."""
-    kept: list[tuple[int, Any]] = []
+    """Lost with a leader."""
+    kept: list[tuple[Any, int, Any]] = []
 
     def ended_later(view: Any, ends: Any, context: Any) -> None:
-        due = [end for at, end in kept if at < context.now]
-        kept[:] = [(at, end) for at, end in kept if at >= context.now] + [(context.now, end) for end in ends]
+        tables = view._tables
+        due = [end for known, at, end in kept if known is tables and at < context.now]
+        kept[:] = [each for each in kept if each[0] is not tables or each[1] >= context.now]
+        kept.extend((tables, context.now, end) for end in ends)
         conclude(view, due, context)
 
     yield follow, "ended", ended_later
@@ -159,7 +163,7 @@ BUGS: tuple[tuple[tuple[str, ...], Patches], ...] = (
     ((), sequence_goes_on_beside_what_runs),
     (("scheduler crash",), retry_counted_in_memory_only),
     ((), child_started_again_after_success),
-    (("scheduler crash",), end_followed_in_a_later_step),
+    (("crash at persist",), end_followed_in_a_later_step),
     ((), one_attempt_too_many),
     (("loss", "repeated requests"), job_token_forgotten),
     ((), exit_rules_not_looked_at),

@@ -33,7 +33,7 @@ KINDS = (*OLDER, *NEWER, JOBS)
 NEWER_SHARE = 0.1
 
 # Of all seeds, those whose users submit jobs as well.
-JOBS_SHARE = 0.3
+JOBS_SHARE = 0.2
 
 # A journal that is lost is made good by labels; what removes the labelled container as well leaves nobody who knows.
 # The number of an agent's start is never below the wall clock, so that a lost journal does not lower it: unless the

@@ -43,6 +43,14 @@ def test_what_was_wrong_once_holds(line: list[str]) -> None:
     assert not result.violation, "\n".join(result.lines)
 
 
+@pytest.mark.parametrize("children", [2_000, pytest.param(10_000, marks=pytest.mark.slow)])
+def test_each_child_of_a_big_array_ends_once(children: int) -> None:
+    """The leader is killed every ten seconds, an agent every fifteen, and five in a hundred attempts fail."""
+    result = run_seed(1, array=children)
+    assert not result.violation, "\n".join(result.lines)
+    assert result.tasks > children, "some were tried again"
+
+
 @pytest.mark.parametrize("name", MUTANTS)
 def test_a_planted_bug_is_caught(name: str) -> None:
     kinds = MUTANTS[name].kinds

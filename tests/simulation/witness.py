@@ -24,7 +24,7 @@ from tests.simulation.agent import CLUSTER, Host
 from tests.simulation.containers import Box
 from tests.simulation.job_witness import JobWitness
 from tests.simulation.lives import Violated
-from tests.simulation.plan import Plan
+from tests.simulation.plan import JOBS, Plan
 from tests.simulation.scheduler import Scheduler
 from tests.simulation.store import Members
 from tests.simulation.trace import Trace
@@ -43,7 +43,7 @@ MOMENT_SECONDS = 0.05
 SILENT = " has been silent since "
 
 # With these alone every container ends before its host goes: each has a second at least.
-CALM = ("interruption", "interruption notice", "burst", "cancel race", "drain", "silent events")
+CALM = ("interruption", "interruption notice", "burst", "cancel race", "drain", "silent events", JOBS)
 IN_TIME_SECONDS = 1.0
 
 # So soon after a pause a leader has looked at its lease.

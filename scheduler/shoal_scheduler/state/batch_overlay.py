@@ -51,6 +51,8 @@ class BatchOverlay:
 
     def definitions(self, name: str) -> Mapping[int, JobDefinition]:
         """By revision."""
+        if not self._definitions:
+            return self._tables.definitions.get(name, {})
         proposed = {number: found for (each, number), found in self._definitions.items() if each == name}
         return {**self._tables.definitions.get(name, {}), **proposed}
 

@@ -37,7 +37,7 @@ TASKS_MAX = 1_000
 
 # Of one launch: the tasks of a chunk are written together, whichever of them changed, and of a job they do not change
 # at the same time.
-TASKS_PER_LAUNCH = 32
+TASKS_PER_LAUNCH = 64
 
 # Beside those of its tasks: the launch, and a few consumable resources.
 _KEYS_PER_LAUNCH = 4

@@ -12,6 +12,9 @@ from shoal_scheduler.model.job import Job
 from shoal_scheduler.model.job_queue import NON_REPLENISHABLE, ConsumableResource, JobQueue
 from shoal_scheduler.state.batch_changes import PutComputeEnvironment, PutJobQueue
 from shoal_scheduler.state.batch_overlay import BatchOverlay
+from shoal_scheduler.state.store import Stored, Transaction
+from shoal_scheduler.state.tables import Tables
+from shoal_scheduler.state.writes import changes_in
 
 from tests.unit.scheduler.batch.yard import Yard, document, environment, queue, taking
 from tests.unit.scheduler.plane import instance, report
@@ -298,3 +301,27 @@ async def test_a_look_that_fails_is_told_and_not_tried_again_at_once(monkeypatch
     monkeypatch.undo()
     job = await yard.submit("small")
     assert yard.runs(job) == [1]
+
+
+async def test_who_follows_knows_how_often_a_job_was_overtaken_and_who_loads_counts_anew() -> None:
+    yard, followed, known = Yard(), Tables(), dict[bytes, Stored]()
+
+    def follow() -> None:
+        """What was stored since the last call, as one transaction."""
+        stored = dict(yard.cluster.records)
+        puts = [record for key, record in stored.items() if known.get(key) != record]
+        gone = [key for key in known if key not in stored]
+        followed.apply(changes_in(followed, Transaction(yard.store.revision, puts, gone, None)), yard.store.revision)
+        known.clear()
+        known.update(stored)
+
+    await yard.open(instance("x", cpu=4096), queues=[queue(overtaking_max=3)])
+    first = await yard.submit("small")
+    big = await yard.submit("big")
+    follow()
+    for _ in range(2):
+        await yard.submit("small")
+        follow()
+    assert yard.runs(first, big) == [1, 0]
+    assert followed.batch.waiting["q"].overtaken(big.id) == yard.overtaken(big) == 2
+    assert (await yard.reloaded()).batch.waiting["q"].overtaken(big.id) == 0
