@@ -16,6 +16,9 @@ from tests.simulation.job_checkers import jobs_are_what_the_store_holds
 
 Fault = str | None
 
+# Of sums of times since the run began.
+ROUNDING_SECONDS = 1e-6
+
 
 def a_container_of_a_task_runs_once(box: Box, runs_before: int) -> Fault:
     return f"container {box.container} of task {box.task} runs a second time, on {box.id}" if runs_before else None
@@ -134,7 +137,7 @@ def is_over_in_time(box: Box, now: float, ends_at: float) -> Fault:
 
 def no_false_loss(task: Task, silent_seconds: float, led_seconds: float, deadline_seconds: float) -> Fault:
     """Nobody is given up who was heard within the deadline, nor before a new leader has listened for as long."""
-    if min(silent_seconds, led_seconds) < deadline_seconds:
+    if min(silent_seconds, led_seconds) < deadline_seconds - ROUNDING_SECONDS:
         heard = f"{task.instance} was heard {silent_seconds:.1f} s ago by who leads for {led_seconds:.1f} s"
         return f"task {task.id} is lost, and {heard}; the deadline is {deadline_seconds:.1f} s"
     return None

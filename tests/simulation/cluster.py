@@ -247,6 +247,10 @@ class Cluster:
         for task in self.witness.recorded.values():
             if not task.is_stopped and task.launch.job is None and task.desired_status != "STOPPED":
                 self.users.ask(i.StopTask("default", task.id, "last orders"))
+        leader = next((each.plane for each in self.schedulers if each.plane is not None), None)
+        for instance in leader.tables.instances.values() if leader is not None else ():
+            if instance.status == "DRAINING" and instance.id not in self.left_going:  # who drained it was heard late
+                self.users.ask(i.UpdateInstances("default", (instance.id,), "ACTIVE"))
         is_late = self.plan.has("clock jump") or self.plan.has("clock skew")
         for state in self.witness.jobs.open() if is_late else ():
             self.users.ask(TerminateJob(state.job, "last orders"))

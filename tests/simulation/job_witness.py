@@ -32,6 +32,10 @@ class JobWitness:
         self.states: dict[str, JobState] = {}
         self.wished: set[Child] = set()
 
+        # Those of whoever was heard last, and their revision.
+        self._tables: Tables | None = None
+        self._revision = 0
+
         # A job for which no host is left holds up nobody.
         self.keeps_hosts = not any(plan.has(kind) for kind in LEAVING)
 
@@ -91,6 +95,7 @@ class JobWitness:
 
     def leads(self, tables: Tables) -> checkers.Fault:
         """What a new leader has loaded: of some of it nobody was told."""
+        self._tables, self._revision = tables, max(self._revision, tables.revision)
         return next(filter(None, self._loaded(tables)), None)
 
     def _loaded(self, tables: Tables) -> Faults:
@@ -109,6 +114,9 @@ class JobWitness:
             yield from self._saw_state(entry.state)
 
     def committed(self, tables: Tables, changes: Sequence[c.Change]) -> checkers.Fault:
+        if tables is not self._tables:  # the first step of a new leader, who has loaded more than was told
+            return self.leads(tables) if tables.revision > self._revision else None
+        self._revision = max(self._revision, tables.revision)
         for change in changes:
             fault = next(filter(None, self._saw(tables, change)), None)
             if fault:
