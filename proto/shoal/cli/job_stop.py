@@ -6,8 +6,8 @@ from typing import Any
 
 import click
 
-from shoal.cli import find, job_find
-from shoal.cli.failures import FAILED, OK
+from shoal.cli import find, job_find, job_words
+from shoal.cli.failures import FAILED, OK, warn
 from shoal.cli.options import connected
 from shoal.cli.session import Session, call
 from shoal.cli.text import printable
@@ -43,15 +43,29 @@ def terminate(names: tuple[str, ...], reason: str) -> int:
 async def _stop(session: Session, names: Sequence[str], reason: str, request_type: type[Any]) -> int:
     """Prints the ids of those that were told, and on stderr which were not and why."""
     batch = session.client.batch
-    method: Any = batch.CancelJobs if request_type is job_pb2.CancelJobsRequest else batch.TerminateJobs
+    cancels = request_type is job_pb2.CancelJobsRequest
+    method: Any = batch.CancelJobs if cancels else batch.TerminateJobs
     errors = []
     for part in find.batches(await job_find.job_ids(session, names), AT_ONCE):
+        before = await job_find.known(session, part)
         answer = await method(request_type(jobs=part, reason=reason))
         for each in answer.successful:
             click.echo(each)
+        sys.stdout.flush()
+        for job in before:
+            if why := _left_alone(job, cancels):
+                warn(f"{job_find.short(job.job_id)} {why}")
         errors += answer.errors
-    sys.stdout.flush()
     for error in errors:
         said = f"{job_find.short(error.job)}: {error.message}"
         click.echo(f"{click.style('Error:', fg='red', bold=True)} {printable(said)}", err=True)
     return FAILED if errors else OK
+
+
+def _left_alone(job: job_pb2.JobDetail, cancels: bool) -> str:
+    """Why the job is as it was, though that is no error: "" if it is not."""
+    if job.status in job_words.OVER:
+        return f"is over already: {job.status}"
+    if cancels and job.status in ("STARTING", "RUNNING"):
+        return "has started and is left alone; shoal job terminate stops it"
+    return ""

@@ -207,7 +207,7 @@ async def _submit_all(session: Session, documents: Sequence[dict[str, Any]], tok
     """In the order of the file. Raises InvalidInput before anything is submitted; Failed half-way says how far."""
     for number, document in enumerate(documents):  # what cannot be read is told before anything is submitted
         where = f"{file}[{number}]" if len(documents) > 1 else file
-        read_message(document, job_pb2.SubmitJobRequest, where, strict=True)
+        read_message(document, job_pb2.SubmitJobRequest, where, strict=False)
     try:
         order = job_order.ordered(documents)
     except job_order.CannotOrder as error:

@@ -113,11 +113,10 @@ def test_a_file_of_which_one_job_is_wrong_leaves_nothing_behind(batch: Shoal, tm
     done(batch, "queue", "create", "main", "--environment", "hosts")
     done(batch, "job-definition", "register", "-", text=json.dumps(DOCUMENT))
     good = {"jobName": "a", "jobQueue": "main", "jobDefinition": "flip"}
-    for wrong in ({"frobnicate": 3}, {"jobName": ["b"]}, {"dependsOn": 5}, {"arrayProperties": {"size": "3"}}):
+    for wrong in ({"jobName": ["b"]}, {"dependsOn": 5}, {"arrayProperties": {"size": "three"}}):
         refused = batch("job", "submit", "-f", "-", text=json.dumps([good, {**good, "jobName": "b", **wrong}]))
         assert refused.code == 1
         assert f"[1] was not sent: it is wrong.\n  {next(iter(wrong))}" in refused.err
-        assert "Warning" not in refused.err
     assert done(batch, "job", "ls", "-a", "-o", "name") == ""
 
 
@@ -129,6 +128,18 @@ def test_what_is_refused_whole_is_not_said_to_have_unknown_fields(batch: Shoal) 
     refused = batch("job", "submit", "-f", "-", text=json.dumps(job))
     assert "nodeOverrides: jobs over several instances are not there yet" in refused.err
     assert "unknown" not in refused.err
+
+
+def test_to_stop_what_is_over_says_that_it_is(batch: Shoal) -> None:
+    done(batch, "ce", "create", "hosts")
+    done(batch, "queue", "create", "main", "--environment", "hosts")
+    done(batch, "job-definition", "register", "-", text=json.dumps(DOCUMENT))
+    submit = ("job", "submit", "--queue", "main", "--definition", "flip", "--name", "a", "-o", "name")
+    job = done(batch, *submit).strip()
+    cancelled, again = batch("job", "cancel", "a"), batch("job", "terminate", "a")
+    assert (cancelled.code, cancelled.out.strip(), cancelled.err) == (0, job, "")
+    assert (again.code, again.out.strip()) == (0, job)
+    assert "is over already: FAILED" in again.err
 
 
 def test_a_change_says_only_what_changes(batch: Shoal) -> None:
