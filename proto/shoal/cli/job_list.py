@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 
 import click
 
-from shoal import awsjson
+from shoal import arn, awsjson
 from shoal.cli import job_find, job_words, show, text
 from shoal.cli.failures import warn
 from shoal.cli.job_find import EVERY
@@ -103,8 +103,10 @@ async def _first(
 
 async def _children(session: Session, name: str, wanted: Sequence[str], most: int | None) -> Found:
     (array,) = await job_find.job_ids(session, [name])
+    (parent,) = await job_find.describe(session, [array])
+    queue = arn.short(parent.job_queue)
     found: Found = []
     for each in wanted:
         request = job_pb2.ListJobsRequest(array_job_id=array, job_status=each)
-        found += [("", job) async for job in _first(session, request, wanted, most)]
+        found += [(queue, job) async for job in _first(session, request, wanted, most)]
     return sorted(found, key=lambda item: item[1].array_properties.index)

@@ -158,7 +158,6 @@ class JobState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     # When what it depends on as a whole was over; 0 before.
     runnable_at: int = 0
-    started_at: int = 0
     stopped_at: int = 0
 
     # "" until it is over: then SUCCEEDED or FAILED.

@@ -46,7 +46,8 @@ def _summary(tables: Tables, job_id: str, child: int | None, attempts: Sequence[
         is_terminated=_wish(tables, job, child) == m.TERMINATE or None,
     )
     if job.array_size and child is None:
-        message.started_at, message.stopped_at = entry.state.started_at, entry.state.stopped_at
+        if entry.state.stopped_at:
+            message.stopped_at = entry.state.stopped_at
         message.array_properties.size = job.array_size
         message.array_properties.status_summary.update(children.counts(batch, job_id))
     else:
@@ -133,8 +134,6 @@ def _detail(
         )
     _put_properties(message, job, definition)
     if job.array_size and child is None:
-        if entry.state.started_at:
-            message.started_at = entry.state.started_at
         if entry.state.stopped_at:
             message.stopped_at = entry.state.stopped_at
         message.array_properties.status_summary.update(children.counts(batch, job_id))
