@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from shoal import arn
-from shoal.cli import chosen, find, follow, instances, show, stop, tasks, text
+from shoal.cli import chosen, find, follow, instance_words, show, stop, tasks, text
 from shoal.cli.failures import FAILED, NOT_FOUND, TIMED_OUT, Failed
 from shoal.cli.instances import emit
 from shoal.cli.options import connected, duration, output_option
@@ -129,7 +129,8 @@ def _status_row(instance: ContainerInstance) -> Sequence[str]:
     there = _tasks_there(instance)
     words = f"{text.plural(there, 'task')} there" if there else "none"
     if there and instance.HasField("interruption"):
-        words = f"{there:,} end{'s' if there == 1 else ''}, {instances.time_left(instance, int(time.time() * 1000))}"
+        left = instance_words.time_left(instance, int(time.time() * 1000))
+        words = f"{there:,} end{'s' if there == 1 else ''}, {left}"
     elif there and instance.status == "DRAINING":
         words = f"{there:,} go{'es' if there == 1 else ''} on"
     return (text.short_instance(_id(instance)), instance.ec2_instance_id or "-", instance.status, words)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 import click
 
 from shoal import arn
-from shoal.cli import checks, find, show, text
+from shoal.cli import checks, find, instance_words, show, text
 from shoal.cli.options import connected, output_option
 from shoal.cli.session import Session, call
 from shoal.v1 import container_instance_pb2, resource_pb2
@@ -124,7 +124,7 @@ def _row(instance: ContainerInstance, now_millis: int, wide: bool) -> Sequence[s
     row = (
         text.short_instance(arn.short(instance.container_instance_arn)),
         instance.ec2_instance_id or "-",
-        status(instance, now_millis),
+        instance_words.status(instance, now_millis),
         _agent(instance, now_millis),
         f"{instance.running_tasks_count}{pending}",
         room(instance, "CPU"),
@@ -136,19 +136,6 @@ def _row(instance: ContainerInstance, now_millis: int, wide: bool) -> Sequence[s
         return row
     attributes = (f"{each.name}={each.value}" if each.value else each.name for each in instance.attributes)
     return (*row, _also_offers(instance), instance.version_info.agent_version, text.sentence_list(attributes, 8))
-
-
-def status(instance: ContainerInstance, now_millis: int) -> str:
-    """`DRAINING, goes in 1m30s`"""
-    if not instance.HasField("interruption"):
-        return instance.status
-    return f"{instance.status}, {time_left(instance, now_millis)}"
-
-
-def time_left(instance: ContainerInstance, now_millis: int) -> str:
-    """Of one that is interrupted: `goes in 1m30s`."""
-    left = (instance.interruption.deadline - now_millis) / 1000
-    return f"goes in {text.span(left)}" if left > 0 else "its time is over"
 
 
 def _agent(instance: ContainerInstance, now_millis: int) -> str:

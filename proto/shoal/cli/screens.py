@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from shoal import arn
-from shoal.cli import batch_things, instances, tasks, text
+from shoal.cli import batch_things, instance_words, tasks, text
 from shoal.cli.job_describe import show_job
 from shoal.cli.show import Table, plain_lines, print_fields
 from shoal.v1 import (
@@ -83,7 +83,7 @@ def show_instance(instance: container_instance_pb2.ContainerInstance, now_millis
     fields = [
         ("Id", instance_id),
         ("Host", instance.ec2_instance_id),
-        ("Status", instances.status(instance, now_millis)),
+        ("Status", instance_words.status(instance, now_millis)),
         ("Why", instance.status_reason),
         ("Agent", f"{'connected' if instance.agent_connected else 'not connected'}"),
         ("Health", "\n".join(map(_health_check, instance.health_status.details))),
