@@ -14,7 +14,7 @@ from pathlib import Path
 
 import uvloop
 
-from shoal_registry import configuration, scrubbing, workers
+from shoal_registry import configuration, leave, scrubbing, workers
 from shoal_registry.archive import Archive
 from shoal_registry.ecr import lifecycle_run
 from shoal_registry.events import Events
@@ -146,4 +146,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    leave.run(main)

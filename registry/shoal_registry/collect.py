@@ -10,7 +10,7 @@ import logging
 import sys
 from dataclasses import asdict
 
-from shoal_registry import configuration
+from shoal_registry import configuration, leave
 from shoal_registry.garbage import Collector, Report
 from shoal_registry.links import Links
 from shoal_registry.repositories import Repositories
@@ -66,4 +66,4 @@ def described(report: Report) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    leave.run(main)

@@ -7,7 +7,7 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from shoal_registry import configuration, rotation
+from shoal_registry import configuration, leave, rotation
 from shoal_registry.storage import master_keys, protection
 from shoal_registry.storage.master_keys import KeyFileUnusable, KeyRing, MasterKeys
 from shoal_registry.storage.places import is_there, opened
@@ -117,4 +117,4 @@ async def _forget(store: Store, keys: MasterKeys) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    leave.run(main)

@@ -8,7 +8,7 @@ import asyncio
 import sys
 import time
 
-from shoal_registry import configuration
+from shoal_registry import configuration, leave
 from shoal_registry.scrubbing import Finding, Pace, Report, Scrub, contents
 from shoal_registry.storage.master_keys import KeyFileUnusable
 from shoal_registry.storage.places import Place, is_there, opened
@@ -87,4 +87,4 @@ def _uses(finding: Finding) -> list[str]:
 
 
 if __name__ == "__main__":
-    main()
+    leave.run(main)

@@ -60,3 +60,19 @@ def test_a_port_that_another_has_is_said(image_registry: ImageRegistry, tmp_path
     assert ended.returncode == 1
     assert "ddress already in use" in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("ends", "code", "said"),
+    [
+        ("None", 0, ""),
+        ("sys.exit(3)", 3, ""),
+        ("sys.exit('it is so')", 1, "it is so"),
+        ("1 / 0", 1, "ZeroDivisionError"),
+    ],
+)
+def test_a_program_that_leaves_at_once_leaves_as_python_would(ends: str, code: int, said: str) -> None:
+    text = f"import sys\nfrom shoal_registry import leave\ndef main():\n    print('done')\n    {ends}\nleave.run(main)"
+    environment = os.environ | {"PYTHONPATH": PATHS}
+    done = subprocess.run([sys.executable, "-c", text], env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, said in done.stderr) == (code, "done\n", True), done
