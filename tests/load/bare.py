@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any
-from uuid import UUID
 
 from shoal_scheduler.control import inputs as i
 from shoal_scheduler.control.context import Context, Limits
@@ -16,26 +15,13 @@ from shoal_scheduler.state import batch_changes as b
 from shoal_scheduler.state.changes import Change, PutDefinition, PutTask
 from shoal_scheduler.state.tables import Tables
 
-
-class Numbered:
-    """Ids in the order in which they are asked for: jobs of the same time stand in the order of their submission."""
-
-    def __init__(self) -> None:
-        self._given = 0
-
-    def launch_id(self) -> str:
-        self._given += 1
-        return f"{self._given:024x}"
-
-    def job_id(self) -> str:
-        self._given += 1
-        return str(UUID(int=self._given))
+from tests.unit.scheduler.plane import CountedIds
 
 
 class Bare:
     def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
         """`clock`: what steps are measured by, in seconds. That of the processor may itself take a millisecond."""
-        self.tables, self.ids = Tables(), Numbered()
+        self.tables, self.ids = Tables(), CountedIds()
         self._clock, self._rng, self._revision = clock, Random(1), 0
 
         # In milliseconds.
