@@ -24,7 +24,7 @@ from shoal_scheduler.model.task import ContainerState, Launch, Task, shared
 from shoal_scheduler.model.usage import UsageMonth
 from shoal_scheduler.state.records import KINDS
 
-_RECORDS = (
+_RECORDS: tuple[type[msgspec.Struct], ...] = (
     Alarm,
     Cluster,
     ComputeEnvironment,

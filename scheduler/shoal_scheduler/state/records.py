@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, TypeVar, cast
 import msgspec
 
 from shoal_scheduler.model.rebalance import Rebalance
+from shoal_scheduler.model.scaling import ScalableTarget, ScalingActivities, ScalingPolicy, ScheduledAction
 from shoal_scheduler.model.service import Deployment, Service, ServiceEvents, ServiceRevision
 from shoal_scheduler.model.traffic import ListenerRule, TargetGroup
 
@@ -34,6 +35,10 @@ KINDS: Mapping[str, Kind] = {
     "service-events": Kind(ServiceEvents, ("cluster", "service")),
     "target-groups": Kind(TargetGroup, ("cluster", "name")),
     "listener-rules": Kind(ListenerRule, ("cluster", "name")),
+    "scalable-targets": Kind(ScalableTarget, ("cluster", "service")),
+    "scaling-policies": Kind(ScalingPolicy, ("cluster", "service", "name")),
+    "scheduled-actions": Kind(ScheduledAction, ("cluster", "service", "name")),
+    "scaling-activities": Kind(ScalingActivities, ("cluster", "service")),
     "rebalances": Kind(Rebalance, ("cluster", "id")),
 }
 WORDS: Mapping[type[msgspec.Struct], str] = {kind.record: word for word, kind in KINDS.items()}
