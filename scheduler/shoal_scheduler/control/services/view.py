@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from shoal_scheduler.control.context import Context
+from shoal_scheduler.model.alarm import Alarm
 from shoal_scheduler.model.definition import Definition
 from shoal_scheduler.model.instance import Instance
 from shoal_scheduler.model.rebalance import Rebalance
@@ -35,6 +36,10 @@ class ServiceView:
 
     # Of a DAEMON: the instances that are to run one.
     daemon_on: Sequence[str] = ()
+
+    # All that are kept, in no order; and by name the alarms that they are to heed.
+    deployments: Sequence[Deployment] = ()
+    alarms: Mapping[str, Alarm] = field(default_factory=dict)
 
     @property
     def wanted(self) -> list[Task]:
@@ -100,6 +105,8 @@ def view_of(view: Overlay, key: ServiceKey, context: Context) -> ServiceView | N
         now=context.now,
         definitions=dict(_definitions(view, revision.definition, tasks)),
         moving=_moving(view, service),
+        deployments=view.records.of(Deployment, *key),
+        alarms=dict(_alarms(view, service)),
     )
 
 
@@ -109,6 +116,13 @@ def _definitions(view: Overlay, wanted: str, tasks: Sequence[Task]) -> Iterator[
         definition = view.definition(family, int(number))
         if definition is not None:
             yield name, definition
+
+
+def _alarms(view: Overlay, service: Service) -> Iterator[tuple[str, Alarm]]:
+    for name in service.configuration.alarms.names:
+        alarm = view.alarm(name)
+        if alarm is not None:
+            yield name, alarm
 
 
 def _moving(view: Overlay, service: Service) -> dict[str, str]:
