@@ -185,7 +185,7 @@ def _look_at_services(tables: Tables, overlay: Overlay, context: Context) -> tup
             break
         before = len(overlay.changes)
         try:
-            reconcile.look(overlay, service, context)
+            reconcile.look(overlay, service, context, keys_max)
         except Exception as error:
             overlay = _again(tables, overlay.changes[:before])
             overlay.propose([SetServiceLooked(service, context.now + LOOK_AGAIN_MILLIS)])
