@@ -1,9 +1,10 @@
 """What a look at a service sees: one value, from which everything that follows is worked out. Pure."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from shoal_scheduler.control.context import Context
+from shoal_scheduler.model.alarm import Alarm
 from shoal_scheduler.model.definition import Definition
 from shoal_scheduler.model.instance import Instance
 from shoal_scheduler.model.rebalance import Rebalance
@@ -30,11 +31,20 @@ class ServiceView:
     now: int
     definitions: Mapping[str, Definition] = field(default_factory=dict)
 
+    # Of the service, in no order.
+    deployments: Sequence[Deployment] = ()
+
     # By id of a task that a rebalance moves, the instance that it is to leave.
     moving: Mapping[str, str] = field(default_factory=dict)
 
+    # By instance that has tasks of it, what is free there of `cpu` (units) and `memory` (MiB).
+    free: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+
     # Of a DAEMON: the instances that are to run one.
     daemon_on: Sequence[str] = ()
+
+    # By name, those that its deployments are to heed.
+    alarms: Mapping[str, Alarm] = field(default_factory=dict)
 
     @property
     def wanted(self) -> list[Task]:
@@ -99,7 +109,10 @@ def view_of(view: Overlay, key: ServiceKey, context: Context) -> ServiceView | N
         target_groups={name: group for name, group in groups.items() if group is not None},
         now=context.now,
         definitions=dict(_definitions(view, revision.definition, tasks)),
+        deployments=view.records.of(Deployment, *key),
         moving=_moving(view, service),
+        free=_free(view, service.cluster, instances),
+        alarms=dict(_alarms(view, service)),
     )
 
 
@@ -111,6 +124,13 @@ def _definitions(view: Overlay, wanted: str, tasks: Sequence[Task]) -> Iterator[
             yield name, definition
 
 
+def _alarms(view: Overlay, service: Service) -> Iterator[tuple[str, Alarm]]:
+    for name in service.configuration.alarms.names:
+        alarm = view.alarm(name)
+        if alarm is not None:
+            yield name, alarm
+
+
 def _moving(view: Overlay, service: Service) -> dict[str, str]:
     return {
         move.task: move.source
@@ -119,3 +139,9 @@ def _moving(view: Overlay, service: Service) -> dict[str, str]:
         for move in rebalance.moves
         if move.service == service.name
     }
+
+
+def _free(view: Overlay, cluster: str, instances: Iterable[str]) -> dict[str, dict[str, int]]:
+    room = view.room_to_read(cluster)
+    rows = {name: room.rows[name] for name in instances if name in room.rows}
+    return {name: {"cpu": int(room.free_cpu[row]), "memory": int(room.free_memory[row])} for name, row in rows.items()}
