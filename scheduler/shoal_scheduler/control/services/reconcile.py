@@ -5,10 +5,10 @@ from shoal_scheduler.control import tasks
 from shoal_scheduler.control.context import Context
 from shoal_scheduler.control.definitions import find as find_definition
 from shoal_scheduler.control.run_task import tasks_of
-from shoal_scheduler.control.services import rolling
+from shoal_scheduler.control.services import delete, rolling
 from shoal_scheduler.control.services.plan import Plan
 from shoal_scheduler.control.services.view import ServiceView, view_of
-from shoal_scheduler.model.service import ServicePart
+from shoal_scheduler.model.service import INACTIVE, ServicePart
 from shoal_scheduler.model.task import Launch
 from shoal_scheduler.state.changes import Change, PutLaunch, PutTask, SetUnsettled
 from shoal_scheduler.state.overlay import Overlay
@@ -18,9 +18,11 @@ SERVICE_SCHEDULER = "ServiceSchedulerInitiated"
 
 
 def look(view: Overlay, key: ServiceKey, context: Context) -> None:
+    ends, ends_at = delete.ending(view, key, context)
+    view.propose(ends)
     seen = view_of(view, key, context)
-    if seen is None:
-        view.propose([SetServiceLooked(key)])
+    if seen is None or seen.service.status == INACTIVE:
+        view.propose([SetServiceLooked(key, ends_at)])
         return
     plan = rolling.plan(seen)
     view.propose(_starting(view, seen, plan, context))
