@@ -96,6 +96,17 @@ def short(name: str) -> str:
     return name.rsplit("/", 1)[-1]
 
 
+def target_group_name(name: str) -> str:
+    """Of a target group by its ARN, one of AWS's as well; a name unchanged.
+
+    >>> target_group_name("arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/web/6d0ecf831eec9f09")
+    'web'
+    """
+    if name.startswith("arn:aws"):
+        return name.partition(":targetgroup/")[2].partition("/")[0]
+    return short(name)
+
+
 def cluster_of(name: str) -> str | None:
     """The cluster an ARN of a task or an instance names, if it names one."""
     parts = name.split("/")

@@ -30,6 +30,7 @@ from shoal_scheduler.control.batch.rules import BATCH_RULES
 from shoal_scheduler.control.context import Context, Outcome
 from shoal_scheduler.control.services import follow as service_follow
 from shoal_scheduler.control.services import reconcile
+from shoal_scheduler.control.services.rules import SERVICE_RULES
 from shoal_scheduler.model.refusal import Refused
 from shoal_scheduler.model.task import TaskKey
 from shoal_scheduler.state.batch_changes import SetAside
@@ -111,6 +112,7 @@ RULES: dict[type, Rule] = {
     job_inputs.CancelJob: stopping.cancel,
     job_inputs.TerminateJob: stopping.terminate,
     **BATCH_RULES,
+    **SERVICE_RULES,
 }
 
 

@@ -10,13 +10,13 @@ from shoal_scheduler.control import tasks
 from shoal_scheduler.control.context import Context
 from shoal_scheduler.control.definitions import find as find_definition
 from shoal_scheduler.control.run_task import tasks_of
-from shoal_scheduler.control.services import deployments, digests, drain, events, rolling
+from shoal_scheduler.control.services import delete, deployments, digests, drain, events, rolling
 from shoal_scheduler.control.services.deployments import Progress
 from shoal_scheduler.control.services.health import health_due_at, is_healthy, why_unhealthy
 from shoal_scheduler.control.services.launching import launch_of
 from shoal_scheduler.control.services.plan import Plan, Stop
 from shoal_scheduler.control.services.view import ServiceView, view_of
-from shoal_scheduler.model.service import ACTIVE, ServiceEvents
+from shoal_scheduler.model.service import ACTIVE, INACTIVE, ServiceEvents
 from shoal_scheduler.placement.explain import NEXT_TURN, waiting_reason
 from shoal_scheduler.state.changes import Change, PutLaunch, PutTask, SetUnsettled
 from shoal_scheduler.state.overlay import Overlay
@@ -31,10 +31,12 @@ STARTS_PER_LOOK = 1_000
 
 def look(view: Overlay, key: ServiceKey, context: Context, keys_max: int) -> None:
     """At least one thing is done, and then as much as fits into `keys_max` keys of the step."""
+    ends, ends_at = delete.ending(view, key, context)
+    view.propose(ends)
     before = len(view.changes)
     seen = view_of(view, key, context)
-    if seen is None:
-        view.propose([SetServiceLooked(key)])
+    if seen is None or seen.service.status == INACTIVE:
+        view.propose([SetServiceLooked(key, ends_at)])
         return
     progress = deployments.progress(seen)
     view.propose(_progressing(progress))
