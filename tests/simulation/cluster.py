@@ -283,4 +283,5 @@ class Cluster:
 
     def _look(self) -> None:
         self.witness.leadership()
-        self.witness.demand(checkers.first(self.witness.services.late(self.clock.now)))
+        if self.witness.services.waits:
+            self.witness.demand(checkers.first(self.witness.services.late(self.clock.now)))

@@ -142,6 +142,11 @@ class ServiceWitness:
 
     # While time goes by.
 
+    @property
+    def waits(self) -> bool:
+        """Whether anything is to come in time."""
+        return bool(self._lacks and self.is_steady or self._dead and self.is_calm)
+
     def late(self, now: float) -> Faults:
         for name, (since, missing) in self._lacks.items() if self.is_steady else ():
             yield checkers.what_is_missing_starts_in_time(name, missing, now - since, START_SECONDS)
