@@ -149,14 +149,14 @@ def step(
 
 
 def _carry_out(overlay: Overlay, changes: Sequence[Change], context: Context, *, placed: bool = False) -> None:
-    """Proposes the changes, and what it means that tasks end by them."""
+    """Proposes the changes, and what it means that tasks end by them, or begin to run."""
     accrued = () if placed else usage.accrued(overlay, changes)
     ended = () if placed else follow.ending_now(overlay, changes)
-    of_services = () if placed else service_follow.ending_now(overlay, changes)
+    turns = () if placed else service_follow.turning_now(overlay, changes)
     overlay.propose(changes, placed=placed)
     overlay.propose(accrued)
     follow.ended(overlay, ended, context)
-    service_follow.ended(overlay, of_services, context)
+    service_follow.turned(overlay, turns, context)
 
 
 def _look_at_jobs(tables: Tables, overlay: Overlay, context: Context) -> tuple[Overlay, list[Fault]]:
@@ -187,7 +187,7 @@ def _look_at_services(tables: Tables, overlay: Overlay, context: Context) -> tup
             break
         before = len(overlay.changes)
         try:
-            reconcile.look(overlay, service, context)
+            reconcile.look(overlay, service, context, keys_max)
         except Exception as error:
             overlay = _again(tables, overlay.changes[:before])
             overlay.propose([SetServiceLooked(service, context.now + LOOK_AGAIN_MILLIS)])

@@ -1,0 +1,71 @@
+"""What the tasks are that a service starts now. Pure."""
+
+from collections.abc import Mapping
+
+from shoal_scheduler.control.context import Context
+from shoal_scheduler.control.services.view import ServiceView
+from shoal_scheduler.model.ask import Strategy
+from shoal_scheduler.model.service import Service, ServicePart
+from shoal_scheduler.model.task import Launch, Task
+
+# ECS's, of a service that says nothing: as many in each availability zone, and there as many on each instance.
+OVER_ZONES = Strategy("spread", "attribute:ecs.availability-zone")
+DEFAULT_STRATEGIES = (OVER_ZONES, Strategy("spread", "instanceId"))
+
+# ECS's, with enableECSManagedTags.
+CLUSTER_TAG, SERVICE_TAG = "aws:ecs:clusterName", "aws:ecs:serviceName"
+
+
+def launch_of(seen: ServiceView, count: int, context: Context) -> Launch:
+    """They wait for room, if there is none."""
+    service, revision, deployment = seen.service, seen.revision, seen.deployment
+    return Launch(
+        id=context.ids.launch_id(),
+        cluster=service.cluster,
+        definition=revision.definition,
+        created_at=context.now,
+        count=count,
+        group=service.group,
+        started_by=deployment.started_by,
+        launch_type=revision.launch_type,
+        expressions=expressions_of(seen),
+        distinct_instance=service.distinct_instance,
+        strategies=strategies_of(service),
+        queue=True,
+        on_disconnect=service.on_disconnect,
+        service=ServicePart(
+            service.name, revision.id, deployment.id, revision.images, is_target=bool(revision.load_balancers)
+        ),
+        tags=tags_of(seen),
+        enable_execute_command=service.enable_execute_command,
+    )
+
+
+def strategies_of(service: Service) -> tuple[Strategy, ...]:
+    return () if service.is_daemon else service.strategies or DEFAULT_STRATEGIES
+
+
+def expressions_of(seen: ServiceView) -> tuple[str, ...]:
+    """The service's constraints; and what takes the place of a task that a rebalance moves is not to go back to where
+    that comes from."""
+    left = sorted(set(seen.moving.values()))
+    return (*seen.service.expressions, *([f"ec2InstanceId not in [{', '.join(left)}]"] if left else []))
+
+
+def is_outdated(seen: ServiceView, task: Task) -> bool:
+    """It is not what would be started now: of what waits for room, not with these constraints either."""
+    if not seen.is_current(task):
+        return True
+    return not task.instance and not seen.service.is_daemon and task.launch.expressions != expressions_of(seen)
+
+
+def tags_of(seen: ServiceView) -> dict[str, str]:
+    service = seen.service
+    own = {"SERVICE": service.tags, "TASK_DEFINITION": _definition_tags(seen)}.get(service.propagate_tags, {})
+    managed = {CLUSTER_TAG: service.cluster, SERVICE_TAG: service.name} if service.managed_tags else {}
+    return {**own, **managed}
+
+
+def _definition_tags(seen: ServiceView) -> Mapping[str, str]:
+    definition = seen.definitions.get(seen.revision.definition)
+    return definition.tags if definition is not None else {}
