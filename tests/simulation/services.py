@@ -26,7 +26,7 @@ CLUSTER = "default"
 SETTLE_SECONDS = 1.0
 SERVICES_MAX = 3
 DESIRED_MAX = 10
-DAEMON_SHARE = 0.0
+DAEMON_SHARE = 0.2
 
 # What images do; none is pushed of `gone`. `moving` means other bytes now and then, all of them good.
 GOOD = ("good", "better", "moving")
