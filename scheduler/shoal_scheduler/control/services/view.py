@@ -116,8 +116,8 @@ def view_of(view: Overlay, key: ServiceKey, context: Context) -> ServiceView | N
         free=_free(view, service.cluster, instances),
         alarms=dict(_alarms(view, service)),
     )
-    if not service.is_daemon:
-        return seen
+    if not service.is_daemon or service.status != ACTIVE:
+        return seen  # one that was deleted is to run nowhere
     return replace(seen, daemon_on=_daemon_on(view, seen), draining_others=frozenset(_draining_others(view, seen)))
 
 
