@@ -36,7 +36,8 @@ NEWER_SHARE = 0.1
 JOBS_SHARE = 0.2
 
 # Where users have services, these take their time: the longest is a task that is healthy once it has run for 40 s.
-SERVICES_SECONDS = (60.0, 120.0, 240.0)
+SERVICES_SECONDS = (30.0, 60.0, 120.0)
+HOSTS_OF_SERVICES_MAX = 6
 TASKS_BESIDE_SERVICES_MAX = 20
 
 # A journal that is lost is made good by labels; what removes the labelled container as well leaves nobody who knows.
@@ -99,7 +100,7 @@ def drawn(seed: int, only: tuple[str, ...] | None = None, *, services: bool = Fa
     return Plan(
         seed=seed,
         schedulers=schedulers,
-        hosts=hosts,
+        hosts=min(hosts, HOSTS_OF_SERVICES_MAX) if has_services else hosts,
         tasks=min(tasks, TASKS_BESIDE_SERVICES_MAX) if has_services else tasks,
         seconds=rng.choice(spans) * rng.uniform(0.5, 1.0),
         kinds=kinds,

@@ -46,6 +46,7 @@ class ServiceWitness:
         self.deployments: dict[str, Deployment] = {}
         self.live: dict[str, dict[str, Task]] = {}
         self.tables: Tables | None = None
+        self._revision = 0
         self.launches: set[str] = set()
         self.is_steady = set(plan.kinds) <= set(STEADY)
         self.is_calm = set(plan.kinds) <= set(CALM)
@@ -53,8 +54,8 @@ class ServiceWitness:
         # Of deployments that are over, how they ended and how long they took, in milliseconds.
         self.ends: dict[str, tuple[str, int]] = {}
 
-        # By revision and container, what its tasks really ran.
-        self._digests: dict[tuple[str, str], str] = {}
+        # By revision and container, what its tasks really ran, and the first of them.
+        self._digests: dict[tuple[str, str], tuple[str, str]] = {}
 
         # Since when tasks of a service are missing, and since when a container is dead of which nobody has told.
         self._lacks: dict[str, tuple[float, int]] = {}
@@ -67,7 +68,12 @@ class ServiceWitness:
         if task is None or task.launch.service is None or not box.digest:
             return None
         key = task.launch.service.revision, box.container
-        return checkers.one_digest_per_revision(*key, box.digest, self._digests.setdefault(key, box.digest))
+        digest, first = self._digests.setdefault(key, (box.digest, task.id))
+        revision = self.revisions.get(key[0])
+        if revision is not None and not revision.is_resolved and self.recorded[first].is_stopped:
+            self._digests[key] = box.digest, task.id  # the first was lost before it could tell
+            return None
+        return checkers.one_digest_per_revision(*key, box.digest, digest)
 
     def ended(self, box: Box, now: float) -> None:
         task = self.recorded.get(box.task)
@@ -78,7 +84,7 @@ class ServiceWitness:
 
     def leads(self, tables: Tables, now: float) -> checkers.Fault:
         """What a new leader has loaded: of some of it nobody was told."""
-        self.tables, self.live = tables, {}
+        self.tables, self.live, self._revision = tables, {}, max(self._revision, tables.revision)
         self._lacks = {name: (now, missing) for name, (_, missing) in self._lacks.items()}
         for deployment in tables.records.all(Deployment):
             fault = checkers.what_is_over_stays_so(deployment, self.deployments.get(deployment.id))
@@ -95,8 +101,9 @@ class ServiceWitness:
 
     def committed(self, tables: Tables, changes: Sequence[c.Change], wall: int, now: float) -> checkers.Fault:
         """`wall`: the step's own time, in milliseconds; `now` in seconds of the virtual clock."""
-        if tables is not self.tables:
-            return self.leads(tables, now)
+        if tables is not self.tables:  # the first step of a new leader, who has loaded more than was told
+            return self.leads(tables, now) if tables.revision > self._revision else None
+        self._revision = max(self._revision, tables.revision)
         before = dict(self.services)
         step = _Step(self, tables, before, wall)
         for change in changes:
@@ -145,7 +152,7 @@ class ServiceWitness:
     @property
     def waits(self) -> bool:
         """Whether anything is to come in time."""
-        return bool(self._lacks and self.is_steady or self._dead and self.is_calm)
+        return bool((self._lacks and self.is_steady) or (self._dead and self.is_calm))
 
     def late(self, now: float) -> Faults:
         for name, (since, missing) in self._lacks.items() if self.is_steady else ():
