@@ -228,10 +228,12 @@ class Engine:
     @property
     def _wake_at(self) -> float:
         """When there is something to do even if nobody asks."""
-        jobs_in = (time_limits.due_at(self.tables) - self.now()) / 1000
-        if jobs_in <= 0:
+        services_at = self.tables.services.next_due()
+        due_at = min(time_limits.due_at(self.tables), inf if services_at is None else services_at)
+        due_in = (due_at - self.now()) / 1000
+        if due_in <= 0:
             return -inf
-        return min(self._retention_at, self._losses_at, self._interruptions_at, self.clock() + jobs_in)
+        return min(self._retention_at, self._losses_at, self._interruptions_at, self.clock() + due_in)
 
     async def _gather(self) -> None:
         if len(self._inbox) >= self._expected:

@@ -5,7 +5,7 @@ from collections import Counter
 from random import Random
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from shoal import lifecycle
 from shoal_scheduler.control import inputs as i
@@ -60,6 +60,7 @@ moves = st.one_of(
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(history=st.lists(st.lists(moves, max_size=4), max_size=12), seed=st.integers(0, 2**32))
+@example([[("queue", 1, "web", EXPRESSIONS[2]), ("queue", 1, "plain", ()), ("new leader",)]], 0)
 def test_invariants(history: list[list[Any]], seed: int) -> None:
     asyncio.run(_play(history, seed))
 

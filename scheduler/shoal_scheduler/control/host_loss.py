@@ -147,9 +147,10 @@ def losing(task: Task, stop_code: str, reason: str, context: Context) -> list[c.
 
 def is_replaced(task: Task) -> bool:
     """Once it is lost: not what was to stop anyway, unless that was because its host goes; nor an attempt of a job,
-    which makes the next one itself."""
+    which makes the next one itself, nor a service's, whose loop does."""
     was_to_stop = task.desired_status == "STOPPED" and not is_interrupted(task.stop_code)
-    return bool(task.launch.on_disconnect) and not was_to_stop and task.launch.job is None
+    is_ordinary = task.launch.job is None and task.launch.service is None
+    return bool(task.launch.on_disconnect) and not was_to_stop and is_ordinary
 
 
 def was_ended_in_time(before: Task, after: Task) -> bool:

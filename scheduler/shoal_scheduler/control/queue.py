@@ -33,9 +33,12 @@ def wake(view: Overlay, cluster: str, context: Context, keys_max: int) -> None:
     room, was_unsettled = view.room(cluster), cluster in view.unsettled
     stirred = None if was_unsettled else [room.rows[each] for each in view.stirred[cluster] if each in room.rows]
     while True:
+        before = len(view.changes)
         if not _place_all(view, cluster, context, keys_max, stirred):
             view.propose([c.SetUnsettled(cluster, True)])
             return
+        if len(view.changes) > before and any(is_volatile(view.ask(each)) for each in view.waiting(cluster)):
+            continue  # an older one may fit beside what was placed just now, and did not when it was looked at
         held = view.held(cluster)
         _hold(view, cluster)
         if held is None or view.held(cluster) == held:

@@ -28,12 +28,15 @@ from shoal_scheduler.control.batch import follow, job_inputs, start, stopping, s
 from shoal_scheduler.control.batch.queue_look import CannotStart
 from shoal_scheduler.control.batch.rules import BATCH_RULES
 from shoal_scheduler.control.context import Context, Outcome
+from shoal_scheduler.control.services import follow as service_follow
+from shoal_scheduler.control.services import reconcile
 from shoal_scheduler.model.refusal import Refused
 from shoal_scheduler.model.task import TaskKey
 from shoal_scheduler.state.batch_changes import SetAside
 from shoal_scheduler.state.changes import Change, SetUnsettled
 from shoal_scheduler.state.keys import TASKS_PER_CHUNK
 from shoal_scheduler.state.overlay import Overlay
+from shoal_scheduler.state.service_tables import SetServiceLooked
 from shoal_scheduler.state.tables import Tables
 
 # With what RunTask may carry at its longest, a step of as many keys is still within the 1.5 MiB that etcd takes.
@@ -45,6 +48,11 @@ KEYS_PER_INPUT = 41
 # For what follows for jobs from others, at the beginning of a step: whatever else time asks for.
 KEYS_FOR_JOBS = 60
 JOBS_PER_STEP = 500
+
+# For services that are looked at, after the jobs; one that cannot be looked at is again after so long.
+KEYS_FOR_SERVICES = 60
+SERVICES_PER_STEP = 200
+LOOK_AGAIN_MILLIS = 10_000
 
 # The sums of a task that ends: of this month, and of the last if it began there.
 USAGE_KEYS = 2
@@ -113,6 +121,7 @@ def step(
     overlay = Overlay(tables)
     _carry_out(overlay, due, context)
     overlay, stuck = _look_at_jobs(tables, overlay, context) if not alone else (overlay, [])
+    overlay, unseen = _look_at_services(tables, overlay, context) if not alone else (overlay, [])
     # The first input is taken whatever it needs: room for it is left.
     overlay, faults = _wake(tables, overlay, overlay.unsettled, context, KEYS_PER_STEP - 2 * KEYS_PER_INPUT)
     overlay, failed = _start_jobs(tables, overlay, context) if not alone else (overlay, [])
@@ -134,16 +143,18 @@ def step(
             continue
         replies.append(outcome.reply)
     overlay, more = _wake(tables, overlay, list(overlay.stirred), context, KEYS_PER_STEP - KEYS_PER_INPUT)
-    return Step(overlay.changes, replies, (*stuck, *faults, *failed, *more))
+    return Step(overlay.changes, replies, (*stuck, *unseen, *faults, *failed, *more))
 
 
 def _carry_out(overlay: Overlay, changes: Sequence[Change], context: Context, *, placed: bool = False) -> None:
     """Proposes the changes, and what it means that tasks end by them."""
     accrued = () if placed else usage.accrued(overlay, changes)
     ended = () if placed else follow.ending_now(overlay, changes)
+    of_services = () if placed else service_follow.ending_now(overlay, changes)
     overlay.propose(changes, placed=placed)
     overlay.propose(accrued)
     follow.ended(overlay, ended, context)
+    service_follow.ended(overlay, of_services, context)
 
 
 def _look_at_jobs(tables: Tables, overlay: Overlay, context: Context) -> tuple[Overlay, list[Fault]]:
@@ -161,6 +172,23 @@ def _look_at_jobs(tables: Tables, overlay: Overlay, context: Context) -> tuple[O
         except Exception as error:
             overlay = _again(tables, overlay.changes[:before])
             overlay.propose([SetAside(job)])  # or the next step would come at once, and fail again
+            faults.append(Fault(error))
+    return overlay, faults
+
+
+def _look_at_services(tables: Tables, overlay: Overlay, context: Context) -> tuple[Overlay, list[Fault]]:
+    """Those of which something changed, or for which it is time. One that cannot be looked at stops nothing else."""
+    faults = []
+    keys_max = len(overlay.touched) + KEYS_FOR_SERVICES
+    for service in overlay.services_to_look_at(context.now, SERVICES_PER_STEP):
+        if overlay.is_full(keys_max):
+            break
+        before = len(overlay.changes)
+        try:
+            reconcile.look(overlay, service, context)
+        except Exception as error:
+            overlay = _again(tables, overlay.changes[:before])
+            overlay.propose([SetServiceLooked(service, context.now + LOOK_AGAIN_MILLIS)])
             faults.append(Fault(error))
     return overlay, faults
 

@@ -13,6 +13,7 @@ import msgspec
 from shoal_scheduler.model.ask import Ask, Strategy, images_of, platform_of, resources_of
 from shoal_scheduler.model.definition import Definition
 from shoal_scheduler.model.job import Job, JobPart
+from shoal_scheduler.model.service import ServicePart
 
 LAUNCH_ID_DIGITS = 24
 INDEX_DIGITS = 8
@@ -72,6 +73,9 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     # Its tasks are attempts of a job's children.
     job: JobPart | None = None
+
+    # Its tasks are a service's.
+    service: ServicePart | None = None
 
     # Id of the task whose place its only task takes.
     replaces: str = ""
@@ -183,6 +187,9 @@ class Task(msgspec.Struct, frozen=True, gc=False):
 
     # None means the launch's.
     tags: dict[str, str] | None = None
+
+    # Of a service's task: neither scale-in nor a deployment stops it before, in milliseconds; 0 for any time.
+    protected_until: int = 0
 
     @property
     def key(self) -> TaskKey:

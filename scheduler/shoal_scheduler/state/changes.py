@@ -14,6 +14,8 @@ from shoal_scheduler.model.join_token import JoinToken
 from shoal_scheduler.model.task import Launch, Task
 from shoal_scheduler.model.usage import UsageMonth
 from shoal_scheduler.state.batch_changes import BatchChange
+from shoal_scheduler.state.records import DeleteRecord, PutRecord
+from shoal_scheduler.state.service_tables import SetServiceLooked, SetTargetHealth
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,4 +153,8 @@ Change = (
     | SetHeld
     | SetUnsettled
     | BatchChange
+    | PutRecord
+    | DeleteRecord
+    | SetServiceLooked
+    | SetTargetHealth
 )

@@ -22,8 +22,9 @@ from shoal_scheduler.model.job_queue import ComputeEnvironment, ConsumableResour
 from shoal_scheduler.model.join_token import JoinToken
 from shoal_scheduler.model.task import ContainerState, Launch, Task, shared
 from shoal_scheduler.model.usage import UsageMonth
+from shoal_scheduler.state.records import KINDS
 
-_RECORDS = (
+_RECORDS: tuple[type[msgspec.Struct], ...] = (
     Alarm,
     Cluster,
     ComputeEnvironment,
@@ -38,6 +39,7 @@ _RECORDS = (
     JoinToken,
     Launch,
     UsageMonth,
+    *(kind.record for kind in KINDS.values()),
 )
 Record = TypeVar("Record", bound=msgspec.Struct)
 
@@ -69,6 +71,7 @@ class StoredTask(msgspec.Struct, frozen=True, array_like=True):
     containers: tuple[ContainerState, ...] = ()
     gpu_ids: dict[str, tuple[str, ...]] | None = None
     tags: dict[str, str] | None = None
+    protected_until: int = 0
 
 
 _FIELDS = StoredTask.__struct_fields__

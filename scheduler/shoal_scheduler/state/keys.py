@@ -18,7 +18,10 @@
 /shoal/<cluster>/<owner>/launches/<launch>                what the tasks of a submission share
 /shoal/<cluster>/<owner>/tasks/<launch>/<chunk>           up to 256 tasks of it
 /shoal/<cluster>/<owner>/usage/<month>/<group>            what its tasks used, once they ended
+/shoal/<cluster>/<owner>/<kind>/<names>                   services and what belongs to them: see `state.records`
 """
+
+from urllib.parse import quote, unquote
 
 from shoal.arn import OWNER
 
@@ -89,6 +92,16 @@ def chunk(cluster_name: str, launch_id: str, number: int) -> bytes:
 
 def usage(cluster_name: str, month: str, group: str) -> bytes:
     return f"{ROOT}{cluster_name}/{OWNER}/usage/{month}/{group}".encode()
+
+
+def record(word: str, names: tuple[str, ...]) -> bytes:
+    """The first name is the cluster. Names may have any characters."""
+    return "/".join([f"{ROOT}{names[0]}/{OWNER}/{word}", *(quote(name, safe="") for name in names[1:])]).encode()
+
+
+def record_key(key: bytes) -> tuple[str, ...]:
+    """The inverse."""
+    return cluster_of(key), *map(unquote, parts(key))
 
 
 def kind(key: bytes) -> str:

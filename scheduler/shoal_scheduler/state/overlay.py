@@ -9,12 +9,15 @@ from shoal_scheduler.model.definition import Definition
 from shoal_scheduler.model.instance import Health, Instance
 from shoal_scheduler.model.join_token import JoinToken
 from shoal_scheduler.model.task import Launch, Task, TaskKey, ask_of
+from shoal_scheduler.model.traffic import TargetHealth
 from shoal_scheduler.model.usage import UsageMonth
 from shoal_scheduler.state import changes as c
 from shoal_scheduler.state import keys
 from shoal_scheduler.state.batch_overlay import BatchOverlay
 from shoal_scheduler.state.capacity import put_instance, recount
 from shoal_scheduler.state.instance_table import InstanceTable
+from shoal_scheduler.state.records import DeleteRecord, PutRecord, RecordsOverlay
+from shoal_scheduler.state.service_tables import ServiceKey, service_of
 from shoal_scheduler.state.tables import Held, Tables
 from shoal_scheduler.state.weight import BYTES_PER_KEY, chunk_bytes
 
@@ -36,6 +39,8 @@ class Overlay:
         self._usage: dict[tuple[str, str, str], UsageMonth] = {}
         self._held: dict[str, Held | None] = {}
         self.batch = BatchOverlay(tables.batch)
+        self.records = RecordsOverlay(tables.records)
+        self._service_tasks: dict[ServiceKey, dict[TaskKey, None]] = {}
         self._unsettled: dict[str, bool] = {}
         self._rooms: dict[str, InstanceTable] = {}
         self.changes: list[c.Change] = []
@@ -71,6 +76,20 @@ class Overlay:
         keys_ |= {key: None for key, task in self._tasks.items() if task.instance == instance_id}
         found = (self.task(key) for key in keys_)
         return [task for task in found if task is not None and not task.is_stopped]
+
+    def tasks_of_service(self, service: ServiceKey) -> list[Task]:
+        """Those that are not STOPPED."""
+        keys_ = {**self._tables.services.live.get(service, {}), **self._service_tasks.get(service, {})}
+        found = (self.task(key) for key in keys_)
+        return [task for task in found if task is not None and not task.is_stopped]
+
+    def services_to_look_at(self, now: int, limit: int) -> list[ServiceKey]:
+        """As it was when the step began."""
+        return self._tables.services.to_look_at(now, limit)
+
+    def target_health(self, key: TaskKey) -> Mapping[str, TargetHealth]:
+        """By target group, as it was when the step began."""
+        return self._tables.services.target_health.get(key, {})
 
     def definition(self, family: str, revision: int) -> Definition | None:
         key = (family, revision)
@@ -220,6 +239,8 @@ class Overlay:
             case c.DeleteAlarm(name):
                 self._alarms[name] = None
                 self.touched.add(f"alarm {name}")
+            case PutRecord() | DeleteRecord():
+                self.touched |= self.records.propose(change)
             case c.PutUsage(usage):
                 key = (usage.cluster, usage.group, usage.month)
                 self._usage[key] = usage
@@ -269,6 +290,8 @@ class Overlay:
             self.batch.put_task(task, self.ask(task.launch).resources.cpu)
         if task.instance and not placed:
             recount(self.room(task.launch.cluster), self.ask(task.launch).resources, self.task(key), task)
+        if (service := service_of(task)) is not None:
+            self._service_tasks.setdefault(service, {})[key] = None
         # Each task that comes or goes may change what an expression says of its instance's groups.
         stirred = self.stirred.setdefault(task.launch.cluster, {})
         if task.instance and task.is_stopped:

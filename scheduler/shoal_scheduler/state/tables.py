@@ -28,7 +28,9 @@ from shoal_scheduler.state.batch_changes import PutJob
 from shoal_scheduler.state.batch_tables import BatchTables
 from shoal_scheduler.state.capacity import holds, put_instance, recount, used_by
 from shoal_scheduler.state.instance_table import InstanceTable
+from shoal_scheduler.state.records import DeleteRecord, PutRecord, Records
 from shoal_scheduler.state.seen import shape_of
+from shoal_scheduler.state.service_tables import ServiceTables, SetServiceLooked, SetTargetHealth
 
 
 @dataclass(slots=True)
@@ -63,6 +65,8 @@ class Tables:
 
     alarms: dict[str, Alarm] = field(default_factory=dict)
     batch: BatchTables = field(default_factory=BatchTables)
+    records: Records = field(default_factory=Records)
+    services: ServiceTables = field(default_factory=ServiceTables)
 
     # By cluster, group and month.
     usage: dict[tuple[str, str, str], UsageMonth] = field(default_factory=dict)
@@ -149,7 +153,7 @@ class Tables:
     @property
     def is_unsettled(self) -> bool:
         """Whether the next step has something to do that nobody asks for."""
-        return bool(self.unsettled) or self.batch.is_unsettled
+        return bool(self.unsettled or self.services.unsettled) or self.batch.is_unsettled
 
     # -- changing ------------------------------------------------------------------------------------------
 
@@ -185,9 +189,17 @@ class Tables:
     def _apply_observed(self, change: c.Change) -> None:
         match change:
             case c.PutAlarm(alarm):
-                self.alarms[alarm.name] = alarm
+                before, self.alarms[alarm.name] = self.alarms.get(alarm.name), alarm
+                if before is None or before.state != alarm.state:
+                    self.services.stir_alarm(alarm.name, self.records)
             case c.DeleteAlarm(name):
                 self.alarms.pop(name, None)
+            case PutRecord(record):
+                self.records.put(record)
+                self.services.put(record)
+            case DeleteRecord(kind, key):
+                self.records.delete(kind, key)
+                self.services.delete(kind, key)
             case c.PutUsage(usage):
                 self.usage[usage.cluster, usage.group, usage.month] = usage
             case c.DeleteUsage(cluster_name, group, month):
@@ -213,6 +225,10 @@ class Tables:
                 if unsettled:
                     self.unsettled[cluster] = None
                 self.batch.stir(cluster)
+            case SetServiceLooked():
+                self.services.set_looked(change)
+            case SetTargetHealth(key):
+                self.services.set_target_health(change, self.task(key))
             case PutJob(job):
                 self.batch.put_job(job, self._ask_of_job(job))
             case _:
@@ -223,7 +239,8 @@ class Tables:
         return ask_of_job(job, self.definitions[family][int(number)])
 
     def _put_instance(self, instance: Instance) -> None:
-        self.instances[instance.id] = instance
+        before, self.instances[instance.id] = self.instances.get(instance.id), instance
+        self.services.put_instance(before, instance, self.tasks_on(instance.id), self.records)
         room = self.rooms.setdefault(instance.cluster, InstanceTable())
         if instance.status == "INACTIVE":
             self._forget_images(instance.id)
@@ -241,6 +258,7 @@ class Tables:
         instance = self.instances.get(instance_id)
         if instance is not None:
             self.rooms[instance.cluster].set_connected(instance_id, bool(incarnation))
+            self.services.stir_daemons(instance.cluster, self.records)
             self.batch.stir(instance.cluster)
 
     def _set_health(self, instance_id: str, health: Health) -> None:
@@ -300,6 +318,8 @@ class Tables:
             self.finished_tasks += len(entry.tasks)
         if task.launch.job is not None:
             self.batch.put_task(task, entry.ask.resources.cpu)
+        if task.launch.service is not None:
+            self.services.put_task(task)
         if not task.instance:
             self._set_waiting(task, not task.is_stopped)
             return

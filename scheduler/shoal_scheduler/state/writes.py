@@ -12,7 +12,7 @@ from shoal_scheduler.model.instance import Instance
 from shoal_scheduler.model.join_token import JoinToken
 from shoal_scheduler.model.task import Launch, Task
 from shoal_scheduler.model.usage import UsageMonth
-from shoal_scheduler.state import batch_writes, codec, keys
+from shoal_scheduler.state import batch_writes, codec, keys, record_writes
 from shoal_scheduler.state import changes as c
 from shoal_scheduler.state.store import Gap, KeyRange, Stored, Transaction, Write, prefix_range
 from shoal_scheduler.state.tables import Tables
@@ -28,7 +28,7 @@ def write_of(tables: Tables, changes: Sequence[c.Change], step: str) -> Write | 
             task = change.task
             chunk = (task.launch.id, task.index // keys.TASKS_PER_CHUNK)
             changed_tasks.setdefault(chunk, {})[task.index] = task
-        elif put := _put_of(change) or batch_writes.put_of(change):
+        elif put := _put_of(change) or batch_writes.put_of(change) or record_writes.put_of(change):
             puts[put[0]] = put[1]
             deletes.pop(put[0], None)  # a transaction names a key once: what comes last holds
         else:
@@ -88,6 +88,8 @@ def _deletes(tables: Tables, change: c.Change) -> Iterable[bytes | KeyRange]:
         case c.DeleteUsage(cluster, group, month):
             yield keys.usage(cluster, month, group)
         case _:
+            if (key := record_writes.delete_of(change)) is not None:
+                yield key
             yield from batch_writes.deletes_of(change)
 
 
@@ -110,6 +112,7 @@ def changes_of(records: Iterable[Stored], known: Tables | None = None) -> Iterab
     for record in by_kind.get("tokens", ()):
         yield c.PutJoinToken(codec.decode(JoinToken, record.value)), record.mod_revision
     yield from batch_writes.changes_of(by_kind)
+    yield from record_writes.changes_of(by_kind)
     launches = {}
     stored_launches = [(codec.decode(Launch, r.value), r.mod_revision) for r in by_kind.get("launches", ())]
     for launch, revision in sorted(stored_launches, key=lambda item: (item[0].created_at, item[0].id)):
@@ -172,7 +175,7 @@ def _deleted(key: bytes) -> Iterator[c.Change]:
         case kind if kind in batch_writes.GO_WITH_THEIR_JOB:
             return
         case _:
-            gone = batch_writes.deleted(key)
+            gone = batch_writes.deleted(key) or record_writes.deleted(key)
             if gone is None:
                 raise Gap(f"{key!r} was deleted, which no leader does")
             yield gone
@@ -200,6 +203,7 @@ def size(tables: Tables) -> int:
     tasks = sum(len(entry.tasks) for entry in tables.launches.values())
     launches, instances = len(tables.launches), len(tables.instances)
     named = len(tables.clusters) + len(tables.usage) + len(tables.alarms) + len(tables.join_tokens)
+    named += len(tables.records)
     return launches + instances + named + definitions + tasks + batch_writes.size(tables.batch)
 
 
@@ -223,7 +227,8 @@ def _holds(tables: Tables, change: c.Change) -> bool | None:
         case c.PutAlarm(alarm):
             return tables.alarms.get(alarm.name) == alarm
         case _:
-            return batch_writes.holds(tables.batch, change)
+            held = batch_writes.holds(tables.batch, change)
+            return record_writes.holds(tables.records, change) if held is None else held
 
 
 def loaded(records: Iterable[Stored], revision: int) -> Tables:
