@@ -12,6 +12,9 @@ from shoal.v1 import traffic_pb2 as pb
 
 _STANDARD = "/grpc.health.v1.Health/Check"
 _TRAFFIC_PORT = "traffic-port"
+
+# Of bytes: what a method takes and answers is nothing to a check.
+_Method = grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]
 _USER_AGENT = {"User-Agent": "shoal-ingress"}
 
 
@@ -50,7 +53,7 @@ async def _http(session: aiohttp.ClientSession, group: pb.TargetGroup, host: str
 
 async def _grpc(group: pb.TargetGroup, host: str, port: int) -> Verdict:
     async with grpc.aio.insecure_channel(f"{host}:{port}", options=[("grpc.use_local_subchannel_pool", 1)]) as channel:
-        method = channel.unary_unary(group.health_check_path)
+        method: _Method = channel.unary_unary(group.health_check_path)
         try:
             answer = await method(b"", wait_for_ready=True)
         except grpc.aio.AioRpcError as error:

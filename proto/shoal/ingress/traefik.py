@@ -52,6 +52,8 @@ def arguments(port: int, internal_port: int, routes: str) -> list[str]:
         # A stream lasts as long as it lasts; a client that sends nothing at all is left by the idle time-out.
         "entryPoints.public.transport.respondingTimeouts.readTimeout": "0",
         "entryPoints.public.transport.lifeCycle.graceTimeOut": f"{GRACE_SECONDS}s",
+        # X_Forwarded_For and the like, which programs may take for Traefik's own X-Forwarded-For.
+        "entryPoints.public.http.aliasHeadersStrategy": "delete",
         f"entryPoints.{INTERNAL}.address": f"127.0.0.1:{internal_port}",
         "ping.entryPoint": INTERNAL,
         "metrics.prometheus.entryPoint": INTERNAL,
@@ -94,9 +96,7 @@ def is_served(rule: pb.Rule, certificates: Mapping[str, Certificate]) -> bool:
 def forwards(rule: pb.Rule) -> list[tuple[str, int]]:
     """Target groups with their weights."""
     return [
-        (each.target_group_arn, each.weight)
-        for action in rule.actions
-        for each in action.forward_config.target_groups
+        (each.target_group_arn, each.weight) for action in rule.actions for each in action.forward_config.target_groups
     ]
 
 
@@ -129,7 +129,7 @@ def _web_service(group: pb.TargetGroup, targets: Sequence[tuple[str, int]]) -> d
     is_plain_http2 = group.protocol == "HTTP" and group.protocol_version in ("HTTP2", "GRPC")
     scheme = "h2c" if is_plain_http2 else group.protocol.lower()
     balancer: dict[str, Any] = {
-        "servers": [{"url": f"{scheme}://{host}:{port}"} for host, port in targets],
+        "servers": [{"url": f"{scheme}://{_at(host, port)}"} for host, port in targets],
         "serversTransport": "targets",
         "passHostHeader": True,
     }
@@ -184,7 +184,7 @@ def _tcp(rules: Sequence[pb.Rule], serving: Serving) -> dict[str, Any]:
 
 
 def _tcp_service(targets: Sequence[tuple[str, int]]) -> dict[str, Any]:
-    servers = [{"address": f"{host}:{port}"} for host, port in targets]
+    servers = [{"address": _at(host, port)} for host, port in targets]
     return {"loadBalancer": {"servers": servers, "serversTransport": "targets"}}
 
 
@@ -203,3 +203,11 @@ def values(rule: pb.Rule, field: str) -> list[str]:
 def _priority(rule: pb.Rule) -> int:
     """Of Traefik's routers the one with the highest number is asked first, and 0 is none."""
     return PRIORITY_MAX + 1 - rule.priority
+
+
+def _at(host: str, port: int) -> str:
+    """
+    >>> _at("10.0.0.1", 80), _at("fd00::1", 80)
+    ('10.0.0.1:80', '[fd00::1]:80')
+    """
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
