@@ -46,7 +46,7 @@ def _name(pattern: str) -> str:
 def _path(pattern: str) -> str:
     if not _WILD.search(pattern):
         return f"Path(`{pattern}`)"
-    before = pattern.removesuffix("*")
+    before = pattern.removesuffix("*") or "/"
     return f"PathRegexp(`{_regex(pattern)}`)" if _WILD.search(before) else f"PathPrefix(`{before}`)"
 
 

@@ -14,9 +14,10 @@ from typing import Any
 from shoal.ingress.patterns import http_rule, name_rule
 from shoal.v1 import traffic_pb2 as pb
 
-# Of a request that could not be handed to a target: how often it is tried in all, each time with the next target.
-ATTEMPTS = 3
-RETRY_AFTER = "20ms"
+# Of a request that no target could be handed: how often it is tried in all, each time with the target whose turn it is.
+# Others take turns meanwhile, so that it may be a dead one's again: of two targets, in half of the attempts.
+ATTEMPTS = 10
+RETRY_AFTER = "5ms"
 
 # How long a target may take to accept a connection, and how long one is kept that nobody uses: servers close those
 # they have kept for a while, many after 60 seconds.
