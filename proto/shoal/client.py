@@ -3,10 +3,10 @@
     async with Client.connect() as client:                      # the current context
         answer = await client.cluster.ListTasks(task_pb2.ListTasksRequest())
 
-`client.cluster`, `client.services`, `client.batch`, `client.metrics` and `client.alarms` have every method of the
-generated stubs. A unary call goes to the leader, is retried with jittered back-off until its deadline while that is
-safe, and raises the errors of `shoal.errors`. A call that changes something gets a client token if its message has room
-for one, so that sending it twice does it once."""
+`client.cluster`, `client.services`, `client.batch`, `client.traffic`, `client.metrics` and `client.alarms` have every
+method of the generated stubs. A unary call goes to the leader, is retried with jittered back-off until its deadline
+while that is safe, and raises the errors of `shoal.errors`. A call that changes something gets a client token if its
+message has room for one, so that sending it twice does it once."""
 
 import asyncio
 import contextlib
@@ -18,7 +18,7 @@ from collections import Counter
 from collections.abc import AsyncGenerator, Sequence
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import grpc
 import grpc.aio
@@ -34,6 +34,7 @@ from shoal.v1 import (
     metrics_pb2_grpc,
     scheduler_pb2_grpc,
     services_pb2_grpc,
+    traffic_pb2_grpc,
 )
 from shoal.v1.scheduler_pb2 import (
     DescribeSchedulerRequest,
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from shoal.v1.cluster_pb2_grpc import ClusterAsyncStub
     from shoal.v1.metrics_pb2_grpc import MetricsAsyncStub
     from shoal.v1.services_pb2_grpc import ServicesAsyncStub
+    from shoal.v1.traffic_pb2_grpc import IngressAsyncStub, TrafficAsyncStub
 
 CALL_TIMEOUT_SECONDS = 30.0
 # A scheduler that is started again listens long before this, leader or not: a call need not use up its deadline.
@@ -64,14 +66,16 @@ _BACKOFF_MAX_SECONDS = 0.8
 _NOT_IDEMPOTENT = frozenset({"RegisterTaskDefinition", "RegisterJobDefinition", "PutMetricData"})
 # Of an event: its revision, and the object that changed.
 _EventKey = tuple[int, str]
-_SERVICERS = (
-    cluster_pb2_grpc.ClusterServicer,
-    metrics_pb2_grpc.MetricsServicer,
-    alarms_pb2_grpc.AlarmsServicer,
-    batch_pb2_grpc.BatchServicer,
-    services_pb2_grpc.ServicesServicer,
+_SERVICES = (
+    (cluster_pb2_grpc.ClusterServicer, cluster_pb2_grpc.ClusterStub),
+    (metrics_pb2_grpc.MetricsServicer, metrics_pb2_grpc.MetricsStub),
+    (alarms_pb2_grpc.AlarmsServicer, alarms_pb2_grpc.AlarmsStub),
+    (batch_pb2_grpc.BatchServicer, batch_pb2_grpc.BatchStub),
+    (services_pb2_grpc.ServicesServicer, services_pb2_grpc.ServicesStub),
+    (traffic_pb2_grpc.TrafficServicer, traffic_pb2_grpc.TrafficStub),
+    (traffic_pb2_grpc.IngressServicer, traffic_pb2_grpc.IngressStub),
 )
-_STREAMING = frozenset({"Watch", "ReadLogs", "RunTasks", "ExecuteCommand", "PullImage"})
+_STREAMING = frozenset({"Watch", "ReadLogs", "RunTasks", "ExecuteCommand", "PullImage", "WatchRoutes"})
 
 
 class Client:
@@ -82,6 +86,8 @@ class Client:
     alarms: "AlarmsAsyncStub"
     batch: "BatchAsyncStub"
     services: "ServicesAsyncStub"
+    traffic: "TrafficAsyncStub"
+    ingress: "IngressAsyncStub"
 
     def __init__(self, context: Context, timeout_seconds: float = CALL_TIMEOUT_SECONDS) -> None:
         """timeout_seconds: the deadline of a unary call that names none with `timeout=`, retries included.
@@ -90,11 +96,9 @@ class Client:
         """
         self.context = context
         self._leader = _Leader(context.endpoints, _credentials(context))
-        self.cluster = cast("ClusterAsyncStub", _Stub(self._leader, timeout_seconds))
-        self.metrics = cast("MetricsAsyncStub", _Stub(self._leader, timeout_seconds))
-        self.alarms = cast("AlarmsAsyncStub", _Stub(self._leader, timeout_seconds))
-        self.batch = cast("BatchAsyncStub", _Stub(self._leader, timeout_seconds))
-        self.services = cast("ServicesAsyncStub", _Stub(self._leader, timeout_seconds))
+        # No two services have methods of the same name: what is called says whose it is.
+        stub: Any = _Stub(self._leader, timeout_seconds)
+        self.cluster = self.metrics = self.alarms = self.batch = self.services = self.traffic = self.ingress = stub
 
     @classmethod
     def connect(
@@ -250,13 +254,7 @@ class _Methods:
     """Those of all services together: no two have the same name."""
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
-        self._stubs = (
-            cluster_pb2_grpc.ClusterStub(channel),
-            metrics_pb2_grpc.MetricsStub(channel),
-            alarms_pb2_grpc.AlarmsStub(channel),
-            batch_pb2_grpc.BatchStub(channel),
-            services_pb2_grpc.ServicesStub(channel),
-        )
+        self._stubs = tuple(stub(channel) for _, stub in _SERVICES)
 
     def __getattr__(self, method: str) -> Any:
         return next(getattr(stub, method) for stub in self._stubs if hasattr(stub, method))
@@ -270,7 +268,7 @@ class _Stub:
         self._timeout_seconds = timeout_seconds
 
     def __getattr__(self, method: str) -> Any:
-        if method.startswith("_") or not any(hasattr(servicer, method) for servicer in _SERVICERS):
+        if method.startswith("_") or not any(hasattr(servicer, method) for servicer, _ in _SERVICES):
             raise AttributeError(method)
         if method in _STREAMING:
             return partial(_stream, self._leader, method)
