@@ -40,17 +40,19 @@ def test_a_thousand_random_cases_are_as_the_formula_says() -> None:
 @pytest.mark.parametrize(
     ("values", "says", "capacity"),
     [
-        ([50, 50, 56], OUT, 12),
-        ([50, 50, 55], HOLD, 10),
-        ([51, 52, 53], OUT, 11),
-        ([None, 52, 53], HOLD, 10),
-        ([None, None, 60], OUT, 12),
-        ([60, None, None], OUT, 12),
-        ([60, None, None, None], HOLD, 10),
+        ([50, 60, 60], OUT, 12),
+        ([50, 60, 90], OUT, 12),
+        ([50, 90, 60], OUT, 12),
+        ([90, 90, 50], HOLD, 10),
+        ([50, 50, 90], HOLD, 10),
+        ([60, None, 60], OUT, 12),
+        ([60, 60, None], OUT, 12),
+        ([60, 60, None, None], HOLD, 10),
+        ([60], HOLD, 10),
         ([], HOLD, 10),
     ],
 )
-def test_out_at_once_when_far_and_after_three_when_near(values: list[float | None], says: str, capacity: int) -> None:
+def test_out_after_two_that_are_above_by_the_lower(values: list[float | None], says: str, capacity: int) -> None:
     points = [None if value is None else Datapoint(value, 10) for value in values]
     got = vote("cpu", POLICY, points, 10, 1)
     assert (got.says, got.capacity) == (says, capacity)
@@ -73,8 +75,8 @@ def test_in_goes_to_the_largest_that_any_datapoint_asks_for() -> None:
 
 def test_what_does_not_run_yet_is_not_asked_for_twice() -> None:
     """Ten of twenty run, at twice the target: twenty are enough."""
-    assert vote("cpu", POLICY, [Datapoint(100.0, 10)], 20, 1).says == HOLD
-    assert vote("cpu", POLICY, [Datapoint(110.0, 10)], 20, 1)[1:3] == (OUT, 22)
+    assert vote("cpu", POLICY, [Datapoint(100.0, 10)] * 2, 20, 1).says == HOLD
+    assert vote("cpu", POLICY, [Datapoint(110.0, 10)] * 2, 20, 1)[1:3] == (OUT, 22)
 
 
 def test_tasks_that_do_not_run_are_not_taken_for_idle() -> None:
