@@ -46,10 +46,10 @@ SATURATED = 2.0
 
 
 class Minute(NamedTuple):
-    """`load`: in tasks at the target; `count`: what is wanted at its end; `running` on average."""
+    """`load`: in tasks at the target; `wanted`: the desired count at its end; `running` on average."""
 
     load: float
-    count: int
+    wanted: int
     running: float
 
     @property
@@ -120,7 +120,7 @@ def step(offset_seconds: int, start_seconds: int, *, saturates: bool = False) ->
     first = low * (share + STEP_FACTOR * (1 - share))
     load = [low] * STEP_MINUTES + [first] + [low * STEP_FACTOR] * STEP_MINUTES
     minutes = run(load, start_seconds, count=STEP_TASKS, saturates=saturates)
-    counts = [minute.count for minute in minutes[STEP_MINUTES:]]
+    counts = [minute.wanted for minute in minutes[STEP_MINUTES:]]
     settled = next(number for number, count in enumerate(counts) if count == counts[-1])
     needed = math.ceil(low * STEP_FACTOR)
     return Step(offset_seconds, start_seconds, settled + 1, max(counts) / needed - 1, minutes)
@@ -153,7 +153,7 @@ def run(
 
 
 def figures_of(minutes: Sequence[Minute]) -> dict[str, Any]:
-    counts = [minute.count for minute in minutes]
+    counts = [minute.wanted for minute in minutes]
     changes = [after - before for before, after in pairwise(counts) if after != before]
     busy = sorted(minute.utilisation for minute in minutes)
     return {
@@ -175,12 +175,12 @@ def undone(minutes: Sequence[Minute], load_within: float) -> int:
     quarter before."""
     found = 0
     for number in range(1, len(minutes)):
-        before = minutes[number - 1].count
-        if minutes[number].count >= before:
+        before = minutes[number - 1].wanted
+        if minutes[number].wanted >= before:
             continue
         following = minutes[number + 1 : number + 1 + IN_POINTS]
         usual = max(minute.load for minute in minutes[max(0, number + 1 - IN_POINTS) : number + 1])
-        back = next((place for place, minute in enumerate(following) if minute.count >= before), None)
+        back = next((place for place, minute in enumerate(following) if minute.wanted >= before), None)
         if back is not None and max(minute.load for minute in following[: back + 1]) <= (1 + load_within) * usual:
             found += 1
     return found
@@ -219,7 +219,7 @@ def plot(path: Path, week: Sequence[Minute], stepped: Sequence[Minute]) -> None:
         hours = [number / 60 for number in range(len(minutes))]
         upper, lower = axes[0][column], axes[1][column]
         upper.plot(hours, [minute.load for minute in minutes], lw=0.7, label="load, in tasks at the target")
-        upper.plot(hours, [minute.count for minute in minutes], lw=1.2, label="desired count")
+        upper.plot(hours, [minute.wanted for minute in minutes], lw=1.2, label="desired count")
         lower.plot(hours, [minute.utilisation for minute in minutes], lw=0.7, label="utilisation")
         lower.axhline(1.0, linestyle="--", color="tab:red", label="target")
         upper.set(title=title, ylim=(0, None))

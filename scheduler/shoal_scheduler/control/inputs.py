@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from shoal_scheduler.control.autoscaling.inputs import AutoscalingInput, AutoscalingReply
 from shoal_scheduler.control.batch.inputs import BatchInput, BatchReply
 from shoal_scheduler.control.batch.job_inputs import CancelJob, SubmitJob, TerminateJob
 from shoal_scheduler.model.alarm import Alarm
@@ -376,6 +377,7 @@ Input = (
     | CancelJob
     | TerminateJob
     | BatchInput
+    | AutoscalingInput
 )
 Reply = (
     Definition
@@ -393,5 +395,6 @@ Reply = (
     | Job
     | Verdict
     | BatchReply
+    | AutoscalingReply
     | None
 )

@@ -103,8 +103,3 @@ def _scaled_in(target: ScalableTarget, votes: Sequence[Vote], current: int, now:
 
 def _cause(vote: Vote) -> str:
     return f"policy {vote.policy}: {vote.cause}"
-
-
-def described(before: int, after: int) -> str:
-    """As Application Auto Scaling describes an activity."""
-    return f"Setting desired count to {after}." if before != after else f"Left the desired count at {after}."
