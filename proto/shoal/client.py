@@ -3,10 +3,10 @@
     async with Client.connect() as client:                      # the current context
         answer = await client.cluster.ListTasks(task_pb2.ListTasksRequest())
 
-`client.cluster`, `client.services`, `client.batch`, `client.metrics` and `client.alarms` have every method of the
-generated stubs. A unary call goes to the leader, is retried with jittered back-off until its deadline while that is
-safe, and raises the errors of `shoal.errors`. A call that changes something gets a client token if its message has room
-for one, so that sending it twice does it once."""
+`client.cluster`, `client.services`, `client.autoscaling`, `client.batch`, `client.metrics` and `client.alarms` have
+every method of the generated stubs. A unary call goes to the leader, is retried with jittered back-off until its
+deadline while that is safe, and raises the errors of `shoal.errors`. A call that changes something gets a client token
+if its message has room for one, so that sending it twice does it once."""
 
 import asyncio
 import contextlib
@@ -15,10 +15,10 @@ import random
 import time
 import uuid
 from collections import Counter
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import grpc
 import grpc.aio
@@ -28,6 +28,7 @@ from shoal.context import Context, load
 from shoal.rpc import LEADER_KEY, Credentials, open_channel, trailer, until_tried
 from shoal.v1 import (
     alarms_pb2_grpc,
+    autoscaling_pb2_grpc,
     batch_pb2_grpc,
     cluster_pb2_grpc,
     event_pb2,
@@ -44,6 +45,7 @@ from shoal.v1.scheduler_pb2 import (
 
 if TYPE_CHECKING:
     from shoal.v1.alarms_pb2_grpc import AlarmsAsyncStub
+    from shoal.v1.autoscaling_pb2_grpc import AutoscalingAsyncStub
     from shoal.v1.batch_pb2_grpc import BatchAsyncStub
     from shoal.v1.cluster_pb2_grpc import ClusterAsyncStub
     from shoal.v1.metrics_pb2_grpc import MetricsAsyncStub
@@ -64,12 +66,14 @@ _BACKOFF_MAX_SECONDS = 0.8
 _NOT_IDEMPOTENT = frozenset({"RegisterTaskDefinition", "RegisterJobDefinition", "PutMetricData"})
 # Of an event: its revision, and the object that changed.
 _EventKey = tuple[int, str]
-_SERVICERS = (
-    cluster_pb2_grpc.ClusterServicer,
-    metrics_pb2_grpc.MetricsServicer,
-    alarms_pb2_grpc.AlarmsServicer,
-    batch_pb2_grpc.BatchServicer,
-    services_pb2_grpc.ServicesServicer,
+# What a service's methods are called, and what calls them.
+_SERVICES: tuple[tuple[type, Callable[[grpc.aio.Channel], Any]], ...] = (
+    (cluster_pb2_grpc.ClusterServicer, cluster_pb2_grpc.ClusterStub),
+    (metrics_pb2_grpc.MetricsServicer, metrics_pb2_grpc.MetricsStub),
+    (alarms_pb2_grpc.AlarmsServicer, alarms_pb2_grpc.AlarmsStub),
+    (autoscaling_pb2_grpc.AutoscalingServicer, autoscaling_pb2_grpc.AutoscalingStub),
+    (batch_pb2_grpc.BatchServicer, batch_pb2_grpc.BatchStub),
+    (services_pb2_grpc.ServicesServicer, services_pb2_grpc.ServicesStub),
 )
 _STREAMING = frozenset({"Watch", "ReadLogs", "RunTasks", "ExecuteCommand", "PullImage"})
 
@@ -80,6 +84,7 @@ class Client:
     cluster: "ClusterAsyncStub"
     metrics: "MetricsAsyncStub"
     alarms: "AlarmsAsyncStub"
+    autoscaling: "AutoscalingAsyncStub"
     batch: "BatchAsyncStub"
     services: "ServicesAsyncStub"
 
@@ -90,11 +95,8 @@ class Client:
         """
         self.context = context
         self._leader = _Leader(context.endpoints, _credentials(context))
-        self.cluster = cast("ClusterAsyncStub", _Stub(self._leader, timeout_seconds))
-        self.metrics = cast("MetricsAsyncStub", _Stub(self._leader, timeout_seconds))
-        self.alarms = cast("AlarmsAsyncStub", _Stub(self._leader, timeout_seconds))
-        self.batch = cast("BatchAsyncStub", _Stub(self._leader, timeout_seconds))
-        self.services = cast("ServicesAsyncStub", _Stub(self._leader, timeout_seconds))
+        calls: Any = _Stub(self._leader, timeout_seconds)
+        self.cluster = self.services = self.autoscaling = self.batch = self.metrics = self.alarms = calls
 
     @classmethod
     def connect(
@@ -250,13 +252,7 @@ class _Methods:
     """Those of all services together: no two have the same name."""
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
-        self._stubs = (
-            cluster_pb2_grpc.ClusterStub(channel),
-            metrics_pb2_grpc.MetricsStub(channel),
-            alarms_pb2_grpc.AlarmsStub(channel),
-            batch_pb2_grpc.BatchStub(channel),
-            services_pb2_grpc.ServicesStub(channel),
-        )
+        self._stubs = [stub(channel) for _, stub in _SERVICES]
 
     def __getattr__(self, method: str) -> Any:
         return next(getattr(stub, method) for stub in self._stubs if hasattr(stub, method))
@@ -270,7 +266,7 @@ class _Stub:
         self._timeout_seconds = timeout_seconds
 
     def __getattr__(self, method: str) -> Any:
-        if method.startswith("_") or not any(hasattr(servicer, method) for servicer in _SERVICERS):
+        if method.startswith("_") or not any(hasattr(servicer, method) for servicer, _ in _SERVICES):
             raise AttributeError(method)
         if method in _STREAMING:
             return partial(_stream, self._leader, method)

@@ -1,5 +1,6 @@
 """What comes of inputs of autoscaling in a step: what is written together, what is refused, what a new leader finds."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -80,6 +81,10 @@ def _activities(plane: Plane) -> tuple[ScalingActivity, ...]:
     return known.activities if known else ()
 
 
+def _written(plane: Plane, kinds: Sequence[type[msgspec.Struct]] = (*OURS, Service, ServiceEvents)) -> list[Any]:
+    return [each for kind in kinds for each in plane.tables.records.all(kind)]
+
+
 async def test_a_count_its_cooldown_an_activity_and_an_event_are_written_together() -> None:
     plane = await _plane()
     await plane.one(i.RegisterScalableTarget(*WEB, 1, 10))
@@ -102,10 +107,10 @@ async def test_an_evaluation_that_changes_nothing_writes_nothing() -> None:
     plane = await _plane()
     await plane.one(i.RegisterScalableTarget(*WEB, 1, 10))
     await plane.one(i.PutScalingPolicy(_policy()))
-    before = [list(plane.tables.records.all(kind)) for kind in (*OURS, Service, ServiceEvents)]
+    before = _written(plane)
     await _evaluate(plane, _readings(48.0, 4))
     await _evaluate(plane)
-    assert [list(plane.tables.records.all(kind)) for kind in (*OURS, Service, ServiceEvents)] == before
+    assert _written(plane) == before
 
 
 async def test_a_bound_in_the_way_is_told_once() -> None:
@@ -196,7 +201,7 @@ async def test_with_the_target_all_that_belongs_to_it_goes() -> None:
     await _evaluate(plane)
     assert _activities(plane)
     await plane.one(i.DeregisterScalableTarget(*WEB))
-    assert not [each for kind in OURS for each in plane.tables.records.all(kind)]
+    assert not _written(plane, OURS)
 
 
 @pytest.mark.parametrize("is_there", [True, False])
@@ -209,7 +214,7 @@ async def test_with_the_service_all_that_belongs_to_it_goes(is_there: bool) -> N
     gone = PutRecord(msgspec.structs.replace(service, status=INACTIVE)) if is_there else DeleteRecord(Service, WEB)
     await plane.run([], [gone])
     await _evaluate(plane, _readings(75.0, 4))
-    assert not [each for kind in OURS for each in plane.tables.records.all(kind)]
+    assert not _written(plane, OURS)
 
 
 async def test_only_so_many_activities_are_kept() -> None:
@@ -254,7 +259,7 @@ async def test_refused(request_: Any, why: str) -> None:
     plane = await _plane()
     with pytest.raises(Refused, match=why):
         await plane.one(request_)
-    assert not [each for kind in OURS for each in plane.tables.records.all(kind)]
+    assert not _written(plane, OURS)
 
 
 @pytest.mark.parametrize(
