@@ -17,11 +17,18 @@ compute environment   arn:shoal:batch:local:000000000000:compute-environment/<na
 consumable resource   arn:shoal:batch:local:000000000000:consumable-resource/<name>
 job                   arn:shoal:batch:local:000000000000:job/<id>, of a child of an array with its index, <id>:7
 repository            arn:shoal:ecr:local:000000000000:repository/<name with slashes>
+scalable target       arn:shoal:application-autoscaling:local:000000000000:scalable-target/<cluster>/<service>
+scaling policy        arn:shoal:autoscaling:local:000000000000:scalingPolicy:<32 hex digits>:resource/ecs/service/
+                      default/web:policyName/<name>; of a scheduled action scheduledAction and scheduledActionName
 """
+
+from hashlib import sha256
 
 OWNER = "000000000000"
 PREFIX = f"arn:shoal:ecs:local:{OWNER}:"
 BATCH_PREFIX = f"arn:shoal:batch:local:{OWNER}:"
+SCALABLE_TARGET_PREFIX = f"arn:shoal:application-autoscaling:local:{OWNER}:scalable-target/"
+SCALING_PREFIX = f"arn:shoal:autoscaling:local:{OWNER}:"
 REPOSITORY_PREFIX = f"arn:shoal:ecr:local:{OWNER}:repository/"
 
 
@@ -87,6 +94,24 @@ def consumable_resource_arn(name: str) -> str:
 
 def job_arn(job: str) -> str:
     return f"{BATCH_PREFIX}job/{job}"
+
+
+def scalable_target_arn(cluster: str, service: str) -> str:
+    return f"{SCALABLE_TARGET_PREFIX}{cluster}/{service}"
+
+
+def scaling_policy_arn(cluster: str, service: str, name: str) -> str:
+    return _of_scaling("scalingPolicy", "policyName", cluster, service, name)
+
+
+def scheduled_action_arn(cluster: str, service: str, name: str) -> str:
+    return _of_scaling("scheduledAction", "scheduledActionName", cluster, service, name)
+
+
+def _of_scaling(kind: str, label: str, cluster: str, service: str, name: str) -> str:
+    """The digits are made from the names: one of the same names is the same one."""
+    digits = sha256("\n".join((cluster, service, name)).encode()).hexdigest()[:32]
+    return f"{SCALING_PREFIX}{kind}:{digits}:resource/ecs/service/{cluster}/{service}:{label}/{name}"
 
 
 def repository_arn(name: str) -> str:

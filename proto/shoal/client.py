@@ -3,10 +3,10 @@
     async with Client.connect() as client:                      # the current context
         answer = await client.cluster.ListTasks(task_pb2.ListTasksRequest())
 
-`client.cluster`, `client.services`, `client.batch`, `client.traffic`, `client.metrics` and `client.alarms` have every
-method of the generated stubs. A unary call goes to the leader, is retried with jittered back-off until its deadline
-while that is safe, and raises the errors of `shoal.errors`. A call that changes something gets a client token if its
-message has room for one, so that sending it twice does it once."""
+`client.cluster`, `client.services`, `client.autoscaling`, `client.batch`, `client.traffic`, `client.metrics` and
+`client.alarms` have every method of the generated stubs. A unary call goes to the leader, is retried with jittered
+back-off until its deadline while that is safe, and raises the errors of `shoal.errors`. A call that changes something
+gets a client token if its message has room for one, so that sending it twice does it once."""
 
 import asyncio
 import contextlib
@@ -15,7 +15,7 @@ import random
 import time
 import uuid
 from collections import Counter
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -28,6 +28,7 @@ from shoal.context import Context, load
 from shoal.rpc import LEADER_KEY, Credentials, open_channel, trailer, until_tried
 from shoal.v1 import (
     alarms_pb2_grpc,
+    autoscaling_pb2_grpc,
     batch_pb2_grpc,
     cluster_pb2_grpc,
     event_pb2,
@@ -45,6 +46,7 @@ from shoal.v1.scheduler_pb2 import (
 
 if TYPE_CHECKING:
     from shoal.v1.alarms_pb2_grpc import AlarmsAsyncStub
+    from shoal.v1.autoscaling_pb2_grpc import AutoscalingAsyncStub
     from shoal.v1.batch_pb2_grpc import BatchAsyncStub
     from shoal.v1.cluster_pb2_grpc import ClusterAsyncStub
     from shoal.v1.metrics_pb2_grpc import MetricsAsyncStub
@@ -66,10 +68,12 @@ _BACKOFF_MAX_SECONDS = 0.8
 _NOT_IDEMPOTENT = frozenset({"RegisterTaskDefinition", "RegisterJobDefinition", "PutMetricData"})
 # Of an event: its revision, and the object that changed.
 _EventKey = tuple[int, str]
-_SERVICES = (
+# What a service's methods are called, and what calls them.
+_SERVICES: tuple[tuple[type, Callable[[grpc.aio.Channel], Any]], ...] = (
     (cluster_pb2_grpc.ClusterServicer, cluster_pb2_grpc.ClusterStub),
     (metrics_pb2_grpc.MetricsServicer, metrics_pb2_grpc.MetricsStub),
     (alarms_pb2_grpc.AlarmsServicer, alarms_pb2_grpc.AlarmsStub),
+    (autoscaling_pb2_grpc.AutoscalingServicer, autoscaling_pb2_grpc.AutoscalingStub),
     (batch_pb2_grpc.BatchServicer, batch_pb2_grpc.BatchStub),
     (services_pb2_grpc.ServicesServicer, services_pb2_grpc.ServicesStub),
     (traffic_pb2_grpc.TrafficServicer, traffic_pb2_grpc.TrafficStub),
@@ -84,6 +88,7 @@ class Client:
     cluster: "ClusterAsyncStub"
     metrics: "MetricsAsyncStub"
     alarms: "AlarmsAsyncStub"
+    autoscaling: "AutoscalingAsyncStub"
     batch: "BatchAsyncStub"
     services: "ServicesAsyncStub"
     traffic: "TrafficAsyncStub"
@@ -97,8 +102,9 @@ class Client:
         self.context = context
         self._leader = _Leader(context.endpoints, _credentials(context))
         # No two services have methods of the same name: what is called says whose it is.
-        stub: Any = _Stub(self._leader, timeout_seconds)
-        self.cluster = self.metrics = self.alarms = self.batch = self.services = self.traffic = self.ingress = stub
+        calls: Any = _Stub(self._leader, timeout_seconds)
+        self.cluster = self.services = self.autoscaling = self.batch = self.metrics = self.alarms = calls
+        self.traffic = self.ingress = calls
 
     @classmethod
     def connect(

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from shoal_scheduler.control.alarm_inputs import AlarmInput
+from shoal_scheduler.control.autoscaling.inputs import AutoscalingInput, AutoscalingReply
 from shoal_scheduler.control.batch.inputs import BatchInput, BatchReply
 from shoal_scheduler.control.batch.job_inputs import CancelJob, SubmitJob, TerminateJob
 from shoal_scheduler.control.services.inputs import ServiceInput, ServiceReply
@@ -340,6 +341,7 @@ Input = (
     | BatchInput
     | ServiceInput
     | TrafficInput
+    | AutoscalingInput
 )
 Reply = (
     Definition
@@ -359,5 +361,6 @@ Reply = (
     | BatchReply
     | ServiceReply
     | TrafficReply
+    | AutoscalingReply
     | None
 )

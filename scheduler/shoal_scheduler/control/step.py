@@ -25,6 +25,7 @@ from shoal_scheduler.control import (
     usage,
 )
 from shoal_scheduler.control import inputs as i
+from shoal_scheduler.control.autoscaling.rules import AUTOSCALING_RULES
 from shoal_scheduler.control.batch import follow, job_inputs, start, stopping, submit, time_limits
 from shoal_scheduler.control.batch.queue_look import CannotStart
 from shoal_scheduler.control.batch.rules import BATCH_RULES
@@ -117,6 +118,7 @@ RULES: dict[type, Rule] = {
     **BATCH_RULES,
     **SERVICE_RULES,
     **TRAFFIC_RULES,
+    **AUTOSCALING_RULES,
 }
 
 
