@@ -41,7 +41,7 @@ class Visit(NamedTuple):
         return f"{self.at:.3f} after {self.seconds * 1000:.0f} ms ({kind}): {self.cause}"
 
 
-class _BadAnswer(Exception):
+class _BadAnswerError(Exception):
     """The text is the cause."""
 
 
@@ -129,7 +129,7 @@ class Visitors:
                 answer = await self._ask(keeps)
         except TimeoutError:
             cause = f"no answer for {self._timeout:g} s"
-        except (OSError, EOFError, _BadAnswer, ValueError) as error:
+        except (OSError, EOFError, _BadAnswerError, ValueError) as error:
             cause = _words(error)
         self.visits.append(Visit(at, time.monotonic() - at, keeps, cause, answer.server, answer.said))
 
@@ -164,13 +164,13 @@ async def _read(reader: asyncio.StreamReader) -> _Answer:
     headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
     length = headers.get("content-length")
     if length is None:
-        raise _BadAnswer(f"{status} without Content-Length")
+        raise _BadAnswerError(f"{status} without Content-Length")
     body = (await reader.readexactly(int(length))).decode()
     if not re.fullmatch(r"HTTP/1\.1 200 .*", status):
-        raise _BadAnswer(f"{status}: {body[:60].strip()}")
+        raise _BadAnswerError(f"{status}: {body[:60].strip()}")
     said = set(body.splitlines())
     if len(said) != 1:
-        raise _BadAnswer(f"a body of {len(said)} different lines: {body[:60]!r}")
+        raise _BadAnswerError(f"a body of {len(said)} different lines: {body[:60]!r}")
     return _Answer(headers.get(SERVER_HEADER, ""), said.pop(), headers.get("connection") != "close")
 
 
@@ -182,7 +182,7 @@ def _words(error: Exception) -> str:
             return "connection refused"
         case ConnectionResetError():
             return "connection reset"
-        case _BadAnswer():
+        case _BadAnswerError():
             return str(error)
         case _:
             return f"{type(error).__name__}: {error}"
