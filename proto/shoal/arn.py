@@ -3,6 +3,9 @@
 cluster               arn:shoal:ecs:local:000000000000:cluster/default
 task definition       arn:shoal:ecs:local:000000000000:task-definition/web:7
 task                  arn:shoal:ecs:local:000000000000:task/default/<32 hex digits>
+service               arn:shoal:ecs:local:000000000000:service/default/web
+service deployment    arn:shoal:ecs:local:000000000000:service-deployment/default/web/<id>
+service revision      arn:shoal:ecs:local:000000000000:service-revision/default/web/<id>
 container instance    arn:shoal:ecs:local:000000000000:container-instance/default/<32 hex digits>
 alarm                 arn:shoal:ecs:local:000000000000:alarm:<name>
 container             arn:shoal:ecs:local:000000000000:container/default/<task>/<name>
@@ -30,6 +33,18 @@ def task_definition_arn(family: str, revision: int) -> str:
 
 def task_arn(cluster: str, task_id: str) -> str:
     return f"{PREFIX}task/{cluster}/{task_id}"
+
+
+def service_arn(cluster: str, name: str) -> str:
+    return f"{PREFIX}service/{cluster}/{name}"
+
+
+def service_deployment_arn(cluster: str, service: str, deployment_id: str) -> str:
+    return f"{PREFIX}service-deployment/{cluster}/{service}/{deployment_id}"
+
+
+def service_revision_arn(cluster: str, service: str, revision_id: str) -> str:
+    return f"{PREFIX}service-revision/{cluster}/{service}/{revision_id}"
 
 
 def container_instance_arn(cluster: str, instance_id: str) -> str:

@@ -3,10 +3,10 @@
     async with Client.connect() as client:                      # the current context
         answer = await client.cluster.ListTasks(task_pb2.ListTasksRequest())
 
-`client.cluster`, `client.batch`, `client.metrics` and `client.alarms` have every method of the generated stubs. A
-unary call goes to the leader, is retried with jittered back-off until its deadline while that is safe, and raises the
-errors of `shoal.errors`. A call that changes something gets a client token if its message has room for one, so that
-sending it twice does it once."""
+`client.cluster`, `client.services`, `client.batch`, `client.metrics` and `client.alarms` have every method of the
+generated stubs. A unary call goes to the leader, is retried with jittered back-off until its deadline while that is
+safe, and raises the errors of `shoal.errors`. A call that changes something gets a client token if its message has room
+for one, so that sending it twice does it once."""
 
 import asyncio
 import contextlib
@@ -26,7 +26,15 @@ import grpc.aio
 from shoal import errors
 from shoal.context import Context, load
 from shoal.rpc import LEADER_KEY, Credentials, open_channel, trailer, until_tried
-from shoal.v1 import alarms_pb2_grpc, batch_pb2_grpc, cluster_pb2_grpc, event_pb2, metrics_pb2_grpc, scheduler_pb2_grpc
+from shoal.v1 import (
+    alarms_pb2_grpc,
+    batch_pb2_grpc,
+    cluster_pb2_grpc,
+    event_pb2,
+    metrics_pb2_grpc,
+    scheduler_pb2_grpc,
+    services_pb2_grpc,
+)
 from shoal.v1.scheduler_pb2 import (
     DescribeSchedulerRequest,
     DescribeSchedulerResponse,
@@ -39,6 +47,7 @@ if TYPE_CHECKING:
     from shoal.v1.batch_pb2_grpc import BatchAsyncStub
     from shoal.v1.cluster_pb2_grpc import ClusterAsyncStub
     from shoal.v1.metrics_pb2_grpc import MetricsAsyncStub
+    from shoal.v1.services_pb2_grpc import ServicesAsyncStub
 
 CALL_TIMEOUT_SECONDS = 30.0
 # A scheduler that is started again listens long before this, leader or not: a call need not use up its deadline.
@@ -60,6 +69,7 @@ _SERVICERS = (
     metrics_pb2_grpc.MetricsServicer,
     alarms_pb2_grpc.AlarmsServicer,
     batch_pb2_grpc.BatchServicer,
+    services_pb2_grpc.ServicesServicer,
 )
 _STREAMING = frozenset({"Watch", "ReadLogs", "RunTasks", "ExecuteCommand", "PullImage"})
 
@@ -71,6 +81,7 @@ class Client:
     metrics: "MetricsAsyncStub"
     alarms: "AlarmsAsyncStub"
     batch: "BatchAsyncStub"
+    services: "ServicesAsyncStub"
 
     def __init__(self, context: Context, timeout_seconds: float = CALL_TIMEOUT_SECONDS) -> None:
         """timeout_seconds: the deadline of a unary call that names none with `timeout=`, retries included.
@@ -83,6 +94,7 @@ class Client:
         self.metrics = cast("MetricsAsyncStub", _Stub(self._leader, timeout_seconds))
         self.alarms = cast("AlarmsAsyncStub", _Stub(self._leader, timeout_seconds))
         self.batch = cast("BatchAsyncStub", _Stub(self._leader, timeout_seconds))
+        self.services = cast("ServicesAsyncStub", _Stub(self._leader, timeout_seconds))
 
     @classmethod
     def connect(
@@ -243,6 +255,7 @@ class _Methods:
             metrics_pb2_grpc.MetricsStub(channel),
             alarms_pb2_grpc.AlarmsStub(channel),
             batch_pb2_grpc.BatchStub(channel),
+            services_pb2_grpc.ServicesStub(channel),
         )
 
     def __getattr__(self, method: str) -> Any:

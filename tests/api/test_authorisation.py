@@ -41,11 +41,16 @@ BATCH = """
     DeleteConsumableResource DescribeConsumableResource ListConsumableResources ListJobsByConsumableResource
     SubmitJob DescribeJobs ListJobs CancelJob CancelJobs TerminateJob TerminateJobs
 """
+SERVICES = """
+    CreateService UpdateService DeleteService DescribeServices ListServices DescribeServiceDeployments
+    ListServiceDeployments StopServiceDeployment DescribeServiceRevisions UpdateTaskProtection GetTaskProtection
+"""
 RULES = {
     **{f"/shoal.v1.Cluster/{name}": OPERATOR for name in OPERATORS_MAY.split()},
     **{f"/shoal.v1.Metrics/{name}": OPERATOR for name in METRICS},
     **{f"/shoal.v1.Alarms/{name}": OPERATOR for name in ALARMS.split()},
     **{f"/shoal.v1.Batch/{name}": OPERATOR for name in BATCH.split()},
+    **{f"/shoal.v1.Services/{name}": OPERATOR for name in SERVICES.split()},
     **{f"/shoal.v1.AgentSession/{name}": AGENT for name in ("Session", "SendLogs", "AttachCommand", "SendPull")},
     **{f"/shoal.v1.Schedulers/{name}": OPERATOR for name in ("DescribeScheduler", "HandOver")},
     **{f"/grpc.health.v1.Health/{name}": EVERYONE for name in ("Check", "List", "Watch")},
