@@ -67,7 +67,8 @@ def _deployment(
         message.service_deployment_arn = _arn(deployment)
     if said is not None:
         message.rollout_state = _rollout_state(said, is_primary=is_primary)
-        message.rollout_state_reason = said.rollback_reason or said.reason
+        if reason := said.rollback_reason or said.reason:
+            message.rollout_state_reason = reason
         if is_primary and said.retry_at and not said.is_over:
             message.throttled_until = said.retry_at
     return message
