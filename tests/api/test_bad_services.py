@@ -75,6 +75,7 @@ COMMON: list[tuple[dict[str, Any], str]] = [
     (configuration(maximumPercent=100, minimumHealthyPercent=100), f"{CONFIGURATION}.minimumHealthyPercent"),
     (configuration(bakeTimeInMinutes=-1), f"{CONFIGURATION}.bakeTimeInMinutes"),
     (configuration(bakeTimeInMinutes=1441), f"{CONFIGURATION}.bakeTimeInMinutes"),
+    (configuration(progressTimeInMinutes=0), f"{CONFIGURATION}.progressTimeInMinutes"),
     (configuration(deploymentCircuitBreaker={"enable": True}), f"{CONFIGURATION}.deploymentCircuitBreaker.rollback"),
     (configuration(deploymentCircuitBreaker={"rollback": True}), f"{CONFIGURATION}.deploymentCircuitBreaker.enable"),
     (

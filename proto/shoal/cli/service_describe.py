@@ -67,7 +67,8 @@ def _if_it_fails(configuration: pb.DeploymentConfiguration) -> str:
     if alarms.enable:
         how = "rolls back" if alarms.rollback else "stops"
         said.append(f"{how} on {' or '.join(alarms.alarm_names)}")
-    return "; ".join(said) or "tries on"
+    ends = f"a deployment has failed that gets no further for {text.span(configuration.progress_time_in_minutes * 60)}"
+    return "; ".join([*said, ends])
 
 
 def _target(balancer: pb.LoadBalancer) -> str:

@@ -1,5 +1,6 @@
 """What options say of a service, and how it goes into a request."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -68,6 +69,12 @@ _OPTIONS = (
     ),
     click.option("--alarm", "alarms", multiple=True, metavar="NAME", help="An alarm that ends a deployment as well."),
     click.option("--bake", type=duration, metavar="DURATION", help="How long alarms are watched once all tasks run."),
+    click.option(
+        "--progress",
+        type=duration,
+        metavar="DURATION",
+        help="A deployment that gets no further for so long has failed.  [default: 30m]",
+    ),
     click.option("--grace", type=duration, metavar="DURATION", help="How long checks of a new task do not count."),
     click.option(
         "--propagate-tags",
@@ -121,7 +128,8 @@ def configuration(options: Mapping[str, Any]) -> pb.DeploymentConfiguration:
     given = pb.DeploymentConfiguration(
         minimum_healthy_percent=options["min_healthy"],
         maximum_percent=options["maximum"],
-        bake_time_in_minutes=None if options["bake"] is None else -(-int(options["bake"]) // 60),
+        bake_time_in_minutes=_minutes(options["bake"]),
+        progress_time_in_minutes=_minutes(options["progress"]),
     )
     rolls_back = options["rollback"] is not False
     if options["breaker"] is None and options["failures"] is not None:
@@ -138,6 +146,11 @@ def configuration(options: Mapping[str, Any]) -> pb.DeploymentConfiguration:
         given.alarms.enable, given.alarms.rollback = True, rolls_back
         given.alarms.alarm_names.extend(options["alarms"])
     return given
+
+
+def _minutes(seconds: float | None) -> int | None:
+    """Rounded up."""
+    return None if seconds is None else math.ceil(seconds / 60)
 
 
 def load_balancer(words: str) -> pb.LoadBalancer:
