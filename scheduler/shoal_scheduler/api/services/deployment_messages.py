@@ -84,7 +84,9 @@ def _rollout_state(deployment: Deployment, *, is_primary: bool) -> str:
             return "COMPLETED"
         case "ROLLBACK_SUCCESSFUL":
             return "COMPLETED" if is_primary else "FAILED"
-        case "STOPPED" | "ROLLBACK_FAILED":
+        case "STOPPED":  # an older one that did not fail had its place taken
+            return "FAILED" if is_primary or deployment.has_failed else "IN_PROGRESS"
+        case "ROLLBACK_FAILED":
             return "FAILED"
         case "ROLLBACK_REQUESTED" | "ROLLBACK_IN_PROGRESS":
             return "IN_PROGRESS" if is_primary else "FAILED"
