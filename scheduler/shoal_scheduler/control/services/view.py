@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from shoal_scheduler.control.context import Context
+from shoal_scheduler.model.alarm import Alarm
 from shoal_scheduler.model.definition import Definition
 from shoal_scheduler.model.instance import Instance
 from shoal_scheduler.model.rebalance import Rebalance
@@ -43,6 +44,9 @@ class ServiceView:
     # Of a DAEMON: the instances that are to run one; and those of its tasks' that are drained and still run others.
     daemon_on: Sequence[str] = ()
     draining_others: frozenset[str] = frozenset()
+
+    # By name, those that its deployments are to heed.
+    alarms: Mapping[str, Alarm] = field(default_factory=dict)
 
     # By definition, its containers whose health checks count. Worked out once: it is asked of each task.
     checked: Mapping[str, frozenset[str]] = field(init=False)
@@ -128,6 +132,7 @@ def view_of(view: Overlay, key: ServiceKey, context: Context) -> ServiceView | N
         deployments=view.records.of(Deployment, *key),
         moving=_moving(view, service),
         free=_free(view, service.cluster, instances),
+        alarms=dict(_alarms(view, service)),
     )
     if not service.is_daemon:
         return seen
@@ -168,6 +173,13 @@ def _definitions(view: Overlay, wanted: str, tasks: Sequence[Task]) -> Iterator[
         definition = view.definition(family, int(number))
         if definition is not None:
             yield name, definition
+
+
+def _alarms(view: Overlay, service: Service) -> Iterator[tuple[str, Alarm]]:
+    for name in service.configuration.alarms.names:
+        alarm = view.alarm(name)
+        if alarm is not None:
+            yield name, alarm
 
 
 def _moving(view: Overlay, service: Service) -> dict[str, str]:
