@@ -71,6 +71,8 @@ def _progressing(progress: Progress) -> list[Change]:
 
 def _after(seen: ServiceView, progress: Progress) -> ServiceView:
     """The view with what the deployment changed."""
+    if not _progressing(progress):
+        return seen
     service, changed = progress.service or seen.service, progress.revision
     revisions = {**seen.revisions, changed.id: changed} if changed is not None else seen.revisions
     return replace(
