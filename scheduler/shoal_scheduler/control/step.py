@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from shoal.interruption import is_interrupted
 
 from shoal_scheduler.control import (
+    alarm_inputs,
     alarms,
     clusters,
     definitions,
@@ -24,12 +25,16 @@ from shoal_scheduler.control import (
     usage,
 )
 from shoal_scheduler.control import inputs as i
+from shoal_scheduler.control.autoscaling.rules import AUTOSCALING_RULES
 from shoal_scheduler.control.batch import follow, job_inputs, start, stopping, submit, time_limits
 from shoal_scheduler.control.batch.queue_look import CannotStart
 from shoal_scheduler.control.batch.rules import BATCH_RULES
 from shoal_scheduler.control.context import Context, Outcome
 from shoal_scheduler.control.services import follow as service_follow
 from shoal_scheduler.control.services import reconcile
+from shoal_scheduler.control.services.rules import SERVICE_RULES
+from shoal_scheduler.control.traffic import inputs as traffic
+from shoal_scheduler.control.traffic.rules import TRAFFIC_RULES
 from shoal_scheduler.model.refusal import Refused
 from shoal_scheduler.model.task import TaskKey
 from shoal_scheduler.state.batch_changes import SetAside
@@ -101,16 +106,19 @@ RULES: dict[type, Rule] = {
     i.UseJoinToken: joining.use_token,
     i.RevokeJoinToken: joining.revoke_token,
     i.RevokeInstance: joining.revoke_instance,
-    i.PutAlarm: alarms.put,
-    i.DeleteAlarms: alarms.delete,
-    i.SetAlarmState: alarms.set_state,
-    i.EnableAlarmActions: alarms.enable,
-    i.AlarmDelivered: alarms.delivered,
+    alarm_inputs.PutAlarm: alarms.put,
+    alarm_inputs.DeleteAlarms: alarms.delete,
+    alarm_inputs.SetAlarmState: alarms.set_state,
+    alarm_inputs.EnableAlarmActions: alarms.enable,
+    alarm_inputs.AlarmDelivered: alarms.delivered,
     i.TaskReport: tasks.report,
     job_inputs.SubmitJob: submit.submit,
     job_inputs.CancelJob: stopping.cancel,
     job_inputs.TerminateJob: stopping.terminate,
     **BATCH_RULES,
+    **SERVICE_RULES,
+    **TRAFFIC_RULES,
+    **AUTOSCALING_RULES,
 }
 
 
@@ -245,7 +253,7 @@ def _has_room(overlay: Overlay, request: i.Input) -> bool:
             keys = 1
         case i.StopTask() | i.UseJoinToken():
             keys = 1
-        case i.ImagesHeld():
+        case i.ImagesHeld() | traffic.ReportTargets():
             keys = 0
         case _:
             keys = KEYS_PER_INPUT

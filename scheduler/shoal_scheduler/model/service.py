@@ -117,8 +117,12 @@ class Service(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     # When the desired count was last said to be reached, to say it once.
     is_steady: bool = False
+
+    # Of the request that made it, and of the last ones that changed it, each with its token: the same again changes
+    # nothing.
     client_token: str = ""
     request_digest: str = ""
+    updates: tuple[tuple[str, str], ...] = ()
     version: int = 1
 
     @property

@@ -10,13 +10,14 @@ from shoal_scheduler.control import tasks
 from shoal_scheduler.control.context import Context
 from shoal_scheduler.control.definitions import find as find_definition
 from shoal_scheduler.control.run_task import tasks_of
-from shoal_scheduler.control.services import deployments, digests, drain, events, rolling
+from shoal_scheduler.control.services import daemon, delete, deployments, digests, drain, events, rolling
 from shoal_scheduler.control.services.deployments import Progress
 from shoal_scheduler.control.services.health import health_due_at, is_healthy, why_unhealthy
 from shoal_scheduler.control.services.launching import launch_of
 from shoal_scheduler.control.services.plan import Plan, Stop
 from shoal_scheduler.control.services.view import ServiceView, view_of
-from shoal_scheduler.model.service import ACTIVE, ServiceEvents
+from shoal_scheduler.model.service import ACTIVE, INACTIVE, ServiceEvents
+from shoal_scheduler.model.task import Task
 from shoal_scheduler.placement.explain import NEXT_TURN, waiting_reason
 from shoal_scheduler.state.changes import Change, PutLaunch, PutTask, SetUnsettled
 from shoal_scheduler.state.overlay import Overlay
@@ -31,17 +32,20 @@ STARTS_PER_LOOK = 1_000
 
 def look(view: Overlay, key: ServiceKey, context: Context, keys_max: int) -> None:
     """At least one thing is done, and then as much as fits into `keys_max` keys of the step."""
+    ends, ends_at = delete.ending(view, key, context)
+    view.propose(ends)
     before = len(view.changes)
     seen = view_of(view, key, context)
-    if seen is None:
-        view.propose([SetServiceLooked(key)])
+    if seen is None or seen.service.status == INACTIVE:
+        view.propose([SetServiceLooked(key, ends_at)])
         return
     progress = deployments.progress(seen)
     view.propose(_progressing(progress))
     seen = _after(seen, progress)
     view.propose([PutTask(task) for task in drain.drained(seen)])
     plan = _plan(seen)
-    said = [*progress.events, *_start(view, seen, plan, context), *_stop(view, seen, plan, context, keys_max)]
+    said = [*progress.events, *_stop(view, seen, plan, context, keys_max)]
+    said += _start(view, seen, plan, context, keys_max)
     said += _troubles(view, seen, plan)
     if len(view.changes) == before:
         said += _settle(view, seen)
@@ -54,7 +58,8 @@ def _plan(seen: ServiceView) -> Plan:
     retry_at = seen.deployment.retry_at
     is_throttled = retry_at > seen.now
     most = 0 if is_throttled else digests.most_to_start(seen)
-    plan = rolling.plan(seen, STARTS_PER_LOOK if most is None else min(most, STARTS_PER_LOOK))
+    rule = daemon.plan if seen.service.is_daemon else rolling.plan
+    plan = rule(seen, STARTS_PER_LOOK if most is None else min(most, STARTS_PER_LOOK))
     return replace(plan, due_at=_first(plan.due_at, retry_at)) if is_throttled else plan
 
 
@@ -76,13 +81,18 @@ def _after(seen: ServiceView, progress: Progress) -> ServiceView:
     )
 
 
-def _start(view: Overlay, seen: ServiceView, plan: Plan, context: Context) -> Iterator[str]:
+def _start(view: Overlay, seen: ServiceView, plan: Plan, context: Context, keys_max: int) -> Iterator[str]:
     """They wait for room, which the queue finds them in this very step."""
-    if plan.start:
-        launch = launch_of(seen, plan.start, context)
-        definition = find_definition(view, launch.definition)
-        waiting = list(tasks_of(view, launch, definition, ()))
-        view.propose([PutLaunch(launch), *map(PutTask, waiting), SetUnsettled(launch.cluster, True)])
+    waiting: list[Task] = []
+    for instance, count in [*((name, 1) for name in plan.start_on), *([("", plan.start)] if plan.start else [])]:
+        if waiting and view.is_full(keys_max):
+            break
+        launch = launch_of(seen, count, context, instance)
+        new = list(tasks_of(view, launch, find_definition(view, launch.definition), ()))
+        view.propose([PutLaunch(launch), *map(PutTask, new)])
+        waiting += new
+    if waiting:
+        view.propose([SetUnsettled(seen.service.cluster, True)])
         yield events.started(seen.service.name, waiting)
 
 
