@@ -11,6 +11,7 @@ from shoal import rpc
 from shoal.v1 import (
     agent_pb2,
     alarms_pb2,
+    autoscaling_pb2,
     batch_pb2,
     cluster_pb2,
     metrics_pb2,
@@ -38,6 +39,7 @@ from shoal_scheduler.api import (
     usage,
     watch,
 )
+from shoal_scheduler.api.autoscaling.methods import AUTOSCALING_METHODS
 from shoal_scheduler.api.batch.methods import BATCH_METHODS
 from shoal_scheduler.api.calls import Handler, handlers_of
 from shoal_scheduler.api.gate import Gate
@@ -112,6 +114,7 @@ SCHEDULERS_METHODS: Mapping[str, Handler] = {
 
 CLUSTER = cluster_pb2.DESCRIPTOR.services_by_name["Cluster"]
 ALARMS = alarms_pb2.DESCRIPTOR.services_by_name["Alarms"]
+AUTOSCALING = autoscaling_pb2.DESCRIPTOR.services_by_name["Autoscaling"]
 BATCH = batch_pb2.DESCRIPTOR.services_by_name["Batch"]
 METRICS = metrics_pb2.DESCRIPTOR.services_by_name["Metrics"]
 SERVICES = services_pb2.DESCRIPTOR.services_by_name["Services"]
@@ -121,7 +124,7 @@ INGRESS = traffic_pb2.DESCRIPTOR.services_by_name["Ingress"]
 SCHEDULERS = scheduler_pb2.DESCRIPTOR.services_by_name["Schedulers"]
 
 # Those that the leader serves.
-LED = (CLUSTER, ALARMS, BATCH, SERVICES, TRAFFIC, INGRESS, METRICS, AGENT_SESSION)
+LED = (CLUSTER, ALARMS, AUTOSCALING, BATCH, SERVICES, TRAFFIC, INGRESS, METRICS, AGENT_SESSION)
 
 
 def bounded_by_their_handlers(_message: Message) -> None:
@@ -152,6 +155,7 @@ class Server:
                 handlers_of(SERVICES, gate.until_known, "operator", SERVICES_METHODS, check_elements),
                 handlers_of(TRAFFIC, gate.until_known, "operator", TRAFFIC_METHODS, check_elements),
                 handlers_of(INGRESS, gate.until_known, "ingress", INGRESS_METHODS, bounded_by_their_handlers),
+                handlers_of(AUTOSCALING, gate.until_known, "operator", AUTOSCALING_METHODS, check_elements),
                 handlers_of(METRICS, gate.until_known, "operator", METRICS_METHODS, check_elements),
                 handlers_of(AGENT_SESSION, gate.until_known, "agent", AGENT_METHODS, bounded_by_their_handlers),
                 handlers_of(SCHEDULERS, standing, "operator", SCHEDULERS_METHODS, check_elements),

@@ -5,8 +5,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from shoal_scheduler.control.alarm_inputs import AlarmInput
+from shoal_scheduler.control.autoscaling.inputs import AutoscalingInput, AutoscalingReply
 from shoal_scheduler.control.batch.inputs import BatchInput, BatchReply
 from shoal_scheduler.control.batch.job_inputs import CancelJob, SubmitJob, TerminateJob
+from shoal_scheduler.control.services.inputs import ServiceInput, ServiceReply
 from shoal_scheduler.control.traffic.inputs import TrafficInput, TrafficReply
 from shoal_scheduler.model.alarm import Alarm
 from shoal_scheduler.model.ask import Strategy
@@ -337,7 +339,9 @@ Input = (
     | CancelJob
     | TerminateJob
     | BatchInput
+    | ServiceInput
     | TrafficInput
+    | AutoscalingInput
 )
 Reply = (
     Definition
@@ -355,6 +359,8 @@ Reply = (
     | Job
     | Verdict
     | BatchReply
+    | ServiceReply
     | TrafficReply
+    | AutoscalingReply
     | None
 )

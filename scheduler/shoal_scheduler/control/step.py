@@ -25,12 +25,14 @@ from shoal_scheduler.control import (
     usage,
 )
 from shoal_scheduler.control import inputs as i
+from shoal_scheduler.control.autoscaling.rules import AUTOSCALING_RULES
 from shoal_scheduler.control.batch import follow, job_inputs, start, stopping, submit, time_limits
 from shoal_scheduler.control.batch.queue_look import CannotStart
 from shoal_scheduler.control.batch.rules import BATCH_RULES
 from shoal_scheduler.control.context import Context, Outcome
 from shoal_scheduler.control.services import follow as service_follow
 from shoal_scheduler.control.services import reconcile
+from shoal_scheduler.control.services.rules import SERVICE_RULES
 from shoal_scheduler.control.traffic import inputs as traffic
 from shoal_scheduler.control.traffic.rules import TRAFFIC_RULES
 from shoal_scheduler.model.refusal import Refused
@@ -114,7 +116,9 @@ RULES: dict[type, Rule] = {
     job_inputs.CancelJob: stopping.cancel,
     job_inputs.TerminateJob: stopping.terminate,
     **BATCH_RULES,
+    **SERVICE_RULES,
     **TRAFFIC_RULES,
+    **AUTOSCALING_RULES,
 }
 
 
@@ -151,14 +155,14 @@ def step(
 
 
 def _carry_out(overlay: Overlay, changes: Sequence[Change], context: Context, *, placed: bool = False) -> None:
-    """Proposes the changes, and what it means that tasks end by them."""
+    """Proposes the changes, and what it means that tasks end by them, or begin to run."""
     accrued = () if placed else usage.accrued(overlay, changes)
     ended = () if placed else follow.ending_now(overlay, changes)
-    of_services = () if placed else service_follow.ending_now(overlay, changes)
+    turns = () if placed else service_follow.turning_now(overlay, changes)
     overlay.propose(changes, placed=placed)
     overlay.propose(accrued)
     follow.ended(overlay, ended, context)
-    service_follow.ended(overlay, of_services, context)
+    service_follow.turned(overlay, turns, context)
 
 
 def _look_at_jobs(tables: Tables, overlay: Overlay, context: Context) -> tuple[Overlay, list[Fault]]:
@@ -189,7 +193,7 @@ def _look_at_services(tables: Tables, overlay: Overlay, context: Context) -> tup
             break
         before = len(overlay.changes)
         try:
-            reconcile.look(overlay, service, context)
+            reconcile.look(overlay, service, context, keys_max)
         except Exception as error:
             overlay = _again(tables, overlay.changes[:before])
             overlay.propose([SetServiceLooked(service, context.now + LOOK_AGAIN_MILLIS)])
