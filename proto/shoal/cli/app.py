@@ -52,6 +52,13 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         ),
         "consumable": ("consumable:consumable", "Manage what jobs take or use up: licences, slots."),
     },
+    "Traffic": {
+        "target-group": (
+            "target_group:target_group",
+            "Tasks of services that answer the same requests.",
+        ),
+        "rule": ("rule:rule", "Say which requests go to which target groups."),
+    },
     "Images": {
         "image": ("image:image", "Push, load and list images of the cluster's registry."),
         "registry": ("registry:registry", "Manage who may push and pull; log engines in, let them know it."),
