@@ -1,4 +1,4 @@
-"""The leader's part: what is measured becomes readings, and the step is asked only when there is something to decide."""
+"""The leader's part: what is measured becomes readings; the step is asked only when there is something to decide."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
