@@ -6,6 +6,8 @@ task                  arn:shoal:ecs:local:000000000000:task/default/<32 hex digi
 service               arn:shoal:ecs:local:000000000000:service/default/web
 service deployment    arn:shoal:ecs:local:000000000000:service-deployment/default/web/<id>
 service revision      arn:shoal:ecs:local:000000000000:service-revision/default/web/<id>
+target group          arn:shoal:ecs:local:000000000000:targetgroup/default/web
+listener rule         arn:shoal:ecs:local:000000000000:listener-rule/default/web
 container instance    arn:shoal:ecs:local:000000000000:container-instance/default/<32 hex digits>
 alarm                 arn:shoal:ecs:local:000000000000:alarm:<name>
 container             arn:shoal:ecs:local:000000000000:container/default/<task>/<name>
@@ -52,6 +54,14 @@ def service_deployment_arn(cluster: str, service: str, deployment_id: str) -> st
 
 def service_revision_arn(cluster: str, service: str, revision_id: str) -> str:
     return f"{PREFIX}service-revision/{cluster}/{service}/{revision_id}"
+
+
+def target_group_arn(cluster: str, name: str) -> str:
+    return f"{PREFIX}targetgroup/{cluster}/{name}"
+
+
+def listener_rule_arn(cluster: str, name: str) -> str:
+    return f"{PREFIX}listener-rule/{cluster}/{name}"
 
 
 def container_instance_arn(cluster: str, instance_id: str) -> str:
@@ -119,6 +129,17 @@ def short(name: str) -> str:
     if not name.startswith("arn:"):
         return name
     return name.rsplit("/", 1)[-1]
+
+
+def target_group_name(name: str) -> str:
+    """Of a target group by its ARN, one of AWS's as well; a name unchanged.
+
+    >>> target_group_name("arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/web/6d0ecf831eec9f09")
+    'web'
+    """
+    if name.startswith("arn:aws"):
+        return name.partition(":targetgroup/")[2].partition("/")[0]
+    return short(name)
 
 
 def cluster_of(name: str) -> str | None:

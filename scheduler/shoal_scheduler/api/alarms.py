@@ -14,7 +14,7 @@ from shoal_scheduler.api.alarm_convert import alarm_message
 from shoal_scheduler.api.fields import bounded, required
 from shoal_scheduler.api.metrics import metric_of
 from shoal_scheduler.api.pages import page
-from shoal_scheduler.control import inputs as i
+from shoal_scheduler.control import alarm_inputs as i
 from shoal_scheduler.control.alarms import COMPARISONS, MISSING
 from shoal_scheduler.control_plane import ControlPlane
 from shoal_scheduler.metrics.statistics import STATISTICS

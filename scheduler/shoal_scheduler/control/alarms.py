@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 import msgspec
 from shoal import arn
 
-from shoal_scheduler.control import inputs as i
+from shoal_scheduler.control import alarm_inputs as i
 from shoal_scheduler.control.context import Context, Outcome
 from shoal_scheduler.model.alarm import ALARM, HISTORY_MAX, INSUFFICIENT_DATA, OK, Alarm, Transition
 from shoal_scheduler.model.refusal import Refused
