@@ -28,6 +28,7 @@ from shoal_scheduler.model.scaling import (
     ScheduledAction,
     TargetTracking,
 )
+from shoal_scheduler.model.service import Service
 from shoal_scheduler.prometheus_queries import NotAnsweredError, PrometheusQueries
 from shoal_scheduler.scaling_readings import breaches_of, starts_of, values_of, with_capacity
 from shoal_scheduler.state.overlay import Overlay
@@ -97,7 +98,9 @@ class Autoscaling:
         now = self.now()
         ends = {policy.name: _end(policy, now) for policy in policies} or {"": _end_of(PERIOD_SECONDS, now)}
         suspended = (target.in_suspended, target.out_suspended, target.scheduled_suspended)
-        seen = (ends, policies, target.min_capacity, target.max_capacity, suspended)
+        service = self.engine.tables.records.get(Service, *key)
+        status = service.status if service is not None else ""
+        seen = (ends, policies, target.min_capacity, target.max_capacity, suspended, status)
         if self._looked_at.get(key) == seen and not self._is_due(key, now):
             return
         readings = await self._readings(policies, ends, now)
