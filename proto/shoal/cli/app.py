@@ -37,6 +37,9 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "definitions": ("definitions:definitions", "List task definitions."),
         "deregister": ("definitions:deregister", "Make a revision inactive."),
     },
+    "Services": {
+        "autoscaling": ("autoscaling:autoscaling", "Scale services by load and by the clock."),
+    },
     "Jobs": {
         "job": ("job:job", "Submit jobs, follow, cancel and draw them."),
         "queue": ("queue:queue", "Create, list and change job queues; see what waits in them."),
