@@ -41,6 +41,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "service": ("service:service", "Create, change, scale, roll back and delete services."),
         "deploy": ("deploy:deploy", "Deploy an image to a service, and stay until it runs or is rolled back."),
         "apply": ("apply:apply", "Make services as a file says, with what changes first."),
+        "autoscaling": ("autoscaling:autoscaling", "Scale services by load and by the clock."),
     },
     "Jobs": {
         "job": ("job:job", "Submit jobs, follow, cancel and draw them."),
