@@ -119,6 +119,10 @@ class Service(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     def group(self) -> str:
         return group_of_service(self.name)
 
+    @property
+    def is_daemon(self) -> bool:
+        return self.scheduling_strategy == DAEMON
+
 
 class ServiceRevision(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     cluster: str

@@ -1,17 +1,22 @@
 """The look at one service: what is wanted of it, against its tasks. Whatever it finds it proposes; a look that finds
 nothing to do writes nothing."""
 
+from dataclasses import replace
+
 from shoal_scheduler.control import tasks
 from shoal_scheduler.control.context import Context
 from shoal_scheduler.control.definitions import find as find_definition
 from shoal_scheduler.control.run_task import tasks_of
-from shoal_scheduler.control.services import rolling
+from shoal_scheduler.control.services import deployments, rolling
+from shoal_scheduler.control.services.deployments import Progress
+from shoal_scheduler.control.services.health import health_due_at
 from shoal_scheduler.control.services.plan import Plan
 from shoal_scheduler.control.services.view import ServiceView, view_of
 from shoal_scheduler.model.service import ServicePart
 from shoal_scheduler.model.task import Launch
 from shoal_scheduler.state.changes import Change, PutLaunch, PutTask, SetUnsettled
 from shoal_scheduler.state.overlay import Overlay
+from shoal_scheduler.state.records import PutRecord
 from shoal_scheduler.state.service_tables import ServiceKey, SetServiceLooked
 
 SERVICE_SCHEDULER = "ServiceSchedulerInitiated"
@@ -22,12 +27,34 @@ def look(view: Overlay, key: ServiceKey, context: Context) -> None:
     if seen is None:
         view.propose([SetServiceLooked(key)])
         return
+    progress = deployments.progress(seen)
+    view.propose(_progressing(progress))
+    seen = _after(seen, progress)
     plan = rolling.plan(seen)
     view.propose(_starting(view, seen, plan, context))
     view.propose(
         [PutTask(tasks.stopping(stop.task, SERVICE_SCHEDULER, stop.reason, context.now)) for stop in plan.stop]
     )
-    view.propose([SetServiceLooked(key, plan.due_at)])
+    moments = (plan.due_at, progress.due_at, health_due_at(seen))
+    view.propose([SetServiceLooked(key, min((moment for moment in moments if moment is not None), default=None))])
+
+
+def _progressing(progress: Progress) -> list[Change]:
+    changed = (progress.service, progress.deployment, progress.revision)
+    return [PutRecord(record) for record in changed if record is not None]
+
+
+def _after(seen: ServiceView, progress: Progress) -> ServiceView:
+    """The view with what the deployment changed."""
+    service, changed = progress.service or seen.service, progress.revision
+    revisions = {**seen.revisions, changed.id: changed} if changed is not None else seen.revisions
+    return replace(
+        seen,
+        service=service,
+        revisions=revisions,
+        revision=revisions[service.revision],
+        deployment=progress.deployment or seen.deployment,
+    )
 
 
 def _starting(view: Overlay, seen: ServiceView, plan: Plan, context: Context) -> list[Change]:
