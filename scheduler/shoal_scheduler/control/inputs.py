@@ -6,6 +6,7 @@ from typing import Any
 
 from shoal_scheduler.control.batch.inputs import BatchInput, BatchReply
 from shoal_scheduler.control.batch.job_inputs import CancelJob, SubmitJob, TerminateJob
+from shoal_scheduler.control.rebalance.inputs import RebalanceInput, RebalanceReply
 from shoal_scheduler.model.alarm import Alarm
 from shoal_scheduler.model.ask import Strategy
 from shoal_scheduler.model.cluster import Cluster
@@ -376,6 +377,7 @@ Input = (
     | CancelJob
     | TerminateJob
     | BatchInput
+    | RebalanceInput
 )
 Reply = (
     Definition
@@ -393,5 +395,6 @@ Reply = (
     | Job
     | Verdict
     | BatchReply
+    | RebalanceReply
     | None
 )

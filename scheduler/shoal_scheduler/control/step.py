@@ -28,6 +28,8 @@ from shoal_scheduler.control.batch import follow, job_inputs, start, stopping, s
 from shoal_scheduler.control.batch.queue_look import CannotStart
 from shoal_scheduler.control.batch.rules import BATCH_RULES
 from shoal_scheduler.control.context import Context, Outcome
+from shoal_scheduler.control.rebalance import inputs as rebalance_inputs
+from shoal_scheduler.control.rebalance import requests as rebalance_requests
 from shoal_scheduler.control.services import follow as service_follow
 from shoal_scheduler.control.services import reconcile
 from shoal_scheduler.model.refusal import Refused
@@ -111,6 +113,8 @@ RULES: dict[type, Rule] = {
     job_inputs.CancelJob: stopping.cancel,
     job_inputs.TerminateJob: stopping.terminate,
     **BATCH_RULES,
+    rebalance_inputs.StartRebalance: rebalance_requests.start,
+    rebalance_inputs.StopRebalance: rebalance_requests.stop,
 }
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from shoal_scheduler.model.instance import Instance
+from shoal_scheduler.model.rebalance import Rebalance
 from shoal_scheduler.model.service import DAEMON, Deployment, Service, ServiceRevision
 from shoal_scheduler.model.task import Task, TaskKey
 from shoal_scheduler.model.traffic import TargetHealth
@@ -74,6 +75,9 @@ class ServiceTables:
                 self.stir((record.cluster, record.name))
             case ServiceRevision() | Deployment():
                 self.stir((record.cluster, record.service))
+            case Rebalance():
+                for service in dict.fromkeys(move.service for move in (*record.moves, *record.over)):
+                    self.stir((record.cluster, service))
             case _:
                 return
 
