@@ -2,7 +2,8 @@
 
 import asyncio
 
-RETRY_SECONDS_MIN, RETRY_SECONDS_MAX = 0.2, 15.0
+# The most is well below the 15 seconds after which a silent instance is given up.
+RETRY_SECONDS_MIN, RETRY_SECONDS_MAX = 0.2, 10.0
 
 
 async def either(event: asyncio.Event, seconds: float | None) -> bool:
@@ -22,6 +23,6 @@ def retry_seconds(outage_seconds: float, chance: float) -> float:
     again within one, and a thousand agents do not come back in the same one after a long outage.
 
     >>> retry_seconds(0.0, 1.0), retry_seconds(8.0, 0.5), retry_seconds(600.0, 1.0)
-    (0.2, 0.5, 15.0)
+    (0.2, 0.5, 10.0)
     """
     return chance * min(RETRY_SECONDS_MAX, max(RETRY_SECONDS_MIN, outage_seconds / 8))

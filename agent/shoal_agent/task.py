@@ -243,3 +243,6 @@ class Assignment:
     on_disconnect: str = ""
     tags: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     job: JobAttempt | None = None
+
+    # By container, what it runs instead of what the definition names: name@digest.
+    images: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))

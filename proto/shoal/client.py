@@ -3,10 +3,10 @@
     async with Client.connect() as client:                      # the current context
         answer = await client.cluster.ListTasks(task_pb2.ListTasksRequest())
 
-`client.cluster`, `client.services`, `client.batch`, `client.metrics` and `client.alarms` have every method of the
-generated stubs. A unary call goes to the leader, is retried with jittered back-off until its deadline while that is
-safe, and raises the errors of `shoal.errors`. A call that changes something gets a client token if its message has room
-for one, so that sending it twice does it once."""
+`client.cluster`, `client.services`, `client.autoscaling`, `client.batch`, `client.traffic`, `client.metrics` and
+`client.alarms` have every method of the generated stubs. A unary call goes to the leader, is retried with jittered
+back-off until its deadline while that is safe, and raises the errors of `shoal.errors`. A call that changes something
+gets a client token if its message has room for one, so that sending it twice does it once."""
 
 import asyncio
 import contextlib
@@ -18,7 +18,7 @@ from collections import Counter
 from collections.abc import AsyncGenerator, Sequence
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import grpc
 import grpc.aio
@@ -26,15 +26,8 @@ import grpc.aio
 from shoal import errors
 from shoal.context import Context, load
 from shoal.rpc import LEADER_KEY, Credentials, open_channel, trailer, until_tried
-from shoal.v1 import (
-    alarms_pb2_grpc,
-    batch_pb2_grpc,
-    cluster_pb2_grpc,
-    event_pb2,
-    metrics_pb2_grpc,
-    scheduler_pb2_grpc,
-    services_pb2_grpc,
-)
+from shoal.stubs import STREAMING, Methods, is_method
+from shoal.v1 import event_pb2, scheduler_pb2_grpc
 from shoal.v1.scheduler_pb2 import (
     DescribeSchedulerRequest,
     DescribeSchedulerResponse,
@@ -44,10 +37,12 @@ from shoal.v1.scheduler_pb2 import (
 
 if TYPE_CHECKING:
     from shoal.v1.alarms_pb2_grpc import AlarmsAsyncStub
+    from shoal.v1.autoscaling_pb2_grpc import AutoscalingAsyncStub
     from shoal.v1.batch_pb2_grpc import BatchAsyncStub
     from shoal.v1.cluster_pb2_grpc import ClusterAsyncStub
     from shoal.v1.metrics_pb2_grpc import MetricsAsyncStub
     from shoal.v1.services_pb2_grpc import ServicesAsyncStub
+    from shoal.v1.traffic_pb2_grpc import IngressAsyncStub, TrafficAsyncStub
 
 CALL_TIMEOUT_SECONDS = 30.0
 # A scheduler that is started again listens long before this, leader or not: a call need not use up its deadline.
@@ -64,14 +59,6 @@ _BACKOFF_MAX_SECONDS = 0.8
 _NOT_IDEMPOTENT = frozenset({"RegisterTaskDefinition", "RegisterJobDefinition", "PutMetricData"})
 # Of an event: its revision, and the object that changed.
 _EventKey = tuple[int, str]
-_SERVICERS = (
-    cluster_pb2_grpc.ClusterServicer,
-    metrics_pb2_grpc.MetricsServicer,
-    alarms_pb2_grpc.AlarmsServicer,
-    batch_pb2_grpc.BatchServicer,
-    services_pb2_grpc.ServicesServicer,
-)
-_STREAMING = frozenset({"Watch", "ReadLogs", "RunTasks", "ExecuteCommand", "PullImage"})
 
 
 class Client:
@@ -80,8 +67,11 @@ class Client:
     cluster: "ClusterAsyncStub"
     metrics: "MetricsAsyncStub"
     alarms: "AlarmsAsyncStub"
+    autoscaling: "AutoscalingAsyncStub"
     batch: "BatchAsyncStub"
     services: "ServicesAsyncStub"
+    traffic: "TrafficAsyncStub"
+    ingress: "IngressAsyncStub"
 
     def __init__(self, context: Context, timeout_seconds: float = CALL_TIMEOUT_SECONDS) -> None:
         """timeout_seconds: the deadline of a unary call that names none with `timeout=`, retries included.
@@ -90,11 +80,10 @@ class Client:
         """
         self.context = context
         self._leader = _Leader(context.endpoints, _credentials(context))
-        self.cluster = cast("ClusterAsyncStub", _Stub(self._leader, timeout_seconds))
-        self.metrics = cast("MetricsAsyncStub", _Stub(self._leader, timeout_seconds))
-        self.alarms = cast("AlarmsAsyncStub", _Stub(self._leader, timeout_seconds))
-        self.batch = cast("BatchAsyncStub", _Stub(self._leader, timeout_seconds))
-        self.services = cast("ServicesAsyncStub", _Stub(self._leader, timeout_seconds))
+        # No two services have methods of the same name: what is called says whose it is.
+        calls: Any = _Stub(self._leader, timeout_seconds)
+        self.cluster = self.services = self.autoscaling = self.batch = self.metrics = self.alarms = calls
+        self.traffic = self.ingress = calls
 
     @classmethod
     def connect(
@@ -187,7 +176,7 @@ class _Leader:
     def __init__(self, endpoints: Sequence[str], credentials: Credentials) -> None:
         self._endpoints = tuple(endpoints)
         self._credentials = credentials
-        self._open: dict[str, tuple[grpc.aio.Channel, _Methods]] = {}
+        self._open: dict[str, tuple[grpc.aio.Channel, Methods]] = {}
         self._at = 0
         self._told = ""
 
@@ -202,14 +191,14 @@ class _Leader:
     def channel(self, endpoint: str) -> grpc.aio.Channel:
         if endpoint not in self._open:
             channel = open_channel(endpoint, self._credentials)
-            self._open[endpoint] = channel, _Methods(channel)
+            self._open[endpoint] = channel, Methods(channel)
         return self._open[endpoint][0]
 
     @property
     def answer_seconds(self) -> float:
         return ANSWER_SECONDS if len(self._endpoints) > 1 else math.inf
 
-    async def stub(self) -> "_Methods":
+    async def stub(self) -> Methods:
         """Where there are others to ask, a host that is silent is not waited for long. Raises TimeoutError."""
         endpoint = self.endpoint
         channel = self.channel(endpoint)
@@ -246,22 +235,6 @@ class _Leader:
         self._open.clear()
 
 
-class _Methods:
-    """Those of all services together: no two have the same name."""
-
-    def __init__(self, channel: grpc.aio.Channel) -> None:
-        self._stubs = (
-            cluster_pb2_grpc.ClusterStub(channel),
-            metrics_pb2_grpc.MetricsStub(channel),
-            alarms_pb2_grpc.AlarmsStub(channel),
-            batch_pb2_grpc.BatchStub(channel),
-            services_pb2_grpc.ServicesStub(channel),
-        )
-
-    def __getattr__(self, method: str) -> Any:
-        return next(getattr(stub, method) for stub in self._stubs if hasattr(stub, method))
-
-
 class _Stub:
     """The generated stubs' methods, each made to find the leader."""
 
@@ -270,9 +243,9 @@ class _Stub:
         self._timeout_seconds = timeout_seconds
 
     def __getattr__(self, method: str) -> Any:
-        if method.startswith("_") or not any(hasattr(servicer, method) for servicer in _SERVICERS):
+        if method.startswith("_") or not is_method(method):
             raise AttributeError(method)
-        if method in _STREAMING:
+        if method in STREAMING:
             return partial(_stream, self._leader, method)
         return partial(_unary, self._leader, method, self._timeout_seconds)
 

@@ -1,7 +1,7 @@
 """The one place for gRPC channels and servers: TLS both ways, keepalive, limits, and who the peer is.
 
 Every certificate carries one URI, `shoal://<cluster>/<role>/<name>`, and the authority of its cluster signs it.
-Roles: `scheduler`, `agent` (name = instance id), `operator` (name = the user's). A server's certificate also
+Roles: `scheduler`, `agent` (name = instance id), `operator` (name = the user's), `ingress`. A server's certificate also
 carries the DNS name `scheduler.shoal`, which clients demand whatever the address they dial.
 """
 

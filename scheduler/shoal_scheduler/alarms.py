@@ -14,8 +14,8 @@ from typing import Any
 import msgspec
 from shoal import arn
 
+from shoal_scheduler.control import alarm_inputs as i
 from shoal_scheduler.control import alarms
-from shoal_scheduler.control import inputs as i
 from shoal_scheduler.engine import Engine, Unavailable
 from shoal_scheduler.metrics.statistics import TooFineError, statistics
 from shoal_scheduler.metrics.store import Metric, Metrics

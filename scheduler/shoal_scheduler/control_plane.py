@@ -14,6 +14,7 @@ from shoal_scheduler.log_relay import LogRelay
 from shoal_scheduler.metrics.names import STEP_SECONDS
 from shoal_scheduler.metrics.store import Metrics
 from shoal_scheduler.pull_relay import PullRelay
+from shoal_scheduler.routing import Routing
 from shoal_scheduler.state.changes import Change
 from shoal_scheduler.state.store import Store
 from shoal_scheduler.state.tables import Tables
@@ -37,6 +38,7 @@ class ControlPlane:
     commands: CommandRelay = field(default_factory=CommandRelay)
     pulls: PullRelay = field(default_factory=PullRelay)
     traces: Traces = field(default_factory=Traces)
+    routing: Routing = field(default_factory=Routing)
     metrics: Metrics = field(default_factory=Metrics)
 
     # Whether nobody else can lead at this very moment: asked before agents are told that they were heard.
@@ -58,6 +60,7 @@ class ControlPlane:
     def committed(self, changes: Sequence[Change], revision: int, now: int) -> None:
         self.dispatch.on_commit(changes)
         self.events.on_commit(changes, revision, now)
+        self.routing.on_commit(changes)
 
     async def measure(self) -> None:
         """For ever: what follows from the agents' samples, once a step. A fault costs a step, not the lead."""
@@ -73,6 +76,7 @@ class ControlPlane:
         """This process no longer leads: every stream ends, so that its other side looks for the new leader."""
         self.dispatch.close_all()
         self.events.close()
+        self.routing.close()
         self.logs.close_all()
         self.commands.close_all()
         self.pulls.close_all()

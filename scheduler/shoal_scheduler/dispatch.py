@@ -9,6 +9,7 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from shoal_scheduler.control.services.drain import is_draining
 from shoal_scheduler.model.instance import Instance
 from shoal_scheduler.model.interruption import Interruption
 from shoal_scheduler.model.refusal import Refused
@@ -297,5 +298,6 @@ class Dispatch:
 
 
 def _concerns_agent(task: Task) -> bool:
-    """A new assignment, or the wish to stop; what the agent itself reported is no news to it."""
-    return not task.fence or (task.desired_status == "STOPPED" and not task.is_stopped)
+    """A new assignment, or the wish to stop; what the agent itself reported is no news to it, nor is it told while
+    requests to the task end."""
+    return not task.fence or (task.desired_status == "STOPPED" and not task.is_stopped and not is_draining(task))

@@ -19,7 +19,8 @@ from tests.ground.certificates import Certificates
 
 OPERATOR = frozenset({"operator"})
 AGENT = frozenset({"agent"})
-EVERYONE = frozenset({"operator", "agent", "scheduler", "etcd"})
+INGRESS = frozenset({"ingress"})
+EVERYONE = frozenset({"operator", "agent", "ingress", "scheduler", "etcd"})
 
 OPERATORS_MAY = """
     RegisterTaskDefinition DeregisterTaskDefinition DeleteTaskDefinitions DescribeTaskDefinition ListTaskDefinitions
@@ -45,12 +46,23 @@ SERVICES = """
     CreateService UpdateService DeleteService DescribeServices ListServices DescribeServiceDeployments
     ListServiceDeployments StopServiceDeployment DescribeServiceRevisions UpdateTaskProtection GetTaskProtection
 """
+TRAFFIC = """
+    CreateTargetGroup ModifyTargetGroup DeleteTargetGroup DescribeTargetGroups DescribeTargetHealth
+    CreateRule ModifyRule DeleteRule DescribeRules DiscoverInstances
+"""
+AUTOSCALING = """
+    RegisterScalableTarget DescribeScalableTargets DeregisterScalableTarget PutScalingPolicy DescribeScalingPolicies
+    DeleteScalingPolicy PutScheduledAction DescribeScheduledActions DeleteScheduledAction DescribeScalingActivities
+"""
 RULES = {
     **{f"/shoal.v1.Cluster/{name}": OPERATOR for name in OPERATORS_MAY.split()},
     **{f"/shoal.v1.Metrics/{name}": OPERATOR for name in METRICS},
     **{f"/shoal.v1.Alarms/{name}": OPERATOR for name in ALARMS.split()},
     **{f"/shoal.v1.Batch/{name}": OPERATOR for name in BATCH.split()},
     **{f"/shoal.v1.Services/{name}": OPERATOR for name in SERVICES.split()},
+    **{f"/shoal.v1.Traffic/{name}": OPERATOR for name in TRAFFIC.split()},
+    **{f"/shoal.v1.Ingress/{name}": INGRESS for name in ("WatchRoutes", "ReportTargets")},
+    **{f"/shoal.v1.Autoscaling/{name}": OPERATOR for name in AUTOSCALING.split()},
     **{f"/shoal.v1.AgentSession/{name}": AGENT for name in ("Session", "SendLogs", "AttachCommand", "SendPull")},
     **{f"/shoal.v1.Schedulers/{name}": OPERATOR for name in ("DescribeScheduler", "HandOver")},
     **{f"/grpc.health.v1.Health/{name}": EVERYONE for name in ("Check", "List", "Watch")},

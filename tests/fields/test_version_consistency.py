@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from shoal import image_reference
 from shoal_agent.configuration import Configuration
 from shoal_agent.engine.docker import DockerEngine
 
@@ -85,3 +86,20 @@ async def test_an_agent_that_dies_between_two_containers_of_a_task_makes_both_of
         wanted = {"web:1", f"web@{first}"} if consistent else {"web:1"}
         assert rig.worker.images_wanted() == {server.image(name) for name in wanted}
         rig.assign(replace(task, desired_status="STOPPED", last_status="RUNNING"))
+
+
+async def test_what_is_assigned_by_its_digest_runs_as_that_whatever_the_tag_means_now(
+    rig: Rig, docker: DockerEngine
+) -> None:
+    async with registry() as server:
+        image = server.image("web:1")
+        first = publish(server, "first")
+        second = publish(server, "second")
+        wanted = definition(image=image, command=SLEEP, stopTimeout=0)
+        pinned = {wanted["containerDefinitions"][0]["name"]: image_reference.pinned(image, first)}
+        rig.assign(replace(assignment("t1", definition=wanted), images=pinned))
+        assert (await rig.report("t1", "RUNNING")).containers[0].image_digest == first
+        rig.assign(assignment("t2", definition=wanted))
+        assert (await rig.report("t2", "RUNNING")).containers[0].image_digest == second
+        for task_id in ("t1", "t2"):
+            rig.ask_to_stop(task_id)

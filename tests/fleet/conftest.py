@@ -17,8 +17,8 @@ def fleet_factory(ground: Path) -> Iterator[FleetFactory]:
     """Makes clusters that are not up yet: `fleet_factory(hosts=3)`."""
     made: list[Fleet] = []
 
-    def make(hosts: int = 3) -> Fleet:
-        made.append(fleets.make(ground / f"fleet{len(made)}", hosts))
+    def make(hosts: int = 3, schedulers: int = 1) -> Fleet:
+        made.append(fleets.make(ground / f"fleet{len(made)}", hosts, schedulers))
         return made[-1]
 
     yield make

@@ -29,7 +29,7 @@ def _is_guarded(program: str) -> bool:
 class Cluster:
     """folder: state/, contexts.json. engine: where its containers run; None if `shoal up` runs the engine.
 
-    hosts: how many of its own it runs, in network namespaces; 0 is this machine alone.
+    hosts: how many of its own it runs, in network namespaces; 0 is this machine alone. schedulers: how many.
     """
 
     folder: Path
@@ -38,6 +38,7 @@ class Cluster:
     dockerd_options: Sequence[str] = ()
     name: str = "default"
     hosts: int = 0
+    schedulers: int = 1
     described: dict[str, Any] = field(default_factory=dict, repr=False)
 
     @property
@@ -64,6 +65,7 @@ class Cluster:
         options = [f"--dockerd-option={option}" for option in self.dockerd_options]
         here = ["--listen", "127.0.0.1:0", "--docker-host", self.docker_host]
         command = ["up", *(["--hosts", str(self.hosts)] if self.hosts else here), "--name", self.name]
+        command += ["--schedulers", str(self.schedulers)]
         done = self.shoal(*command, *options, "-o", "json", timeout_seconds=UP_TIMEOUT_SECONDS)
         self.described = json.loads(done.stdout)
 

@@ -79,18 +79,20 @@ class Engine:
         assert self._daemon is not None, "the engine does not run"
         self._daemon.kill()
 
-    def docker(self, *arguments: str, stdin: int | None = None) -> str:
-        """Runs the `docker` command line against it. Raises with what it said when it fails."""
+    def docker(self, *arguments: str, stdin: int | None = None, stdout: int = subprocess.PIPE) -> str:
+        """Runs the `docker` command line against it. What it printed, unless that went elsewhere. Raises with what it
+        said when it fails."""
         done = subprocess.run(
             ["docker", *arguments],
             env={**os.environ, "DOCKER_HOST": self.host},
             stdin=subprocess.DEVNULL if stdin is None else stdin,
-            capture_output=True,
+            stdout=stdout,
+            stderr=subprocess.PIPE,
             text=True,
         )
         if done.returncode != 0:
             raise RuntimeError(f"docker {' '.join(arguments)}: {done.stderr.strip()}")
-        return done.stdout.strip()
+        return (done.stdout or "").strip()
 
     def end(self) -> None:
         """Kills its containers, stops it, and removes everything it left."""

@@ -10,7 +10,7 @@ from shoal import arn
 from shoal.client import Client
 from shoal.hosts import network, plan, programs
 from shoal.hosts.plan import Host
-from shoal.supervisor import lock, processes
+from shoal.supervisor import lock, processes, settings
 from shoal.v1 import container_instance_pb2, task_pb2
 from shoal.v1.container_instance_pb2 import ContainerInstance
 
@@ -46,6 +46,13 @@ class Fleet:
             return
         (self.cluster.folder / "loaded").touch()
         self.cluster.shoal("host", "load", "--from", source, images.BUSYBOX)
+
+    @property
+    def schedulers(self) -> dict[str, str]:
+        """Where each is reached, by the supervisor's name of it."""
+        chosen = settings.load(self.cluster.layout.settings)
+        assert chosen is not None, "up has not been said"
+        return dict(zip(chosen.schedulers, chosen.endpoints, strict=True))
 
     def is_well(self) -> bool:
         """Every program of the cluster and of every host runs, and no host is cut off."""
@@ -96,6 +103,6 @@ async def stop_everything(client: Client) -> None:
     await work.until_all(client, tasks, "STOPPED", 60.0)
 
 
-def make(folder: Path, hosts: int) -> Fleet:
+def make(folder: Path, hosts: int, schedulers: int = 1) -> Fleet:
     """Not up yet."""
-    return Fleet(Cluster(folder, "", hosts=hosts), Witness(folder / "witness"))
+    return Fleet(Cluster(folder, "", hosts=hosts, schedulers=schedulers), Witness(folder / "witness"))

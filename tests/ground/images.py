@@ -103,14 +103,15 @@ WEB_IMAGES = {
 def import_busybox(engine: Engine) -> None:
     with tempfile.TemporaryFile() as archive:
         with tarfile.open(fileobj=archive, mode="w") as tar:
-            _add_busybox(tar)
+            add_busybox(tar)
         archive.seek(0)
         changes = ("CMD /bin/sh", "ENV PATH=/bin")
         options = [f"--change={change}" for change in changes]
         engine.docker("import", *options, "-", BUSYBOX, stdin=archive.fileno())
 
 
-def _add_busybox(tar: tarfile.TarFile) -> None:
+def add_busybox(tar: tarfile.TarFile) -> None:
+    """The folders of a small system, busybox and a link for each of its applets."""
     binary = shutil.which("busybox")
     assert binary is not None, "busybox is not installed"
     for folder, mode in (("bin", 0o755), ("etc", 0o755), ("tmp", 0o1777), ("root", 0o700), ("proc", 0o555)):

@@ -133,7 +133,8 @@ def _specification(
     body["Labels"] = _labels(body, wanted, definition, container, owner, volumes, ports)
     needed = must_exist(container, definition.get("volumes", ()))
     consistent = container.get("versionConsistency") != "disabled"
-    return Specification(name, container["image"], body, ports, volumes, needed, consistent)
+    image = wanted.images.get(name, container["image"])
+    return Specification(name, image, body, ports, volumes, needed, consistent)
 
 
 def _override(overrides: Document, name: str) -> Document:

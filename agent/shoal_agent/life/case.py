@@ -126,8 +126,9 @@ class Case:
 
     @property
     def images(self) -> set[str]:
-        """As the definition names them, and by the digests that these were found to mean."""
+        """As the definition or the assignment names them, and by the digests that these were found to mean."""
         named = {container["image"] for container in self._containers()}
+        named |= set(self.wanted.images.values()) if self.wanted is not None else set()
         return named | {image_reference.pinned(image, self.known_digest(image)) for image in named}
 
     def known_digest(self, image: str) -> str | None:

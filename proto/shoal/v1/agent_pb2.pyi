@@ -855,6 +855,26 @@ class Assignment(_message.Message):
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
+    @_typing.final
+    class ImagesEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     TASK_ID_FIELD_NUMBER: _builtins.int
     TASK_ARN_FIELD_NUMBER: _builtins.int
     TASK_DEFINITION_ARN_FIELD_NUMBER: _builtins.int
@@ -871,6 +891,7 @@ class Assignment(_message.Message):
     TAGS_FIELD_NUMBER: _builtins.int
     ON_DISCONNECT_FIELD_NUMBER: _builtins.int
     JOB_FIELD_NUMBER: _builtins.int
+    IMAGES_FIELD_NUMBER: _builtins.int
     task_id: _builtins.str
     task_arn: _builtins.str
     task_definition_arn: _builtins.str
@@ -906,6 +927,12 @@ class Assignment(_message.Message):
         agent that does not know the field runs the task without them.
         """
 
+    @_builtins.property
+    def images(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """By container, what it runs instead of what its definition names: the same
+        image by its digest, so that all tasks of a service's revision run the same.
+        """
+
     def __init__(
         self,
         *,
@@ -925,10 +952,11 @@ class Assignment(_message.Message):
         tags: _abc.Iterable[_resource_pb2.Tag] | None = ...,
         on_disconnect: _builtins.str | None = ...,
         job: Global___JobAttempt | None = ...,
+        images: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_desired_status", b"_desired_status", "_fence", b"_fence", "_forget", b"_forget", "_group", b"_group", "_job", b"_job", "_last_status", b"_last_status", "_on_disconnect", b"_on_disconnect", "_started_by", b"_started_by", "_stop_code", b"_stop_code", "_stopped_reason", b"_stopped_reason", "_task_arn", b"_task_arn", "_task_definition_arn", b"_task_definition_arn", "_task_id", b"_task_id", "desired_status", b"desired_status", "fence", b"fence", "forget", b"forget", "group", b"group", "job", b"job", "last_status", b"last_status", "on_disconnect", b"on_disconnect", "overrides", b"overrides", "started_by", b"started_by", "stop_code", b"stop_code", "stopped_reason", b"stopped_reason", "task_arn", b"task_arn", "task_definition_arn", b"task_definition_arn", "task_id", b"task_id"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_desired_status", b"_desired_status", "_fence", b"_fence", "_forget", b"_forget", "_group", b"_group", "_job", b"_job", "_last_status", b"_last_status", "_on_disconnect", b"_on_disconnect", "_started_by", b"_started_by", "_stop_code", b"_stop_code", "_stopped_reason", b"_stopped_reason", "_task_arn", b"_task_arn", "_task_definition_arn", b"_task_definition_arn", "_task_id", b"_task_id", "desired_status", b"desired_status", "fence", b"fence", "forget", b"forget", "gpu_ids", b"gpu_ids", "group", b"group", "job", b"job", "last_status", b"last_status", "on_disconnect", b"on_disconnect", "overrides", b"overrides", "started_by", b"started_by", "stop_code", b"stop_code", "stopped_reason", b"stopped_reason", "tags", b"tags", "task_arn", b"task_arn", "task_definition_arn", b"task_definition_arn", "task_id", b"task_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_desired_status", b"_desired_status", "_fence", b"_fence", "_forget", b"_forget", "_group", b"_group", "_job", b"_job", "_last_status", b"_last_status", "_on_disconnect", b"_on_disconnect", "_started_by", b"_started_by", "_stop_code", b"_stop_code", "_stopped_reason", b"_stopped_reason", "_task_arn", b"_task_arn", "_task_definition_arn", b"_task_definition_arn", "_task_id", b"_task_id", "desired_status", b"desired_status", "fence", b"fence", "forget", b"forget", "gpu_ids", b"gpu_ids", "group", b"group", "images", b"images", "job", b"job", "last_status", b"last_status", "on_disconnect", b"on_disconnect", "overrides", b"overrides", "started_by", b"started_by", "stop_code", b"stop_code", "stopped_reason", b"stopped_reason", "tags", b"tags", "task_arn", b"task_arn", "task_definition_arn", b"task_definition_arn", "task_id", b"task_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__desired_status: _TypeAlias = _typing.Literal["desired_status"]  # noqa: Y015
     _WhichOneofArgType__desired_status: _TypeAlias = _typing.Literal["_desired_status", b"_desired_status"]  # noqa: Y015

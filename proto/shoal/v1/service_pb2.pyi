@@ -2555,8 +2555,6 @@ class ServiceRevision(_message.Message):
     NETWORK_CONFIGURATION_FIELD_NUMBER: _builtins.int
     CONTAINER_IMAGES_FIELD_NUMBER: _builtins.int
     CREATED_AT_FIELD_NUMBER: _builtins.int
-    PLACEMENT_CONSTRAINTS_FIELD_NUMBER: _builtins.int
-    PLACEMENT_STRATEGY_FIELD_NUMBER: _builtins.int
     service_revision_arn: _builtins.str
     service_arn: _builtins.str
     cluster_arn: _builtins.str
@@ -2575,12 +2573,6 @@ class ServiceRevision(_message.Message):
     def network_configuration(self) -> _task_pb2.NetworkConfiguration: ...
     @_builtins.property
     def container_images(self) -> _containers.RepeatedCompositeFieldContainer[Global___ContainerImage]: ...
-    @_builtins.property
-    def placement_constraints(self) -> _containers.RepeatedCompositeFieldContainer[_task_pb2.PlacementConstraint]:
-        """Where its tasks may go. Ours, as the following."""
-
-    @_builtins.property
-    def placement_strategy(self) -> _containers.RepeatedCompositeFieldContainer[_task_pb2.PlacementStrategy]: ...
     def __init__(
         self,
         *,
@@ -2597,12 +2589,10 @@ class ServiceRevision(_message.Message):
         network_configuration: _task_pb2.NetworkConfiguration | None = ...,
         container_images: _abc.Iterable[Global___ContainerImage] | None = ...,
         created_at: _builtins.int | None = ...,
-        placement_constraints: _abc.Iterable[_task_pb2.PlacementConstraint] | None = ...,
-        placement_strategy: _abc.Iterable[_task_pb2.PlacementStrategy] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_cluster_arn", b"_cluster_arn", "_created_at", b"_created_at", "_launch_type", b"_launch_type", "_platform_family", b"_platform_family", "_platform_version", b"_platform_version", "_service_arn", b"_service_arn", "_service_revision_arn", b"_service_revision_arn", "_task_definition", b"_task_definition", "cluster_arn", b"cluster_arn", "created_at", b"created_at", "launch_type", b"launch_type", "network_configuration", b"network_configuration", "platform_family", b"platform_family", "platform_version", b"platform_version", "service_arn", b"service_arn", "service_revision_arn", b"service_revision_arn", "task_definition", b"task_definition"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cluster_arn", b"_cluster_arn", "_created_at", b"_created_at", "_launch_type", b"_launch_type", "_platform_family", b"_platform_family", "_platform_version", b"_platform_version", "_service_arn", b"_service_arn", "_service_revision_arn", b"_service_revision_arn", "_task_definition", b"_task_definition", "capacity_provider_strategy", b"capacity_provider_strategy", "cluster_arn", b"cluster_arn", "container_images", b"container_images", "created_at", b"created_at", "launch_type", b"launch_type", "load_balancers", b"load_balancers", "network_configuration", b"network_configuration", "placement_constraints", b"placement_constraints", "placement_strategy", b"placement_strategy", "platform_family", b"platform_family", "platform_version", b"platform_version", "service_arn", b"service_arn", "service_registries", b"service_registries", "service_revision_arn", b"service_revision_arn", "task_definition", b"task_definition"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cluster_arn", b"_cluster_arn", "_created_at", b"_created_at", "_launch_type", b"_launch_type", "_platform_family", b"_platform_family", "_platform_version", b"_platform_version", "_service_arn", b"_service_arn", "_service_revision_arn", b"_service_revision_arn", "_task_definition", b"_task_definition", "capacity_provider_strategy", b"capacity_provider_strategy", "cluster_arn", b"cluster_arn", "container_images", b"container_images", "created_at", b"created_at", "launch_type", b"launch_type", "load_balancers", b"load_balancers", "network_configuration", b"network_configuration", "platform_family", b"platform_family", "platform_version", b"platform_version", "service_arn", b"service_arn", "service_registries", b"service_registries", "service_revision_arn", b"service_revision_arn", "task_definition", b"task_definition"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__cluster_arn: _TypeAlias = _typing.Literal["cluster_arn"]  # noqa: Y015
     _WhichOneofArgType__cluster_arn: _TypeAlias = _typing.Literal["_cluster_arn", b"_cluster_arn"]  # noqa: Y015

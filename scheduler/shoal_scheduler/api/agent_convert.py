@@ -13,6 +13,7 @@ from shoal_scheduler.api.convert import definition_message, overrides_message, t
 from shoal_scheduler.api.remembered import Remembered
 from shoal_scheduler.control import host_loss
 from shoal_scheduler.control import inputs as i
+from shoal_scheduler.control.services.drain import is_draining
 from shoal_scheduler.dispatch import CommandWanted, LogsWanted, PullWanted
 from shoal_scheduler.model.definition import Definition
 from shoal_scheduler.model.instance import Instance
@@ -165,17 +166,19 @@ class _Part:
     def add(self, tables: Tables, task: Task) -> None:
         launch = task.launch
         family, _, number = launch.definition.rpartition(":")
+        drains = is_draining(task)  # of which its agent is to know nothing yet
         assignment = self.assignments.assignments.add(
             task_id=task.id,
             task_arn=arn.task_arn(launch.cluster, task.id),
             task_definition_arn=arn.task_definition_arn(family, int(number)),
-            desired_status=task.desired_status,
-            last_status=task.last_status,
+            desired_status="RUNNING" if drains else task.desired_status,
+            last_status="RUNNING" if drains else task.last_status,
             fence=task.fence,
             group=launch.group,
             started_by=launch.started_by,
             on_disconnect=launch.on_disconnect or None,
             tags=tag_messages(launch.tags if task.tags is None else task.tags),
+            images=dict(launch.service.images) if launch.service is not None else None,
         )
         if launch.job is not None:
             assignment.job.CopyFrom(_job_message(launch.job, task.index))
@@ -183,7 +186,7 @@ class _Part:
             assignment.overrides.CopyFrom(overrides_message(launch))
         for container, ids in (task.gpu_ids or {}).items():
             assignment.gpu_ids[container].values.extend(ids)
-        if task.stop_code:
+        if task.stop_code and not drains:
             assignment.stop_code, assignment.stopped_reason = task.stop_code, task.stopped_reason
         definition = tables.definition(family, int(number))
         if definition is not None and launch.definition not in self._definitions:

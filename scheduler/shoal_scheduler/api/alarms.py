@@ -2,9 +2,10 @@
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from typing import Any
 
+from shoal import arn
 from shoal.problems import quoted
 from shoal.rpc import Identity
 from shoal.v1 import alarms_pb2 as pb
@@ -13,12 +14,13 @@ from shoal_scheduler.api.alarm_convert import alarm_message
 from shoal_scheduler.api.fields import bounded, required
 from shoal_scheduler.api.metrics import metric_of
 from shoal_scheduler.api.pages import page
-from shoal_scheduler.control import inputs as i
+from shoal_scheduler.control import alarm_inputs as i
 from shoal_scheduler.control.alarms import COMPARISONS, MISSING
 from shoal_scheduler.control_plane import ControlPlane
 from shoal_scheduler.metrics.statistics import STATISTICS
 from shoal_scheduler.model.alarm import ALARM, INSUFFICIENT_DATA, OK, STATES, Alarm
 from shoal_scheduler.model.refusal import Refused, invalid_field
+from shoal_scheduler.model.scaling import ScalingPolicy
 from shoal_scheduler.webhooks import check
 
 # CloudWatch's limits.
@@ -60,7 +62,7 @@ async def put(plane: ControlPlane, request: pb.PutMetricAlarmRequest, _caller: I
         actions_enabled=request.actions_enabled if request.HasField("actions_enabled") else True,
         actions={
             OK: _actions("OKActions", request.ok_actions),
-            ALARM: _actions("AlarmActions", request.alarm_actions),
+            ALARM: _actions("AlarmActions", request.alarm_actions, _policy_arns(plane)),
             INSUFFICIENT_DATA: _actions("InsufficientDataActions", request.insufficient_data_actions),
         },
     )
@@ -83,11 +85,22 @@ def _one_of(field: str, value: str, names: Iterable[str]) -> str:
     return value
 
 
-def _actions(field: str, addresses: Any) -> tuple[str, ...]:
+def _policy_arns(plane: ControlPlane) -> frozenset[str]:
+    """What an alarm may name beside addresses: step scaling policies, which are looked at while it is in ALARM."""
+    return frozenset(
+        arn.scaling_policy_arn(policy.cluster, policy.service, policy.name)
+        for policy in plane.tables.records.all(ScalingPolicy)
+        if policy.stepping is not None
+    )
+
+
+def _actions(field: str, addresses: Any, policies: Container[str] = ()) -> tuple[str, ...]:
     if len(addresses) > ACTIONS_MAX:
         raise invalid_field(field, f"has {len(addresses)} items; at most {ACTIONS_MAX} are allowed.")
     for index, address in enumerate(addresses):
-        if wrong := check(address):
+        if address.startswith(arn.SCALING_PREFIX) and address not in policies:
+            raise invalid_field(f"{field}[{index}]", f"{quoted(address[:200])} is no step scaling policy.")
+        if address not in policies and (wrong := check(address)):
             raise invalid_field(f"{field}[{index}]", f"{quoted(address[:200])} {wrong}.")
     return tuple(dict.fromkeys(addresses))
 

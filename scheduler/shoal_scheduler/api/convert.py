@@ -18,6 +18,7 @@ from shoal_scheduler.model.cluster import Cluster
 from shoal_scheduler.model.definition import Definition
 from shoal_scheduler.model.instance import Health
 from shoal_scheduler.model.job import JobState
+from shoal_scheduler.model.service import ACTIVE, Service
 from shoal_scheduler.model.task import ContainerState, Failure, Launch, Task
 from shoal_scheduler.state.tables import Tables
 from shoal_scheduler.traces import Span
@@ -210,7 +211,7 @@ def cluster_message(tables: Tables, cluster: Cluster, *, with_tags: bool) -> clu
     message.registered_container_instances_count = room.registered
     message.running_tasks_count = int(room.running.sum())
     message.pending_tasks_count = int(room.pending.sum())
-    message.active_services_count = 0
+    message.active_services_count = sum(each.status == ACTIVE for each in tables.records.of(Service, cluster.name))
     if with_tags:
         message.tags.extend(tag_messages(cluster.tags))
     return message

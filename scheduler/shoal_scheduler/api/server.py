@@ -8,7 +8,17 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import aio as health_aio
 from grpc_reflection.v1alpha import reflection
 from shoal import rpc
-from shoal.v1 import agent_pb2, alarms_pb2, batch_pb2, cluster_pb2, metrics_pb2, scheduler_pb2, services_pb2
+from shoal.v1 import (
+    agent_pb2,
+    alarms_pb2,
+    autoscaling_pb2,
+    batch_pb2,
+    cluster_pb2,
+    metrics_pb2,
+    scheduler_pb2,
+    services_pb2,
+    traffic_pb2,
+)
 
 from shoal_scheduler.api import (
     agent_session,
@@ -29,11 +39,13 @@ from shoal_scheduler.api import (
     usage,
     watch,
 )
+from shoal_scheduler.api.autoscaling.methods import AUTOSCALING_METHODS
 from shoal_scheduler.api.batch.methods import BATCH_METHODS
 from shoal_scheduler.api.calls import Handler, handlers_of
 from shoal_scheduler.api.gate import Gate
 from shoal_scheduler.api.services.methods import SERVICES_METHODS
 from shoal_scheduler.api.sizes import check_elements
+from shoal_scheduler.api.traffic.methods import INGRESS_METHODS, TRAFFIC_METHODS
 from shoal_scheduler.standing import Standing
 
 CLUSTER_METHODS: Mapping[str, Handler] = {
@@ -102,11 +114,17 @@ SCHEDULERS_METHODS: Mapping[str, Handler] = {
 
 CLUSTER = cluster_pb2.DESCRIPTOR.services_by_name["Cluster"]
 ALARMS = alarms_pb2.DESCRIPTOR.services_by_name["Alarms"]
+AUTOSCALING = autoscaling_pb2.DESCRIPTOR.services_by_name["Autoscaling"]
 BATCH = batch_pb2.DESCRIPTOR.services_by_name["Batch"]
 METRICS = metrics_pb2.DESCRIPTOR.services_by_name["Metrics"]
 SERVICES = services_pb2.DESCRIPTOR.services_by_name["Services"]
 AGENT_SESSION = agent_pb2.DESCRIPTOR.services_by_name["AgentSession"]
+TRAFFIC = traffic_pb2.DESCRIPTOR.services_by_name["Traffic"]
+INGRESS = traffic_pb2.DESCRIPTOR.services_by_name["Ingress"]
 SCHEDULERS = scheduler_pb2.DESCRIPTOR.services_by_name["Schedulers"]
+
+# Those that the leader serves.
+LED = (CLUSTER, ALARMS, AUTOSCALING, BATCH, SERVICES, TRAFFIC, INGRESS, METRICS, AGENT_SESSION)
 
 
 def bounded_by_their_handlers(_message: Message) -> None:
@@ -135,13 +153,16 @@ class Server:
                 handlers_of(ALARMS, gate.until_known, "operator", ALARMS_METHODS, check_elements),
                 handlers_of(BATCH, gate.until_known, "operator", BATCH_METHODS, check_elements),
                 handlers_of(SERVICES, gate.until_known, "operator", SERVICES_METHODS, check_elements),
+                handlers_of(TRAFFIC, gate.until_known, "operator", TRAFFIC_METHODS, check_elements),
+                handlers_of(INGRESS, gate.until_known, "ingress", INGRESS_METHODS, bounded_by_their_handlers),
+                handlers_of(AUTOSCALING, gate.until_known, "operator", AUTOSCALING_METHODS, check_elements),
                 handlers_of(METRICS, gate.until_known, "operator", METRICS_METHODS, check_elements),
                 handlers_of(AGENT_SESSION, gate.until_known, "agent", AGENT_METHODS, bounded_by_their_handlers),
                 handlers_of(SCHEDULERS, standing, "operator", SCHEDULERS_METHODS, check_elements),
             )
         )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        ours = (CLUSTER, ALARMS, BATCH, SERVICES, METRICS, AGENT_SESSION, SCHEDULERS)
+        ours = (*LED, SCHEDULERS)
         names = (*(service.full_name for service in ours), "grpc.health.v1.Health", reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, self._server)
         self.port = self._server.add_secure_port(listen, rpc.server_credentials(credentials))
@@ -153,7 +174,7 @@ class Server:
     async def set_serving(self, serving: bool) -> None:
         status = health_pb2.HealthCheckResponse
         value = status.SERVING if serving else status.NOT_SERVING
-        for name in ("", *(each.full_name for each in (CLUSTER, ALARMS, BATCH, SERVICES, METRICS, AGENT_SESSION))):
+        for name in ("", *(each.full_name for each in LED)):
             await self._health.set(name, value)
 
     async def stop(self, grace_seconds: float) -> None:

@@ -159,23 +159,23 @@ def run_task_input(
         propagate_tags=request.propagate_tags == "TASK_DEFINITION",
         expressions=tuple(c["expression"] for c in constraints if c["type"] == "memberOf"),
         distinct_instance=any(c["type"] == "distinctInstance" for c in constraints),
-        strategies=tuple(map(_strategy, document.get("placementStrategy", ()))),
+        strategies=tuple(map(strategy_of, document.get("placementStrategy", ()))),
         enable_execute_command=request.enable_execute_command,
         client_token=token,
-        request_digest=_digest(document) if token else "",
+        request_digest=digest_of(document) if token else "",
         instances=instances,
         queue=document.get("queue", False),
         on_disconnect=document.get("onDisconnect", ""),
     )
 
 
-def _strategy(document: dict[str, Any]) -> Strategy:
+def strategy_of(document: dict[str, Any]) -> Strategy:
     """The services take the fields of binpack in any case and print them in lower case."""
     field = document.get("field", "")
     return Strategy(document["type"], field.lower() if document["type"] == "binpack" else field)
 
 
-def _digest(document: dict[str, Any]) -> str:
+def digest_of(document: dict[str, Any]) -> str:
     """Of what is asked for, whatever the token."""
     asked = {name: value for name, value in document.items() if name != "clientToken"}
     return hashlib.sha256(msgspec.json.encode(asked, order="sorted")).hexdigest()[:32]
@@ -296,6 +296,11 @@ def _fits(launch: Launch, cluster: str, request: pb.ListTasksRequest) -> bool:
         and request.started_by in ("", launch.started_by)
         and request.group in ("", launch.group)
         and request.launch_type in ("", launch.launch_type)
-        and not request.service_name
+        and _is_of(launch, request.service_name)
         and not request.daemon_name
     )
+
+
+def _is_of(launch: Launch, service: str) -> bool:
+    """By the service's name or ARN; "" is any."""
+    return not service or (launch.service is not None and launch.service.service == arn.short(service))

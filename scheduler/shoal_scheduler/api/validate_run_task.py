@@ -48,7 +48,7 @@ INSTANCES_MAX = 10
 OVERRIDES_CHARACTERS_MAX = 8192
 _GROUP = re.compile(r"[A-Za-z0-9_.:/-]{1,255}")
 _STARTED_BY = re.compile(r"[A-Za-z0-9_/-]{1,128}")
-_CLIENT_TOKEN = re.compile(r"[!-~]{1,64}")
+CLIENT_TOKEN = re.compile(r"[!-~]{1,64}")
 _SPREAD_ATTRIBUTE = re.compile(r"attribute:[A-Za-z0-9_./\\-]{1,128}")
 _PROBLEMS_MAX = 50
 
@@ -98,9 +98,9 @@ def _request_problems(document: Document, definition: Document | None) -> Proble
     cluster = document.get("cluster")
     if cluster is not None and not cluster.startswith("arn:"):
         yield from cluster_name_problems("cluster", cluster)
-    yield from _word_problems("group", document, _GROUP, "1 to 255 letters, digits and _ . : / -")
-    yield from _word_problems("startedBy", document, _STARTED_BY, "1 to 128 letters, digits and _ / -")
-    yield from _word_problems("clientToken", document, _CLIENT_TOKEN, "1 to 64 visible ASCII characters")
+    yield from word_problems("group", document, _GROUP, "1 to 255 letters, digits and _ . : / -")
+    yield from word_problems("startedBy", document, _STARTED_BY, "1 to 128 letters, digits and _ / -")
+    yield from word_problems("clientToken", document, CLIENT_TOKEN, "1 to 64 visible ASCII characters")
     yield from one_of("launchType", document.get("launchType"), COMPATIBILITIES)
     yield from one_of("propagateTags", document.get("propagateTags"), ("TASK_DEFINITION", "NONE"))
     yield from tags_problems("tags", document.get("tags", ()))
@@ -110,7 +110,7 @@ def _request_problems(document: Document, definition: Document | None) -> Proble
     yield from _override_problems(document.get("overrides", {}), definition)
 
 
-def _word_problems(key: str, document: Document, rule: re.Pattern[str], how: str) -> Problems:
+def word_problems(key: str, document: Document, rule: re.Pattern[str], how: str) -> Problems:
     text = document.get(key)
     if text is not None and not rule.fullmatch(text):
         yield Problem(key, f"{quoted(text)} is not allowed; use {how}")
@@ -126,13 +126,18 @@ def _placement_problems(document: Document, definition: Document | None) -> Prob
             "placementConstraints",
             f"has {given} entries and the task definition {own} more; at most {CONSTRAINTS_MAX} are allowed together",
         )
+    yield from strategy_problems(document)
+
+
+def strategy_problems(document: Document) -> Problems:
+    """placementStrategy."""
     strategies = document.get("placementStrategy", ())
     yield from at_most("placementStrategy", strategies, STRATEGIES_MAX)
     for index, strategy in enumerate(strategies[:STRATEGIES_MAX]):
-        yield from _strategy_problems(f"placementStrategy[{index}]", strategy)
+        yield from _one_strategy_problems(f"placementStrategy[{index}]", strategy)
 
 
-def _strategy_problems(path: str, strategy: Document) -> Problems:
+def _one_strategy_problems(path: str, strategy: Document) -> Problems:
     kind, field = strategy.get("type"), strategy.get("field")
     yield from required(path, strategy, "type")
     yield from one_of(f"{path}.type", kind, STRATEGIES)

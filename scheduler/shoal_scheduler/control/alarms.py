@@ -9,8 +9,9 @@ import operator
 from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
+from shoal import arn
 
-from shoal_scheduler.control import inputs as i
+from shoal_scheduler.control import alarm_inputs as i
 from shoal_scheduler.control.context import Context, Outcome
 from shoal_scheduler.model.alarm import ALARM, HISTORY_MAX, INSUFFICIENT_DATA, OK, Alarm, Transition
 from shoal_scheduler.model.refusal import Refused
@@ -81,7 +82,7 @@ def set_state(view: Overlay, request: i.SetAlarmState, context: Context) -> Outc
     stale = request.version and request.version != known.version
     if stale or (known.state == request.state):
         return Outcome(known)
-    told = known.actions.get(request.state, ()) if known.actions_enabled else ()
+    told = _addresses(known.actions.get(request.state, ())) if known.actions_enabled else ()
     transition = Transition(context.now, known.state, request.state, request.reason)
     changed = msgspec.structs.replace(
         known,
@@ -94,6 +95,11 @@ def set_state(view: Overlay, request: i.SetAlarmState, context: Context) -> Outc
         history=(*known.history, transition)[-HISTORY_MAX:],
     )
     return Outcome(changed, [c.PutAlarm(changed)])
+
+
+def _addresses(actions: Sequence[str]) -> tuple[str, ...]:
+    """Without scaling policies: they are looked at for as long as it is in ALARM, and are not told."""
+    return tuple(action for action in actions if not action.startswith(arn.SCALING_PREFIX))
 
 
 def enable(view: Overlay, request: i.EnableAlarmActions, _context: Context) -> Outcome:

@@ -6,6 +6,7 @@ from shoal_scheduler.control import inputs as i
 from shoal_scheduler.control.context import Context, Outcome
 from shoal_scheduler.model.cluster import Cluster
 from shoal_scheduler.model.refusal import Refused, cluster_not_found
+from shoal_scheduler.model.service import INACTIVE, Service
 from shoal_scheduler.state import changes as c
 from shoal_scheduler.state.overlay import Overlay
 
@@ -32,6 +33,13 @@ def delete(view: Overlay, request: i.DeleteCluster, _context: Context) -> Outcom
             "failed_precondition",
             f"Cluster {cluster.name!r} still has {instances} container instances: deregister them first.",
             reason="ClusterContainsContainerInstancesException",
+        )
+    services = sum(each.status != INACTIVE for each in view.records.of(Service, cluster.name))
+    if services:
+        raise Refused(
+            "failed_precondition",
+            f"Cluster {cluster.name!r} still has {services} services: delete them first, and wait for their tasks.",
+            reason="ClusterContainsServicesException",
         )
     gone = msgspec.structs.replace(cluster, status="INACTIVE")
     return Outcome(gone, [c.PutCluster(gone)])

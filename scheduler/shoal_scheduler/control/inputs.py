@@ -4,9 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from shoal_scheduler.control.alarm_inputs import AlarmInput
+from shoal_scheduler.control.autoscaling.inputs import AutoscalingInput, AutoscalingReply
 from shoal_scheduler.control.batch.inputs import BatchInput, BatchReply
 from shoal_scheduler.control.batch.job_inputs import CancelJob, SubmitJob, TerminateJob
 from shoal_scheduler.control.rebalance.inputs import RebalanceInput, RebalanceReply
+from shoal_scheduler.control.services.inputs import ServiceInput, ServiceReply
+from shoal_scheduler.control.traffic.inputs import TrafficInput, TrafficReply
 from shoal_scheduler.model.alarm import Alarm
 from shoal_scheduler.model.ask import Strategy
 from shoal_scheduler.model.cluster import Cluster
@@ -308,43 +312,6 @@ class Verdict:
     known: bool
 
 
-@dataclass(frozen=True, slots=True)
-class PutAlarm:
-    """Answered with the Alarm. Of a known one the state is kept."""
-
-    alarm: Alarm
-
-
-@dataclass(frozen=True, slots=True)
-class DeleteAlarms:
-    names: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class SetAlarmState:
-    """Answered with the Alarm. `version`: only of the alarm as it was then; 0 of any."""
-
-    name: str
-    state: str
-    reason: str
-    version: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class EnableAlarmActions:
-    names: tuple[str, ...]
-    enabled: bool
-
-
-@dataclass(frozen=True, slots=True)
-class AlarmDelivered:
-    """The address was told of the transition of that time."""
-
-    name: str
-    address: str
-    changed_at: int
-
-
 Input = (
     RegisterTaskDefinition
     | DeregisterTaskDefinition
@@ -367,17 +334,16 @@ Input = (
     | UseJoinToken
     | RevokeJoinToken
     | RevokeInstance
-    | PutAlarm
-    | DeleteAlarms
-    | SetAlarmState
-    | EnableAlarmActions
-    | AlarmDelivered
+    | AlarmInput
     | TaskReport
     | SubmitJob
     | CancelJob
     | TerminateJob
     | BatchInput
     | RebalanceInput
+    | ServiceInput
+    | TrafficInput
+    | AutoscalingInput
 )
 Reply = (
     Definition
@@ -396,5 +362,8 @@ Reply = (
     | Verdict
     | BatchReply
     | RebalanceReply
+    | ServiceReply
+    | TrafficReply
+    | AutoscalingReply
     | None
 )

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from shoal.interruption import is_interrupted
 
 from shoal_scheduler.control import (
+    alarm_inputs,
     alarms,
     clusters,
     definitions,
@@ -24,14 +25,17 @@ from shoal_scheduler.control import (
     usage,
 )
 from shoal_scheduler.control import inputs as i
+from shoal_scheduler.control.autoscaling.rules import AUTOSCALING_RULES
 from shoal_scheduler.control.batch import follow, job_inputs, start, stopping, submit, time_limits
 from shoal_scheduler.control.batch.queue_look import CannotStart
 from shoal_scheduler.control.batch.rules import BATCH_RULES
 from shoal_scheduler.control.context import Context, Outcome
-from shoal_scheduler.control.rebalance import inputs as rebalance_inputs
-from shoal_scheduler.control.rebalance import requests as rebalance_requests
+from shoal_scheduler.control.rebalance.rules import REBALANCE_RULES
 from shoal_scheduler.control.services import follow as service_follow
 from shoal_scheduler.control.services import reconcile
+from shoal_scheduler.control.services.rules import SERVICE_RULES
+from shoal_scheduler.control.traffic import inputs as traffic
+from shoal_scheduler.control.traffic.rules import TRAFFIC_RULES
 from shoal_scheduler.model.refusal import Refused
 from shoal_scheduler.model.task import TaskKey
 from shoal_scheduler.state.batch_changes import SetAside
@@ -103,18 +107,20 @@ RULES: dict[type, Rule] = {
     i.UseJoinToken: joining.use_token,
     i.RevokeJoinToken: joining.revoke_token,
     i.RevokeInstance: joining.revoke_instance,
-    i.PutAlarm: alarms.put,
-    i.DeleteAlarms: alarms.delete,
-    i.SetAlarmState: alarms.set_state,
-    i.EnableAlarmActions: alarms.enable,
-    i.AlarmDelivered: alarms.delivered,
+    alarm_inputs.PutAlarm: alarms.put,
+    alarm_inputs.DeleteAlarms: alarms.delete,
+    alarm_inputs.SetAlarmState: alarms.set_state,
+    alarm_inputs.EnableAlarmActions: alarms.enable,
+    alarm_inputs.AlarmDelivered: alarms.delivered,
     i.TaskReport: tasks.report,
     job_inputs.SubmitJob: submit.submit,
     job_inputs.CancelJob: stopping.cancel,
     job_inputs.TerminateJob: stopping.terminate,
     **BATCH_RULES,
-    rebalance_inputs.StartRebalance: rebalance_requests.start,
-    rebalance_inputs.StopRebalance: rebalance_requests.stop,
+    **REBALANCE_RULES,
+    **SERVICE_RULES,
+    **TRAFFIC_RULES,
+    **AUTOSCALING_RULES,
 }
 
 
@@ -151,14 +157,14 @@ def step(
 
 
 def _carry_out(overlay: Overlay, changes: Sequence[Change], context: Context, *, placed: bool = False) -> None:
-    """Proposes the changes, and what it means that tasks end by them."""
+    """Proposes the changes, and what it means that tasks end by them, or begin to run."""
     accrued = () if placed else usage.accrued(overlay, changes)
     ended = () if placed else follow.ending_now(overlay, changes)
-    of_services = () if placed else service_follow.ending_now(overlay, changes)
+    turns = () if placed else service_follow.turning_now(overlay, changes)
     overlay.propose(changes, placed=placed)
     overlay.propose(accrued)
     follow.ended(overlay, ended, context)
-    service_follow.ended(overlay, of_services, context)
+    service_follow.turned(overlay, turns, context)
 
 
 def _look_at_jobs(tables: Tables, overlay: Overlay, context: Context) -> tuple[Overlay, list[Fault]]:
@@ -189,7 +195,7 @@ def _look_at_services(tables: Tables, overlay: Overlay, context: Context) -> tup
             break
         before = len(overlay.changes)
         try:
-            reconcile.look(overlay, service, context)
+            reconcile.look(overlay, service, context, keys_max)
         except Exception as error:
             overlay = _again(tables, overlay.changes[:before])
             overlay.propose([SetServiceLooked(service, context.now + LOOK_AGAIN_MILLIS)])
@@ -249,7 +255,7 @@ def _has_room(overlay: Overlay, request: i.Input) -> bool:
             keys = 1
         case i.StopTask() | i.UseJoinToken():
             keys = 1
-        case i.ImagesHeld():
+        case i.ImagesHeld() | traffic.ReportTargets():
             keys = 0
         case _:
             keys = KEYS_PER_INPUT

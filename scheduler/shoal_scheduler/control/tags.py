@@ -10,12 +10,15 @@ from shoal_scheduler.control import clusters, definitions, instances, tasks
 from shoal_scheduler.control import inputs as i
 from shoal_scheduler.control.batch import tags as batch
 from shoal_scheduler.control.context import Context, Outcome
+from shoal_scheduler.control.services import find as find_service
 from shoal_scheduler.model.cluster import Cluster
 from shoal_scheduler.model.definition import Definition
 from shoal_scheduler.model.refusal import invalid_field
+from shoal_scheduler.model.service import Service
 from shoal_scheduler.model.task import Task
 from shoal_scheduler.state import changes as c
 from shoal_scheduler.state.overlay import Overlay
+from shoal_scheduler.state.records import PutRecord
 
 TAGS_MAX = 50
 
@@ -43,6 +46,8 @@ def resolve(view: Overlay, name: str) -> Any:
             return definitions.find(view, name, revision_required=True)
         case "task":
             return tasks.find(view, arn.cluster_of(name) or "", name)
+        case "service":
+            return find_service.service(view.records, arn.cluster_of(name) or "", name, "resourceArn")
         case "container-instance":
             return instances.find(view, arn.cluster_of(name) or "", name)
         case _:
@@ -56,6 +61,8 @@ def tags_of(record: Any) -> dict[str, str]:
 def _put(record: Any) -> c.Change:
     if (change := batch.put_of(record)) is not None:
         return change
+    if isinstance(record, Service):
+        return PutRecord(record)
     if isinstance(record, Cluster):
         return c.PutCluster(record)
     if isinstance(record, Definition):

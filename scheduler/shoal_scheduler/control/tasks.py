@@ -7,6 +7,7 @@ from shoal.interruption import is_interrupted
 from shoal_scheduler.control import clusters, host_loss
 from shoal_scheduler.control import inputs as i
 from shoal_scheduler.control.context import Context, Outcome
+from shoal_scheduler.control.services.drain import is_to_drain
 from shoal_scheduler.model.refusal import Refused
 from shoal_scheduler.model.task import Task, TaskKey
 from shoal_scheduler.state import changes as c
@@ -29,11 +30,13 @@ def stop(view: Overlay, request: i.StopTask, context: Context) -> Outcome:
 
 
 def stopping(task: Task, stop_code: str, reason: str, now: int) -> Task:
-    """The task with the wish that it end. The first reason stays."""
+    """The task with the wish that it end. The first reason stays. What requests reach is out of the load balancer
+    before it is told: see control.services.drain."""
     if task.desired_status == "STOPPED":
         return task
     wished = msgspec.structs.replace(
         task,
+        last_status="DEACTIVATING" if is_to_drain(task) else task.last_status,
         desired_status="STOPPED",
         stop_code=stop_code,
         stopped_reason=reason,

@@ -8,6 +8,9 @@ import msgspec
 
 ACTIVITIES_MAX = 100
 
+# Of one scalable target: what belongs to it is removed in one step.
+POLICIES_MAX, ACTIONS_MAX = 10, 25
+
 # What Application Auto Scaling takes for services of ECS.
 COOLDOWN_SECONDS = 300
 PERIOD_SECONDS = 60
@@ -110,7 +113,9 @@ class StepScaling(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     # Of PERCENT: the least that is added or removed.
     min_magnitude: int = 0
     cooldown: int = COOLDOWN_SECONDS
-    aggregation: str = "Average"
+
+    # Average, Minimum or Maximum; "" is the alarm's statistic.
+    aggregation: str = ""
 
 
 class ScalingPolicy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

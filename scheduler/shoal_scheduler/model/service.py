@@ -34,6 +34,9 @@ class ServicePart(msgspec.Struct, frozen=True, array_like=True):
     # By container, what it runs instead of what its definition names: name@digest.
     images: tuple[tuple[str, str], ...] = ()
 
+    # It has load balancers: before such a task stops, requests are to end (see control.services.drain).
+    is_target: bool = False
+
 
 class CircuitBreaker(msgspec.Struct, frozen=True, array_like=True):
     enable: bool = False
@@ -57,6 +60,9 @@ class DeploymentConfiguration(msgspec.Struct, frozen=True, array_like=True):
     circuit_breaker: CircuitBreaker = CircuitBreaker()
     alarms: DeploymentAlarms = DeploymentAlarms()
     bake_minutes: int = 0
+
+    # A deployment that gets no further for so long is over. Ours: with ECS it may go on for ever.
+    progress_minutes: int = 30
 
 
 class LoadBalancer(msgspec.Struct, frozen=True, array_like=True):
@@ -111,8 +117,12 @@ class Service(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     # When the desired count was last said to be reached, to say it once.
     is_steady: bool = False
+
+    # Of the request that made it, and of the last ones that changed it, each with its token: the same again changes
+    # nothing.
     client_token: str = ""
     request_digest: str = ""
+    updates: tuple[tuple[str, str], ...] = ()
     version: int = 1
 
     @property
@@ -162,19 +172,36 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     updated_at: int = 0
     stopped_at: int = 0
 
-    # Tasks that never were RUNNING or failed their health checks, as the circuit breaker counts them.
+    # Tasks that failed, as the circuit breaker counts them; those of the rollback for themselves.
     failed_tasks: int = 0
+    rollback_failed_tasks: int = 0
 
-    # Tasks in a row that ended before they were RUNNING: the next one waits until `retry_at`.
+    # Tries in a row, of as many tasks as there were room for, that ended before a task was RUNNING: the next one is not
+    # before `retry_at`.
     start_failures: int = 0
     retry_at: int = 0
 
+    # How far it got, since it began or its rollback did: the most tasks that were healthy, the fewest that were left of
+    # other revisions (-1: not counted yet), and when either last changed.
+    most_healthy: int = 0
+    fewest_left: int = -1
+    progressed_at: int = 0
+
     # All its tasks were healthy first then: the bake time begins.
     healthy_at: int = 0
+
+    # An alarm rang when it began: it does not heed them. And those for which it failed.
+    ignores_alarms: bool = False
+    triggered_alarms: tuple[str, ...] = ()
     rollback_revision: str = ""
     rollback_reason: str = ""
     rollback_started_at: int = 0
     is_forced: bool = False
+
+    # It ended because its tasks, an alarm or its time said so; and in such a way, or because somebody stopped it, that
+    # no more tasks of its revision are to start.
+    has_failed: bool = False
+    is_halted: bool = False
 
     @property
     def is_over(self) -> bool:

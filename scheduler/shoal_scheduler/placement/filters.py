@@ -82,6 +82,18 @@ def static(ask: Ask, table: InstanceTable) -> Ints:
     return bad
 
 
+def may_ever_run_on(ask: Ask, table: InstanceTable) -> NDArray[np.bool_]:
+    """Where the facts of an ACTIVE instance allow it, whatever is free there, and whether its agent is away or not."""
+    bad: Ints = np.zeros(len(table), np.int32)
+    np.putmask(bad, ~(table.present() & table.active), -1)
+    for name, value in ask.required_attributes:
+        _attribute(table, name, value, bad)
+    for expression in _split(ask.expressions).lasting:
+        _member_of(expression, table, bad)
+    fits: NDArray[np.bool_] = bad == 0
+    return fits
+
+
 class _Split(NamedTuple):
     lasting: tuple[str, ...]
     volatile: tuple[str, ...]

@@ -17,7 +17,7 @@ from shoal_scheduler.state.startable import failing_bits
 from shoal_scheduler.state.waiting_jobs import WaitingJobs
 
 # About what an attempt that is over takes in the store.
-BYTES_PER_ATTEMPT = 200
+BYTES_PER_ATTEMPT = 300
 
 
 class BatchOverlay:

@@ -91,6 +91,10 @@ class Overlay:
         """By target group, as it was when the step began."""
         return self._tables.services.target_health.get(key, {})
 
+    def known_targets(self) -> list[TaskKey]:
+        """Tasks of which the ingress has said something, as it was when the step began."""
+        return list(self._tables.services.target_health)
+
     def definition(self, family: str, revision: int) -> Definition | None:
         key = (family, revision)
         return self._definitions[key] if key in self._definitions else self._tables.definition(family, revision)

@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 import pytest
 from shoal_scheduler.alarms import Alarms
+from shoal_scheduler.control import alarm_inputs as i
 from shoal_scheduler.control import alarms
-from shoal_scheduler.control import inputs as i
 from shoal_scheduler.metrics.frames import Point
 from shoal_scheduler.metrics.store import Metric, Metrics
 from shoal_scheduler.model.alarm import ALARM, INSUFFICIENT_DATA, OK, Alarm
@@ -157,7 +157,7 @@ class EngineOf:
     def tables(self) -> Any:
         return self.plane.tables
 
-    async def submit(self, request: i.Input) -> Any:
+    async def submit(self, request: i.AlarmInput) -> Any:
         return await self.plane.one(request)
 
 

@@ -133,8 +133,20 @@ async def test_many_attempts_of_a_child_stay_short_in_the_store() -> None:
     assert len(attempts) == 30
     assert all(attempt.host_lost for attempt in attempts)
     assert [bool(attempt.task) for attempt in attempts] == [False] * 20 + [True] * 10
-    assert max(len(attempt.status_reason) for attempt in attempts) == 80
+    assert max(len(attempt.status_reason) for attempt in attempts) == 200
     assert startable(plane.tables.batch, job.id, 1) == [(31, [0])]
+
+
+async def test_of_an_array_an_attempt_says_why_its_host_was_lost() -> None:
+    plane = await jobs.plane_with()
+    job = await jobs.submitted(plane, 2)
+    (task,) = await jobs.start(plane, job)
+    name = "00000000-0000-4000-8000-000000000000"
+    why = f"Container instance {name} (node-17.rack-4) has been silent since 2026-11-26T08:00:00+00:00"
+    why += "s" * (len(name) - len("x"))  # its name would stand twice
+    await plane.run([], host_loss.losing(task, host_loss.HOST_LOST, why, plane.context))
+    (attempt,) = history(plane.tables, job.id, 0)
+    assert attempt.status_reason == f"{HOST_LOST_BEGINS} {why}"
 
 
 # -- time ----------------------------------------------------------------------------------------------------

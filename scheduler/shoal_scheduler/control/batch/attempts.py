@@ -21,8 +21,9 @@ TIMED_OUT = "Job attempt duration exceeded timeout"
 HOST_CODES = frozenset({HOST_LOST, "SpotInterruption", "TerminationNotice", "InfrastructureHealth"})
 
 # Of arrays the texts of attempts are cut, and of a child that was tried more often only so many of the newest are kept
-# whole: 256 children are one value in the store.
+# whole: 256 children are one value in the store. The reason is long enough to name a lost host and to say why.
 TEXT_CHARACTERS_MAX = 80
+STATUS_REASON_CHARACTERS_MAX = 200
 WHOLE_ATTEMPTS_MAX = 10
 
 
@@ -119,8 +120,8 @@ def attempt_of(task: Task, end: Ending, decision: Decision, now: int) -> Attempt
         started_at=task.started_at,
         stopped_at=task.stopped_at or now,
         exit_code=end.exit_code,
-        reason=_cut(end.reason) if in_array else end.reason,
-        status_reason=_cut(end.status_reason) if in_array else end.status_reason,
+        reason=_cut(end.reason, TEXT_CHARACTERS_MAX) if in_array else end.reason,
+        status_reason=_cut(end.status_reason, STATUS_REASON_CHARACTERS_MAX) if in_array else end.status_reason,
         host_lost=end.host_lost,
         rule=decision.rule,
         action=decision.action,
@@ -135,5 +136,5 @@ def with_attempt(attempts: Sequence[Attempt], newest: Attempt) -> tuple[Attempt,
     return tuple(kept)
 
 
-def _cut(text: str) -> str:
-    return text if len(text) <= TEXT_CHARACTERS_MAX else f"{text[: TEXT_CHARACTERS_MAX - 1]}…"
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[: most - 1]}…"

@@ -20,3 +20,6 @@ class Plan:
     start_on: tuple[str, ...] = ()
     stop: tuple[Stop, ...] = ()
     due_at: int | None = None
+
+    # Something is to be replaced, and the percents let neither start nor stop anything.
+    is_stuck: bool = False

@@ -1,15 +1,17 @@
 """What a look at a service sees: one value, from which everything that follows is worked out. Pure."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from shoal_scheduler.control.context import Context
+from shoal_scheduler.model.alarm import Alarm
 from shoal_scheduler.model.definition import Definition
 from shoal_scheduler.model.instance import Instance
 from shoal_scheduler.model.rebalance import Rebalance
 from shoal_scheduler.model.service import ACTIVE, Deployment, Service, ServiceRevision
-from shoal_scheduler.model.task import Task, TaskKey
+from shoal_scheduler.model.task import Launch, Task, TaskKey, ask_of
 from shoal_scheduler.model.traffic import TargetGroup, TargetHealth
+from shoal_scheduler.placement.filters import may_ever_run_on
 from shoal_scheduler.state.overlay import Overlay
 from shoal_scheduler.state.service_tables import ServiceKey
 
@@ -30,11 +32,21 @@ class ServiceView:
     now: int
     definitions: Mapping[str, Definition] = field(default_factory=dict)
 
+    # Of the service, in no order.
+    deployments: Sequence[Deployment] = ()
+
     # By id of a task that a rebalance moves, the instance that it is to leave.
     moving: Mapping[str, str] = field(default_factory=dict)
 
-    # Of a DAEMON: the instances that are to run one.
+    # By instance that has tasks of it, what is free there of `cpu` (units) and `memory` (MiB).
+    free: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+
+    # Of a DAEMON: the instances that are to run one; and those of its tasks' that are drained and still run others.
     daemon_on: Sequence[str] = ()
+    draining_others: frozenset[str] = frozenset()
+
+    # By name, those that its deployments are to heed.
+    alarms: Mapping[str, Alarm] = field(default_factory=dict)
 
     @property
     def wanted(self) -> list[Task]:
@@ -88,7 +100,7 @@ def view_of(view: Overlay, key: ServiceKey, context: Context) -> ServiceView | N
     names = dict.fromkeys(each.target_group for one in revisions.values() for each in one.load_balancers)
     groups = {name: view.records.get(TargetGroup, service.cluster, name) for name in names}
     instances = {task.instance: view.instance(task.instance) for task in tasks if task.instance}
-    return ServiceView(
+    seen = ServiceView(
         service=service,
         revision=revision,
         revisions=revisions,
@@ -99,8 +111,42 @@ def view_of(view: Overlay, key: ServiceKey, context: Context) -> ServiceView | N
         target_groups={name: group for name, group in groups.items() if group is not None},
         now=context.now,
         definitions=dict(_definitions(view, revision.definition, tasks)),
+        deployments=view.records.of(Deployment, *key),
         moving=_moving(view, service),
+        free=_free(view, service.cluster, instances),
+        alarms=dict(_alarms(view, service)),
     )
+    if not service.is_daemon:
+        return seen
+    return replace(seen, daemon_on=_daemon_on(view, seen), draining_others=frozenset(_draining_others(view, seen)))
+
+
+def _daemon_on(view: Overlay, seen: ServiceView) -> list[str]:
+    """ACTIVE instances that meet the constraints, as the definition and the service have them."""
+    definition = seen.definitions.get(seen.revision.definition)
+    if definition is None:
+        return []
+    service = seen.service
+    launch = Launch(
+        id="", cluster=service.cluster, definition=definition.name, created_at=0, count=0, group=service.group,
+        expressions=service.expressions,
+    )  # fmt: skip
+    room = view.room_to_read(service.cluster)
+    rows = may_ever_run_on(ask_of(launch, definition), room).nonzero()[0]
+    return [instance.id for row in rows.tolist() if (instance := room.instances[row]) is not None]
+
+
+def _draining_others(view: Overlay, seen: ServiceView) -> Iterator[str]:
+    """Instances that are to be empty, and on which tasks run that are no daemon's: these go first, as with ECS."""
+    for instance in seen.instances.values():
+        if instance.status != "ACTIVE" and any(not _is_daemon(view, task) for task in view.tasks_on(instance.id)):
+            yield instance.id
+
+
+def _is_daemon(view: Overlay, task: Task) -> bool:
+    part = task.launch.service
+    service = view.records.get(Service, task.launch.cluster, part.service) if part is not None else None
+    return service is not None and service.is_daemon
 
 
 def _definitions(view: Overlay, wanted: str, tasks: Sequence[Task]) -> Iterator[tuple[str, Definition]]:
@@ -111,6 +157,13 @@ def _definitions(view: Overlay, wanted: str, tasks: Sequence[Task]) -> Iterator[
             yield name, definition
 
 
+def _alarms(view: Overlay, service: Service) -> Iterator[tuple[str, Alarm]]:
+    for name in service.configuration.alarms.names:
+        alarm = view.alarm(name)
+        if alarm is not None:
+            yield name, alarm
+
+
 def _moving(view: Overlay, service: Service) -> dict[str, str]:
     return {
         move.task: move.source
@@ -119,3 +172,9 @@ def _moving(view: Overlay, service: Service) -> dict[str, str]:
         for move in rebalance.moves
         if move.service == service.name
     }
+
+
+def _free(view: Overlay, cluster: str, instances: Iterable[str]) -> dict[str, dict[str, int]]:
+    room = view.room_to_read(cluster)
+    rows = {name: room.rows[name] for name in instances if name in room.rows}
+    return {name: {"cpu": int(room.free_cpu[row]), "memory": int(room.free_memory[row])} for name, row in rows.items()}

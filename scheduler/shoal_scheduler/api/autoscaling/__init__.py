@@ -1,0 +1,1 @@
+"""The service Autoscaling: messages in the words of Application Auto Scaling, checked and turned into inputs."""

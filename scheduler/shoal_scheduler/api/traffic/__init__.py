@@ -1,0 +1,1 @@
+"""Target groups, rules, discovery, and what the ingress asks and tells."""

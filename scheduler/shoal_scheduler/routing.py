@@ -1,0 +1,96 @@
+"""Between the leader and the ingress: who waits for other routes, what keeps rules from being served, and the requests
+that are counted. In memory only: the ingress says all of it again to whoever leads next."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from shoal_scheduler.control.traffic.routes import routes
+from shoal_scheduler.engine import Unavailable
+from shoal_scheduler.metrics.frames import Point
+from shoal_scheduler.metrics.store import Metric, Metrics, TooManySeriesError
+from shoal_scheduler.model.service import Service, ServiceRevision
+from shoal_scheduler.model.traffic import ListenerRule, TargetGroup
+from shoal_scheduler.state.changes import Change, PutInstance, PutTask
+from shoal_scheduler.state.records import DeleteRecord, PutRecord
+from shoal_scheduler.state.service_tables import SetTargetHealth
+from shoal_scheduler.state.tables import Tables
+
+NAMESPACE = "AWS/ApplicationELB"
+_KINDS = (TargetGroup, ListenerRule, Service, ServiceRevision)
+
+
+class Routing:
+    def __init__(self) -> None:
+        self._changes = 0
+        self._news = asyncio.Event()
+        self._closed = False
+        self._problems: dict[str, dict[str, str]] = {}
+
+    def on_commit(self, changes: Sequence[Change]) -> None:
+        if any(map(_may_change_routes, changes)):
+            self._changes += 1
+            self._tell()
+
+    def _tell(self) -> None:
+        self._news.set()
+        self._news = asyncio.Event()
+
+    async def wait_beyond(self, seen: int) -> int:
+        """Until there is something newer than what that number stood for; the number for that. Raises Unavailable once
+        this process no longer leads."""
+        while self._changes <= seen:
+            if self._closed:
+                raise Unavailable("this scheduler does not lead any more: watch again")
+            await self._news.wait()
+        return self._changes
+
+    def close(self) -> None:
+        self._closed = True
+        self._tell()
+
+    def problems(self, cluster: str) -> Mapping[str, str]:
+        """Of rules that are not served: why."""
+        return self._problems.get(cluster, {})
+
+    def set_problems(self, cluster: str, problems: Mapping[str, str]) -> None:
+        self._problems[cluster] = dict(problems)
+
+    def count(self, tables: Tables, metrics: Metrics, cluster: str, counts: Mapping[str, int], now: float) -> None:
+        """Requests of target groups, and how many each of their targets had of them, in the words of ELB; of a service
+        those of its share of the targets."""
+        targets, of_services = Counter[str](), dict[str, Counter[str]]()
+        for target in routes(tables, cluster).targets:
+            targets[target.target_group] += 1
+            if (part := target.task.launch.service) is not None:
+                of_services.setdefault(part.service, Counter())[target.target_group] += 1
+        for group, requests in counts.items():
+            if tables.records.get(TargetGroup, cluster, group) is None:
+                continue
+            dimensions = (("ClusterName", cluster), ("TargetGroup", group))
+            _record(metrics, now, "RequestCount", dimensions, requests)
+            if targets[group]:
+                _record(metrics, now, "RequestCountPerTarget", dimensions, requests / targets[group])
+        for service, share in of_services.items():
+            each = [counts[group] / targets[group] for group in share if group in counts]
+            if each:
+                dimensions = (("ClusterName", cluster), ("ServiceName", service))
+                _record(metrics, now, "RequestCountPerTarget", dimensions, sum(each))
+
+
+def _record(metrics: Metrics, now: float, name: str, dimensions: tuple[tuple[str, str], ...], value: float) -> None:
+    try:
+        metrics.record(now, Metric(NAMESPACE, name, dimensions), "Count", Point(int(now), value, value, value, 1))
+    except TooManySeriesError:
+        return  # others were there before it, and reading it says that nothing is known
+
+
+def _may_change_routes(change: Change) -> bool:
+    match change:
+        case PutTask(task):
+            return task.launch.service is not None
+        case PutRecord(record):
+            return isinstance(record, _KINDS)
+        case DeleteRecord(kind):
+            return kind in _KINDS
+    return isinstance(change, PutInstance | SetTargetHealth)
