@@ -3,18 +3,15 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from shoal_scheduler.model.ask import Ask, Strategy, images_of, platform_of, resources_of
+from shoal_scheduler.control.services.launching import OVER_ZONES, strategies_of
+from shoal_scheduler.model.ask import Ask, images_of, platform_of, resources_of
 from shoal_scheduler.model.definition import Definition
-from shoal_scheduler.model.service import ACTIVE, DAEMON, Deployment, Service, ServiceRevision
+from shoal_scheduler.model.service import ACTIVE, Deployment, Service, ServiceRevision
 from shoal_scheduler.model.task import Task
 from shoal_scheduler.placement.expression import parse
 from shoal_scheduler.placement.expression_tree import group_tests
 from shoal_scheduler.placement.filters import is_volatile
 from shoal_scheduler.state.overlay import Overlay
-
-# Of a service that asks for nothing else, as ECS does it; within a zone, over its instances.
-OVER_ZONES = Strategy("spread", "attribute:ecs.availability-zone")
-EVEN = (OVER_ZONES, Strategy("spread", "instanceId"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,14 +67,14 @@ def ask_of_service(service: Service, definition: Definition) -> Ask:
         group=service.group,
         expressions=(*service.expressions, *(constraint["expression"] for constraint in constraints)),
         distinct_instance=service.distinct_instance,
-        strategies=service.strategies or EVEN,
+        strategies=strategies_of(service),
         required_attributes=platform_of(definition.document),
         images=images_of(definition),
     )
 
 
 def _ask(view: Overlay, service: Service) -> Ask | None:
-    if not service.desired_count and service.scheduling_strategy != DAEMON:
+    if not service.desired_count and not service.is_daemon:
         return None
     revision = view.records.get(ServiceRevision, service.cluster, service.name, service.revision)
     if revision is None:
@@ -90,7 +87,7 @@ def _ask(view: Overlay, service: Service) -> Ask | None:
 def _fixed(view: Overlay, service: Service, ask: Ask, looked_at: Sequence[str]) -> str:
     if service.status != ACTIVE:
         return "it is being deleted"
-    if service.scheduling_strategy == DAEMON:
+    if service.is_daemon:
         return "a DAEMON service has one task on each instance"
     deployment = view.records.get(Deployment, service.cluster, service.name, service.deployment)
     if deployment is None or not deployment.is_over:

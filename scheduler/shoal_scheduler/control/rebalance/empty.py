@@ -20,7 +20,6 @@ from shoal_scheduler.control.rebalance.candidates import Candidate, may_move, ne
 from shoal_scheduler.control.rebalance.spread import id_of, levels
 from shoal_scheduler.model.ask import Ask
 from shoal_scheduler.model.rebalance import INSTANCES_MAX, Move
-from shoal_scheduler.model.service import DAEMON
 from shoal_scheduler.model.task import Task
 from shoal_scheduler.placement.filters import NO_ROW, refusals
 from shoal_scheduler.placement.place import Spot, Unplaceable, best, gpus_on
@@ -184,7 +183,7 @@ def consolidated(
     view: Overlay, services: Mapping[str, Candidate], room: InstanceTable, cluster: str, moves_max: int, now: int
 ) -> Emptied:
     """Takes from `room`, the caller's own copy."""
-    daemons = [each.ask.group for each in services.values() if each.service.scheduling_strategy == DAEMON]
+    daemons = [each.ask.group for each in services.values() if each.service.is_daemon]
     there = room.running + room.pending - sum(room.group(group).as_array(len(room)) for group in daemons)
     is_open = room.away == 0
     empty = ((there == 0) & is_open).nonzero()[0].tolist()
@@ -220,7 +219,7 @@ def _lodged(
     found = []
     for task in view.tasks_on(id_of(room, row)):
         candidate = services.get(_service_of(task))
-        if candidate is not None and candidate.service.scheduling_strategy == DAEMON:
+        if candidate is not None and candidate.service.is_daemon:
             continue
         if candidate is None or _why_it_stays(services, task, now):
             return None

@@ -25,5 +25,5 @@ def leaving_expression(rebalance: Rebalance | None, service: str) -> str:
     """
     if rebalance is None or not rebalance.is_in_progress:
         return ""
-    shut = dict.fromkeys([*rebalance.closed, *leaving_tasks(rebalance, service).values()])
+    shut = sorted({*rebalance.closed, *leaving_tasks(rebalance, service).values()})
     return f"not (attribute:{ID_ATTRIBUTE} in [{', '.join(shut)}])" if shut else ""
