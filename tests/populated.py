@@ -25,8 +25,9 @@ NOW = 1_000_000
 
 
 class Populated:
-    def __init__(self) -> None:
-        self.tables = Tables()
+    def __init__(self, tables: Tables | None = None) -> None:
+        """`tables`: those of a scheduler that runs, which stores none of it."""
+        self.tables = Tables() if tables is None else tables
         self._launches = 0
         self.apply(PutCluster(Cluster(name=CLUSTER, created_at=1)))
 
@@ -97,15 +98,18 @@ class Populated:
     def carry_out(self, moves: Iterable[Move]) -> None:
         """Replacement first, one after another. Each must fit where it goes while the task is still there."""
         for move in moves:
-            key = TaskKey.parse(move.task)
-            assert key is not None
-            task = self.tables.task(key)
-            assert task is not None
+            task = self.task_of(move)
             assert (task.instance, task.last_status) == (move.source, "RUNNING")
             where = self.place_on(move.service, move.target)
             assert isinstance(where, Spot), where
             self.task(move.service, move.target)
             self.end(task)
+
+    def task_of(self, move: Move) -> Task:
+        key = TaskKey.parse(move.task)
+        task = None if key is None else self.tables.task(key)
+        assert task is not None
+        return task
 
     def place_on(self, service: str, instance: str) -> Spot | Unplaceable:
         """Where one more task of it would be there; nothing is taken."""

@@ -189,7 +189,7 @@ def consolidated(
     empty = ((there == 0) & is_open).nonzero()[0].tolist()
     more = INSTANCES_MAX - len(empty)
     if more <= 0:
-        return Emptied(note=f"{len(empty)} instances are empty already: drain or deregister them first")
+        return Emptied(note=f"{len(empty)} instances are empty already: drain or deregister them first.")
     room.free_cpu[empty] = -1  # these stay as they are
     known = _Consolidation(view, services, room, held_row(view, cluster), now)
     left = set(((there > 0) & is_open).nonzero()[0].tolist())

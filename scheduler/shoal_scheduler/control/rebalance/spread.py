@@ -69,19 +69,19 @@ def improving(
     if not len(rows) or not len(sources):
         return NO_ROW, NO_ROW
     target = int(rows[0])
-    source = _best_source(levels(ask, room, depth), sources, target)
+    source = _best_source(levels(ask, room), sources, target, depth)
     return (source, target) if source != NO_ROW else (NO_ROW, NO_ROW)
 
 
 def improves(ask: Ask, room: InstanceTable, source: int, target: int, depth: int = ALL_LEVELS) -> bool:
     """Whether a task is better there."""
-    return _best_source(levels(ask, room, depth), np.array([source]), target) != NO_ROW
+    return _best_source(levels(ask, room), np.array([source]), target, depth) != NO_ROW
 
 
-def levels(ask: Ask, room: InstanceTable, depth: int = ALL_LEVELS) -> list[Level]:
+def levels(ask: Ask, room: InstanceTable) -> list[Level]:
     """As far as its strategies spread, before one that prefers otherwise."""
     found: list[Level] = []
-    for strategy in ask.strategies[:depth]:
+    for strategy in ask.strategies:
         if is_by_value(strategy):
             column = spread_column(strategy, room)
             found.append(Level(strategy.field, column.slots, sums_by_value(ask, room, column)))
@@ -99,7 +99,7 @@ def _of_one(
 ) -> Iterator[Move]:
     ask, service = candidate.ask, candidate.service
     counts = room.groups.get(ask.group)
-    if counts is None or not levels(ask, room, depth):
+    if counts is None or not levels(ask, room):
         return
     held = held_row(view, service.cluster)
     # What most services need no more than: nothing is to be gained, whatever may move.
@@ -113,7 +113,7 @@ def _of_one(
         source, target = improving(ask, room, at.rows(), held, depth)
         if source == NO_ROW:
             break
-        at.move(service, source, target, _why(ask, room, source, target, depth))
+        at.move(service, source, target, _why(ask, room, source, target))
     yield from at.moves.values()
 
 
@@ -150,11 +150,11 @@ class _Places:
         self.moves[name] = msgspec.structs.replace(move, target=id_of(self.room, target))
 
 
-def _best_source(over: Sequence[Level], sources: Rows, target: int) -> int:
-    """NO_ROW if none improves."""
+def _best_source(over: Sequence[Level], sources: Rows, target: int, depth: int) -> int:
+    """NO_ROW if none improves at one of the first `depth` levels; of those that do equally, the next levels say."""
     undecided = np.ones(len(sources), bool)
     gains = [level.sums[level.slots[sources]] - level.sums[level.slots[target]] for level in over]
-    for at, (level, gain) in enumerate(zip(over, gains, strict=True)):
+    for at, (level, gain) in enumerate(zip(over[:depth], gains, strict=False)):
         differs = level.slots[sources] != level.slots[target]
         better = (undecided & differs & (gain >= 2)).nonzero()[0]
         if len(better):
@@ -164,9 +164,9 @@ def _best_source(over: Sequence[Level], sources: Rows, target: int) -> int:
     return NO_ROW
 
 
-def _why(ask: Ask, room: InstanceTable, source: int, target: int, depth: int) -> str:
+def _why(ask: Ask, room: InstanceTable, source: int, target: int) -> str:
     """`4 tasks of it where ecs.availability-zone is a, 1 where it is b`."""
-    for level in levels(ask, room, depth):
+    for level in levels(ask, room):
         there, here = int(level.sums[level.slots[source]]), int(level.sums[level.slots[target]])
         if level.slots[source] == level.slots[target] or there - here < 2:
             continue
