@@ -29,6 +29,8 @@ from shoal_scheduler.state.overlay import Overlay
 NAMED = "its instance is emptied"
 CONSOLIDATED = "its instance is emptied: others have the room"
 
+GOES_BY_ITSELF = "its instance is drained, silent or impaired: what runs there goes without being moved"
+
 
 class Stays(NamedTuple):
     """A task that is to move and does not: why."""
@@ -60,13 +62,14 @@ def named(
 ) -> Emptied:
     """Takes from `room`, the caller's own copy."""
     found = Emptied(closed=list(instances))
+    out_of_service = {each for each in instances if room.away[room.rows[each]]}
     for instance_id in instances:
         instance = view.instance(instance_id)
         if instance is not None:
             room.put(msgspec.structs.replace(instance, status="DRAINING"), connected=bool(view.session(instance_id)))
     for instance_id in instances:
         for task in newest_first(view.tasks_on(instance_id)):
-            reason = _why_it_stays(services, task, now)
+            reason = GOES_BY_ITSELF if instance_id in out_of_service else _why_it_stays(services, task, now)
             if not reason and len(found.moves) >= moves_max:
                 reason = f"no more than {moves_max} tasks move at a time"
             reason = reason or _move(view, services, room, task, found.moves)

@@ -1,9 +1,13 @@
 """Rebalances that nobody asks for: where the cluster or a service has that switched on."""
 
+from collections import Counter
+from random import Random
+
+import pytest
 from shoal_scheduler.control import inputs as i
 from shoal_scheduler.control.rebalance import look, progress
 
-from tests.unit.scheduler.rebalance.moving import Moving, host
+from tests.unit.scheduler.rebalance.moving import ZONE, Moving, host
 
 ENABLED = {"settings": [{"name": look.SETTING, "value": "enabled"}]}
 
@@ -70,3 +74,26 @@ async def test_one_that_is_in_progress_goes_on_whatever_starts() -> None:
     stage.now += progress.GIVE_UP_MILLIS
     await stage.look()
     assert stage.last.over
+
+
+@pytest.mark.parametrize("seed", range(8))
+async def test_wherever_placement_puts_what_moves_it_comes_to_rest_and_is_even(seed: int) -> None:
+    rng = Random(seed)
+    hosts = [host(f"h{number}", rng.choice(("z1", "z2", "z3"))) for number in range(rng.randrange(3, 8))]
+    first, more = rng.randrange(1, 3), rng.randrange(2, 12)
+    stage = await Moving.opened(more, *hosts[:first])
+    await stage.one(i.PutClusterDocument("default", ENABLED, create=False))
+    await stage.join(*hosts[first:])
+    rounds = 0
+    while True:
+        stage.now += look.AFTER_GIVING_UP_MILLIS
+        before = len(stage.rebalances)
+        await stage.look(starts=True)
+        if len(stage.rebalances) == before:
+            break
+        rounds += 1
+        assert rounds < 8, "it does not come to rest"
+        assert (await stage.until_over()).status == "COMPLETED"
+    zones = Counter({each.attributes[ZONE]: 0 for each in hosts})
+    zones.update(stage.tables.instances[name].attribute(ZONE) for name in stage.hosts())
+    assert max(zones.values()) - min(zones.values()) <= 1
