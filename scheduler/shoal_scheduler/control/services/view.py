@@ -144,8 +144,8 @@ def view_at(view: Overlay, key: ServiceKey, now: int) -> ServiceView | None:
         free=_free(view, service.cluster, instances),
         alarms=dict(_alarms(view, service)),
     )
-    if not service.is_daemon:
-        return seen
+    if not service.is_daemon or service.status != ACTIVE:
+        return seen  # one that was deleted is to run nowhere
     return replace(seen, daemon_on=_daemon_on(view, seen), draining_others=frozenset(_draining_others(view, seen)))
 
 
