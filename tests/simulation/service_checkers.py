@@ -27,14 +27,16 @@ def is_wanted(task: Task) -> bool:
     return task.desired_status == "RUNNING" and not task.is_stopped
 
 
-def is_healthy(task: Task, definition: Definition, now: int) -> bool:
-    """Of one without load balancer. Told again from ECS's words, not from the scheduler's."""
+def is_healthy(task: Task, definition: Definition, targets: Sequence[str], now: int) -> bool:
+    """`targets`: what is said of it in each of its target groups. Told again from ECS's words, not from the
+    scheduler's."""
     if not (is_wanted(task) and task.last_status == "RUNNING"):
         return False
     checked = [container["name"] for container in definition.containers if container.get("healthCheck")]
-    if not checked:
+    if not checked and not targets:
         return now - task.started_at >= UNCHECKED_MILLIS
-    return all(state.health_status == "HEALTHY" for state in task.containers if state.name in checked)
+    is_well = all(state.health_status == "HEALTHY" for state in task.containers if state.name in checked)
+    return is_well and all(state == "healthy" for state in targets)
 
 
 def is_to_leave(task: Task, statuses: Mapping[str, str]) -> bool:
@@ -144,6 +146,25 @@ def one_deployment_is_under_way(name: str, under_way: Sequence[str]) -> Fault:
     return f"of {name} {len(under_way)} deployments are under way: {under_way}" if len(under_way) > 1 else None
 
 
+def requests_are_answered_first(task: Task, before: Task, delay_millis: int, now: int) -> Fault:
+    """A target that is to stop is out of the load balancer for so long before its agent is told."""
+    if before.last_status == "RUNNING" and task.last_status == "RUNNING" and not is_wanted(task):
+        return f"target {task.id} is to stop, and is RUNNING: its agent is told at once"
+    if (
+        before.last_status == "DEACTIVATING"
+        and task.last_status == "STOPPING"
+        and now < task.stopping_at + delay_millis
+    ):
+        return f"target {task.id} is told to stop {(now - task.stopping_at) / 1000:.1f} s after it was to"
+    return None
+
+
+def what_drains_runs_on(box_id: str, task: Task) -> Fault:
+    if task.last_status == "DEACTIVATING" and task.stop_code not in STOP_CODES.values():
+        return f"{box_id} of task {task.id} is ended by its agent while it drains"
+    return None
+
+
 def an_end_has_a_reason(task: Task) -> Fault:
     if task.is_stopped and not (task.stop_code and task.stopped_reason):
         return f"task {task.id} is STOPPED, and nobody says why: {task.stop_code!r}, {task.stopped_reason!r}"
@@ -178,11 +199,6 @@ def what_is_dead_is_told(task: str, seconds: float, bound: float) -> Fault:
 
 
 # At the end.
-
-
-def is_taken_away(task: Task) -> bool:
-    """By a fault, or by somebody's word, not by the service's loop."""
-    return task.stop_code != SERVICE_SCHEDULER or task.stop_code in STOP_CODES.values()
 
 
 def still_to_do(service: Service, deployment: Deployment | None, wanted: Sequence[Task], desired: int) -> Fault:

@@ -7,12 +7,15 @@ from shoal_scheduler.model.service import (
     DAEMON,
     OVER,
     Deployment,
+    LoadBalancer,
     Service,
     ServiceRevision,
 )
-from shoal_scheduler.model.task import Launch, Task
+from shoal_scheduler.model.task import Launch, Task, TaskKey
+from shoal_scheduler.model.traffic import TargetGroup
 from shoal_scheduler.state import changes as c
 from shoal_scheduler.state.records import DeleteRecord, PutRecord
+from shoal_scheduler.state.service_tables import SetTargetHealth
 from shoal_scheduler.state.tables import Tables
 
 from tests.simulation import service_checkers as checkers
@@ -46,6 +49,7 @@ class ServiceWitness:
         self.deployments: dict[str, Deployment] = {}
         self.live: dict[str, dict[str, Task]] = {}
         self.statuses: dict[str, str] = {}  # of instances
+        self.targets: dict[TaskKey, dict[str, str]] = {}  # what is said of them, by target group
         self.tables: Tables | None = None
         self._revision = 0
         self.launches: set[str] = set()
@@ -79,10 +83,15 @@ class ServiceWitness:
             return None
         return checkers.one_digest_per_revision(*key, box.digest, digest)
 
-    def ended(self, box: Box, now: float) -> None:
+    def ended(self, box: Box, now: float) -> checkers.Fault:
         task = self.recorded.get(box.task)
-        if task is not None and task.launch.service is not None and box.ended_by != "agent":
-            self._dead[task.id] = now, LOST_SECONDS if box.ended_by == "host" else DEAD_SECONDS
+        if task is None or task.launch.service is None:
+            return None
+        if box.ended_by == "agent":
+            is_driven = self.statuses.get(task.instance) == "INACTIVE"
+            return None if is_driven else checkers.what_drains_runs_on(box.id, task)
+        self._dead[task.id] = now, LOST_SECONDS if box.ended_by == "host" else DEAD_SECONDS
+        return None
 
     # Schedulers.
 
@@ -98,6 +107,8 @@ class ServiceWitness:
         self.services = {each.name: each for each in tables.records.all(Service)}
         self.revisions = {each.id: each for each in tables.records.all(ServiceRevision)}
         self.deployments = {each.id: each for each in tables.records.all(Deployment)}
+        known = tables.services.target_health
+        self.targets = {key: {name: each.state for name, each in said.items()} for key, said in known.items()}
         self.statuses = {each.id: each.status for each in tables.instances.values()}
         for task in tables.tasks():
             if task.launch.service is not None and not task.is_stopped:
@@ -191,6 +202,8 @@ class _Step:
                 witness.launches.add(launch.id)
                 self.started[launch.service.service] = launch
                 yield from self._saw_launch(launch, launch.service.service)
+            case SetTargetHealth(key, group, said):
+                witness.targets.setdefault(key, {})[group] = said.state if said is not None else ""
             case c.PutInstance(instance):
                 witness.statuses[instance.id] = instance.status
             case PutRecord(Service() as service):
@@ -241,7 +254,18 @@ class _Step:
             yield checkers.failures_slow_down(launch, failures, (self.wall - failed_at) / 1000)
 
     def _is_kept(self, task: Task) -> bool:
-        return not (checkers.is_sick(task) or checkers.is_to_leave(task, self.witness.statuses))
+        is_away = "unhealthy" in self.witness.targets.get(task.key, {}).values()
+        return not (is_away or checkers.is_sick(task) or checkers.is_to_leave(task, self.witness.statuses))
+
+    def _is_healthy(self, task: Task) -> bool:
+        said = self.witness.targets.get(task.key, {})
+        states = [said.get(each.target_group, "") for each in self._load_balancers(task)]
+        return checkers.is_healthy(task, self._definition(task), states, self.wall)
+
+    def _load_balancers(self, task: Task) -> Sequence[LoadBalancer]:
+        part = task.launch.service
+        revision = self.witness.revisions.get(part.revision) if part is not None else None
+        return revision.load_balancers if revision is not None else ()
 
     def _saw_deployment(self, deployment: Deployment) -> Faults:
         witness, before = self.witness, self.witness.deployments.get(deployment.id)
@@ -259,10 +283,12 @@ class _Step:
         live = self.witness.live.setdefault(name, {})
         before = live.get(task.id)
         yield checkers.an_end_has_a_reason(task)
+        if before is not None and self._load_balancers(task):
+            yield checkers.requests_are_answered_first(task, before, self._delay_millis(task), self.wall)
         if before is not None and not before.instance:
             yield checkers.nothing_comes_to_who_is_drained(task, self.witness.statuses)
         was_wanted = before is not None and checkers.is_wanted(before)
-        healthy_before = before is not None and checkers.is_healthy(before, self._definition(before), self.wall)
+        healthy_before = before is not None and self._is_healthy(before)
         live[task.id] = task
         if task.is_stopped:
             del live[task.id]
@@ -288,7 +314,7 @@ class _Step:
             return
         is_leaving = checkers.is_to_leave(before, self.witness.statuses)
         yield checkers.protected_is_not_stopped(before, name, self.wall)
-        healthy = [each for each in wanted if checkers.is_healthy(each, self._definition(each), self.wall)]
+        healthy = [each for each in wanted if self._is_healthy(each)]
         least = min(checkers.minimum(each, each.desired_count) for each in self._versions(name))
         yield checkers.the_scheduler_keeps_the_minimum(task, name, len(healthy), least)
         part = task.launch.service
@@ -296,6 +322,11 @@ class _Step:
             left = self.witness.current(service)
             desired = min(each.desired_count for each in self._versions(name))
             yield checkers.what_is_good_is_not_stopped(task, name, len(left), desired)
+
+    def _delay_millis(self, task: Task) -> int:
+        names = [(task.launch.cluster, each.target_group) for each in self._load_balancers(task)]
+        groups = [self.tables.records.get(TargetGroup, *name) for name in names]
+        return 1000 * max(group.deregistration_delay for group in groups if group is not None)
 
     def _definition(self, task: Task) -> Definition:
         family, _, number = task.launch.definition.rpartition(":")
