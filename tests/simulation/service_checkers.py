@@ -44,6 +44,18 @@ def is_to_leave(task: Task, statuses: Mapping[str, str]) -> bool:
     return statuses.get(task.instance, "ACTIVE") != "ACTIVE"
 
 
+def has_failed(task: Task) -> bool:
+    """Of one that ended: by itself, or for its health."""
+    for_its_health = task.stop_code == SERVICE_SCHEDULER and task.stopped_reason.startswith("Task failed ")
+    return for_its_health or task.stop_code in ("EssentialContainerExited", "TaskFailedToStart")
+
+
+def is_given_up(service: Service, deployment: Deployment) -> bool:
+    """Whether the circuit breaker is to end it. Users count."""
+    breaker = service.configuration.circuit_breaker
+    return breaker.enable and deployment.status == "IN_PROGRESS" and deployment.failed_tasks >= breaker.threshold_value
+
+
 def minimum(service: Service, desired: int) -> int:
     return ceil(desired * service.configuration.minimum_healthy_percent / 100)
 
@@ -136,10 +148,11 @@ def what_is_over_stays_so(deployment: Deployment, before: Deployment | None) -> 
     return None
 
 
-def failures_are_kept(deployment: Deployment, before: Deployment | None, *, may_reset: bool) -> Fault:
-    if before is None or deployment.failed_tasks >= before.failed_tasks or may_reset:
-        return None
-    return f"deployment {deployment.id} had {before.failed_tasks} failed tasks and has {deployment.failed_tasks}"
+def failures_are_counted(deployment: Deployment, failed: int) -> Fault:
+    """`failed`: tasks that ended by themselves or for their health, since the count last began anew."""
+    if deployment.failed_tasks != failed:
+        return f"deployment {deployment.id} has {deployment.failed_tasks} failed tasks; {failed} have failed"
+    return None
 
 
 def one_deployment_is_under_way(name: str, under_way: Sequence[str]) -> Fault:
@@ -147,14 +160,13 @@ def one_deployment_is_under_way(name: str, under_way: Sequence[str]) -> Fault:
 
 
 def requests_are_answered_first(task: Task, before: Task, delay_millis: int, now: int) -> Fault:
-    """A target that is to stop is out of the load balancer for so long before its agent is told."""
+    """A target that is to stop is out of the load balancer for so long before its agent is told. Not one whose
+    containers have ended by themselves."""
     if before.last_status == "RUNNING" and task.last_status == "RUNNING" and not is_wanted(task):
         return f"target {task.id} is to stop, and is RUNNING: its agent is told at once"
-    if (
-        before.last_status == "DEACTIVATING"
-        and task.last_status == "STOPPING"
-        and now < task.stopping_at + delay_millis
-    ):
+    has_ended = any(state.last_status == "STOPPED" for state in task.containers)
+    is_told = before.last_status == "DEACTIVATING" and task.last_status == "STOPPING" and not has_ended
+    if is_told and now < task.stopping_at + delay_millis:
         return f"target {task.id} is told to stop {(now - task.stopping_at) / 1000:.1f} s after it was to"
     return None
 
@@ -192,6 +204,12 @@ def one_digest_per_revision(revision: str, container: str, digest: str, before: 
 
 def what_is_missing_starts_in_time(name: str, missing: int, seconds: float, bound: float) -> Fault:
     return f"{name} lacks {missing} tasks for {seconds:.1f} s, and none is started" if seconds > bound else None
+
+
+def who_failed_too_often_is_given_up(deployment: str, seconds: float, bound: float) -> Fault:
+    if seconds > bound:
+        return f"deployment {deployment} has failed too often {seconds:.1f} s ago, and goes on"
+    return None
 
 
 def what_is_dead_is_told(task: str, seconds: float, bound: float) -> Fault:

@@ -9,6 +9,7 @@ from shoal_scheduler.model.service import (
     Deployment,
     LoadBalancer,
     Service,
+    ServicePart,
     ServiceRevision,
 )
 from shoal_scheduler.model.task import Launch, Task, TaskKey
@@ -49,6 +50,7 @@ class ServiceWitness:
         self.deployments: dict[str, Deployment] = {}
         self.live: dict[str, dict[str, Task]] = {}
         self.statuses: dict[str, str] = {}  # of instances
+        self.going: set[str] = set()  # instances that are interrupted
         self.targets: dict[TaskKey, dict[str, str]] = {}  # what is said of them, by target group
         self.tables: Tables | None = None
         self._revision = 0
@@ -61,6 +63,10 @@ class ServiceWitness:
 
         # By revision and container, what its tasks really ran, and the first of them.
         self._digests: dict[tuple[str, str], tuple[str, str]] = {}
+
+        # By deployment, tasks that have failed since the count began anew; and since when they are too many.
+        self.failed: dict[str, int] = {}
+        self._tripped: dict[str, float] = {}
 
         # By deployment, starts in a row that failed, and when the last one did, in milliseconds.
         self.failures: dict[str, tuple[int, int]] = {}
@@ -88,7 +94,7 @@ class ServiceWitness:
         if task is None or task.launch.service is None:
             return None
         if box.ended_by == "agent":
-            is_driven = self.statuses.get(task.instance) == "INACTIVE"
+            is_driven = self.statuses.get(task.instance) == "INACTIVE" or task.instance in self.going
             return None if is_driven else checkers.what_drains_runs_on(box.id, task)
         self._dead[task.id] = now, LOST_SECONDS if box.ended_by == "host" else DEAD_SECONDS
         return None
@@ -98,6 +104,8 @@ class ServiceWitness:
     def leads(self, tables: Tables, now: float) -> checkers.Fault:
         """What a new leader has loaded: of some of it nobody was told."""
         self.tables, self.live, self._revision = tables, {}, max(self._revision, tables.revision)
+        self.failed = {each.id: each.failed_tasks for each in tables.records.all(Deployment)}
+        self._tripped = dict.fromkeys(self._tripped, now)
         self.failures.clear()  # it may have seen tasks that ran, of which nobody was told
         self._lacks = {name: (now, missing) for name, (_, missing) in self._lacks.items()}
         for deployment in tables.records.all(Deployment):
@@ -109,6 +117,7 @@ class ServiceWitness:
         self.deployments = {each.id: each for each in tables.records.all(Deployment)}
         known = tables.services.target_health
         self.targets = {key: {name: each.state for name, each in said.items()} for key, said in known.items()}
+        self.going = {each.id for each in tables.instances.values() if each.interruption is not None}
         self.statuses = {each.id: each.status for each in tables.instances.values()}
         for task in tables.tasks():
             if task.launch.service is not None and not task.is_stopped:
@@ -136,6 +145,12 @@ class ServiceWitness:
                 self._lacks.pop(name, None)
             else:
                 self._lacks[name] = self._lacks.get(name, (now, 0))[0], missing
+        tripped = [each.deployment for each in self.services.values() if self._is_given_up(each)]
+        self._tripped = {name: self._tripped.get(name, now) for name in tripped}
+
+    def _is_given_up(self, service: Service) -> bool:
+        deployment = self.deployments.get(service.deployment)
+        return service.status == "ACTIVE" and deployment is not None and checkers.is_given_up(service, deployment)
 
     def missing(self, service: Service, wall: int) -> int:
         """Tasks that are to be started now. Of a DAEMON nobody counts."""
@@ -173,9 +188,11 @@ class ServiceWitness:
     @property
     def waits(self) -> bool:
         """Whether anything is to come in time."""
-        return bool((self._lacks and self.is_steady) or (self._dead and self.is_calm))
+        return bool(((self._lacks or self._tripped) and self.is_steady) or (self._dead and self.is_calm))
 
     def late(self, now: float) -> Faults:
+        for deployment, since in self._tripped.items() if self.is_steady else ():
+            yield checkers.who_failed_too_often_is_given_up(deployment, now - since, START_SECONDS)
         for name, (since, missing) in self._lacks.items() if self.is_steady else ():
             yield checkers.what_is_missing_starts_in_time(name, missing, now - since, START_SECONDS)
         for task_id, (since, bound) in list(self._dead.items()) if self.is_calm else ():
@@ -206,6 +223,7 @@ class _Step:
                 witness.targets.setdefault(key, {})[group] = said.state if said is not None else ""
             case c.PutInstance(instance):
                 witness.statuses[instance.id] = instance.status
+                (witness.going.discard if instance.interruption is None else witness.going.add)(instance.id)
             case PutRecord(Service() as service):
                 self._say(f"service {service.name} {service.status} {service.desired_count} {service.revision[-4:]}")
                 witness.services[service.name] = service
@@ -221,6 +239,10 @@ class _Step:
         """All of it is stored now."""
         for name in self.moved:
             yield checkers.one_deployment_is_under_way(name, self.witness.under_way(name))
+            service = self.witness.services.get(name)
+            deployment = self.witness.deployments.get(service.deployment) if service is not None else None
+            if deployment is not None and deployment.status == "IN_PROGRESS":
+                yield checkers.failures_are_counted(deployment, self.witness.failed[deployment.id])
         for name, launch in self.started.items():
             service, wanted = self.witness.services[name], self.witness.wanted(name)
             if service.scheduling_strategy != DAEMON:
@@ -275,6 +297,8 @@ class _Step:
         if before is None or before.status != deployment.status:
             witness.failures.pop(deployment.id, None)
         witness.deployments[deployment.id] = deployment
+        if before is None or deployment.most_healthy > before.most_healthy:
+            witness.failed[deployment.id] = deployment.failed_tasks
         self.moved.add(deployment.service)
         if deployment.is_over:
             witness.ends.setdefault(deployment.id, (deployment.status, self.wall - deployment.created_at))
@@ -283,7 +307,7 @@ class _Step:
         live = self.witness.live.setdefault(name, {})
         before = live.get(task.id)
         yield checkers.an_end_has_a_reason(task)
-        if before is not None and self._load_balancers(task):
+        if before is not None and self._load_balancers(task) and task.instance not in self.witness.going:
             yield checkers.requests_are_answered_first(task, before, self._delay_millis(task), self.wall)
         if before is not None and not before.instance:
             yield checkers.nothing_comes_to_who_is_drained(task, self.witness.statuses)
@@ -302,11 +326,19 @@ class _Step:
         part = task.launch.service
         if part is None or before is None:
             return
+        self._count_failed(task, part)
         count, failed_at = self.witness.failures.get(part.deployment, (0, 0))
         if task.last_status == "RUNNING":
             self.witness.failures.pop(part.deployment, None)
         elif task.stop_code == "TaskFailedToStart" and task.is_stopped and task.launch.created_at >= failed_at:
             self.witness.failures[part.deployment] = count + 1, self.wall
+
+    def _count_failed(self, task: Task, part: ServicePart) -> None:
+        service, deployment = (self.witness.services.get(part.service), self.witness.deployments.get(part.deployment))
+        is_tried = service is not None and (service.deployment, service.revision) == (part.deployment, part.revision)
+        is_open = deployment is not None and deployment.status not in (*OVER, "ROLLBACK_IN_PROGRESS")
+        if is_tried and is_open and task.is_stopped and checkers.has_failed(task):
+            self.witness.failed[part.deployment] = self.witness.failed.get(part.deployment, 0) + 1
 
     def _stopped_by_the_scheduler(self, task: Task, name: str, before: Task, *, was_healthy: bool) -> Faults:
         service, wanted = self.witness.services[name], self.witness.wanted(name)
