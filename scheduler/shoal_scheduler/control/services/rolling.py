@@ -91,7 +91,7 @@ def _make_way(
     """
     enough, comes = max(seen.desired, seen.minimum_healthy), [task for task in kept if not budget.is_healthy(task)]
     running = [task for task in going if is_running(task)]
-    for task in scale_in.order(seen, running) if running else ():
+    for task in scale_in.order(seen, running, kept) if running else ():
         if budget.healthy < enough and not places and not waiting:
             break
         needed = places or (0 if task.id in seen.moving else waiting)
