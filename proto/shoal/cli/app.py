@@ -37,6 +37,11 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "definitions": ("definitions:definitions", "List task definitions."),
         "deregister": ("definitions:deregister", "Make a revision inactive."),
     },
+    "Services": {
+        "service": ("service:service", "Create, change, scale, roll back and delete services."),
+        "deploy": ("deploy:deploy", "Deploy an image to a service, and stay until it runs or is rolled back."),
+        "apply": ("apply:apply", "Make services as a file says, with what changes first."),
+    },
     "Jobs": {
         "job": ("job:job", "Submit jobs, follow, cancel and draw them."),
         "queue": ("queue:queue", "Create, list and change job queues; see what waits in them."),
@@ -94,6 +99,7 @@ Exit codes:
   2    wrong usage               5    timed out
   130  interrupted
 `run`, `wait` and `exec` pass on the exit code of the container or command; 125 if it never had one.
+`deploy` exits with 124 when its time is up and the deployment goes on.
 
 \b
 Start here:

@@ -88,6 +88,11 @@ class ServiceView:
 
 def view_of(view: Overlay, key: ServiceKey, context: Context) -> ServiceView | None:
     """None if there is no such service, or nothing is to be seen to any more."""
+    return view_at(view, key, context.now)
+
+
+def view_at(view: Overlay, key: ServiceKey, now: int) -> ServiceView | None:
+    """The same, for who only looks."""
     service = view.records.get(Service, *key)
     if service is None:
         return None
@@ -109,7 +114,7 @@ def view_of(view: Overlay, key: ServiceKey, context: Context) -> ServiceView | N
         instances={name: instance for name, instance in instances.items() if instance is not None},
         target_health={task.key: view.target_health(task.key) for task in tasks},
         target_groups={name: group for name, group in groups.items() if group is not None},
-        now=context.now,
+        now=now,
         definitions=dict(_definitions(view, revision.definition, tasks)),
         deployments=view.records.of(Deployment, *key),
         moving=_moving(view, service),
