@@ -48,6 +48,13 @@ class ServiceView:
     # By name, those that its deployments are to heed.
     alarms: Mapping[str, Alarm] = field(default_factory=dict)
 
+    # By definition, its containers whose health checks count. Worked out once: it is asked of each task.
+    checked: Mapping[str, frozenset[str]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        checked = {name: _checked(definition) for name, definition in self.definitions.items()}
+        object.__setattr__(self, "checked", checked)
+
     @property
     def wanted(self) -> list[Task]:
         """Tasks that nobody has asked to stop: those that count."""
@@ -82,8 +89,19 @@ class ServiceView:
 
     def is_leaving(self, task: Task) -> bool:
         """It is to run elsewhere: its instance is drained or goes, or a rebalance moves it."""
+        if self.moving and task.id in self.moving:
+            return True
         instance = self.instances.get(task.instance)
-        return task.id in self.moving or (instance is not None and instance.status != "ACTIVE")
+        return instance is not None and instance.status != "ACTIVE"
+
+
+def _checked(definition: Definition) -> frozenset[str]:
+    """Essential ones that have a health check."""
+    return frozenset(
+        container["name"]
+        for container in definition.containers
+        if container.get("essential", True) is not False and container.get("healthCheck")
+    )
 
 
 def view_of(view: Overlay, key: ServiceKey, context: Context) -> ServiceView | None:
