@@ -30,8 +30,9 @@ def plan(seen: ServiceView, most: int | None = None) -> Plan:
     for task in going:
         if not is_running(task):
             budget.stop(task)  # it serves nobody yet
-    for task in islice(scale_in.order(seen, kept), max(0, len(kept) - seen.desired)):
-        if budget.healthy_without(task) >= seen.minimum_healthy or not is_healthy(seen, task):
+    excess = len(kept) - seen.desired
+    for task in islice(scale_in.order(seen, kept), excess) if excess > 0 else ():
+        if budget.healthy_without(task) >= seen.minimum_healthy or not budget.is_healthy(task):
             budget.stop(task)
     missing = max(0, seen.desired - len(kept))
     missing = missing if most is None else min(missing, most)
@@ -70,6 +71,9 @@ class _Budget:
     def healthy(self) -> int:
         return len(self._healthy)
 
+    def is_healthy(self, task: Task) -> bool:
+        return task.key in self._healthy
+
     def healthy_without(self, task: Task) -> int:
         return len(self._healthy) - (task.key in self._healthy)
 
@@ -81,10 +85,13 @@ class _Budget:
 
 def _make_way(seen: ServiceView, kept: Sequence[Task], going: Sequence[Task], budget: _Budget, places: int) -> None:
     """Stops of what runs and goes: as much as is replaced already, and more for as many `places` as are needed."""
-    comes = [task for task in kept if not is_healthy(seen, task)]
-    for task in scale_in.order(seen, [task for task in going if is_running(task)]):
+    enough, comes = max(seen.desired, seen.minimum_healthy), [task for task in kept if not budget.is_healthy(task)]
+    running = [task for task in going if is_running(task)]
+    for task in scale_in.order(seen, running) if running else ():
+        if budget.healthy < enough and not places:
+            break
         left, is_bad = budget.healthy_without(task), is_unhealthy(seen, task)
-        if left >= max(seen.desired, seen.minimum_healthy):
+        if left >= enough:
             budget.stop(task)
         elif places and left >= seen.minimum_healthy:
             budget.stop(task)
