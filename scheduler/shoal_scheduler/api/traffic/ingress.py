@@ -19,7 +19,7 @@ from shoal_scheduler.model.refusal import invalid_field
 from shoal_scheduler.model.task import TaskKey
 from shoal_scheduler.model.traffic import HEALTHY, INITIAL, UNHEALTHY, TargetHealth
 
-# What changes at once is told at once. Where there is much to say, it is said less often: the leader has other things to
+# What changes at once is told at once. Where there is much to say it is said less often: the leader has other things to
 # do for most of its time.
 GATHER_SECONDS = 0.02
 PAUSE_PER_SECOND_OF_WORK = 9.0
