@@ -203,6 +203,9 @@ class Scheduler:
         working = leadership.spawn("engine", plane.engine.run())
         leadership.spawn("metrics", plane.measure())
         leadership.spawn("history", self._recall(plane), ends=True)
+        if self._config.ingress_wanted is not None:
+            wanted = plane.routing.announce(plane.tables, self._config.ingress_wanted)
+            leadership.spawn("announcing the ingress", wanted, ends=True)
         webhooks = Webhooks(self._config.webhook_networks)
         leadership.spawn("alarms", Alarms(plane.engine, plane.metrics, webhooks, plane.led_since).run())
         prometheus = PrometheusQueries(self._config.webhook_networks)

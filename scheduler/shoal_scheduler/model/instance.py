@@ -4,6 +4,9 @@ import msgspec
 
 from shoal_scheduler.model.interruption import Interruption
 
+# Expressions know an instance by its id under this name: hostnames may be alike. Nobody else can set it.
+ID_ATTRIBUTE = "shoal.instance"
+
 
 class Health(msgspec.Struct, frozen=True):
     """Of an instance's container engine, as its agent says: OK, or IMPAIRED for a `reason`; `since` in milliseconds."""
@@ -67,4 +70,7 @@ class Instance(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return self.agent_attributes | self.custom_attributes
 
     def attribute(self, name: str) -> str | None:
+        """As an expression sees it."""
+        if name == ID_ATTRIBUTE:
+            return self.id
         return self.custom_attributes.get(name, self.agent_attributes.get(name))

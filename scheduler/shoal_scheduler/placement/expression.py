@@ -23,6 +23,7 @@ as Amazon ECS documents them. What it leaves open is decided so:
 from functools import lru_cache
 
 from shoal_scheduler.model.candidate import Candidate
+from shoal_scheduler.model.instance import ID_ATTRIBUTE
 from shoal_scheduler.placement.expression_grammar import NESTING_MAX, STEPS_MAX, read
 from shoal_scheduler.placement.expression_tree import Columns, Expression, Facts
 from shoal_scheduler.placement.expression_values import ExpressionError
@@ -59,7 +60,7 @@ def parse(text: str) -> Expression:
 def facts_of(candidate: Candidate) -> Facts:
     instance, used = candidate.instance, candidate.used
     return Facts(
-        attributes=instance.attributes,
+        attributes=instance.attributes | {ID_ATTRIBUTE: instance.id},
         ec2_instance_id=instance.hostname,
         agent_connected=candidate.connected,
         agent_version=instance.agent_version,

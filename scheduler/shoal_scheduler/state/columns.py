@@ -9,9 +9,6 @@ from shoal_scheduler.model.instance import Instance
 
 ABSENT = -1
 
-# Every instance has it: its id. Ours, as what ECS calls `ec2InstanceId` is the host's name here.
-INSTANCE_ID = "attribute:shoal.instance-id"
-
 
 class Column(NamedTuple):
     """`codes` point into `values`, ABSENT where the instance has none; `slots` are codes + 1, to index with."""
@@ -50,8 +47,6 @@ def text_of(instance: Instance | None, subject: str) -> str | None:
     """What the instance has under a subject of the query language; None for none."""
     if instance is None:
         return None
-    if subject == INSTANCE_ID:
-        return instance.id
     if subject.startswith("attribute:"):
         return instance.attribute(subject[len("attribute:") :])
     if subject == "ec2InstanceId":

@@ -76,8 +76,8 @@ class ServiceTables:
             case ServiceRevision() | Deployment():
                 self.stir((record.cluster, record.service))
             case Rebalance():
-                for move in record.moves:
-                    self.stir((record.cluster, move.service))
+                for service in dict.fromkeys(move.service for move in (*record.moves, *record.over)):
+                    self.stir((record.cluster, service))
             case _:
                 return
 

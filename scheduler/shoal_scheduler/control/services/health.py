@@ -65,19 +65,17 @@ def _grace_ends_at(seen: ServiceView, task: Task) -> int:
 
 def _of_containers(seen: ServiceView, task: Task) -> set[str]:
     """What the essential containers that have a health check say."""
-    definition = seen.definitions.get(task.launch.definition)
-    containers = definition.containers if definition else []
-    checked = {
-        container["name"]
-        for container in containers
-        if container.get("essential", True) is not False and container.get("healthCheck")
-    }
+    checked = seen.checked.get(task.launch.definition)
+    if not checked:
+        return set()
     told = {state.name: state.health_status for state in task.containers}
     return {told.get(name) or "UNKNOWN" for name in checked}
 
 
 def _of_targets(seen: ServiceView, task: Task) -> set[str]:
     """What its target groups say. One to which no rule forwards is none: nobody checks there."""
+    if not _groups(seen, task):
+        return set()
     known = seen.target_health.get(task.key, {})
     states = {known[group].state if group in known else "" for group in _groups(seen, task)}
     return states - {UNUSED}

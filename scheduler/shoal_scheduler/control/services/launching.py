@@ -5,15 +5,15 @@ from collections.abc import Mapping
 from shoal_scheduler.control.context import Context
 from shoal_scheduler.control.services.view import ServiceView
 from shoal_scheduler.model.ask import Strategy
+from shoal_scheduler.model.instance import ID_ATTRIBUTE
 from shoal_scheduler.model.service import Service, ServicePart
 from shoal_scheduler.model.task import Launch, Task
-from shoal_scheduler.state.columns import INSTANCE_ID
 
 # ECS's, of a service that says nothing: as many in each availability zone, and there as many on each instance.
 OVER_ZONES = Strategy("spread", "attribute:ecs.availability-zone")
 DEFAULT_STRATEGIES = (OVER_ZONES, Strategy("spread", "instanceId"))
 
-_PINNED = f"{INSTANCE_ID} == "
+_PINNED = f"attribute:{ID_ATTRIBUTE} == "
 
 # ECS's, with enableECSManagedTags.
 CLUSTER_TAG, SERVICE_TAG = "aws:ecs:clusterName", "aws:ecs:serviceName"
@@ -51,8 +51,7 @@ def strategies_of(service: Service) -> tuple[Strategy, ...]:
 def expressions_of(seen: ServiceView) -> tuple[str, ...]:
     """The service's constraints; and what takes the place of a task that a rebalance moves is not to go back to where
     that comes from."""
-    left = ", ".join(f"'{name}'" for name in sorted(set(seen.moving.values())))
-    return (*seen.service.expressions, *([f"{INSTANCE_ID} !in [{left}]"] if left else []))
+    return (*seen.service.expressions, *([seen.elsewhere] if seen.elsewhere else []))
 
 
 def pinned_to(seen: ServiceView, instance: str) -> tuple[str, ...]:

@@ -44,9 +44,10 @@ def look(view: Overlay, key: ServiceKey, context: Context, keys_max: int) -> Non
     seen = _after(seen, progress)
     view.propose([PutTask(task) for task in drain.drained(seen)])
     plan = _plan(seen)
-    said = [*progress.events, *_stop(view, seen, plan, context, keys_max)]
-    said += _start(view, seen, plan, context, keys_max)
-    said += _troubles(view, seen, plan)
+    stopped = _stop(view, plan, context, keys_max)
+    # What starts may take the place of what stops: not before that.
+    started = _start(view, seen, plan, context, keys_max) if len(stopped) == len(plan.stop) else []
+    said = [*progress.events, *_done(seen, stopped, started), *_troubles(view, seen, plan)]
     if len(view.changes) == before:
         said += _settle(view, seen)
     _say(view, seen, said, context)
@@ -70,6 +71,8 @@ def _progressing(progress: Progress) -> list[Change]:
 
 def _after(seen: ServiceView, progress: Progress) -> ServiceView:
     """The view with what the deployment changed."""
+    if not _progressing(progress):
+        return seen
     service, changed = progress.service or seen.service, progress.revision
     revisions = {**seen.revisions, changed.id: changed} if changed is not None else seen.revisions
     return replace(
@@ -81,22 +84,7 @@ def _after(seen: ServiceView, progress: Progress) -> ServiceView:
     )
 
 
-def _start(view: Overlay, seen: ServiceView, plan: Plan, context: Context, keys_max: int) -> Iterator[str]:
-    """They wait for room, which the queue finds them in this very step."""
-    waiting: list[Task] = []
-    for instance, count in [*((name, 1) for name in plan.start_on), *([("", plan.start)] if plan.start else [])]:
-        if waiting and view.is_full(keys_max):
-            break
-        launch = launch_of(seen, count, context, instance)
-        new = list(tasks_of(view, launch, find_definition(view, launch.definition), ()))
-        view.propose([PutLaunch(launch), *map(PutTask, new)])
-        waiting += new
-    if waiting:
-        view.propose([SetUnsettled(seen.service.cluster, True)])
-        yield events.started(seen.service.name, waiting)
-
-
-def _stop(view: Overlay, seen: ServiceView, plan: Plan, context: Context, keys_max: int) -> Iterator[str]:
+def _stop(view: Overlay, plan: Plan, context: Context, keys_max: int) -> list[Stop]:
     """What does not fit is decided anew in the next step."""
     stopped: list[Stop] = []
     for stop in plan.stop:
@@ -104,15 +92,37 @@ def _stop(view: Overlay, seen: ServiceView, plan: Plan, context: Context, keys_m
             break
         view.propose([PutTask(tasks.stopping(stop.task, SERVICE_SCHEDULER, stop.reason, context.now))])
         stopped.append(stop)
+    return stopped
+
+
+def _start(view: Overlay, seen: ServiceView, plan: Plan, context: Context, keys_max: int) -> list[Task]:
+    """They wait for room, which the queue finds them in this very step."""
+    started: list[Task] = []
+    for instance, count in [*((name, 1) for name in plan.start_on), *([("", plan.start)] if plan.start else [])]:
+        if started and view.is_full(keys_max):
+            break
+        launch = launch_of(seen, count, context, instance)
+        new = list(tasks_of(view, launch, find_definition(view, launch.definition), ()))
+        view.propose([PutLaunch(launch), *map(PutTask, new)])
+        started += new
+    if started:
+        view.propose([SetUnsettled(seen.service.cluster, True)])
+    return started
+
+
+def _done(seen: ServiceView, stopped: Sequence[Stop], started: Sequence[Task]) -> Iterator[str]:
+    name = seen.service.name
     for stop in stopped[: events.TASKS_NAMED_MAX]:
         if why := why_unhealthy(seen, stop.task):
-            yield events.unhealthy(seen.service.name, stop.task, why)
+            yield events.unhealthy(name, stop.task, why)
     draining = [stop.task for stop in stopped if drain.is_to_drain(stop.task)]
     running = [stop.task for stop in stopped if stop.task.last_status == "RUNNING"]
     if draining:
-        yield events.draining(seen.service.name, draining)
+        yield events.draining(name, draining)
     if running:
-        yield events.stopped(seen.service.name, running)
+        yield events.stopped(name, running)
+    if started:
+        yield events.started(name, started)
 
 
 def _troubles(view: Overlay, seen: ServiceView, plan: Plan) -> Iterator[str]:

@@ -10,9 +10,9 @@ instance, what is not healthy yet. Then the mirror of the placement strategies, 
 and at last those that were started last. A protected task is not given up, unless it is unhealthy.
 """
 
-import heapq
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 from shoal_scheduler.control.services.health import is_healthy, is_running, is_unhealthy
 from shoal_scheduler.control.services.launching import strategies_of
@@ -26,75 +26,94 @@ Weight = tuple[int, ...]
 _BY_INSTANCE = ("instanceId", "host")
 
 
-def order(seen: ServiceView, tasks: Sequence[Task]) -> Iterator[Task]:
-    """Those that may be given up, one after another: each as if those before it were gone."""
-    left = _Left(seen)
-    candidates = [task for task in reversed(tasks) if not is_protected(seen, task)]
-    by_instance: dict[str, list[int]] = {}
-    for number, task in enumerate(candidates):
-        by_instance.setdefault(task.instance, []).append(number)
-    heap = [(left.weight(task), number) for number, task in enumerate(candidates)]
-    heapq.heapify(heap)
-    given_up = set[int]()
-    while heap:
-        weight, number = heapq.heappop(heap)
-        task = candidates[number]
-        now = left.weight(task)
-        if number in given_up:
-            continue
-        if now > weight:  # tasks before it have changed where most are
-            heapq.heappush(heap, (now, number))
-            continue
-        given_up.add(number)
+def order(seen: ServiceView, tasks: Sequence[Task], beside: Sequence[Task] = ()) -> Iterator[Task]:
+    """Those that may be given up, one after another: each as if those before it were gone. `tasks`: the oldest first.
+    `beside`: those that count as well where the service is to stay balanced."""
+    alike: dict[_Kind, list[tuple[int, Task]]] = {}
+    for number, task in enumerate(tasks):
+        if not is_protected(seen, task):
+            alike.setdefault(_Kind(_rank(seen, task), task.instance), []).append((number, task))
+    left = _Left(seen, alike, [*tasks, *beside])
+    while alike:
+        kind = left.first()
+        _, task = alike[kind].pop()
         yield task
-        left.take(task)
-        if left.gets_emptier:
-            for other in by_instance[task.instance]:
-                heapq.heappush(heap, (left.weight(candidates[other]), other))
+        if not alike[kind]:
+            del alike[kind]
+        left.take(kind, task)
 
 
 def is_protected(seen: ServiceView, task: Task) -> bool:
     return task.protected_until > seen.now and not is_unhealthy(seen, task)
 
 
+class _Kind(NamedTuple):
+    """Tasks of which the last that started is given up first."""
+
+    rank: int
+    instance: str
+
+
 class _Left:
     """What is left of the service after the tasks that were taken."""
 
-    def __init__(self, seen: ServiceView) -> None:
+    def __init__(
+        self, seen: ServiceView, alike: Mapping[_Kind, Sequence[tuple[int, Task]]], counted: Sequence[Task]
+    ) -> None:
         self._seen = seen
+        self._alike = alike
         self._strategies = strategies_of(seen.service)
-        self._counts = [Counter(self._value(each, task) for task in seen.wanted) for each in self._strategies]
+        values = {name: self._values(name) for name in dict.fromkeys(task.instance for task in counted)}
+        self._values_of = values
+        self._counts = [
+            Counter(values[task.instance][level] for task in counted) for level in range(len(self._strategies))
+        ]
         self._freed: Counter[tuple[str, str]] = Counter()
+        self._sharing: dict[tuple[int, str], list[_Kind]] = {}
+        for kind in alike:
+            for shared in enumerate(values[kind.instance]):
+                self._sharing.setdefault(shared, []).append(kind)
+        self._weights = {kind: self._weight(kind) for kind in alike}
 
-        # What is taken makes others on its instance more likely to follow, not less.
-        self.gets_emptier = any(each.type == "binpack" for each in self._strategies)
+    def first(self) -> _Kind:
+        return min(self._weights, key=self._weights.__getitem__)
 
-    def weight(self, task: Task) -> Weight:
-        ranks = zip(self._strategies, self._counts, strict=True)
-        return (_rank(self._seen, task), *(-self._amount(each, counts, task) for each, counts in ranks))
-
-    def take(self, task: Task) -> None:
-        for strategy, counts in zip(self._strategies, self._counts, strict=True):
-            counts[self._value(strategy, task)] -= 1
+    def take(self, kind: _Kind, task: Task) -> None:
+        shared = list(enumerate(self._values_of[kind.instance]))
+        for level, value in shared:
+            self._counts[level][value] -= 1
         for field in ("cpu", "memory"):
-            self._freed[task.instance, field] += self._size(task, field)
+            self._freed[kind.instance, field] += self._size(task, field)
+        for other in dict.fromkeys([kind, *(each for level in shared for each in self._sharing[level])]):
+            if other in self._alike:
+                self._weights[other] = self._weight(other)
+            else:
+                self._weights.pop(other, None)
 
-    def _amount(self, strategy: Strategy, counts: Counter[str], task: Task) -> int:
+    def _weight(self, kind: _Kind) -> Weight:
+        number, task = self._alike[kind][-1]
+        levels = enumerate(self._strategies)
+        return (kind.rank, *(-self._amount(level, strategy, task) for level, strategy in levels), -number)
+
+    def _amount(self, level: int, strategy: Strategy, task: Task) -> int:
         """The more, the sooner a task there is given up."""
         if strategy.type == "spread":
-            return counts[self._value(strategy, task)]
+            return self._counts[level][self._values_of[task.instance][level]]
         if strategy.type == "binpack":
             field = strategy.field
             free = self._seen.free.get(task.instance, {}).get(field, 0)
             return free + self._freed[task.instance, field] + self._size(task, field)
         return 0
 
-    def _value(self, strategy: Strategy, task: Task) -> str:
-        if strategy.field in _BY_INSTANCE:
-            return task.instance
-        instance = self._seen.instances.get(task.instance)
-        found = instance.attribute(strategy.field.removeprefix("attribute:")) if instance is not None else None
-        return found or ""
+    def _values(self, instance_id: str) -> tuple[str, ...]:
+        """What each strategy looks at, of a task there."""
+        instance = self._seen.instances.get(instance_id)
+        return tuple(
+            (instance.attribute(each.field.removeprefix("attribute:")) or "")
+            if each.type == "spread" and each.field not in _BY_INSTANCE and instance is not None
+            else instance_id
+            for each in self._strategies
+        )
 
     def _size(self, task: Task, field: str) -> int:
         definition = self._seen.definitions.get(task.launch.definition)
