@@ -48,6 +48,9 @@ class ServiceView:
     # By name, those that its deployments are to heed.
     alarms: Mapping[str, Alarm] = field(default_factory=dict)
 
+    # Since when this scheduler leads: see Context.
+    led_since: int = 0
+
     # By definition, its containers whose health checks count. Worked out once: it is asked of each task.
     checked: Mapping[str, frozenset[str]] = field(init=False)
 
@@ -106,7 +109,8 @@ def _checked(definition: Definition) -> frozenset[str]:
 
 def view_of(view: Overlay, key: ServiceKey, context: Context) -> ServiceView | None:
     """None if there is no such service, or nothing is to be seen to any more."""
-    return view_at(view, key, context.now)
+    seen = view_at(view, key, context.now)
+    return seen and replace(seen, led_since=context.led_since)
 
 
 def view_at(view: Overlay, key: ServiceKey, now: int) -> ServiceView | None:

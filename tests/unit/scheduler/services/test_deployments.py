@@ -215,6 +215,14 @@ def test_one_fewer_of_the_old_ones_gives_it_more_time() -> None:
     assert (gone.deployment.status, gone.deployment.fewest_left, gone.due_at) == (IN_PROGRESS, 1, NOW + 30 * MINUTE)
 
 
+def test_a_new_leader_gives_it_time_to_tell_how_far_it_is() -> None:
+    late = under_way(progressed_at=NOW - 60 * MINUTE, fewest_left=0)
+    elected = replace(seen([], late), led_since=NOW - MINUTE)
+    assert (progress(elected).deployment, progress(elected).due_at) == (None, NOW + 4 * MINUTE)
+    gone = progress(replace(elected, now=NOW + 4 * MINUTE)).deployment
+    assert gone is not None and gone.has_failed
+
+
 def test_protected_tasks_are_waited_for() -> None:
     late = under_way(progressed_at=NOW - 60 * MINUTE, most_healthy=4, fewest_left=1)
     gone = progress(seen([*tasks(4), *tasks(1, OLD, first=9, protected_until=NOW + MINUTE)], late))

@@ -3,7 +3,7 @@
 import pytest
 from shoal_scheduler.control.services import inputs as i
 from shoal_scheduler.control.services.delete import KEPT_MILLIS
-from shoal_scheduler.control.services.new_deployment import DEPLOYMENTS_KEPT, SUPERSEDED
+from shoal_scheduler.control.services.new_deployment import SUPERSEDED
 from shoal_scheduler.model.refusal import Refused
 from shoal_scheduler.model.service import (
     IN_PROGRESS,
@@ -42,21 +42,6 @@ async def stage() -> Stage:
 async def update(stage: Stage, request: i.UpdateService) -> None:
     await stage.one(request)
     await stage.settle()
-
-
-async def test_of_deployments_that_are_over_the_last_ones_are_kept(stage: Stage) -> None:
-    await stage.one(wanted())
-    await stage.settle()
-    for _ in range(DEPLOYMENTS_KEPT + 20):
-        stage.now += 1000
-        await update(stage, FORCED)
-    kept = stage.tables.records.of(Deployment, *KEY)
-    assert len(kept) == DEPLOYMENTS_KEPT + 1
-    assert min(each.created_at for each in kept) == stage.now - DEPLOYMENTS_KEPT * 1000
-    revisions = {each.id for each in stage.tables.records.of(ServiceRevision, *KEY)}
-    assert {each.revision for each in kept} <= revisions
-    named = {name for each in kept for name in (each.revision, *each.sources)}
-    assert revisions == named
 
 
 async def test_a_deleted_service_is_forgotten_in_the_end(stage: Stage) -> None:
