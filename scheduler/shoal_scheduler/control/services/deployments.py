@@ -222,7 +222,14 @@ def _noted(seen: ServiceView, count: _Count) -> Deployment:
 def _is_reached(seen: ServiceView, count: _Count, deadline: int) -> bool:
     """What was told to stop and does not end, as on an instance that is silent, does not make it fail in the end."""
     left = count.left if seen.now < deadline else count.staying
-    return count.healthy >= seen.desired and not left
+    return count.healthy >= _needed(seen) and not left
+
+
+def _needed(seen: ServiceView) -> int:
+    """So many are to be healthy. No daemon is waited for on an instance whose agent is away; but all seem to be away
+    for a while to a new leader."""
+    is_known = seen.now >= seen.led_since + AFTER_ELECTION_MILLIS
+    return max(min(1, seen.desired), seen.desired - len(seen.away)) if is_known else seen.desired
 
 
 def _deadline(seen: ServiceView, noted: Deployment, count: _Count) -> int:
@@ -235,7 +242,8 @@ def _deadline(seen: ServiceView, noted: Deployment, count: _Count) -> int:
 
 
 def _waiting(seen: ServiceView, noted: Deployment, count: _Count) -> Progress:
-    return Progress(deployment=_unless_same(seen, noted), due_at=_deadline(seen, noted, count))
+    moments = (_deadline(seen, noted, count), seen.led_since + AFTER_ELECTION_MILLIS)
+    return Progress(deployment=_unless_same(seen, noted), due_at=min(at for at in moments if at > seen.now))
 
 
 def _unless_same(seen: ServiceView, noted: Deployment) -> Deployment | None:

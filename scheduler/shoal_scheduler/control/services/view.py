@@ -48,6 +48,9 @@ class ServiceView:
     # By name, those that its deployments are to heed.
     alarms: Mapping[str, Alarm] = field(default_factory=dict)
 
+    # Of those, the ones whose agents are away.
+    away: frozenset[str] = frozenset()
+
     # Since when this scheduler leads: see Context.
     led_since: int = 0
 
@@ -145,7 +148,13 @@ def view_at(view: Overlay, key: ServiceKey, now: int) -> ServiceView | None:
     )
     if not service.is_daemon:
         return seen
-    return replace(seen, daemon_on=_daemon_on(view, seen), draining_others=frozenset(_draining_others(view, seen)))
+    places = _daemon_on(view, seen)
+    return replace(
+        seen,
+        daemon_on=places,
+        draining_others=frozenset(_draining_others(view, seen)),
+        away=frozenset(name for name in places if not view.session(name)),
+    )
 
 
 def _daemon_on(view: Overlay, seen: ServiceView) -> list[str]:

@@ -7,6 +7,7 @@ import pytest
 from shoal_scheduler.control.services.deployments import progress
 from shoal_scheduler.model.alarm import ALARM, OK, Alarm
 from shoal_scheduler.model.service import (
+    DAEMON,
     DRAINING,
     IN_PROGRESS,
     PENDING,
@@ -221,6 +222,17 @@ def test_a_new_leader_gives_it_time_to_tell_how_far_it_is() -> None:
     assert (progress(elected).deployment, progress(elected).due_at) == (None, NOW + 4 * MINUTE)
     gone = progress(replace(elected, now=NOW + 4 * MINUTE)).deployment
     assert gone is not None and gone.has_failed
+
+
+def test_no_daemon_is_waited_for_where_the_agent_is_away() -> None:
+    view = seen(tasks(3), under_way(most_healthy=3, fewest_left=0))
+    daemon = msgspec.structs.replace(view.service, scheduling_strategy=DAEMON)
+    view = replace(view, service=daemon, daemon_on=("a", "b", "c", "d"))
+    assert progress(view).deployment is None
+    elected = progress(replace(view, away=frozenset("d"), led_since=NOW - MINUTE))
+    assert (elected.deployment, elected.due_at) == (None, NOW + 4 * MINUTE)
+    gone = progress(replace(view, away=frozenset("d"))).deployment
+    assert gone is not None and gone.status == SUCCESSFUL
 
 
 def test_protected_tasks_are_waited_for() -> None:
