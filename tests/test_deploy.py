@@ -13,11 +13,13 @@ from pathlib import Path
 import click
 import pytest
 import yaml
-from shoal import engine_trust
+from shoal import awsjson, engine_trust
 from shoal.cli.app import root
 from shoal.supervisor.binaries import find_etcd
+from shoal.v1 import service_pb2
 from shoal_registry import configuration as registry_configuration
 from shoal_scheduler import configuration
+from shoal_scheduler.api.services.validate_service import create_problems
 
 from tests.ground import daemon, etcd
 from tests.ground.certificates import Certificates
@@ -214,3 +216,36 @@ def test_images_start_programs_that_exist() -> None:
     entry = json.loads(agent["ENTRYPOINT"])
     assert entry[0] == "shoal"
     check_shoal([*entry[1:], *json.loads(agent["CMD"])])
+
+
+PIPELINES = [ROOT / "deploy/examples/Jenkinsfile", ROOT / "deploy/examples/github-workflow.yml"]
+
+
+@pytest.mark.parametrize("pipeline", PIPELINES, ids=lambda path: path.name)
+def test_a_pipeline_says_what_the_command_knows(pipeline: Path) -> None:
+    said = re.findall(r"(?:run: |sh ')shoal ([^'\n]+)", pipeline.read_text())
+    assert {words.split()[0] for words in said} == {"deploy", "service"}
+    for words in said:
+        check_shoal(shlex.split(words))
+
+
+def test_what_becomes_of_other_commands_is_known() -> None:
+    """The table of docs/services.md."""
+    table = (ROOT / "docs/services.md").read_text().partition("| before | now |")[2]
+    said = re.findall(r"`shoal ([^`]+)`", table)
+    assert len(said) > 15
+    for words in said:
+        check_shoal(shlex.split(words.replace("…", "web")))
+
+
+def test_the_service_of_the_examples_is_one() -> None:
+    document = json.loads((ROOT / "deploy/examples/web-service.json").read_text())
+    awsjson.to_message(document, service_pb2.CreateServiceRequest, strict=True)
+    assert create_problems(document, None) == []
+
+
+def test_the_workflow_of_the_examples_is_one() -> None:
+    """As far as its schema can be told here: one job of steps that each use or run something."""
+    workflow = yaml.safe_load((ROOT / "deploy/examples/github-workflow.yml").read_text())
+    (job,) = workflow["jobs"].values()
+    assert all(("uses" in step) != ("run" in step) for step in job["steps"])

@@ -1,5 +1,6 @@
 """What an operator may set about one host: a TOML file read once, at the start."""
 
+import ipaddress
 import tomllib
 from collections.abc import Mapping, Sized
 from dataclasses import dataclass, field, fields
@@ -36,6 +37,8 @@ class Configuration:
 
     # What the host is called; absent means as it calls itself.
     hostname: str | None = None
+    # The IP address at which others reach what its tasks publish; absent: from which it reaches the scheduler.
+    address: str | None = None
     instance_type: str | None = None
     availability_zone: str | None = None
     attributes: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
@@ -137,6 +140,13 @@ def _text(key: str, value: object) -> str:
     if not isinstance(value, str) or not value.strip():
         raise BadConfiguration(key, "must be a text that is not empty")
     return value
+
+
+def _ip_address(key: str, value: object) -> str:
+    try:
+        return str(ipaddress.ip_address(_text(key, value)))
+    except ValueError:
+        raise BadConfiguration(key, f"must be an IP address such as 10.0.0.2, not {value!r}") from None
 
 
 def _flag(key: str, value: object) -> bool:
@@ -302,6 +312,7 @@ def _port_range(key: str, value: object) -> str:
 
 _READERS: Mapping[str, Any] = {
     "hostname": _text,
+    "address": _ip_address,
     "instance_type": _text,
     "availability_zone": _text,
     "attributes": _attributes,

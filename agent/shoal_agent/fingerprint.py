@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from shoal_agent.address import ADDRESS_ATTRIBUTE
 from shoal_agent.configuration import RESERVED_PORTS, BadConfiguration, Configuration
 
 CPU_UNITS_PER_CORE = 1024
@@ -52,6 +53,8 @@ def fingerprint(host: Host, rules: Configuration) -> Fingerprint:
     }
     if family := _os_family(host.system, rules.os_family):
         attributes["ecs.os-family"] = family
+    if rules.address:
+        attributes[ADDRESS_ATTRIBUTE] = rules.address
     if rules.instance_type:
         attributes["ecs.instance-type"] = rules.instance_type
     if rules.availability_zone:

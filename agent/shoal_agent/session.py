@@ -17,7 +17,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
 from typing import TypeAlias
@@ -27,6 +27,7 @@ from shoal.rpc import Credentials, open_channel, until_tried
 from shoal.v1 import agent_pb2, agent_pb2_grpc
 
 from shoal_agent import convert
+from shoal_agent.address import NOWHERE, attributes_towards
 from shoal_agent.commands import Commands
 from shoal_agent.fingerprint import Fingerprint
 from shoal_agent.images import message as images_message
@@ -165,7 +166,7 @@ class Session:
             stub = agent_pb2_grpc.AgentSessionStub(channel)
             call = stub.Session()
             try:
-                welcome = await self._introduce(call)
+                welcome = await self._introduce(call, await attributes_towards(endpoint))
                 log.info("session began scheduler=%s epoch=%d", endpoint, welcome.epoch)
                 self._around.reporter.rewind()
                 self._unanswered_since = None
@@ -182,7 +183,7 @@ class Session:
             finally:
                 call.cancel()
 
-    async def _introduce(self, call: "_Call") -> agent_pb2.Welcome:
+    async def _introduce(self, call: "_Call", address: Mapping[str, str] = NOWHERE) -> agent_pb2.Welcome:
         try:
             async with asyncio.timeout(WELCOME_SECONDS):
                 sent_at = self._around.lease.now
@@ -190,7 +191,7 @@ class Session:
                 caller, owner = self._caller, self._around.owner
                 self._said_guarded = guarded = self._around.guarded()
                 found = {**self._around.cgroups.attributes, **({WATCHDOG_ATTRIBUTE: "true"} if guarded else {})}
-                host = replace(caller.host, attributes={**caller.host.attributes, **found})
+                host = replace(caller.host, attributes={**address, **caller.host.attributes, **found})
                 notice = self._interruption.untold
                 self._said_notice = notice is not None
                 run, incarnation = caller.run, caller.incarnation

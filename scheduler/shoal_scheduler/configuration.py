@@ -35,6 +35,9 @@ class Configuration:
     # By which images name the cluster's image registry; agents are told.
     registry: str | None = None
 
+    # A file that is made once there is a target group: who starts the ingress waits for it.
+    ingress_wanted: Path | None = None
+
     # Networks that alarms may reach beside the public internet.
     webhook_networks: tuple[Network, ...] = ()
 
@@ -97,6 +100,12 @@ def parse(arguments: Sequence[str] | None = None) -> Configuration:
         metavar="HOST:PORT",
         help="the cluster's image registry, as images name it; empty for none",
     )
+    parser.add_argument(
+        "--ingress-wanted",
+        type=Path,
+        metavar="FILE",
+        help="made once there is a target group, for who starts the ingress",
+    )
     given = parser.parse_args(arguments)
     endpoint = given.endpoint or _dialled(given.listen)
     host, _, port = endpoint.rpartition(":")
@@ -114,5 +123,6 @@ def parse(arguments: Sequence[str] | None = None) -> Configuration:
         authority_key=given.authority_key,
         agent_certificate_seconds=given.agent_certificate_seconds,
         registry=given.registry or None,
+        ingress_wanted=given.ingress_wanted,
         webhook_networks=given.webhook_networks,
     )

@@ -2,8 +2,10 @@
 that are counted. In memory only: the ingress says all of it again to whoever leads next."""
 
 import asyncio
+import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from shoal_scheduler.control.traffic.routes import routes
 from shoal_scheduler.engine import Unavailable
@@ -15,6 +17,8 @@ from shoal_scheduler.state.changes import Change, PutInstance, PutTask
 from shoal_scheduler.state.records import DeleteRecord, PutRecord
 from shoal_scheduler.state.service_tables import SetTargetHealth
 from shoal_scheduler.state.tables import Tables
+
+log = logging.getLogger(__name__)
 
 NAMESPACE = "AWS/ApplicationELB"
 _KINDS = (TargetGroup, ListenerRule, Service, ServiceRevision)
@@ -44,6 +48,17 @@ class Routing:
                 raise Unavailable("this scheduler does not lead any more: watch again")
             await self._news.wait()
         return self._changes
+
+    async def announce(self, tables: Tables, path: Path) -> None:
+        """Makes the file as soon as there is a target group."""
+        seen = -1
+        while next(tables.records.all(TargetGroup), None) is None:
+            seen = await self.wait_beyond(seen)
+        try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            path.touch()
+        except OSError as error:  # no reason not to lead
+            log.error("the ingress cannot be asked for file=%s reason=%s", path, error)
 
     def close(self) -> None:
         self._closed = True

@@ -10,6 +10,8 @@ from shoal.v1 import services_pb2_grpc, task_definition_pb2
 from tests.fakes.scheduler import Scheduler
 from tests.ground.waiting import wait_until
 
+# Simulated agents know no digests.
+_AS_TAGGED = {"versionConsistency": "disabled"}
 WEB: dict[str, Any] = {
     "family": "web",
     "containerDefinitions": [
@@ -19,8 +21,9 @@ WEB: dict[str, Any] = {
             "cpu": 16,
             "memory": 32,
             "portMappings": [{"containerPort": 80}],
+            **_AS_TAGGED,
         },
-        {"name": "side", "image": "busybox", "cpu": 16, "memory": 32},
+        {"name": "side", "image": "busybox", "cpu": 16, "memory": 32, **_AS_TAGGED},
     ],
 }
 
@@ -75,6 +78,13 @@ class Services:
         request = message({"service": name, **fields}, pb.ListServiceDeploymentsRequest)
         answer = await self.stub.ListServiceDeployments(request)
         return [awsjson.to_document(each) for each in answer.service_deployments]
+
+    async def create_and_settle(self, **fields: Any) -> None:
+        """A service without tasks, at which nothing is left to be done."""
+        await self.create(desiredCount=0, **fields)
+        name = fields.get("serviceName", "web")
+        await self.until(lambda it: it["deployments"][0]["rolloutState"] == "COMPLETED", name)
+        await wait_until(lambda: self.scheduler.plane.tables.is_unsettled, lambda unsettled: not unsettled)
 
     async def until(self, condition: Callable[[dict[str, Any]], bool], name: str = "web") -> dict[str, Any]:
         """Until the service, as it is described, is so."""

@@ -75,6 +75,7 @@ COMMON: list[tuple[dict[str, Any], str]] = [
     (configuration(maximumPercent=100, minimumHealthyPercent=100), f"{CONFIGURATION}.minimumHealthyPercent"),
     (configuration(bakeTimeInMinutes=-1), f"{CONFIGURATION}.bakeTimeInMinutes"),
     (configuration(bakeTimeInMinutes=1441), f"{CONFIGURATION}.bakeTimeInMinutes"),
+    (configuration(progressTimeInMinutes=0), f"{CONFIGURATION}.progressTimeInMinutes"),
     (configuration(deploymentCircuitBreaker={"enable": True}), f"{CONFIGURATION}.deploymentCircuitBreaker.rollback"),
     (configuration(deploymentCircuitBreaker={"rollback": True}), f"{CONFIGURATION}.deploymentCircuitBreaker.enable"),
     (
@@ -172,7 +173,7 @@ async def test_a_creation_is_refused(services: Services, fields: dict[str, Any],
 
 @pytest.mark.parametrize(("fields", "field"), [*UPDATE, *COMMON], ids=named([*UPDATE, *COMMON]))
 async def test_an_update_is_refused(services: Services, fields: dict[str, Any], field: str) -> None:
-    await services.create(desiredCount=0)
+    await services.create_and_settle()
     before = services.scheduler.stored()
     await refused_with(services.stub.UpdateService(change(**fields)), INVALID, PARAMETER, field)
     assert services.scheduler.stored() == before
@@ -180,7 +181,7 @@ async def test_an_update_is_refused(services: Services, fields: dict[str, Any], 
 
 async def test_what_only_the_service_itself_contradicts_is_refused(services: Services) -> None:
     await services.create(serviceName="each", **DAEMON)
-    await services.create(desiredCount=0)
+    await services.create_and_settle()
     before = services.scheduler.stored()
     for fields, field in (
         ({"service": "each", "desiredCount": 1}, "desiredCount"),
@@ -254,7 +255,7 @@ REVISION, DEPLOYMENT = "serviceRevisionArns[0]", "serviceDeploymentArns[0]"
     ],
 )
 async def test_other_calls_are_refused(services: Services, method: str, request_message: Message, field: str) -> None:
-    await services.create(desiredCount=0)
+    await services.create_and_settle()
     before = services.scheduler.stored()
     await refused_with(getattr(services.stub, method)(request_message), INVALID, PARAMETER, field)
     assert services.scheduler.stored() == before

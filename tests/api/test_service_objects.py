@@ -54,6 +54,7 @@ async def test_a_service_is_described_as_it_was_made(scheduler: Scheduler, servi
         "minimumHealthyPercent": 50,
         "strategy": "ROLLING",
         "bakeTimeInMinutes": 0,
+        "progressTimeInMinutes": 30,
     }
     assert found["placementConstraints"] == [{"type": "distinctInstance"}]
     assert found["placementStrategy"] == [{"type": "binpack", "field": "memory"}]

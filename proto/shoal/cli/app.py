@@ -37,6 +37,12 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "definitions": ("definitions:definitions", "List task definitions."),
         "deregister": ("definitions:deregister", "Make a revision inactive."),
     },
+    "Services": {
+        "service": ("service:service", "Create, change, scale, roll back and delete services."),
+        "deploy": ("deploy:deploy", "Deploy an image to a service, and stay until it runs or is rolled back."),
+        "apply": ("apply:apply", "Make services as a file says, with what changes first."),
+        "autoscaling": ("autoscaling:autoscaling", "Scale services by load and by the clock."),
+    },
     "Jobs": {
         "job": ("job:job", "Submit jobs, follow, cancel and draw them."),
         "queue": ("queue:queue", "Create, list and change job queues; see what waits in them."),
@@ -46,6 +52,13 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
             "Choose the instances jobs run on; also: ce.",
         ),
         "consumable": ("consumable:consumable", "Manage what jobs take or use up: licences, slots."),
+    },
+    "Traffic": {
+        "target-group": (
+            "target_group:target_group",
+            "Tasks of services that answer the same requests.",
+        ),
+        "rule": ("rule:rule", "Say which requests go to which target groups."),
     },
     "Images": {
         "image": ("image:image", "Push, load and list images of the cluster's registry."),
@@ -88,6 +101,7 @@ Exit codes:
   2    wrong usage               5    timed out
   130  interrupted
 `run`, `wait` and `exec` pass on the exit code of the container or command; 125 if it never had one.
+`deploy` exits with 124 when its time is up and the deployment goes on.
 
 \b
 Start here:

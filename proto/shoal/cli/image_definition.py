@@ -1,13 +1,13 @@
 """The docker-run habit: from an image and a few options to a task definition, reused if it is the same."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from shoal import errors
 from shoal.cli.failures import warn
 from shoal.cli.session import Session
-from shoal.v1 import task_definition_pb2
+from shoal.v1 import resource_pb2, task_definition_pb2
 
 # Enough for a small program, and soft: it may use more while the instance has it.
 MEMORY_RESERVATION_MIB = 64
@@ -110,13 +110,17 @@ def registration(asked: ImageRun) -> task_definition_pb2.RegisterTaskDefinitionR
     return request
 
 
-async def definition_for(session: Session, request: task_definition_pb2.RegisterTaskDefinitionRequest) -> str:
-    """`family:revision` of a definition that says exactly this: the latest of its family, or a new one."""
+async def definition_for(
+    session: Session, request: task_definition_pb2.RegisterTaskDefinitionRequest, tags: Iterable[resource_pb2.Tag] = ()
+) -> str:
+    """`family:revision` of a definition that says exactly this: the latest of its family, or a new one, with these
+    tags."""
     from shoal import awsjson
 
     latest = await described(session, request.family)
     if latest is not None and _same(awsjson.to_document(latest), awsjson.to_document(request)):
         return f"{latest.family}:{latest.revision}"
+    request.tags.extend(tags)
     answer = await session.client.cluster.RegisterTaskDefinition(request)
     for warning in answer.warnings:
         warn(f"{warning.field}: {warning.message}")

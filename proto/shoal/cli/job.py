@@ -1,8 +1,8 @@
 """`shoal job`: jobs of AWS Batch's kind, from their submission to their graph."""
 
-import importlib
-
 import click
+
+from shoal.cli.lazy import Commands
 
 # Command -> (where it is, what it does); loaded when it is called, as those of the root.
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -17,24 +17,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
 }
 
 
-class _Commands(click.Group):
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        if name not in COMMANDS:
-            return None
-        module, _, attribute = COMMANDS[name][0].partition(":")
-        command = getattr(importlib.import_module(f"shoal.cli.{module}"), attribute)
-        assert isinstance(command, click.Command)
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
-
-
-@click.group(cls=_Commands)
+@click.group(cls=Commands, places=COMMANDS)
 def job() -> None:
     """Submit jobs and follow them: arrays, dependencies, retries.
 

@@ -16,16 +16,16 @@ REASONS_MAX = 5
 @click.option("-a", "--all", "every", is_flag=True, help="Also those that have stopped.")
 @click.option("--family", metavar="NAME", help="Only tasks of this family.")
 @click.option("--group", metavar="NAME", help="Only tasks of this group.")
+@click.option("--service", metavar="NAME", help="Only tasks of this service.")
 @click.option("--started-by", metavar="WHO", help="Only tasks started by this.")
 @click.option("--instance", metavar="ID", help="Only tasks on this instance.")
 @output_option
 @connected
-def ps(
-    every: bool, family: str | None, group: str | None, started_by: str | None, instance: str | None, output: str
-) -> None:
+def ps(every: bool, instance: str | None, output: str, service: str | None, **filters: str | None) -> None:
     """List tasks, the newest first."""
-    filters = {"family": family, "group": group, "started_by": started_by}
     chosen = {name: value for name, value in filters.items() if value is not None}
+    if service is not None:
+        chosen["service_name"] = service
     answer = call(lambda session: _read(session, every, instance, chosen))
     empty = "No tasks." if every else "No tasks run. All of them: shoal ps -a"
     show.emit(

@@ -66,9 +66,14 @@ class Proxies:
         for port in wanted - set(self._running):
             program = self._program(port)
             keep.end_leftovers(self._registry, [program])
-            self._running[port] = program, asyncio.create_task(keep.keep(program, self._layout, self._registry))
+            self._running[port] = program, asyncio.create_task(self._keep(program))
         for port in set(self._running) - wanted:
             await self._end([port])
+
+    async def _keep(self, program: Program) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(keep.keep(program, self._layout, self._registry))
+            group.create_task(keep.rotate_logs(self._layout, [program.name]))
 
     def _program(self, port: int) -> Program:
         (internal,) = free_ports("127.0.0.1", 1)

@@ -1,6 +1,6 @@
 """`python -m shoal.supervisor --state DIR`: the process behind `shoal up`.
 
-SIGTERM or SIGINT ends the agent, the scheduler and etcd, in this order; containers and our engine go on.
+SIGTERM or SIGINT ends the agent, the ingress, the scheduler and etcd, in this order; containers and our engine go on.
 Exit codes: 0 stopped as asked, or another supervisor is at work here; 1 it could not begin.
 """
 

@@ -7,10 +7,12 @@ supervisor.lock        held by the supervisor while it lives; its content is the
 restore.incomplete     there while `restore` works, and after one that was killed
 setup.lock             held while `up` writes settings and certificates
 authority/             the authority's certificate and its key
-certificates/          scheduler, etcd, registry, agent, operator: .crt and .key each; of several, also scheduler-2 ...
+certificates/          scheduler, etcd, registry, agent, ingress, operator: .crt and .key each; of several, also
+                       scheduler-2 ...
 registry/store/        what the image registry keeps, encrypted
 registry-keys/         by which it is read, kept apart: a copy of the store alone tells nobody anything
 agent.toml             optional: the agent's configuration, yours to write; of several hosts, what all have in common
+ingress/               what is routed to services, once there is a target group: see shoal.ingress.folders
 etcd/ scheduler/ registry/ agent/ dockerd/  each program's working folder; of several, also etcd-2/ scheduler-2/ ...
 log/                   one file per program, the older half beside it as .1
 """
@@ -67,6 +69,11 @@ class Layout:
     @property
     def agent_config(self) -> Path:
         return self.root / "agent.toml"
+
+    @property
+    def ingress_wanted(self) -> Path:
+        """Made by the scheduler that leads, once there is a target group."""
+        return self.work("ingress") / "wanted"
 
     def work(self, program: str) -> Path:
         return self.root / program

@@ -158,6 +158,7 @@ def issue_all(layout: Layout, chosen: Settings) -> Context:
             issue(role, "local" if program == role else program, program)
     issue("registry", "local", called=[settings.split_address(chosen.registry_address)[0], *LOOPBACK])
     issue("agent", chosen.instance_id)
+    issue("ingress", "local")
     operator = issue("operator", _user())
     return Context(
         chosen.cluster,

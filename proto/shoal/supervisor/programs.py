@@ -36,7 +36,8 @@ def programs(settings: Settings, layout: Layout, etcd: str, dockerd: str) -> lis
     engine = [_dockerd(settings, dockerd)] if settings.owns_engine else []
     members = [_etcd(settings, layout, etcd, name) for name in settings.members]
     schedulers = [_scheduler(settings, layout, name) for name in settings.schedulers]
-    return [*engine, *members, *schedulers, _registry(settings, layout), _agent(settings, layout)]
+    beside = [_registry(settings, layout), _proxies(layout), _ingress(settings, layout), _agent(settings, layout)]
+    return [*engine, *members, *schedulers, *beside]
 
 
 def _etcd(settings: Settings, layout: Layout, etcd: str, name: str) -> Program:
@@ -88,7 +89,7 @@ def _scheduler(settings: Settings, layout: Layout, name: str) -> Program:
     arguments += ["--cluster", settings.cluster, "--etcd", ",".join(settings.etcd_endpoints)]
     arguments += ["--http-listen", settings.https[name], "--authority-key", str(layout.authority / "authority.key")]
     arguments += ["--state", str(layout.work(name))]
-    arguments += ["--registry", settings.registry_address]
+    arguments += ["--registry", settings.registry_address, "--ingress-wanted", str(layout.ingress_wanted)]
     return Program(name, [*arguments, *identity_options(layout, name)])
 
 
@@ -97,6 +98,18 @@ def _registry(settings: Settings, layout: Layout) -> Program:
     arguments += ["--store", str(layout.registry_store), "--token-key", str(layout.registry_keys / "token.key")]
     arguments += ["--master-key", str(layout.registry_keys / "master.key")]
     return Program("registry", [*arguments, *identity_options(layout, "registry")])
+
+
+def _proxies(layout: Layout) -> Program:
+    """Requests that are under way when it stops may be finished."""
+    arguments = [*PYTHON, "shoal.ingress.proxies", "--state", str(layout.work("ingress"))]
+    return Program("proxies", arguments, stop_grace_seconds=12.0, needs=layout.ingress_wanted)
+
+
+def _ingress(settings: Settings, layout: Layout) -> Program:
+    arguments = [*PYTHON, "shoal.ingress", "--scheduler", ",".join(settings.endpoints)]
+    arguments += ["--cluster", settings.cluster, "--state", str(layout.work("ingress")), "--dns", settings.dns]
+    return Program("ingress", [*arguments, *identity_options(layout, "ingress")], needs=layout.ingress_wanted)
 
 
 def _agent(settings: Settings, layout: Layout) -> Program:

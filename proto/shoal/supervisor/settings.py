@@ -11,6 +11,7 @@ from typing import Any
 from shoal import engine_trust
 
 REGISTRY_PORT_OFFSET = 80
+DNS_PORT_OFFSET = 53
 DOCKER_HOST = "unix:///var/run/docker.sock"
 
 
@@ -47,6 +48,12 @@ class Settings:
         """An address is listened on as it is; a name may stand for many, so that all of this machine's will do."""
         host, port = split_address(self.registry_address)
         return self.registry_address if is_ip_address(host) else f"0.0.0.0:{port}"
+
+    @property
+    def dns(self) -> str:
+        """Where the names of services are answered: on the scheduler's host, 7653 where that has 7600."""
+        host, port = split_address(self.listen)
+        return f"{host}:{(port + DNS_PORT_OFFSET) % 65536}"
 
     @property
     def https(self) -> dict[str, str]:

@@ -458,6 +458,7 @@ class DeploymentConfiguration(_message.Message):
     LINEAR_CONFIGURATION_FIELD_NUMBER: _builtins.int
     CANARY_CONFIGURATION_FIELD_NUMBER: _builtins.int
     EARLY_SUCCESS_CRITERIA_FIELD_NUMBER: _builtins.int
+    PROGRESS_TIME_IN_MINUTES_FIELD_NUMBER: _builtins.int
     maximum_percent: _builtins.int
     """Of the desired count, as long as a deployment goes on: never more tasks than floor(maximum), never fewer healthy
     ones than ceil(minimum). 200 and 100 if absent; of a DAEMON 100 and 0.
@@ -466,6 +467,10 @@ class DeploymentConfiguration(_message.Message):
     strategy: _builtins.str
     """ROLLING. BLUE_GREEN, LINEAR and CANARY are refused, with what is for them only: they are not there yet."""
     bake_time_in_minutes: _builtins.int
+    progress_time_in_minutes: _builtins.int
+    """A deployment that gets no further for so long is over: without one more healthy task, or one fewer of before.
+    1 to 1440; 30 if absent. Ours.
+    """
     @_builtins.property
     def deployment_circuit_breaker(self) -> Global___DeploymentCircuitBreaker: ...
     @_builtins.property
@@ -491,10 +496,11 @@ class DeploymentConfiguration(_message.Message):
         linear_configuration: Global___LinearConfiguration | None = ...,
         canary_configuration: Global___CanaryConfiguration | None = ...,
         early_success_criteria: Global___DeploymentEarlySuccessCriteria | None = ...,
+        progress_time_in_minutes: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_bake_time_in_minutes", b"_bake_time_in_minutes", "_maximum_percent", b"_maximum_percent", "_minimum_healthy_percent", b"_minimum_healthy_percent", "_strategy", b"_strategy", "alarms", b"alarms", "bake_time_in_minutes", b"bake_time_in_minutes", "canary_configuration", b"canary_configuration", "deployment_circuit_breaker", b"deployment_circuit_breaker", "early_success_criteria", b"early_success_criteria", "linear_configuration", b"linear_configuration", "maximum_percent", b"maximum_percent", "minimum_healthy_percent", b"minimum_healthy_percent", "strategy", b"strategy"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_bake_time_in_minutes", b"_bake_time_in_minutes", "_maximum_percent", b"_maximum_percent", "_minimum_healthy_percent", b"_minimum_healthy_percent", "_progress_time_in_minutes", b"_progress_time_in_minutes", "_strategy", b"_strategy", "alarms", b"alarms", "bake_time_in_minutes", b"bake_time_in_minutes", "canary_configuration", b"canary_configuration", "deployment_circuit_breaker", b"deployment_circuit_breaker", "early_success_criteria", b"early_success_criteria", "linear_configuration", b"linear_configuration", "maximum_percent", b"maximum_percent", "minimum_healthy_percent", b"minimum_healthy_percent", "progress_time_in_minutes", b"progress_time_in_minutes", "strategy", b"strategy"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_bake_time_in_minutes", b"_bake_time_in_minutes", "_maximum_percent", b"_maximum_percent", "_minimum_healthy_percent", b"_minimum_healthy_percent", "_strategy", b"_strategy", "alarms", b"alarms", "bake_time_in_minutes", b"bake_time_in_minutes", "canary_configuration", b"canary_configuration", "deployment_circuit_breaker", b"deployment_circuit_breaker", "early_success_criteria", b"early_success_criteria", "lifecycle_hooks", b"lifecycle_hooks", "linear_configuration", b"linear_configuration", "maximum_percent", b"maximum_percent", "minimum_healthy_percent", b"minimum_healthy_percent", "strategy", b"strategy"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_bake_time_in_minutes", b"_bake_time_in_minutes", "_maximum_percent", b"_maximum_percent", "_minimum_healthy_percent", b"_minimum_healthy_percent", "_progress_time_in_minutes", b"_progress_time_in_minutes", "_strategy", b"_strategy", "alarms", b"alarms", "bake_time_in_minutes", b"bake_time_in_minutes", "canary_configuration", b"canary_configuration", "deployment_circuit_breaker", b"deployment_circuit_breaker", "early_success_criteria", b"early_success_criteria", "lifecycle_hooks", b"lifecycle_hooks", "linear_configuration", b"linear_configuration", "maximum_percent", b"maximum_percent", "minimum_healthy_percent", b"minimum_healthy_percent", "progress_time_in_minutes", b"progress_time_in_minutes", "strategy", b"strategy"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__bake_time_in_minutes: _TypeAlias = _typing.Literal["bake_time_in_minutes"]  # noqa: Y015
     _WhichOneofArgType__bake_time_in_minutes: _TypeAlias = _typing.Literal["_bake_time_in_minutes", b"_bake_time_in_minutes"]  # noqa: Y015
@@ -502,6 +508,8 @@ class DeploymentConfiguration(_message.Message):
     _WhichOneofArgType__maximum_percent: _TypeAlias = _typing.Literal["_maximum_percent", b"_maximum_percent"]  # noqa: Y015
     _WhichOneofReturnType__minimum_healthy_percent: _TypeAlias = _typing.Literal["minimum_healthy_percent"]  # noqa: Y015
     _WhichOneofArgType__minimum_healthy_percent: _TypeAlias = _typing.Literal["_minimum_healthy_percent", b"_minimum_healthy_percent"]  # noqa: Y015
+    _WhichOneofReturnType__progress_time_in_minutes: _TypeAlias = _typing.Literal["progress_time_in_minutes"]  # noqa: Y015
+    _WhichOneofArgType__progress_time_in_minutes: _TypeAlias = _typing.Literal["_progress_time_in_minutes", b"_progress_time_in_minutes"]  # noqa: Y015
     _WhichOneofReturnType__strategy: _TypeAlias = _typing.Literal["strategy"]  # noqa: Y015
     _WhichOneofArgType__strategy: _TypeAlias = _typing.Literal["_strategy", b"_strategy"]  # noqa: Y015
     @_typing.overload
@@ -510,6 +518,8 @@ class DeploymentConfiguration(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__maximum_percent) -> _WhichOneofReturnType__maximum_percent | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__minimum_healthy_percent) -> _WhichOneofReturnType__minimum_healthy_percent | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__progress_time_in_minutes) -> _WhichOneofReturnType__progress_time_in_minutes | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__strategy) -> _WhichOneofReturnType__strategy | None: ...
 

@@ -32,14 +32,21 @@ def test_a_wildcard_address_is_not_dialled() -> None:
 
 
 def test_every_port_speaks_tls_with_certificates_both_ways(tmp_path: Path) -> None:
-    etcd, scheduler, registry, agent = programs(CHOSEN, Layout(tmp_path), "etcd", "dockerd")
+    etcd, scheduler, registry, _, ingress, agent = programs(CHOSEN, Layout(tmp_path), "etcd", "dockerd")
     line = " ".join(etcd.arguments)
     assert "http://" not in line
     for option in ("client-cert-auth", "peer-client-cert-auth"):
         assert f"--{option}=true" in line
     assert "--client-cert-allowed-hostname=scheduler.shoal" in line
-    for program in (scheduler, registry, agent):
+    for program in (scheduler, registry, ingress, agent):
         assert {"--authority", "--certificate", "--key"} <= set(program.arguments)
+
+
+def test_the_ingress_waits_until_it_is_asked_for(tmp_path: Path) -> None:
+    layout = Layout(tmp_path)
+    made = {each.name: each for each in programs(CHOSEN, layout, "etcd", "dockerd")}
+    assert {name for name, each in made.items() if each.needs == layout.ingress_wanted} == {"proxies", "ingress"}
+    assert f"--ingress-wanted {layout.ingress_wanted}" in " ".join(made["scheduler"].arguments)
 
 
 def test_an_engine_of_ours_survives_and_restores(tmp_path: Path) -> None:
@@ -131,7 +138,17 @@ def test_settings_without_anything_new_can_be_read_by_an_older_version(tmp_path:
 def test_several_schedulers_and_members_know_one_another(tmp_path: Path) -> None:
     several = replace(CHOSEN, more_schedulers=((3, 4),), more_members=((5, 6), (7, 8)))
     made = {each.name: " ".join(each.arguments) for each in programs(several, Layout(tmp_path), "etcd", "dockerd")}
-    assert list(made) == ["etcd", "etcd-2", "etcd-3", "scheduler", "scheduler-2", "registry", "agent"]
+    assert list(made) == [
+        "etcd",
+        "etcd-2",
+        "etcd-3",
+        "scheduler",
+        "scheduler-2",
+        "registry",
+        "proxies",
+        "ingress",
+        "agent",
+    ]
     members = "shoal=https://127.0.0.1:2,etcd-2=https://127.0.0.1:6,etcd-3=https://127.0.0.1:8"
     assert all(f"--initial-cluster={members}" in made[name] for name in ("etcd", "etcd-2", "etcd-3"))
     assert all("--etcd 127.0.0.1:1,127.0.0.1:5,127.0.0.1:7" in made[name] for name in ("scheduler", "scheduler-2"))

@@ -11,6 +11,7 @@ def configuration_message(configuration: DeploymentConfiguration) -> pb.Deployme
         maximum_percent=configuration.maximum_percent,
         strategy="ROLLING",
         bake_time_in_minutes=configuration.bake_minutes,
+        progress_time_in_minutes=configuration.progress_minutes,
         deployment_circuit_breaker=_breaker(configuration.circuit_breaker),
     )
     alarms = configuration.alarms

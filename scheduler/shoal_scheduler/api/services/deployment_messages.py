@@ -7,7 +7,8 @@ from shoal.v1 import service_pb2 as pb
 
 from shoal_scheduler.api.services.configuration_message import configuration_message
 from shoal_scheduler.api.services.revision_messages import fields_of_revision
-from shoal_scheduler.api.services.task_counts import counts_of, live_tasks
+from shoal_scheduler.api.services.tally import Tally, tally_of
+from shoal_scheduler.control.services import circuit_breaker
 from shoal_scheduler.model.service import (
     INACTIVE,
     PENDING,
@@ -19,22 +20,23 @@ from shoal_scheduler.model.service import (
     Service,
     ServiceRevision,
 )
-from shoal_scheduler.model.task import Task
 from shoal_scheduler.state.tables import Tables
 
 _SHOWN_OF_REVISION = ("task_definition", "launch_type", "platform_version", "network_configuration")
 
 
-def deployment_messages(tables: Tables, service: Service, by_revision: dict[str, list[Task]]) -> list[pb.Deployment]:
+def deployment_messages(tables: Tables, service: Service, tally: Tally) -> list[pb.Deployment]:
     """One for the revision that is wanted, and one for each other that has tasks, the newest first."""
     if service.status == INACTIVE:
         return []
     latest = _latest_by_revision(tables, service)
-    others = sorted(by_revision.keys() - {service.revision}, key=lambda name: _began(latest.get(name)), reverse=True)
+    others = sorted(
+        tally.by_revision.keys() - {service.revision}, key=lambda name: _began(latest.get(name)), reverse=True
+    )
     revisions = {each.id: each for each in tables.records.of(ServiceRevision, service.cluster, service.name)}
     current = tables.records.get(Deployment, service.cluster, service.name, service.deployment)
     return [
-        _deployment(service, revisions[name], latest.get(name), current, by_revision.get(name, []))
+        _deployment(service, revisions[name], latest.get(name), current, tally)
         for name in (service.revision, *others)
         if name in revisions
     ]
@@ -45,17 +47,18 @@ def _deployment(
     revision: ServiceRevision,
     deployment: Deployment | None,
     current: Deployment | None,
-    tasks: list[Task],
+    tally: Tally,
 ) -> pb.Deployment:
     """`deployment`: the last that led to the revision; `current`: the service's last. After a rollback they differ."""
-    counts, is_primary = counts_of(tasks), revision.id == service.revision
+    counts, is_primary = tally.of(revision.id), revision.id == service.revision
     said = current if is_primary else deployment
     shown = fields_of_revision(revision)
     message = pb.Deployment(
         status="PRIMARY" if is_primary else "ACTIVE",
-        desired_count=service.desired_count if is_primary else counts.wanted,
+        desired_count=tally.desired if is_primary else counts.wanted,
         running_count=counts.running,
         pending_count=counts.pending,
+        healthy_count=counts.healthy,
         created_at=revision.created_at,
         updated_at=revision.created_at,
         service_revision_arn=arn.service_revision_arn(service.cluster, service.name, revision.id),
@@ -67,7 +70,8 @@ def _deployment(
         message.service_deployment_arn = _arn(deployment)
     if said is not None:
         message.rollout_state = _rollout_state(said, is_primary=is_primary)
-        message.rollout_state_reason = said.rollback_reason or said.reason
+        if reason := said.rollback_reason or said.reason:
+            message.rollout_state_reason = reason
         if is_primary and said.retry_at and not said.is_over:
             message.throttled_until = said.retry_at
     return message
@@ -80,7 +84,9 @@ def _rollout_state(deployment: Deployment, *, is_primary: bool) -> str:
             return "COMPLETED"
         case "ROLLBACK_SUCCESSFUL":
             return "COMPLETED" if is_primary else "FAILED"
-        case "STOPPED" | "ROLLBACK_FAILED":
+        case "STOPPED":  # an older one that did not fail had its place taken
+            return "FAILED" if is_primary or deployment.has_failed else "IN_PROGRESS"
+        case "ROLLBACK_FAILED":
             return "FAILED"
         case "ROLLBACK_REQUESTED" | "ROLLBACK_IN_PROGRESS":
             return "IN_PROGRESS" if is_primary else "FAILED"
@@ -88,20 +94,22 @@ def _rollout_state(deployment: Deployment, *, is_primary: bool) -> str:
             return "IN_PROGRESS"
 
 
-def service_deployment_message(tables: Tables, service: Service, deployment: Deployment) -> pb.ServiceDeployment:
-    names, tasks = (service.cluster, service.name), live_tasks(tables, service)
+def service_deployment_message(
+    tables: Tables, service: Service, deployment: Deployment, now: int
+) -> pb.ServiceDeployment:
+    names, tally = (service.cluster, service.name), tally_of(tables, service, now)
     message = pb.ServiceDeployment(
         service_deployment_arn=_arn(deployment),
         service_arn=arn.service_arn(*names),
         cluster_arn=arn.cluster_arn(service.cluster),
-        source_service_revisions=[_summary(service, name, tasks) for name in deployment.sources],
-        target_service_revision=_summary(service, deployment.revision, tasks),
+        source_service_revisions=[_summary(service, name, tally) for name in deployment.sources],
+        target_service_revision=_summary(service, deployment.revision, tally),
         status=deployment.status,
         status_reason=deployment.reason or None,
         deployment_configuration=configuration_message(service.configuration),
         lifecycle_stage=_stage(deployment),
         failed_tasks=deployment.failed_tasks,
-        deployment_circuit_breaker=_breaker(service, deployment),
+        deployment_circuit_breaker=_breaker(service, deployment, tally.desired),
         alarms=_alarms(service, deployment),
         **_times(deployment),
     )
@@ -139,11 +147,11 @@ def _times(deployment: Deployment) -> dict[str, Any]:
     }
 
 
-def _summary(service: Service, revision: str, tasks: dict[str, list[Task]]) -> pb.ServiceRevisionSummary:
-    counts = counts_of(tasks.get(revision, ()))
+def _summary(service: Service, revision: str, tally: Tally) -> pb.ServiceRevisionSummary:
+    counts = tally.of(revision)
     return pb.ServiceRevisionSummary(
         arn=arn.service_revision_arn(service.cluster, service.name, revision),
-        requested_task_count=service.desired_count if revision == service.revision else counts.wanted,
+        requested_task_count=tally.desired if revision == service.revision else counts.wanted,
         running_task_count=counts.running,
         pending_task_count=counts.pending,
     )
@@ -165,11 +173,15 @@ def _monitors(deployment: Deployment, *, enabled: bool, triggered: bool) -> str:
     return "MONITORING_COMPLETE" if deployment.is_over else "MONITORING"
 
 
-def _breaker(service: Service, deployment: Deployment) -> pb.ServiceDeploymentCircuitBreaker:
+def _breaker(service: Service, deployment: Deployment, desired: int) -> pb.ServiceDeploymentCircuitBreaker:
     breaker = service.configuration.circuit_breaker
+    is_triggered = bool(deployment.has_failed or deployment.rollback_revision) and circuit_breaker.is_tripped(
+        breaker, deployment.failed_tasks, desired
+    )
     return pb.ServiceDeploymentCircuitBreaker(
-        status=_monitors(deployment, enabled=breaker.enable, triggered=False),
+        status=_monitors(deployment, enabled=breaker.enable, triggered=is_triggered),
         failure_count=deployment.failed_tasks,
+        threshold=circuit_breaker.threshold(breaker, desired),
     )
 
 
@@ -178,7 +190,9 @@ def _alarms(service: Service, deployment: Deployment) -> pb.ServiceDeploymentAla
     if not alarms.names:
         return None
     return pb.ServiceDeploymentAlarms(
-        status=_monitors(deployment, enabled=alarms.enable, triggered=False), alarm_names=alarms.names
+        status=_monitors(deployment, enabled=alarms.enable, triggered=bool(deployment.triggered_alarms)),
+        alarm_names=alarms.names,
+        triggered_alarm_names=deployment.triggered_alarms,
     )
 
 

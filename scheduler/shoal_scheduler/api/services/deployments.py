@@ -18,6 +18,7 @@ from shoal_scheduler.control.services import find
 from shoal_scheduler.control.services import inputs as i
 from shoal_scheduler.control.services.stop_deployment import ABORT, ROLLBACK
 from shoal_scheduler.control_plane import ControlPlane
+from shoal_scheduler.engine import now_millis
 from shoal_scheduler.model.refusal import invalid_field
 from shoal_scheduler.model.service import (
     IN_PROGRESS,
@@ -64,7 +65,8 @@ async def describe(
         if deployment is None or service is None:
             response.failures.append(resource_pb2.Failure(arn=name, reason="MISSING"))
         else:
-            response.service_deployments.append(service_deployment_message(plane.tables, service, deployment))
+            message = service_deployment_message(plane.tables, service, deployment, now_millis())
+            response.service_deployments.append(message)
     return response
 
 

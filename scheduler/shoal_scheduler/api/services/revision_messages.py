@@ -38,14 +38,18 @@ def fields_of_revision(revision: ServiceRevision) -> dict[str, Any]:
         "task_definition": arn.task_definition_arn(family, int(number)),
         "launch_type": revision.launch_type,
         "platform_version": revision.platform_version or None,
-        "load_balancers": list(map(_load_balancer, revision.load_balancers)),
+        "load_balancers": [_load_balancer(revision.cluster, each) for each in revision.load_balancers],
         "service_registries": list(map(_registry, revision.registries)),
         "network_configuration": network if revision.network else None,
     }
 
 
-def _load_balancer(it: LoadBalancer) -> pb.LoadBalancer:
-    return pb.LoadBalancer(target_group_arn=it.target_group, container_name=it.container, container_port=it.port)
+def _load_balancer(cluster: str, it: LoadBalancer) -> pb.LoadBalancer:
+    return pb.LoadBalancer(
+        target_group_arn=arn.target_group_arn(cluster, it.target_group),
+        container_name=it.container,
+        container_port=it.port,
+    )
 
 
 def _registry(it: ServiceRegistry) -> pb.ServiceRegistry:

@@ -8,7 +8,7 @@ from shoal_scheduler.api.convert import tag_messages
 from shoal_scheduler.api.services.configuration_message import configuration_message
 from shoal_scheduler.api.services.deployment_messages import deployment_messages
 from shoal_scheduler.api.services.revision_messages import fields_of_revision
-from shoal_scheduler.api.services.task_counts import counts_of, live_tasks
+from shoal_scheduler.api.services.tally import Tally, tally_of
 from shoal_scheduler.model.service import (
     INACTIVE,
     Deployment,
@@ -16,26 +16,25 @@ from shoal_scheduler.model.service import (
     ServiceEvents,
     ServiceRevision,
 )
-from shoal_scheduler.model.task import Task
 from shoal_scheduler.state.tables import Tables
 
 
-def service_message(tables: Tables, service: Service, *, with_tags: bool = False) -> pb.Service:
+def service_message(tables: Tables, service: Service, now: int, *, with_tags: bool = False) -> pb.Service:
     names = service.cluster, service.name
     revision = tables.records.get(ServiceRevision, *names, service.revision)
-    by_revision = live_tasks(tables, service)
-    counts = counts_of(task for tasks in by_revision.values() for task in tasks)
+    tally = tally_of(tables, service, now)
     events = tables.records.get(ServiceEvents, *names)
     message = pb.Service(
         service_arn=arn.service_arn(*names),
         service_name=service.name,
         cluster_arn=arn.cluster_arn(service.cluster),
         status=service.status,
-        desired_count=counts.wanted if service.scheduling_strategy == "DAEMON" else service.desired_count,
-        running_count=counts.running,
-        pending_count=counts.pending,
+        desired_count=tally.desired,
+        running_count=tally.all.running,
+        pending_count=tally.all.pending,
+        healthy_count=tally.all.healthy,
         deployment_configuration=configuration_message(service.configuration),
-        deployments=deployment_messages(tables, service, by_revision),
+        deployments=deployment_messages(tables, service, tally),
         events=[
             pb.ServiceEvent(id=each.id, created_at=each.at, message=each.message)
             for each in reversed(events.events if events is not None else ())
@@ -58,22 +57,22 @@ def service_message(tables: Tables, service: Service, *, with_tags: bool = False
         **(fields_of_revision(revision) if revision is not None else {}),
     )
     if service.status != INACTIVE:
-        _put_current(tables, service, by_revision, message)
+        _put_current(tables, service, tally, message)
     return message
 
 
-def _put_current(tables: Tables, service: Service, by_revision: dict[str, list[Task]], message: pb.Service) -> None:
+def _put_current(tables: Tables, service: Service, tally: Tally, message: pb.Service) -> None:
     names = service.cluster, service.name
     deployment = tables.records.get(Deployment, *names, service.deployment)
     if deployment is not None and not deployment.is_over:
         message.current_service_deployment = arn.service_deployment_arn(*names, deployment.id)
         if deployment.retry_at:
             message.throttled_until = deployment.retry_at
-    for name in dict.fromkeys([service.revision, *by_revision]):
-        counts = counts_of(by_revision.get(name, ()))
+    for name in dict.fromkeys([service.revision, *tally.by_revision]):
+        counts = tally.of(name)
         message.current_service_revisions.add(
             arn=arn.service_revision_arn(*names, name),
-            requested_task_count=service.desired_count if name == service.revision else counts.wanted,
+            requested_task_count=tally.desired if name == service.revision else counts.wanted,
             running_task_count=counts.running,
             pending_task_count=counts.pending,
         )

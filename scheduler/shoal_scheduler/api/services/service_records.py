@@ -111,6 +111,7 @@ def configuration_fields(document: Fields) -> Fields:
         "minimumHealthyPercent": "minimum_healthy_percent",
         "maximumPercent": "maximum_percent",
         "bakeTimeInMinutes": "bake_minutes",
+        "progressTimeInMinutes": "progress_minutes",
     }
     fields = {field: given[name] for name, field in names.items() if name in given}
     if "deploymentCircuitBreaker" in given:

@@ -27,6 +27,7 @@ from shoal_scheduler.control.definitions import find as find_definition
 from shoal_scheduler.control.services import find
 from shoal_scheduler.control.services import inputs as i
 from shoal_scheduler.control_plane import ControlPlane
+from shoal_scheduler.engine import now_millis
 from shoal_scheduler.model.definition import Definition
 from shoal_scheduler.model.service import ACTIVE, DAEMON, REPLICA, Service, ServiceRevision
 
@@ -42,7 +43,7 @@ async def create(plane: ControlPlane, request: pb.CreateServiceRequest, caller: 
     created = msgspec.structs.replace(change.service, created_by=caller.name)
     service = await plane.engine.submit(i.CreateService(created, change.revision))
     assert isinstance(service, Service)
-    message = service_message(plane.tables, service, with_tags=True)
+    message = service_message(plane.tables, service, now_millis(), with_tags=True)
     return pb.CreateServiceResponse(service=message, warnings=_warnings(document))
 
 
@@ -59,7 +60,7 @@ async def update(plane: ControlPlane, request: pb.UpdateServiceRequest, _caller:
     refuse(update_problems(document, definition), _INVALID)
     service = await plane.engine.submit(update_input(request, document))
     assert isinstance(service, Service)
-    message = service_message(plane.tables, service, with_tags=True)
+    message = service_message(plane.tables, service, now_millis(), with_tags=True)
     return pb.UpdateServiceResponse(service=message, warnings=_warnings(document))
 
 
@@ -68,7 +69,7 @@ async def delete(plane: ControlPlane, request: pb.DeleteServiceRequest, _caller:
     cluster = existing_cluster(plane, request)
     service = await plane.engine.submit(i.DeleteService(cluster.name, arn.short(name), request.force))
     assert isinstance(service, Service)
-    return pb.DeleteServiceResponse(service=service_message(plane.tables, service, with_tags=True))
+    return pb.DeleteServiceResponse(service=service_message(plane.tables, service, now_millis(), with_tags=True))
 
 
 async def describe(
@@ -83,7 +84,7 @@ async def describe(
             response.failures.append(resource_pb2.Failure(arn=missing, reason="MISSING"))
         else:
             with_tags = "TAGS" in request.include
-            response.services.append(service_message(plane.tables, service, with_tags=with_tags))
+            response.services.append(service_message(plane.tables, service, now_millis(), with_tags=with_tags))
     return response
 
 

@@ -6,6 +6,7 @@ from shoal_scheduler.api.validate_values import Document, Problems, at_most, bet
 
 MAXIMUM_PERCENT_MAX = 1000
 BAKE_MINUTES_MAX = 1440
+PROGRESS_MINUTES_MAX = 1440
 ALARMS_MAX = 100
 COUNT_MAX = 5000
 PERCENT_MAX = 1000
@@ -32,6 +33,8 @@ def configuration_problems(document: Document) -> Problems:
     else:
         yield from one_of(f"{_PATH}.strategy", strategy, ("ROLLING",))
     yield from between(f"{_PATH}.bakeTimeInMinutes", document.get("bakeTimeInMinutes"), 0, BAKE_MINUTES_MAX, "minutes")
+    progress = document.get("progressTimeInMinutes")
+    yield from between(f"{_PATH}.progressTimeInMinutes", progress, 1, PROGRESS_MINUTES_MAX, "minutes")
     minimum, maximum = document.get("minimumHealthyPercent"), document.get("maximumPercent")
     yield from between(f"{_PATH}.minimumHealthyPercent", minimum, 0, 100, "percent")
     yield from between(f"{_PATH}.maximumPercent", maximum, 100, MAXIMUM_PERCENT_MAX, "percent")

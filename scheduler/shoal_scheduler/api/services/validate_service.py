@@ -37,7 +37,6 @@ _WITHOUT_EFFECT = {
     "role": "has no effect: the load balancer needs no role here",
     "platformVersion": "has no effect: tasks run on this cluster's own instances",
     "networkConfiguration": "has no effect yet: a task's network is on the bridge of its instance",
-    "enableECSManagedTags": "has no effect yet: tasks get the tags that propagateTags says",
 }
 
 # What makes a revision, so that it cannot stand beside one that is named.

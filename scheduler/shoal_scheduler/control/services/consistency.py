@@ -1,10 +1,9 @@
 """What of a service cannot go together, whichever request said it."""
 
-from shoal_scheduler.model.ask import Strategy
+from shoal_scheduler.control.services.launching import OVER_ZONES
 from shoal_scheduler.model.refusal import invalid_field
 from shoal_scheduler.model.service import DAEMON, Service
 
-OVER_ZONES = Strategy("spread", "attribute:ecs.availability-zone")
 _REBALANCING = "availabilityZoneRebalancing"
 
 

@@ -109,6 +109,11 @@ def _checked(definition: Definition) -> frozenset[str]:
 
 def view_of(view: Overlay, key: ServiceKey, context: Context) -> ServiceView | None:
     """None if there is no such service, or nothing is to be seen to any more."""
+    return view_at(view, key, context.now)
+
+
+def view_at(view: Overlay, key: ServiceKey, now: int) -> ServiceView | None:
+    """The same, for who only looks."""
     service = view.records.get(Service, *key)
     if service is None:
         return None
@@ -131,7 +136,7 @@ def view_of(view: Overlay, key: ServiceKey, context: Context) -> ServiceView | N
         instances={name: instance for name, instance in instances.items() if instance is not None},
         target_health={task.key: view.target_health(task.key) for task in tasks},
         target_groups={name: group for name, group in groups.items() if group is not None},
-        now=context.now,
+        now=now,
         definitions=dict(_definitions(view, revision.definition, tasks)),
         deployments=view.records.of(Deployment, *key),
         moving=leaving_tasks(rebalance, service.name),
@@ -139,8 +144,8 @@ def view_of(view: Overlay, key: ServiceKey, context: Context) -> ServiceView | N
         free=_free(view, service.cluster, instances),
         alarms=dict(_alarms(view, service)),
     )
-    if not service.is_daemon:
-        return seen
+    if not service.is_daemon or service.status != ACTIVE:
+        return seen  # one that was deleted is to run nowhere
     return replace(seen, daemon_on=_daemon_on(view, seen), draining_others=frozenset(_draining_others(view, seen)))
 
 

@@ -29,6 +29,7 @@ for name in (
     "--authority-key",
     "--state",
     "--registry",
+    "--ingress-wanted",
 ):
     parser.add_argument(name, required=True)
 arguments = parser.parse_args()
