@@ -3,10 +3,10 @@
     async with Client.connect() as client:                      # the current context
         answer = await client.cluster.ListTasks(task_pb2.ListTasksRequest())
 
-`client.cluster`, `client.services`, `client.autoscaling`, `client.batch`, `client.traffic`, `client.metrics` and
-`client.alarms` have every method of the generated stubs. A unary call goes to the leader, is retried with jittered
-back-off until its deadline while that is safe, and raises the errors of `shoal.errors`. A call that changes something
-gets a client token if its message has room for one, so that sending it twice does it once."""
+`client.cluster`, `client.services`, `client.autoscaling`, `client.rebalancing`, `client.batch`, `client.traffic`,
+`client.metrics` and `client.alarms` have every method of the generated stubs. A unary call goes to the leader, is
+retried with jittered back-off until its deadline while that is safe, and raises the errors of `shoal.errors`. A call
+that changes something gets a client token if its message has room for one, so that sending it twice does it once."""
 
 import asyncio
 import contextlib
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from shoal.v1.batch_pb2_grpc import BatchAsyncStub
     from shoal.v1.cluster_pb2_grpc import ClusterAsyncStub
     from shoal.v1.metrics_pb2_grpc import MetricsAsyncStub
+    from shoal.v1.rebalance_pb2_grpc import RebalancingAsyncStub
     from shoal.v1.services_pb2_grpc import ServicesAsyncStub
     from shoal.v1.traffic_pb2_grpc import IngressAsyncStub, TrafficAsyncStub
 
@@ -70,6 +71,7 @@ class Client:
     autoscaling: "AutoscalingAsyncStub"
     batch: "BatchAsyncStub"
     services: "ServicesAsyncStub"
+    rebalancing: "RebalancingAsyncStub"
     traffic: "TrafficAsyncStub"
     ingress: "IngressAsyncStub"
 
@@ -83,7 +85,7 @@ class Client:
         # No two services have methods of the same name: what is called says whose it is.
         calls: Any = _Stub(self._leader, timeout_seconds)
         self.cluster = self.services = self.autoscaling = self.batch = self.metrics = self.alarms = calls
-        self.traffic = self.ingress = calls
+        self.traffic = self.ingress = self.rebalancing = calls
 
     @classmethod
     def connect(

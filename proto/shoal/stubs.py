@@ -12,6 +12,7 @@ from shoal.v1 import (
     batch_pb2_grpc,
     cluster_pb2_grpc,
     metrics_pb2_grpc,
+    rebalance_pb2_grpc,
     services_pb2_grpc,
     traffic_pb2_grpc,
 )
@@ -23,6 +24,7 @@ _SERVICES: tuple[tuple[type, Callable[[grpc.aio.Channel], Any]], ...] = (
     (alarms_pb2_grpc.AlarmsServicer, alarms_pb2_grpc.AlarmsStub),
     (autoscaling_pb2_grpc.AutoscalingServicer, autoscaling_pb2_grpc.AutoscalingStub),
     (batch_pb2_grpc.BatchServicer, batch_pb2_grpc.BatchStub),
+    (rebalance_pb2_grpc.RebalancingServicer, rebalance_pb2_grpc.RebalancingStub),
     (services_pb2_grpc.ServicesServicer, services_pb2_grpc.ServicesStub),
     (traffic_pb2_grpc.TrafficServicer, traffic_pb2_grpc.TrafficStub),
     (traffic_pb2_grpc.IngressServicer, traffic_pb2_grpc.IngressStub),

@@ -26,6 +26,7 @@ from shoal_scheduler.control.step import Fault, Step, step
 from shoal_scheduler.metrics.meters import Meters, timed
 from shoal_scheduler.model.refusal import Refused
 from shoal_scheduler.model.task import LAUNCH_ID_DIGITS
+from shoal_scheduler.rebalancing import Rebalancing
 from shoal_scheduler.state.changes import Change, PutInstance, PutTask, SetSession
 from shoal_scheduler.state.heard import Heard
 from shoal_scheduler.state.store import (
@@ -142,6 +143,7 @@ class Engine:
         self._gathered = asyncio.Event()
         # When time itself asks for something: by `clock`.
         self._retention_at = self._losses_at = self._interruptions_at = -inf
+        self._rebalancing = Rebalancing(self.clock())
         self._is_full = False
         self._finishing = False
         self._closed = False
@@ -233,7 +235,8 @@ class Engine:
         due_in = (due_at - self.now()) / 1000
         if due_in <= 0:
             return -inf
-        return min(self._retention_at, self._losses_at, self._interruptions_at, self.clock() + due_in)
+        at = (self._retention_at, self._losses_at, self._interruptions_at, self._rebalancing.due_at)
+        return min(*at, self.clock() + due_in)
 
     async def _gather(self) -> None:
         if len(self._inbox) >= self._expected:
@@ -251,6 +254,7 @@ class Engine:
         # Both may have to say of the same task how it ends: one after the other.
         losses = self._losses(context) if may_write and not interrupted.changes else Look((), self._losses_at)
         due = [*self._expired(context), *interrupted.changes, *losses.changes] if may_write else []
+        due += self._rebalancing.due(self.tables, context, self.clock()) if may_write else []
         with timed(self.meters.steps):
             inputs = [waiting.request for waiting in batch]
             result = step(self.tables, inputs, context, due, alone=not may_write)
@@ -266,12 +270,14 @@ class Engine:
             retry_at = self.clock() + LOSSES_RETRY_SECONDS
             self._losses_at = max(self._losses_at, retry_at)
             self._interruptions_at = max(self._interruptions_at, retry_at)
+            self._rebalancing.not_stored(retry_at)
             await self._not_stored(taken, error)
             return
         self.meters.inputs += len(taken)
         self.meters.placements += sum(map(_is_placement, result.changes))
         self.tables.apply(result.changes, revision)
         self._losses_at, self._interruptions_at = losses.due_at, interrupted.due_at
+        self._rebalancing.committed(result.changes, self.clock())
         if any(isinstance(change, SetSession) and not change.incarnation for change in result.changes):
             self._losses_at = -inf  # an instance fell silent: when it is due is found out at once
         if any(isinstance(change, PutInstance) and change.instance.interruption for change in result.changes):

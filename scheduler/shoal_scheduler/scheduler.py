@@ -15,6 +15,7 @@ from shoal_scheduler import garbage, history
 from shoal_scheduler.alarms import Alarms
 from shoal_scheduler.api.gate import Gate
 from shoal_scheduler.api.server import Server
+from shoal_scheduler.autoscaling import Autoscaling
 from shoal_scheduler.configuration import Configuration
 from shoal_scheduler.control.inputs import PutClusterDocument
 from shoal_scheduler.control_plane import ControlPlane
@@ -23,6 +24,7 @@ from shoal_scheduler.events import EventLog
 from shoal_scheduler.leader import Leadership, LeaseKeeper, Seen, campaign, resign
 from shoal_scheduler.metrics.store import Metrics
 from shoal_scheduler.model.refusal import Refused
+from shoal_scheduler.prometheus_queries import PrometheusQueries
 from shoal_scheduler.standby import Standby
 from shoal_scheduler.state.etcd import EtcdStore, revision_base, store_version
 from shoal_scheduler.state.etcd_feed import EtcdFeed
@@ -206,6 +208,8 @@ class Scheduler:
             leadership.spawn("announcing the ingress", wanted, ends=True)
         webhooks = Webhooks(self._config.webhook_networks)
         leadership.spawn("alarms", Alarms(plane.engine, plane.metrics, webhooks, plane.led_since).run())
+        prometheus = PrometheusQueries(self._config.webhook_networks)
+        leadership.spawn("autoscaling", Autoscaling(plane.engine, plane.metrics, prometheus).run())
         try:
             await plane.engine.submit(PutClusterDocument(self._config.cluster, {}, create=True))
             self._standing.leads(plane, leadership.release)

@@ -51,14 +51,9 @@ class Webhooks:
 
     def __init__(self, networks: Sequence[Network] = ()) -> None:
         self._networks = tuple(networks)
-        self._resolver = _Resolver(self._networks)
 
     async def __aenter__(self) -> "Webhooks":
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(resolver=self._resolver, use_dns_cache=False),
-            timeout=aiohttp.ClientTimeout(total=TIMEOUT_SECONDS),
-            cookie_jar=aiohttp.DummyCookieJar(),
-        )
+        self._session = guarded_session(self._networks, TIMEOUT_SECONDS)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -67,7 +62,7 @@ class Webhooks:
     async def tell(self, address: str, document: Mapping[str, Any]) -> None:
         """Once. Raises NotToldError unless it is answered with a status of 2xx; redirects are not followed."""
         try:
-            self._check_literal(address)
+            check_literal(address, self._networks)
             async with self._session.post(address, json=document, allow_redirects=False) as answer:
                 if not 200 <= answer.status < 300:
                     raise NotToldError(f"it answered {answer.status}")
@@ -78,15 +73,25 @@ class Webhooks:
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise NotToldError(str(error) or type(error).__name__) from None
 
-    def _check_literal(self, address: str) -> None:
-        """A number is never resolved, so the resolver does not see it."""
-        host = urlsplit(address).hostname or ""
-        try:
-            ipaddress.ip_address(host)
-        except ValueError:
-            return
-        if not is_allowed(host, self._networks):
-            raise NotToldError(_not_allowed(host))
+
+def guarded_session(networks: Sequence[Network], timeout_seconds: float) -> aiohttp.ClientSession:
+    """Dials no name that means an address which is not allowed; of an address that is a number: `check_literal`."""
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(resolver=_Resolver(networks), use_dns_cache=False),
+        timeout=aiohttp.ClientTimeout(total=timeout_seconds),
+        cookie_jar=aiohttp.DummyCookieJar(),
+    )
+
+
+def check_literal(address: str, networks: Sequence[Network]) -> None:
+    """A number is never resolved, so the resolver does not see it. Raises OSError if it may not be dialled."""
+    host = urlsplit(address).hostname or ""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return
+    if not is_allowed(host, networks):
+        raise OSError(_not_allowed(host))
 
 
 class _Resolver(AbstractResolver):

@@ -42,6 +42,7 @@ BATCH = """
     DeleteConsumableResource DescribeConsumableResource ListConsumableResources ListJobsByConsumableResource
     SubmitJob DescribeJobs ListJobs CancelJob CancelJobs TerminateJob TerminateJobs
 """
+REBALANCING = "PlanRebalance StartRebalance StopRebalance DescribeRebalances"
 SERVICES = """
     CreateService UpdateService DeleteService DescribeServices ListServices DescribeServiceDeployments
     ListServiceDeployments StopServiceDeployment DescribeServiceRevisions UpdateTaskProtection GetTaskProtection
@@ -59,6 +60,7 @@ RULES = {
     **{f"/shoal.v1.Metrics/{name}": OPERATOR for name in METRICS},
     **{f"/shoal.v1.Alarms/{name}": OPERATOR for name in ALARMS.split()},
     **{f"/shoal.v1.Batch/{name}": OPERATOR for name in BATCH.split()},
+    **{f"/shoal.v1.Rebalancing/{name}": OPERATOR for name in REBALANCING.split()},
     **{f"/shoal.v1.Services/{name}": OPERATOR for name in SERVICES.split()},
     **{f"/shoal.v1.Traffic/{name}": OPERATOR for name in TRAFFIC.split()},
     **{f"/shoal.v1.Ingress/{name}": INGRESS for name in ("WatchRoutes", "ReportTargets")},

@@ -16,12 +16,12 @@ from shoal.v1 import alarms_pb2, alarms_pb2_grpc, autoscaling_pb2_grpc
 from shoal.v1 import autoscaling_pb2 as pb
 from shoal_scheduler.control.autoscaling.inputs import EvaluateScaling
 from shoal_scheduler.control.autoscaling.votes import Datapoint, Readings
-from shoal_scheduler.model.service import Deployment, Service, ServiceRevision
-from shoal_scheduler.state.records import PutRecord
+from shoal_scheduler.model.service import Service
 
 from tests.api.generated import Words
 from tests.api.refusals import INVALID, PARAMETER, refused_with
 from tests.fakes.scheduler import Scheduler
+from tests.fakes.web_service import make_web_service
 
 MODEL = {
     line.split()[0]: set(line.split()[1:])
@@ -126,12 +126,7 @@ def make(kind: type[Any], document: Any) -> Any:
 
 @pytest.fixture
 async def scaling(scheduler: Scheduler) -> AsyncIterator[Any]:
-    records = (
-        Service(cluster="default", name="web", created_at=1, desired_count=2, revision="1", deployment="1"),
-        ServiceRevision(cluster="default", service="web", id="1", created_at=1, definition="web:1"),
-        Deployment(cluster="default", service="web", id="1", revision="1", status="SUCCESSFUL", created_at=1),
-    )
-    scheduler.plane.tables.apply([PutRecord(each) for each in records], scheduler.plane.tables.revision)
+    await make_web_service(scheduler)
     async with scheduler.channel() as channel:
         yield autoscaling_pb2_grpc.AutoscalingStub(channel)
 

@@ -1,5 +1,6 @@
 """Services of real containers behind the real load balancer that `shoal up` starts for them."""
 
+import asyncio
 from functools import partial
 from typing import Any
 
@@ -101,9 +102,11 @@ async def test_a_service_is_rolled_and_scaled_behind_the_load_balancer_and_no_re
             await wait_until(lambda: load.answers["web-1"] > 50)
             load.failures.clear()  # of the time before there was anything to answer
             second = await work.register(client, definition("web", "web-2", "bridge", 80))
-            update = {"service": "web", "taskDefinition": second}
+            update: dict[str, object] = {"service": "web", "taskDefinition": second}
             await client.services.UpdateService(message(update, service_pb2.UpdateServiceRequest))
-            await wait_until(partial(is_all_new, load), timeout_seconds=60)
+            async with asyncio.timeout(60):
+                while not await is_all_new(load):
+                    pass
             await until_healthy(client, "web", 2)
             update = {"service": "web", "desiredCount": 1}
             await client.services.UpdateService(message(update, service_pb2.UpdateServiceRequest))

@@ -141,8 +141,14 @@ class Watched(Stage):
             assert len(healthy) - len(stopped) >= before.desired or not stopped
 
     def _by_service(self, task: Task) -> bool:
+        """Not one that was told to have ended: what is healthy and is to stop has not ended yet."""
         now = self.tables.task(task.key)
-        return now is not None and now.desired_status == "STOPPED" and now.stop_code == "ServiceSchedulerInitiated"
+        return (
+            now is not None
+            and not now.is_stopped
+            and now.desired_status == "STOPPED"
+            and now.stop_code == "ServiceSchedulerInitiated"
+        )
 
     # -- moves ---------------------------------------------------------------------------------------------------
 

@@ -4,6 +4,7 @@ python -m tests.simulation --seeds 1..1000 --jobs 2     many; failing ones are p
 python -m tests.simulation --seed 17 --trace            one, with all that happened in it
 python -m tests.simulation --mutants                    each planted bug, until a seed catches it
 python -m tests.simulation --array 10000 --seeds 1..3   one array of so many children, of which some fail
+python -m tests.simulation --services --seeds 1..200    with users who have services
 python -m tests.simulation --ring 2 --seeds 1..100      the same of the programs' own coroutines; it has its own --help
 """
 
@@ -52,6 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--mutants", action="store_true", help="each planted bug, until a seed of --seeds catches it")
     parser.add_argument("--plain", action="store_true", help="of --mutants: with whatever faults the seeds draw")
     parser.add_argument("--array", type=int, default=0, metavar="N", help="the story of one array of N children")
+    parser.add_argument("--services", action="store_true", help="some of the users have services")
     parser.add_argument("--only", type=str, metavar="KIND,...", help=f"these faults only: {', '.join(KINDS)}")
     return parser
 
@@ -66,7 +68,9 @@ def _kinds(arguments: argparse.Namespace) -> tuple[str, ...] | None:
 
 
 def _results(arguments: argparse.Namespace, seeds: Sequence[int]) -> Iterator[Result]:
-    run = partial(run_seed, mutant=arguments.mutant, only=_kinds(arguments), array=arguments.array)
+    run = partial(
+        run_seed, mutant=arguments.mutant, only=_kinds(arguments), array=arguments.array, services=arguments.services
+    )
     if arguments.jobs == 1:
         yield from map(run, seeds)
         return
@@ -78,12 +82,18 @@ def _replay(arguments: argparse.Namespace, result: Result) -> str:
     mutant = f" --mutant {arguments.mutant}" if arguments.mutant else ""
     only = f" --only '{arguments.only}'" if arguments.only is not None else ""
     array = f" --array {arguments.array}" if arguments.array else ""
-    return f"python -m tests.simulation --seed {result.plan.seed}{mutant}{only}{array} --trace"
+    services = " --services" if arguments.services else ""
+    return f"python -m tests.simulation --seed {result.plan.seed}{mutant}{only}{array}{services} --trace"
 
 
 def _one(arguments: argparse.Namespace) -> int:
     result = run_seed(
-        arguments.seed, arguments.mutant, keep_trace=arguments.trace, only=_kinds(arguments), array=arguments.array
+        arguments.seed,
+        arguments.mutant,
+        keep_trace=arguments.trace,
+        only=_kinds(arguments),
+        array=arguments.array,
+        services=arguments.services,
     )
     print(f"seed {arguments.seed}: {result.plan}")
     print("\n".join(result.lines))

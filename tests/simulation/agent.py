@@ -35,6 +35,7 @@ from tests.simulation.containers import KILLED, Box, ModelEngine
 from tests.simulation.disk import Disk, Journal
 from tests.simulation.lives import Life, Task
 from tests.simulation.network import End, Network, StreamEnded
+from tests.simulation.registry import Registry
 
 CLUSTER = "default"
 ENGINE_SECONDS = 5.0
@@ -95,10 +96,11 @@ class Host:
         rng: Random,
         wall: Callable[[], int],
         resources: tuple[int, int, tuple[str, ...]],
+        registry: Registry,
     ) -> None:
         self.name, self.clock, self.network, self.rng, self.wall = name, clock, network, rng, wall
         self.resources = resources
-        self.engine = ModelEngine(clock, rng, name, wall)
+        self.engine = ModelEngine(clock, rng, name, wall, registry)
         self.disk = Disk(rng)
         self.life: Life | None = None
         self.worker: Worker | None = None

@@ -13,6 +13,7 @@ from shoal_scheduler.state.tables import Tables
 
 from tests.simulation.containers import Box
 from tests.simulation.job_checkers import jobs_are_what_the_store_holds
+from tests.simulation.service_checkers import services_are_what_the_store_holds
 
 Fault = str | None
 
@@ -123,7 +124,7 @@ def who_goes_is_empty(instance: Instance, tasks: Sequence[Task]) -> Fault:
 
 def what_goes_with_its_host_goes_on_elsewhere(task: Task, is_replaced: bool) -> Fault:
     wanted = bool(task.launch.on_disconnect) and is_interrupted(task.stop_code)
-    wanted &= task.launch.job is None  # a job starts its next attempt itself
+    wanted &= task.launch.job is None and task.launch.service is None  # which see to that themselves
     if wanted == is_replaced or task.stop_code not in (*STOP_CODES.values(), "UserInitiated"):
         return None
     return f"task {task.id} ended with {task.stop_code} and is {'' if is_replaced else 'not '}replaced"
@@ -172,7 +173,9 @@ def tables_are_what_the_store_holds(tables: Tables, stored: Tables) -> Fault:
     for what in ("instances", "definitions", "clusters", "tokens"):
         if getattr(tables, what) != getattr(stored, what):
             return f"the {what} of the tables and of the store differ"
-    return jobs_are_what_the_store_holds(tables.batch, stored.batch)
+    return jobs_are_what_the_store_holds(tables.batch, stored.batch) or services_are_what_the_store_holds(
+        tables, stored
+    )
 
 
 def a_stranger_is_left_alone(box: Box, instance: str, own: Mapping[str, str]) -> Fault:

@@ -7,22 +7,27 @@ from typing import Any
 from shoal_scheduler.control import inputs as i
 from shoal_scheduler.control.batch.job_inputs import SubmitJob, TerminateJob
 
-from tests.simulation import big_array, faults, workload
+from tests.simulation import big_array, checkers, faults, workload
 from tests.simulation.agent import Host
 from tests.simulation.clock import Clock
 from tests.simulation.convergence import unsettled
 from tests.simulation.jobs import JobUsers
 from tests.simulation.lives import Crashed, Life, Violated
 from tests.simulation.network import End, Network
-from tests.simulation.plan import JOBS, Plan
+from tests.simulation.plan import JOBS, SERVICES, Plan
+from tests.simulation.registry import Registry
 from tests.simulation.scheduler import CountedIds, Scheduler
+from tests.simulation.services import ServiceUsers
 from tests.simulation.shell import EPOCH_SECONDS
 from tests.simulation.store import Members
 from tests.simulation.trace import Trace
 from tests.simulation.users import Users
-from tests.simulation.witness import Witness
+from tests.simulation.witness import Witness, is_of_users
 
 CONVERGENCE_SECONDS = 60
+
+# Services: deployments go in waves of 40 seconds and more, and what is protected is so for two minutes at most.
+SERVICES_CONVERGENCE_SECONDS = 900
 RESTART_SECONDS = 2.0
 LAST_ORDERS_SECONDS = 20
 
@@ -32,12 +37,14 @@ class Cluster:
         self.plan, self.clock = plan, clock
         self.trace = Trace(clock, keep_trace)
         self.skews: dict[str, float] = {}
+        self.furthest = 0.0
         self.crash_chance = 0.0
         self.stop_soon = 0.2
         self.healing = False
         self._chance = self._rng("chance")
         self._ids = CountedIds()
         self.network = Network(clock, self._rng("network"))
+        self.registry = Registry()
         self.members = Members(clock, self.network, self._rng("etcd"))
         self.schedulers = [self._scheduler(f"scheduler-{number}") for number in range(plan.schedulers)]
         self.witness = Witness(self.trace, self.members, self.schedulers, plan)
@@ -45,6 +52,9 @@ class Cluster:
         self.users = Users(clock, self.network, self.schedulers, self._rng("users"))
         self.users.on_answer, self.users.on_silence = self._answered, self._unanswered
         self.jobs = JobUsers(self.users, clock, self._rng("jobs"), str(plan.seed), lambda: self.healing)
+        self.services = ServiceUsers(self.users, clock, self._rng("services"), self.registry, lambda: self.healing)
+        self.services.witness = self.witness.services
+        self.services.engines = [host.engine for host in self.hosts]
         self._work = self._rng("work")
         self._going = self._rng("going")
         self.left_going: set[str] = set()
@@ -61,16 +71,14 @@ class Cluster:
         scheduler.on_exit = lambda it: self.crash_scheduler(it, RESTART_SECONDS)
         scheduler.crash_point = lambda it: self._maybe_crash(it.life, lambda: self.crash_scheduler(it, 1.0))
         scheduler.on_lead = lambda it: self.witness.leads(it)
-        scheduler.on_commit = lambda it, tables, changes, revision: self.witness.committed(
-            it, tables, changes, revision
-        )
+        scheduler.on_commit = lambda *seen: self.witness.committed(*seen)
         return scheduler
 
     def _host(self, name: str) -> Host:
         self.skews[name] = 0.0
         rng = self._rng(name)
         resources = (rng.choice((1024, 2048, 4096)), rng.choice((2048, 4096)), ("gpu-a", "gpu-b")[: rng.randint(0, 2)])
-        host = Host(name, self.clock, self.network, rng, lambda: self.wall(name), resources)
+        host = Host(name, self.clock, self.network, rng, lambda: self.wall(name), resources, self.registry)
         names = [each.name for each in self.schedulers]
         host.schedulers = tuple(rng.sample(names, len(names)))  # any order will do
         host.dial = self._dial
@@ -139,6 +147,7 @@ class Cluster:
         self.witness.answered(request, reply)
         if isinstance(request, SubmitJob):
             self.jobs.answered(request, reply)
+        self.services.answered(request, reply)
         if isinstance(request, i.RunTask) and not self.healing:
             for task in reply.tasks:
                 if self._work.random() < self.stop_soon:
@@ -149,6 +158,7 @@ class Cluster:
     def _unanswered(self, request: i.Input) -> None:
         if isinstance(request, SubmitJob):
             self.jobs.unanswered(request)
+        self.services.unanswered(request)
 
     # A run.
 
@@ -173,14 +183,19 @@ class Cluster:
         faults.schedule(self, self._rng("faults"))
         if self.plan.has(JOBS):
             self.jobs.begin(self.plan.seconds)
+        if self.plan.has(SERVICES):
+            self.services.begin(self.plan.seconds)
 
     def heal(self) -> None:
         self.trace.say("fault", "all is mended")
         self.healing = True
+        self.registry.away = False
         self.network.mend_all()
         self.crash_chance = self.users.repeats = self.members.unknown = self.members.slow = 0.0
         self.members.available, self.members.full = True, False
         self.members.model.extend_all()
+        if self.plan.has(SERVICES):
+            self._set_clocks()
         for scheduler in self.schedulers:
             self._resume(scheduler.life)
             self.start_scheduler(scheduler)
@@ -196,12 +211,20 @@ class Cluster:
         if self.plan.has(JOBS) and not self.plan.array:
             self.jobs.last_words()
 
+    def _set_clocks(self) -> None:
+        """To the latest that any has shown: what waits for a moment that was written down comes when it should."""
+        latest = max(self.furthest, *self.skews.values())
+        self.skews = dict.fromkeys(self.skews, latest)
+
     def _last_word(self, host: str) -> i.UpdateInstances:
         """It takes tasks again; or it goes, and stays as it is."""
-        is_needed = self.plan.has(JOBS) and host == self.hosts[0].name
+        is_needed = (self.plan.has(JOBS) or self.plan.has(SERVICES)) and host == self.hosts[0].name
         if self.plan.has("interruption") and not is_needed and self._going.random() < 0.3:
             self.left_going.add(host)
             return i.UpdateInstances("default", (host,), "DRAINING", 600, "for good")
+        if self.plan.has(SERVICES) and self.plan.has("drain") and not is_needed and self._going.random() < 0.3:
+            self.left_going.add(host)
+            return i.UpdateInstances("default", (host,), "DRAINING")
         return i.UpdateInstances("default", (host,), "ACTIVE")
 
     def _resume(self, life: Life | None) -> None:
@@ -210,21 +233,24 @@ class Cluster:
 
     def _converge(self) -> None:
         """The time to settle begins anew with each task that ends: whatever number still queues for few places."""
-        second, settles_by, ended = 0, CONVERGENCE_SECONDS, self._ended()
+        has_services = self.plan.has(SERVICES)
+        bound = SERVICES_CONVERGENCE_SECONDS if has_services else CONVERGENCE_SECONDS
+        second, settles_by, ended = 0, bound, self._ended()
         reasons: list[str] = []
         while second < settles_by:
             second += 1
             if second == 20:
                 self._take_all_back()
-            if second % LAST_ORDERS_SECONDS == 0 and self.plan.has(JOBS):
+            if second % LAST_ORDERS_SECONDS == 0 and (self.plan.has(JOBS) or has_services):
                 self._make_room()
+                self.services.look_after()
             self.clock.run(self.plan.seconds + second, self._look)
             reasons = unsettled(self)
             if not reasons:
                 return
-            if self._ended() > ended:
+            if self._ended() > ended and not has_services:
                 settles_by, ended = second + CONVERGENCE_SECONDS, self._ended()
-        raise Violated(f"{CONVERGENCE_SECONDS} s after the last fault or end of a task: {'; '.join(reasons[:5])}")
+        raise Violated(f"{bound} s after the last fault or end of a task: {'; '.join(reasons[:5])}")
 
     def _ended(self) -> int:
         return sum(task.is_stopped for task in self.witness.recorded.values())
@@ -245,7 +271,7 @@ class Cluster:
         """Every job is to come to its end: what else runs or waits is stopped. So is what its timeout does not end for
         long: a clock was set back, or who leads now has one that is minutes behind the last leader's."""
         for task in self.witness.recorded.values():
-            if not task.is_stopped and task.launch.job is None and task.desired_status != "STOPPED":
+            if not task.is_stopped and is_of_users(task.launch) and task.desired_status != "STOPPED":
                 self.users.ask(i.StopTask("default", task.id, "last orders"))
         leader = next((each.plane for each in self.schedulers if each.plane is not None), None)
         for instance in leader.tables.instances.values() if leader is not None else ():
@@ -257,3 +283,5 @@ class Cluster:
 
     def _look(self) -> None:
         self.witness.leadership()
+        if self.witness.services.waits:
+            self.witness.demand(checkers.first(self.witness.services.late(self.clock.now)))

@@ -26,10 +26,12 @@ from shoal_agent.engine.port import (
 from tests.simulation import coroutines
 from tests.simulation.clock import Clock
 from tests.simulation.lives import Future, Life, life
+from tests.simulation.registry import HostImages, Program, Registry
 
 KILLED, TERMINATED, UNKNOWN = 137, 143, 255
 JOB_ID, JOB_ATTEMPT = "AWS_BATCH_JOB_ID", "AWS_BATCH_JOB_ATTEMPT"
 DIGEST = "sha256:" + "0" * 64
+NO_CHECK = {"Test": ["NONE"]}
 
 
 @dataclass(slots=True)
@@ -51,6 +53,12 @@ class Box:
     ended_by: str = ""
     runs: int = 0
     environment: Mapping[str, str] = field(default_factory=dict)
+
+    # Of an image of the registry: its bytes, and what they do. Health: None without a health check.
+    digest: str = ""
+    program: Program | None = None
+    has_check: bool = False
+    health: str | None = None
 
     @property
     def task(self) -> str:
@@ -86,8 +94,11 @@ class ModelEngine:
 
     local = True
 
-    def __init__(self, clock: Clock, rng: Random, host: str, wall: Callable[[], int]) -> None:
+    def __init__(
+        self, clock: Clock, rng: Random, host: str, wall: Callable[[], int], registry: Registry | None = None
+    ) -> None:
         self.clock, self.rng, self.host, self.wall = clock, rng, host, wall
+        self.images = HostImages(registry or Registry())
         self.up = True
         self.live_restore = True
         self.troubles = Troubles()
@@ -149,7 +160,7 @@ class ModelEngine:
     async def containers(self, wanted: Mapping[str, str]) -> list[Listed]:
         def effect() -> list[Listed]:
             return [
-                Listed(box.id, box.name, box.labels, box.state)
+                Listed(box.id, box.name, box.labels, box.state, box.health)
                 for box in self.boxes.values()
                 if all(box.labels.get(name) == value for name, value in wanted.items())
             ]
@@ -160,7 +171,11 @@ class ModelEngine:
         def effect() -> str:
             if any(box.name == name for box in self.boxes.values()):
                 raise NameConflict(f"the name {name} is taken")
-            box = self.put(name, body["Labels"], tuple(body["Cmd"]), body.get("StopTimeout") or 30, body["Image"])
+            image = body["Image"]
+            digest = self.images.digest(image) if self.images.registry.has(image) else ""
+            box = self.put(name, body["Labels"], tuple(body["Cmd"]), body.get("StopTimeout") or 30, image)
+            box.digest, box.program = digest, self.images.registry.programs.get(digest)
+            box.has_check = body.get("Healthcheck", NO_CHECK) != NO_CHECK
             box.environment = dict(each.split("=", 1) for each in body.get("Env", ()))
             return box.id
 
@@ -197,6 +212,9 @@ class ModelEngine:
         box.runs += 1
         self.on_start(box)
         seconds, code = float(box.command[0]), int(box.command[1])
+        if box.program is not None:
+            seconds, code = box.program.seconds, box.program.code
+            self._check_health(box, box.program)
         if len(box.command) > 3:
             drawn = crc32(f"{box.command[4]} {box.environment[JOB_ID]} {box.environment[JOB_ATTEMPT]}".encode())
             code = code if drawn % 100 < int(box.command[3]) else 0
@@ -204,9 +222,20 @@ class ModelEngine:
         if seconds:
             self.clock.after(seconds, self.exit, box, code, "itself", box.runs)
 
+    def _check_health(self, box: Box, program: Program) -> None:
+        if box.has_check:
+            box.health, word = "UNKNOWN", "HEALTHY" if program.is_healthy else "UNHEALTHY"
+            self.clock.after(program.health_after, self.set_health, box, word, box.runs)
+
+    def set_health(self, box: Box, word: str, run: int) -> None:
+        if box.state == "running" and box.runs == run and box.health != word:
+            box.health = word
+            self._say("health_status", box)
+
     def exit(self, box: Box, code: int, by: str, run: int) -> None:
         if box.state != "running" or box.runs != run:
             return
+        box.health = None
         box.state, box.exit_code, box.finished_at, box.ended_by = "exited", code, self.wall(), by
         self.on_end(box)
         self._say("die", box)
@@ -266,6 +295,7 @@ class ModelEngine:
                 stop_timeout_seconds=box.grace_seconds,
                 image=box.image,
                 created_at=box.made_at,
+                health_status=box.health,
             )
 
         return await self._call(effect, 10.0, lossy=False)  # type: ignore[no-any-return]
@@ -274,12 +304,14 @@ class ModelEngine:
         def effect() -> str:
             if self.troubles.image_missing and self.rng.random() < self.troubles.image_missing:
                 raise ImageNotFound(f"no such image: {image}")
-            return DIGEST
+            return self.images.digest(image) if self.images.registry.has(image) else DIGEST
 
         return await self._call(effect, 10.0, lossy=False)  # type: ignore[no-any-return]
 
     async def pull(self, image: str, **_: Any) -> None:
         await self._call(lambda: self.rng.uniform(0.1, 5.0), 600.0, lossy=False)
+        if self.images.registry.has(image):
+            self.images.pull(image)
 
     async def lacked_memory(self, container: str, since: float, until: float) -> bool:
         box = self.boxes.get(container)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from shoal_scheduler.control.batch import children
+from shoal_scheduler.model.service import DAEMON, Deployment, Service
 from shoal_scheduler.model.task import Task
 from shoal_scheduler.placement.filters import NO_ROW, fitting
 from shoal_scheduler.state.tables import Tables
@@ -14,6 +15,7 @@ from tests.simulation import checkers
 from tests.simulation.agent import CLUSTER, Host
 from tests.simulation.job_checkers import counts_are_those_of_the_children
 from tests.simulation.plan import JOBS
+from tests.simulation.service_checkers import still_to_do
 from tests.simulation.witness import is_of
 
 if TYPE_CHECKING:
@@ -28,6 +30,7 @@ def unsettled(cluster: "Cluster") -> list[str]:
     found = [f"{cluster.users.ledger.under_way} requests are not answered"] if cluster.users.ledger.under_way else []
     found += _of_tasks(plane.tables, {host.name: host for host in cluster.hosts})
     found += [f"job {state.job} is not over" for state in cluster.witness.jobs.open()]
+    found += [*_of_services(cluster, plane.tables), *_of_drained_hosts(plane.tables)]
     for host in cluster.hosts:
         found += _of_host(plane.tables, host, clock_jumped=cluster.plan.has("clock jump"))
     if not found and cluster.members.last_step() != plane.engine.store._step_revision:  # type: ignore[attr-defined]
@@ -60,6 +63,33 @@ def _of_tasks(tables: Tables, hosts: dict[str, Host]) -> Iterator[str]:
             box.task == task.id and box.state == "running" for box in hosts[task.instance].engine.boxes.values()
         ):
             yield f"task {task.id} is RUNNING and nothing of it runs on {task.instance}"
+
+
+def _of_services(cluster: "Cluster", tables: Tables) -> Iterator[str]:
+    """A service of which nobody will ever see a good task is not waited for."""
+    known = {service.name: service for service in tables.records.all(Service)}
+    for name, tasks in cluster.witness.services.live.items():
+        if tasks and (name not in known or known[name].status != "ACTIVE"):
+            yield f"service {name} was deleted, and has {len(tasks)} tasks"
+    for service in known.values():
+        if service.status == "ACTIVE":
+            deployment = tables.records.get(Deployment, service.cluster, service.name, service.deployment)
+            desired = _daemons(tables) if service.scheduling_strategy == DAEMON else service.desired_count
+            wanted = cluster.witness.services.wanted(service.name)
+            yield from filter(None, [still_to_do(service, deployment, wanted, desired)])
+        elif service.status == "DRAINING":
+            yield f"service {service.name} is still DRAINING"
+
+
+def _of_drained_hosts(tables: Tables) -> Iterator[str]:
+    for instance in tables.instances.values():
+        left = [task for task in tables.tasks_on(instance.id) if task.launch.service is not None]
+        if instance.status == "DRAINING" and left:
+            yield f"{instance.id} is DRAINING, and still has {left[0].id} of a service"
+
+
+def _daemons(tables: Tables) -> int:
+    return sum(instance.status == "ACTIVE" for instance in tables.instances.values())
 
 
 def _waits_in_vain(tables: Tables, task: Task) -> Iterator[str]:

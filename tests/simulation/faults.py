@@ -119,6 +119,7 @@ def compaction(cluster: "Cluster", _rng: Random) -> None:
 def clock_jump(cluster: "Cluster", rng: Random) -> None:
     name = rng.choice([*(each.name for each in cluster.schedulers), *(each.name for each in cluster.hosts)])
     cluster.skews[name] += rng.uniform(-3600, 3600)
+    cluster.furthest = max(cluster.furthest, cluster.skews[name])
 
 
 def disk_full(cluster: "Cluster", rng: Random) -> None:

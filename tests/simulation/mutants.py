@@ -27,8 +27,8 @@ from shoal_scheduler.state import capacity, overlay, tables, writes
 from shoal_scheduler.state import changes as c
 from shoal_scheduler.state.etcd import EtcdStore
 
-from tests.simulation import disk, job_mutants, lease, users
-from tests.simulation.plan import JOBS
+from tests.simulation import disk, job_mutants, lease, service_mutants, users
+from tests.simulation.plan import JOBS, SERVICES
 
 Patches = Callable[[], Iterator[tuple[Any, str, Any]]]
 
@@ -332,3 +332,9 @@ def interrupted_host_still_takes_tasks() -> Iterator[tuple[Any, str, Any]]:
 
 for _kinds, _patches in job_mutants.BUGS:
     mutant(JOBS, *_kinds)(_patches)
+
+
+# Services.
+
+for _kinds, _patches in service_mutants.BUGS:
+    mutant(SERVICES, *_kinds)(_patches)

@@ -26,14 +26,19 @@ ENGINE = (
 LOAD = ("burst", "cancel race", "drain", "deregister")
 OLDER = (*NETWORK, *PROCESS, *ETCD, *CLOCK, *DISK, *ENGINE, *LOAD)
 NEWER = ("interruption", "interruption notice")
-JOBS = "jobs"
-KINDS = (*OLDER, *NEWER, JOBS)
+JOBS, SERVICES = "jobs", "services"
+KINDS = (*OLDER, *NEWER, JOBS, SERVICES)
 
 # Of all seeds, those with one of the newer kinds beside what they draw else.
 NEWER_SHARE = 0.1
 
 # Of all seeds, those whose users submit jobs as well.
 JOBS_SHARE = 0.2
+
+# Where users have services, these take their time: the longest is a task that is healthy once it has run for 40 s.
+SERVICES_SECONDS = (30.0, 60.0, 120.0)
+HOSTS_OF_SERVICES_MAX = 6
+TASKS_BESIDE_SERVICES_MAX = 20
 
 # A journal that is lost is made good by labels; what removes the labelled container as well leaves nobody who knows.
 # The number of an agent's start is never below the wall clock, so that a lost journal does not lower it: unless the
@@ -71,8 +76,8 @@ class Plan:
         return f"{size}, strength {self.strength:.2f}, faults: {', '.join(self.kinds) or 'none'}"
 
 
-def drawn(seed: int, only: tuple[str, ...] | None = None) -> Plan:
-    """`only`: these kinds instead of those the seed would draw."""
+def drawn(seed: int, only: tuple[str, ...] | None = None, *, services: bool = False) -> Plan:
+    """`only`: these kinds instead of those the seed would draw. `services`: and users who have services."""
     rng = Random(f"plan {seed}")
     schedulers = rng.choice((1, 1, 2, 3))
     hosts = rng.choice((1, 1, 2, 2, 3, 3, 4, 5, rng.randint(6, 20)))
@@ -87,12 +92,17 @@ def drawn(seed: int, only: tuple[str, ...] | None = None) -> Plan:
             kinds = tuple(kind for kind in kinds if kind != other)
     if Random(f"jobs {seed}").random() < JOBS_SHARE:
         kinds = (*kinds, JOBS)
+    kinds = kinds if only is None else only
+    if services and SERVICES not in kinds:
+        kinds = (*kinds, SERVICES)
+    has_services = SERVICES in kinds
+    spans = SERVICES_SECONDS if has_services else (10.0, 20.0, 30.0, 60.0)
     return Plan(
         seed=seed,
         schedulers=schedulers,
-        hosts=hosts,
-        tasks=tasks,
-        seconds=rng.choice((10.0, 20.0, 30.0, 60.0)) * rng.uniform(0.5, 1.0),
-        kinds=kinds if only is None else only,
+        hosts=min(hosts, HOSTS_OF_SERVICES_MAX) if has_services else hosts,
+        tasks=min(tasks, TASKS_BESIDE_SERVICES_MAX) if has_services else tasks,
+        seconds=rng.choice(spans) * rng.uniform(0.5, 1.0),
+        kinds=kinds,
         strength=rng.uniform(0.1, 1.0),
     )

@@ -46,10 +46,17 @@ def caught_by(mutant: str, seed: int, kinds: tuple[str, ...] | None = None) -> R
 
 
 def run_seed(
-    seed: int, mutant: str = "", *, keep_trace: bool = False, only: tuple[str, ...] | None = None, array: int = 0
+    seed: int,
+    mutant: str = "",
+    *,
+    keep_trace: bool = False,
+    only: tuple[str, ...] | None = None,
+    array: int = 0,
+    services: bool = False,
 ) -> Result:
-    """`array`: the story of one array of so many children, instead of what the seed draws."""
-    plan, clock, violation = planned(seed, array) if array else drawn(seed, only), Clock(), ""
+    """`array`: the story of one array of so many children, instead of what the seed draws. `services`: some of the
+    users have services."""
+    plan, clock, violation = planned(seed, array) if array else drawn(seed, only, services=services), Clock(), ""
     with installed(clock), planted(mutant), chunks_of(CHILDREN_PER_CHUNK if array else FEW_CHILDREN):
         cluster = Cluster(plan, clock, keep_trace=keep_trace)
         try:

@@ -82,7 +82,7 @@ class Scheduler:
         self.leadership: lease.Leadership | None = None
         self.on_exit: Callable[[Scheduler], None] = lambda _scheduler: None
         self.crash_point: Callable[[Scheduler], None] = lambda _scheduler: None
-        self.on_commit: Callable[[Scheduler, Tables, Sequence[Change], int], None] = lambda *_: None
+        self.on_commit: Callable[[Scheduler, Tables, Sequence[Change], int, int], None] = lambda *_: None
         self.on_lead: Callable[[Scheduler], None] = lambda _scheduler: None
 
     @property
@@ -136,9 +136,10 @@ class Scheduler:
         try:
             plane = await self._load(leadership.epoch)
             running = coroutines.create_task(plane.engine.run())
+            plane.began_at = self.clock.now
             plane.leads = lambda: lease.left(leadership) > 0
             await plane.engine.submit(i.PutClusterDocument("default", {}, create=True))
-            self.plane, plane.began_at = plane, self.clock.now
+            self.plane = plane
             self.on_lead(self)
             done, _ = await coroutines.wait([running, keeper], return_when="FIRST_COMPLETED")
             if running in done:
@@ -161,8 +162,8 @@ class Scheduler:
         tables = loaded([record async for record in store.load()], store.revision)
         plane: Plane
 
-        def committed(changes: Sequence[Change], revision: int, _now: int) -> None:
-            self.on_commit(self, tables, changes, revision)
+        def committed(changes: Sequence[Change], revision: int, now: int) -> None:
+            self.on_commit(self, tables, changes, revision, now)
             plane.dispatch.on_commit(changes)
 
         seed = Random(self.rng.getrandbits(32))

@@ -11,7 +11,7 @@ from shoal_scheduler.control import inputs as i
 from shoal_scheduler.control.batch.job_inputs import SubmitJob
 from shoal_scheduler.control.host_loss import HOST_LOST
 from shoal_scheduler.model.pace import session_deadline_seconds
-from shoal_scheduler.model.task import Task, TaskKey
+from shoal_scheduler.model.task import Launch, Task, TaskKey
 from shoal_scheduler.state import changes as c
 from shoal_scheduler.state import etcd_v3_pb2 as pb
 from shoal_scheduler.state import keys
@@ -26,6 +26,7 @@ from tests.simulation.job_witness import JobWitness
 from tests.simulation.lives import Violated
 from tests.simulation.plan import JOBS, Plan
 from tests.simulation.scheduler import Scheduler
+from tests.simulation.service_witness import ServiceWitness
 from tests.simulation.store import Members
 from tests.simulation.trace import Trace
 
@@ -60,6 +61,10 @@ def is_of(host: Host, box: Box) -> bool:
     return bool(box.task) and not checkers.a_stranger_is_left_alone(box, host.name, Owner(CLUSTER, host.name).labels)
 
 
+def is_of_users(launch: Launch) -> bool:
+    return launch.job is None and launch.service is None
+
+
 def _deregistered(changes: Sequence[c.Change]) -> set[str]:
     """Instances that a step deregisters, in part if they have more tasks than one may touch; and whose agent may have
     come back in the same step."""
@@ -86,6 +91,7 @@ class Witness:
         self.dials: list[tuple[float, str]] = []
         self.plan = plan
         self.jobs = JobWitness(trace, self.recorded, plan)
+        self.services = ServiceWitness(trace, self.recorded, plan)
         members.on_write = self.wrote
 
     def demand(self, fault: checkers.Fault) -> None:
@@ -106,6 +112,7 @@ class Witness:
         self.runs[box.task, box.container] = runs + 1
         self.boxes.setdefault(box.task, {})[box.container] = box
         self.demand(self.jobs.started(box))
+        self.demand(self.services.started(box))
 
     def ended(self, host: Host, box: Box) -> None:
         going = host.worker._interruption if host.worker is not None else None
@@ -113,6 +120,7 @@ class Witness:
             self.demand(checkers.is_over_in_time(box, self.members.clock.now, going.ends_at + IN_TIME_SECONDS))
         self.trace.say(host.name, f"ended {box.task} {box.container} by {box.ended_by}: {box.exit_code}")
         self.jobs.ended(box)
+        self.services.ended(box, self.members.clock.now)
 
     def touched(self, host: Host, box: Box) -> None:
         self.demand(checkers.a_stranger_is_left_alone(box, host.name, Owner(CLUSTER, host.name).labels))
@@ -167,11 +175,15 @@ class Witness:
             self.demand(checkers.all_or_nothing(entry.launch, entry.tasks))
         self._check_submissions(tables)
         self.demand(self.jobs.leads(tables))
+        self.demand(self.services.leads(tables, self.members.clock.now))
         self.going = {name for name, instance in tables.instances.items() if instance.interruption is not None}
         for instance in tables.instances:
             self._check_capacity(tables, instance)
 
-    def committed(self, scheduler: Scheduler, tables: Tables, changes: Sequence[c.Change], revision: int) -> None:
+    def committed(
+        self, scheduler: Scheduler, tables: Tables, changes: Sequence[c.Change], revision: int, wall: int
+    ) -> None:
+        """`wall`: the step's own time, in milliseconds."""
         self.commits += 1
         instances: dict[str, None] = {}
         self.forced = _deregistered(changes)
@@ -185,7 +197,7 @@ class Witness:
                 case c.PutLaunch(launch):
                     self.trace.say(scheduler.name, f"launch {launch.id}: {launch.count} for {launch.started_by}")
                     self.demand(checkers.all_or_nothing(launch, tables.launches[launch.id].tasks))
-                    if launch.job is None:
+                    if is_of_users(launch):
                         self._check_submissions(tables)
                 case c.PutInstance(instance):
                     self.trace.say(scheduler.name, f"instance {instance.id} {instance.status} {instance.incarnation}")
@@ -199,12 +211,13 @@ class Witness:
             self._check_capacity(tables, instance_id)
         if not self._is_deposed(scheduler):  # or who leads now has told of it
             self.demand(self.jobs.committed(tables, changes))
+            self.demand(self.services.committed(tables, changes, wall, self.members.clock.now))
         if self.commits % COMMITS_PER_COMPARISON == 0 and revision == self.members.model.revision:
             self.compare(tables)
 
     def _check_submissions(self, tables: Tables) -> None:
-        """Of users: a job starts as often as it needs."""
-        launches = [entry.launch for entry in tables.launches.values() if entry.launch.job is None]
+        """Of users: a job or a service starts as often as it needs."""
+        launches = [entry.launch for entry in tables.launches.values() if is_of_users(entry.launch)]
         self.demand(checkers.one_launch_per_submission(launches))
         self.demand(checkers.what_is_lost_is_replaced_once(launches))
 

@@ -49,9 +49,10 @@ def alarm() -> None:
 @click.option("--datapoints", type=int, metavar="M", help="How many of these make an alarm.  [default: all]")
 @click.option("--missing", default="missing", show_default=True, help="Or breaching, notBreaching, ignore.")
 @click.option("--tell", multiple=True, metavar="URL", help="Told by POST when it becomes ALARM, and when OK again.")
+@click.option("--scale", multiple=True, metavar="ARN", help="A step scaling policy that it drives while it is ALARM.")
 @click.option("--description", default="", help="For people.")
 @connected
-def put(name: str, dimensions: dict[str, str], tell: Sequence[str], **options: Any) -> None:
+def put(name: str, dimensions: dict[str, str], tell: Sequence[str], scale: Sequence[str], **options: Any) -> None:
     """Make an alarm, or change the one of that name.
 
     \b
@@ -66,7 +67,7 @@ def put(name: str, dimensions: dict[str, str], tell: Sequence[str], **options: A
             alarm_name=name,
             alarm_description=options["description"],
             ok_actions=tell,
-            alarm_actions=tell,
+            alarm_actions=[*tell, *scale],
             namespace=options["namespace"],
             metric_name=options["metric"],
             dimensions=[metrics_pb2.Dimension(name=key, value=value) for key, value in of.items()],

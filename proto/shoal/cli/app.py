@@ -41,6 +41,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "service": ("service:service", "Create, change, scale, roll back and delete services."),
         "deploy": ("deploy:deploy", "Deploy an image to a service, and stay until it runs or is rolled back."),
         "apply": ("apply:apply", "Make services as a file says, with what changes first."),
+        "autoscaling": ("autoscaling:autoscaling", "Scale services by load and by the clock."),
     },
     "Jobs": {
         "job": ("job:job", "Submit jobs, follow, cancel and draw them."),
@@ -68,6 +69,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "instances": ("instances:instances", "List container instances."),
         "drain": ("drain:drain", "Place no more tasks on instances, until they are empty."),
         "activate": ("drain:activate", "Place tasks on drained instances again."),
+        "rebalance": ("rebalance:rebalance", "Move tasks of services to other instances, the plan first."),
         "attributes": ("attributes:attributes", "List, put and remove attributes of instances."),
         "token": ("token:token", "Create, list and revoke tokens by which hosts join."),
         "schedulers": ("schedulers:schedulers", "List schedulers; hand leadership over."),

@@ -14,11 +14,14 @@ from shoal_scheduler.api.validate_names import cluster_name_problems
 from shoal_scheduler.api.validate_values import Problems, one_of, size_problems
 from shoal_scheduler.api.validate_values import required as problems_of_required
 from shoal_scheduler.control import inputs as i
+from shoal_scheduler.control.rebalance.look import SETTING as REBALANCING
 from shoal_scheduler.control_plane import ControlPlane
 from shoal_scheduler.model.cluster import Cluster
 
 # Tags come beside it, with bounds of their own.
 DOCUMENT_BYTES_MAX = 128 * 1024
+_INSIGHTS = ("enabled", "disabled", "enhanced")
+_SETTINGS = {"containerInsights": _INSIGHTS, REBALANCING: ("enabled", "disabled")}
 _DESCRIBED = ("settings", "configuration", "capacityProviders", "defaultCapacityProviderStrategy")
 
 
@@ -86,8 +89,8 @@ def _problems(document: dict[str, Any]) -> Problems:
     for index, setting in enumerate(document.get("settings", ())):
         path = f"settings[{index}]"
         yield from problems_of_required(path, setting, "name", "value")
-        yield from one_of(f"{path}.name", setting.get("name"), ("containerInsights",))
-        yield from one_of(f"{path}.value", setting.get("value"), ("enabled", "disabled", "enhanced"))
+        yield from one_of(f"{path}.name", setting.get("name"), tuple(_SETTINGS))
+        yield from one_of(f"{path}.value", setting.get("value"), _SETTINGS.get(setting.get("name"), _INSIGHTS))
     commands = document.get("configuration", {}).get("executeCommandConfiguration", {})
     path = "configuration.executeCommandConfiguration.logging"
     yield from one_of(path, commands.get("logging"), ("NONE", "DEFAULT", "OVERRIDE"))

@@ -15,6 +15,7 @@ from shoal.v1 import (
     batch_pb2,
     cluster_pb2,
     metrics_pb2,
+    rebalance_pb2,
     scheduler_pb2,
     services_pb2,
     traffic_pb2,
@@ -43,6 +44,7 @@ from shoal_scheduler.api.autoscaling.methods import AUTOSCALING_METHODS
 from shoal_scheduler.api.batch.methods import BATCH_METHODS
 from shoal_scheduler.api.calls import Handler, handlers_of
 from shoal_scheduler.api.gate import Gate
+from shoal_scheduler.api.rebalance import REBALANCING_METHODS
 from shoal_scheduler.api.services.methods import SERVICES_METHODS
 from shoal_scheduler.api.sizes import check_elements
 from shoal_scheduler.api.traffic.methods import INGRESS_METHODS, TRAFFIC_METHODS
@@ -116,6 +118,7 @@ CLUSTER = cluster_pb2.DESCRIPTOR.services_by_name["Cluster"]
 ALARMS = alarms_pb2.DESCRIPTOR.services_by_name["Alarms"]
 AUTOSCALING = autoscaling_pb2.DESCRIPTOR.services_by_name["Autoscaling"]
 BATCH = batch_pb2.DESCRIPTOR.services_by_name["Batch"]
+REBALANCING = rebalance_pb2.DESCRIPTOR.services_by_name["Rebalancing"]
 METRICS = metrics_pb2.DESCRIPTOR.services_by_name["Metrics"]
 SERVICES = services_pb2.DESCRIPTOR.services_by_name["Services"]
 AGENT_SESSION = agent_pb2.DESCRIPTOR.services_by_name["AgentSession"]
@@ -124,7 +127,7 @@ INGRESS = traffic_pb2.DESCRIPTOR.services_by_name["Ingress"]
 SCHEDULERS = scheduler_pb2.DESCRIPTOR.services_by_name["Schedulers"]
 
 # Those that the leader serves.
-LED = (CLUSTER, ALARMS, AUTOSCALING, BATCH, SERVICES, TRAFFIC, INGRESS, METRICS, AGENT_SESSION)
+LED = (CLUSTER, ALARMS, AUTOSCALING, BATCH, SERVICES, REBALANCING, TRAFFIC, INGRESS, METRICS, AGENT_SESSION)
 
 
 def bounded_by_their_handlers(_message: Message) -> None:
@@ -153,6 +156,7 @@ class Server:
                 handlers_of(ALARMS, gate.until_known, "operator", ALARMS_METHODS, check_elements),
                 handlers_of(BATCH, gate.until_known, "operator", BATCH_METHODS, check_elements),
                 handlers_of(SERVICES, gate.until_known, "operator", SERVICES_METHODS, check_elements),
+                handlers_of(REBALANCING, gate.until_known, "operator", REBALANCING_METHODS, check_elements),
                 handlers_of(TRAFFIC, gate.until_known, "operator", TRAFFIC_METHODS, check_elements),
                 handlers_of(INGRESS, gate.until_known, "ingress", INGRESS_METHODS, bounded_by_their_handlers),
                 handlers_of(AUTOSCALING, gate.until_known, "operator", AUTOSCALING_METHODS, check_elements),

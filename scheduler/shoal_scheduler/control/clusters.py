@@ -1,5 +1,7 @@
 """Clusters: create, update, delete."""
 
+from typing import Any
+
 import msgspec
 
 from shoal_scheduler.control import inputs as i
@@ -21,8 +23,17 @@ def put(view: Overlay, request: i.PutClusterDocument, context: Context) -> Outco
         cluster = Cluster(name=request.name, created_at=context.now, document=request.document, tags=request.tags)
     else:
         before = find(view, request.name)
-        cluster = msgspec.structs.replace(before, document=before.document | request.document)
+        cluster = msgspec.structs.replace(before, document=_merged(before.document, request.document))
     return Outcome(cluster, [c.PutCluster(cluster)])
+
+
+def _merged(before: dict[str, Any], changed: dict[str, Any]) -> dict[str, Any]:
+    """What is not named stays, of the settings as well: each is known by its name."""
+    after = before | changed
+    if "settings" in changed:
+        settings = [*before.get("settings", ()), *changed["settings"]]
+        after["settings"] = list({setting["name"]: setting for setting in settings}.values())
+    return after
 
 
 def delete(view: Overlay, request: i.DeleteCluster, _context: Context) -> Outcome:

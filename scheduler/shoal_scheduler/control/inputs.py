@@ -8,6 +8,7 @@ from shoal_scheduler.control.alarm_inputs import AlarmInput
 from shoal_scheduler.control.autoscaling.inputs import AutoscalingInput, AutoscalingReply
 from shoal_scheduler.control.batch.inputs import BatchInput, BatchReply
 from shoal_scheduler.control.batch.job_inputs import CancelJob, SubmitJob, TerminateJob
+from shoal_scheduler.control.rebalance.inputs import RebalanceInput, RebalanceReply
 from shoal_scheduler.control.services.inputs import ServiceInput, ServiceReply
 from shoal_scheduler.control.traffic.inputs import TrafficInput, TrafficReply
 from shoal_scheduler.model.alarm import Alarm
@@ -339,6 +340,7 @@ Input = (
     | CancelJob
     | TerminateJob
     | BatchInput
+    | RebalanceInput
     | ServiceInput
     | TrafficInput
     | AutoscalingInput
@@ -359,6 +361,7 @@ Reply = (
     | Job
     | Verdict
     | BatchReply
+    | RebalanceReply
     | ServiceReply
     | TrafficReply
     | AutoscalingReply

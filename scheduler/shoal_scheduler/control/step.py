@@ -30,6 +30,7 @@ from shoal_scheduler.control.batch import follow, job_inputs, start, stopping, s
 from shoal_scheduler.control.batch.queue_look import CannotStart
 from shoal_scheduler.control.batch.rules import BATCH_RULES
 from shoal_scheduler.control.context import Context, Outcome
+from shoal_scheduler.control.rebalance.rules import REBALANCE_RULES
 from shoal_scheduler.control.services import follow as service_follow
 from shoal_scheduler.control.services import reconcile
 from shoal_scheduler.control.services.rules import SERVICE_RULES
@@ -116,6 +117,7 @@ RULES: dict[type, Rule] = {
     job_inputs.CancelJob: stopping.cancel,
     job_inputs.TerminateJob: stopping.terminate,
     **BATCH_RULES,
+    **REBALANCE_RULES,
     **SERVICE_RULES,
     **TRAFFIC_RULES,
     **AUTOSCALING_RULES,

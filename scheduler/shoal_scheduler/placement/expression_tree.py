@@ -4,7 +4,7 @@ Both answers come from the same test on a value, which each predicate holds: the
 once per distinct value of its column, and the outcome taken by code.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import reduce
 from operator import and_, or_
@@ -164,6 +164,18 @@ class GroupPredicate:
 
     def mask(self, columns: Columns) -> Mask:
         return columns.rows_with_group(self.passes, self.names)
+
+
+def group_tests(expression: Expression) -> Iterator[Callable[[str], bool]]:
+    """What it asks of the groups of tasks that run somewhere."""
+    match expression:
+        case AnyOf(parts) | AllOf(parts):
+            for part in parts:
+                yield from group_tests(part)
+        case Not(part):
+            yield from group_tests(part)
+        case GroupPredicate(passes):
+            yield passes
 
 
 def _text_of(subject: str, facts: Facts) -> str | None:

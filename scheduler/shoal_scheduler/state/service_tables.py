@@ -76,7 +76,7 @@ class ServiceTables:
             case ServiceRevision() | Deployment():
                 self.stir((record.cluster, record.service))
             case Rebalance():
-                for service in dict.fromkeys(move.service for move in record.moves):
+                for service in dict.fromkeys(move.service for move in (*record.moves, *record.over)):
                     self.stir((record.cluster, service))
             case _:
                 return

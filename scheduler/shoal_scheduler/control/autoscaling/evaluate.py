@@ -13,6 +13,7 @@ from shoal_scheduler.control.autoscaling.inputs import EvaluateScaling
 from shoal_scheduler.control.autoscaling.scheduled import Due, ScheduleError, applied, due
 from shoal_scheduler.control.autoscaling.targets import removal
 from shoal_scheduler.control.context import Context, Outcome
+from shoal_scheduler.control.services import events
 from shoal_scheduler.model.scaling import (
     ACTIVITIES_MAX,
     FAILED,
@@ -22,7 +23,7 @@ from shoal_scheduler.model.scaling import (
     ScalingPolicy,
     ScheduledAction,
 )
-from shoal_scheduler.model.service import ACTIVE, EVENTS_MAX, Deployment, Service, ServiceEvent, ServiceEvents
+from shoal_scheduler.model.service import ACTIVE, Deployment, Service, ServiceEvents
 from shoal_scheduler.state.changes import Change
 from shoal_scheduler.state.overlay import Overlay
 from shoal_scheduler.state.records import PutRecord
@@ -136,13 +137,8 @@ def _counted(view: Overlay, service: Service, decided: Decision, context: Contex
     )
     key = (service.cluster, service.name)
     known = view.records.get(ServiceEvents, *key) or ServiceEvents(cluster=service.cluster, service=service.name)
-    message = (
-        f"(service {service.name}) autoscaling set the desired count from {service.desired_count}"
-        f" to {decided.capacity}: {decided.cause}."
-    )
-    event = ServiceEvent(context.ids.job_id(), context.now, message)
-    events = msgspec.structs.replace(known, events=(*known.events, event)[-EVENTS_MAX:])
-    return [PutRecord(counted), PutRecord(events)]
+    words = f"was scaled from {service.desired_count} to {decided.capacity} tasks by autoscaling: {decided.cause}."
+    return [PutRecord(counted), PutRecord(events.added(known, [events.of(service.name, words)], context))]
 
 
 def _kept(view: Overlay, key: tuple[str, str], activities: Sequence[ScalingActivity]) -> ScalingActivities:

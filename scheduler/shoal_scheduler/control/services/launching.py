@@ -51,8 +51,7 @@ def strategies_of(service: Service) -> tuple[Strategy, ...]:
 def expressions_of(seen: ServiceView) -> tuple[str, ...]:
     """The service's constraints; and what takes the place of a task that a rebalance moves is not to go back to where
     that comes from."""
-    left = ", ".join(sorted(set(seen.moving.values())))
-    return (*seen.service.expressions, *([f"not (attribute:{ID_ATTRIBUTE} in [{left}])"] if left else []))
+    return (*seen.service.expressions, *([seen.elsewhere] if seen.elsewhere else []))
 
 
 def pinned_to(seen: ServiceView, instance: str) -> tuple[str, ...]:

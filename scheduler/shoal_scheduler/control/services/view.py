@@ -4,10 +4,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from shoal_scheduler.control.context import Context
+from shoal_scheduler.control.rebalance.leaving import leaving_expression, leaving_tasks, under_way
 from shoal_scheduler.model.alarm import Alarm
 from shoal_scheduler.model.definition import Definition
 from shoal_scheduler.model.instance import Instance
-from shoal_scheduler.model.rebalance import Rebalance
 from shoal_scheduler.model.service import ACTIVE, Deployment, Service, ServiceRevision
 from shoal_scheduler.model.task import Launch, Task, TaskKey, ask_of
 from shoal_scheduler.model.traffic import TargetGroup, TargetHealth
@@ -37,6 +37,9 @@ class ServiceView:
 
     # By id of a task that a rebalance moves, the instance that it is to leave.
     moving: Mapping[str, str] = field(default_factory=dict)
+
+    # Where its tasks may be placed as long as that goes on: of the query language, "" for anywhere.
+    elsewhere: str = ""
 
     # By instance that has tasks of it, what is free there of `cpu` (units) and `memory` (MiB).
     free: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
@@ -123,6 +126,7 @@ def view_at(view: Overlay, key: ServiceKey, now: int) -> ServiceView | None:
     names = dict.fromkeys(each.target_group for one in revisions.values() for each in one.load_balancers)
     groups = {name: view.records.get(TargetGroup, service.cluster, name) for name in names}
     instances = {task.instance: view.instance(task.instance) for task in tasks if task.instance}
+    rebalance = under_way(view, service.cluster)
     seen = ServiceView(
         service=service,
         revision=revision,
@@ -135,12 +139,13 @@ def view_at(view: Overlay, key: ServiceKey, now: int) -> ServiceView | None:
         now=now,
         definitions=dict(_definitions(view, revision.definition, tasks)),
         deployments=view.records.of(Deployment, *key),
-        moving=_moving(view, service),
+        moving=leaving_tasks(rebalance, service.name),
+        elsewhere=leaving_expression(rebalance, service.name),
         free=_free(view, service.cluster, instances),
         alarms=dict(_alarms(view, service)),
     )
-    if not service.is_daemon:
-        return seen
+    if not service.is_daemon or service.status != ACTIVE:
+        return seen  # one that was deleted is to run nowhere
     return replace(seen, daemon_on=_daemon_on(view, seen), draining_others=frozenset(_draining_others(view, seen)))
 
 
@@ -185,16 +190,6 @@ def _alarms(view: Overlay, service: Service) -> Iterator[tuple[str, Alarm]]:
         alarm = view.alarm(name)
         if alarm is not None:
             yield name, alarm
-
-
-def _moving(view: Overlay, service: Service) -> dict[str, str]:
-    return {
-        move.task: move.source
-        for rebalance in view.records.of(Rebalance, service.cluster)
-        if rebalance.status == "IN_PROGRESS"
-        for move in rebalance.moves
-        if move.service == service.name
-    }
 
 
 def _free(view: Overlay, cluster: str, instances: Iterable[str]) -> dict[str, dict[str, int]]:

@@ -96,7 +96,7 @@ async def test_a_count_its_cooldown_an_activity_and_an_event_are_written_togethe
     assert activity.cause.startswith("policy cpu: datapoints [75, 75] are above the target of 50")
     events = plane.tables.records.get(ServiceEvents, *WEB)
     assert events is not None
-    assert "from 4 to 6" in events.events[-1].message
+    assert "was scaled from 4 to 6 tasks" in events.events[-1].message
     target = plane.tables.records.get(ScalableTarget, *WEB)
     assert target is not None
     assert target.scaled == Scaled(plane.now, 4, 6, 300)

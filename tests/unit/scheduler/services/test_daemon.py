@@ -94,3 +94,12 @@ async def test_on_a_drained_instance_the_daemon_goes_last() -> None:
     await stage.end(other)
     await stage.wait(2)
     assert where(stage) == sorted({"a", "b", "c"} - {other.instance})
+
+
+async def test_one_that_was_deleted_runs_nowhere_and_waits_for_nobody() -> None:
+    stage = await on_three()
+    (other,) = (await stage.one(i.RunTask("default", "web:1"))).tasks
+    await drain(stage, other.instance)
+    await stage.change(status="DRAINING")
+    await stage.settle()
+    assert not stage.wanted
