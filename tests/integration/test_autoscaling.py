@@ -12,6 +12,7 @@ from tests.ground.waiting import wait_until
 
 WAIT = "trap 'exit 0' TERM; while :; do sleep 1 & wait $!; done"
 EACH, TASKS_MAX = 10.0, 3
+QUEUE = ("--metric", "Queue/Waiting", "--target", str(EACH))
 
 
 async def push(client: Client, waiting: float) -> None:
@@ -27,27 +28,27 @@ async def counts(client: Client) -> tuple[int, int]:
     return service.desired_count, service.running_count
 
 
-async def until_scaled(client: Client, waiting: float, count: int, timeout_seconds: float) -> None:
+async def until_scaled(client: Client, waiting: float | None, count: int, timeout_seconds: float) -> None:
     """While that is pushed."""
 
     async def look() -> tuple[int, int]:
-        await push(client, waiting)
+        if waiting is not None:
+            await push(client, waiting)
         return await counts(client)
 
     await wait_until(look, (count, count).__eq__, timeout_seconds, f"{count} tasks wanted and running")
 
 
-async def make(cluster: Cluster, client: Client) -> None:
-    """A service of no task, which may have up to TASKS_MAX."""
-    definition = work.definition("scaled", ["sh", "-c", WAIT], stopTimeout=2)
+async def make(cluster: Cluster, client: Client, command: str, count: int, *followed: str) -> None:
+    """A service of that many tasks, which may have up to TASKS_MAX."""
+    definition = work.definition("scaled", ["sh", "-c", command], stopTimeout=2)
     request = service_pb2.CreateServiceRequest(
-        service_name="scaled", task_definition=await work.register(client, definition), desired_count=0
+        service_name="scaled", task_definition=await work.register(client, definition), desired_count=count
     )
     await client.services.CreateService(request)
-    cluster.shoal("autoscaling", "target", "put", "scaled", "--min", "0", "--max", str(TASKS_MAX))
-    followed = ("--metric", "Queue/Waiting", "--target", str(EACH), "--period", "10s")
-    cooldowns = ("--out-cooldown", "10s", "--in-cooldown", "10s")
-    cluster.shoal("autoscaling", "policy", "put", "scaled", "queue", *followed, *cooldowns)
+    cluster.shoal("autoscaling", "target", "put", "scaled", "--min", str(count), "--max", str(TASKS_MAX))
+    often = ("--period", "10s", "--out-cooldown", "10s", "--in-cooldown", "10s")
+    cluster.shoal("autoscaling", "policy", "put", "scaled", "any", *followed, *often)
 
 
 async def remove(client: Client) -> None:
@@ -57,7 +58,7 @@ async def remove(client: Client) -> None:
 async def test_from_no_task_over_a_change_of_leader(cluster: Cluster) -> None:
     """The first datapoint starts one task; what waits for each of them then starts the others."""
     async with cluster.client() as client:
-        await make(cluster, client)
+        await make(cluster, client, WAIT, 0, *QUEUE)
         await until_scaled(client, 4 * EACH, TASKS_MAX, 90.0)
         killed = cluster.kill("scheduler")
         await wait_until(lambda: cluster.has_restarted("scheduler", killed), timeout_seconds=30)
@@ -72,7 +73,15 @@ async def test_from_no_task_over_a_change_of_leader(cluster: Cluster) -> None:
 async def test_to_no_task_when_nothing_waits_any_more(cluster: Cluster) -> None:
     """Fifteen periods later, and never before."""
     async with cluster.client() as client:
-        await make(cluster, client)
+        await make(cluster, client, WAIT, 0, *QUEUE)
         await until_scaled(client, 4 * EACH, TASKS_MAX, 90.0)
         await until_scaled(client, 0.0, 0, 300.0)
+        await remove(client)
+
+
+@pytest.mark.slow
+async def test_by_what_the_tasks_themselves_use(cluster: Cluster) -> None:
+    async with cluster.client() as client:
+        await make(cluster, client, "while :; do :; done", 1, "--cpu", "5")
+        await until_scaled(client, None, TASKS_MAX, 120.0)
         await remove(client)
