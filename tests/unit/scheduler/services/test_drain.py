@@ -70,9 +70,9 @@ async def test_whoever_asks_it_to_stop(stage: Stage) -> None:
     await stage.one(i.StopTask("default", first.id, "by hand"))
     assert now(stage, first).last_status == "DEACTIVATING"
     host = stage.tables.instances[second.instance]
-    going = Interruption(source="operator", noticed_at=stage.now, deadline=stage.now + 120_000, reason="")
+    going = Interruption(source="operator", noticed_at=stage.now, deadline=stage.now + 30_000, reason="")
     await stage.run([], [PutInstance(msgspec.structs.replace(host, status="DRAINING", interruption=going))])
-    await stage.run([], interruption.look(stage.tables, stage.context).changes)
+    await stage.run([], interruption.look(stage.tables, 0.0, stage.context).changes)
     assert now(stage, second).last_status == "DEACTIVATING"
 
 
