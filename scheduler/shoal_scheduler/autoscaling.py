@@ -74,15 +74,22 @@ class Autoscaling:
                 await asyncio.sleep(LOOK_SECONDS)
 
     async def look(self) -> None:
-        """Once. A fault of one service is not the others'."""
+        """Once, between other work of this process. A fault of one service is not the others'; where a Prometheus lets
+        one wait, they wait together."""
         targets = list(self.engine.tables.records.all(ScalableTarget))
         keys = {(target.cluster, target.service) for target in targets}
         self._looked_at = {key: seen for key, seen in self._looked_at.items() if key in keys}
-        self._next_times = {
-            action: self._next_times[action] if action in self._next_times else next_time(action, action.done_until)
-            for action in self.engine.tables.records.all(ScheduledAction)
-        }
-        await asyncio.gather(*map(self._look_at, targets))
+        actions = set(self.engine.tables.records.all(ScheduledAction))
+        self._next_times = {action: at for action, at in self._next_times.items() if action in actions}
+        for target in targets:
+            if not self._asks_others(target):
+                await self._look_at(target)
+                await asyncio.sleep(0)
+        await asyncio.gather(*(self._look_at(target) for target in targets if self._asks_others(target)))
+
+    def _asks_others(self, target: ScalableTarget) -> bool:
+        policies = self.engine.tables.records.of(ScalingPolicy, target.cluster, target.service)
+        return any(policy.tracking is not None and policy.tracking.prometheus is not None for policy in policies)
 
     async def _look_at(self, target: ScalableTarget) -> None:
         try:
@@ -110,9 +117,13 @@ class Autoscaling:
         self._looked_at[key] = seen
 
     def _is_due(self, key: Key, now: float) -> bool:
-        actions = self.engine.tables.records.of(ScheduledAction, *key)
-        times = [at for action in actions if (at := self._next_times.get(action)) is not None]
-        return any(at <= now * 1000 for at in times)
+        for action in self.engine.tables.records.of(ScheduledAction, *key):
+            if action not in self._next_times:
+                self._next_times[action] = next_time(action, action.done_until)
+            at = self._next_times[action]
+            if at is not None and at <= now * 1000:
+                return True
+        return False
 
     def _would_change(self, request: EvaluateScaling) -> bool:
         tables = self.engine.tables

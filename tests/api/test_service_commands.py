@@ -65,6 +65,9 @@ async def test_a_service_from_options(shoal: Shoal, services: Services) -> None:
     code, out, _ = await shoal("service", "describe", "web")
     assert code == 0
     assert "rolls back after 3 tasks failed" in out
+    code, described, _ = await shoal("describe", "arn:shoal:ecs:local:000000000000:service/default/web")
+    assert code == 0
+    assert described.splitlines()[:2] == out.splitlines()[:2]
     code, out, _ = await shoal("service", "ls")
     assert out.splitlines()[1].split()[:3] == ["web", "ACTIVE", "web:1"]
     code, out, _ = await shoal("service", "describe", "web", "-o", "json")
@@ -86,6 +89,13 @@ async def test_wrong_options(shoal: Shoal, arguments: tuple[str, ...], said: str
     code, _, err = await shoal("service", *arguments)
     assert code == 2
     assert said in err
+
+
+async def test_a_service_is_tagged_by_its_name(shoal: Shoal, services: Services) -> None:
+    await services.create(serviceName="shop", desiredCount=0)
+    code, _, err = await shoal("tag", "shop", "floor=2")
+    assert code == 0, err
+    assert (await services.describe("shop", include=["TAGS"]))["tags"] == [{"key": "floor", "value": "2"}]
 
 
 async def test_what_is_not_there_is_said_with_what_to_do(shoal: Shoal, services: Services) -> None:

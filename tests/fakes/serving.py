@@ -12,7 +12,7 @@ from google.rpc import code_pb2, error_details_pb2, status_pb2
 from shoal import certificates
 from shoal.context import Context
 from shoal.rpc import LEADER_KEY, Credentials, Identity, server_credentials, server_options
-from shoal.v1 import cluster_pb2_grpc, metrics_pb2_grpc
+from shoal.v1 import cluster_pb2_grpc, metrics_pb2_grpc, resource_pb2, service_pb2, services_pb2_grpc
 
 CLUSTER = "default"
 
@@ -38,6 +38,14 @@ def refuse(
     context.abort(next(each for each in grpc.StatusCode if each.value[0] == code), message)
 
 
+class _NoServices(services_pb2_grpc.ServicesServicer):
+    """There are none."""
+
+    def DescribeServices(self, request: service_pb2.DescribeServicesRequest, context: Any) -> Any:  # noqa: N802
+        missing = [resource_pb2.Failure(arn=name, reason="MISSING") for name in request.services]
+        return service_pb2.DescribeServicesResponse(failures=missing)
+
+
 @dataclass
 class Running:
     server: grpc.Server
@@ -56,6 +64,7 @@ def serve(
     ]
     server = grpc.server(futures.ThreadPoolExecutor(16), options=server_options())
     cluster_pb2_grpc.add_ClusterServicer_to_server(service, server)
+    services_pb2_grpc.add_ServicesServicer_to_server(_NoServices(), server)  # type: ignore[abstract]
     if metrics is not None:
         metrics_pb2_grpc.add_MetricsServicer_to_server(metrics, server)
     credentials = Credentials.load(authority.path, issued[0].certificate, issued[0].key)

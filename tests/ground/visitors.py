@@ -111,6 +111,10 @@ class Visitors:
         """Those that ended later than `at`, in the order of their ends: also what was under way then."""
         return [visit for visit in self.visits if visit.at + visit.seconds >= at]
 
+    def under_way_at(self, at: float) -> int:
+        """How many had been asked then and were not over."""
+        return sum(visit.at <= at <= visit.at + visit.seconds for visit in self.visits)
+
     def failed_since(self, at: float) -> list[Visit]:
         return [visit for visit in self.since(at) if visit.cause]
 

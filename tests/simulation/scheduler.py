@@ -136,9 +136,10 @@ class Scheduler:
         try:
             plane = await self._load(leadership.epoch)
             running = coroutines.create_task(plane.engine.run())
+            plane.began_at = self.clock.now
             plane.leads = lambda: lease.left(leadership) > 0
             await plane.engine.submit(i.PutClusterDocument("default", {}, create=True))
-            self.plane, plane.began_at = plane, self.clock.now
+            self.plane = plane
             self.on_lead(self)
             done, _ = await coroutines.wait([running, keeper], return_when="FIRST_COMPLETED")
             if running in done:

@@ -9,7 +9,6 @@ from math import ceil, floor
 
 from shoal.interruption import STOP_CODES
 from shoal_scheduler.model.definition import Definition
-from shoal_scheduler.model.instance import Instance
 from shoal_scheduler.model.service import OVER, Deployment, Service
 from shoal_scheduler.model.task import Launch, Task
 from shoal_scheduler.state.tables import Tables
@@ -20,6 +19,8 @@ SERVICE_SCHEDULER = "ServiceSchedulerInitiated"
 
 # A task that nothing checks is healthy once it has run so long.
 UNCHECKED_MILLIS = 40_000
+
+FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 5.0, 900.0
 
 
 def is_wanted(task: Task) -> bool:
@@ -36,10 +37,9 @@ def is_healthy(task: Task, definition: Definition, now: int) -> bool:
     return all(state.health_status == "HEALTHY" for state in task.containers if state.name in checked)
 
 
-def is_to_leave(task: Task, instances: Mapping[str, Instance]) -> bool:
+def is_to_leave(task: Task, statuses: Mapping[str, str]) -> bool:
     """Its host takes no tasks any more."""
-    instance = instances.get(task.instance)
-    return instance is not None and instance.status != "ACTIVE"
+    return statuses.get(task.instance, "ACTIVE") != "ACTIVE"
 
 
 def minimum(service: Service, desired: int) -> int:
@@ -48,6 +48,10 @@ def minimum(service: Service, desired: int) -> int:
 
 def maximum(service: Service, desired: int) -> int:
     return floor(desired * service.configuration.maximum_percent / 100)
+
+
+def is_sick(task: Task) -> bool:
+    return any(state.health_status == "UNHEALTHY" for state in task.containers)
 
 
 # At the moment a step is stored.
@@ -102,15 +106,24 @@ def one_digest_at_the_time(launch: Launch, is_resolved: bool, wanted: int) -> Fa
     return None
 
 
+def no_more_start_than_are_missing(launch: Launch, name: str, kept: int, desired: int) -> Fault:
+    """`kept`: tasks of the revision that the service is to run which are well, or on their way, and may stay."""
+    return (
+        f"launch {launch.id} makes {kept} tasks of {name}, of which {desired} are desired" if kept > desired else None
+    )
+
+
 def who_fails_waits(launch: Launch, retry_at: int, now: int) -> Fault:
     if now < retry_at:
         return f"launch {launch.id} comes {(retry_at - now) / 1000:.1f} s before its deployment tries again"
     return None
 
 
-def failures_slow_down(launch: Launch, failures: int, since_seconds: float, least_seconds: float) -> Fault:
-    """However often the leader changes: counted from the tasks."""
-    if since_seconds < least_seconds:
+def failures_slow_down(launch: Launch, failures: int, since_seconds: float) -> Fault:
+    """`failures`: starts in a row that failed, counted from the tasks. The first is repeated at once; then the time
+    doubles, up to 15 minutes."""
+    least = 0.0 if failures < 2 else min(FIRST_WAIT_SECONDS * 2 ** (failures - 2), LONGEST_WAIT_SECONDS)
+    if since_seconds < least:
         return f"launch {launch.id} comes {since_seconds:.1f} s after start {failures} in a row has failed"
     return None
 
@@ -137,8 +150,8 @@ def an_end_has_a_reason(task: Task) -> Fault:
     return None
 
 
-def nothing_comes_to_who_is_drained(task: Task, instances: Mapping[str, Instance]) -> Fault:
-    if task.instance and is_to_leave(task, instances):
+def nothing_comes_to_who_is_drained(task: Task, statuses: Mapping[str, str]) -> Fault:
+    if task.instance and is_to_leave(task, statuses):
         return f"task {task.id} is placed on {task.instance}, which takes no tasks"
     return None
 
@@ -176,10 +189,10 @@ def still_to_do(service: Service, deployment: Deployment | None, wanted: Sequenc
     """Of a service whose image is good."""
     if deployment is not None and deployment.status not in OVER:
         return f"deployment {deployment.id} of {service.name} is {deployment.status}"
-    running = [task for task in wanted if task.last_status == "RUNNING"]
+    running = [task for task in wanted if task.last_status == "RUNNING" and not is_sick(task)]
     current = [task for task in running if task.launch.service and task.launch.service.revision == service.revision]
     if len(current) != desired or len(wanted) != desired:
-        return f"{service.name} runs {len(current)} of {desired}, {len(wanted)} are wanted"
+        return f"{service.name} runs {len(current)} of {desired} that are well, {len(wanted)} are wanted"
     return None
 
 

@@ -45,6 +45,7 @@ class ServiceWitness:
         self.revisions: dict[str, ServiceRevision] = {}
         self.deployments: dict[str, Deployment] = {}
         self.live: dict[str, dict[str, Task]] = {}
+        self.statuses: dict[str, str] = {}  # of instances
         self.tables: Tables | None = None
         self._revision = 0
         self.launches: set[str] = set()
@@ -56,6 +57,9 @@ class ServiceWitness:
 
         # By revision and container, what its tasks really ran, and the first of them.
         self._digests: dict[tuple[str, str], tuple[str, str]] = {}
+
+        # By deployment, starts in a row that failed, and when the last one did, in milliseconds.
+        self.failures: dict[str, tuple[int, int]] = {}
 
         # Since when tasks of a service are missing, and since when a container is dead of which nobody has told.
         self._lacks: dict[str, tuple[float, int]] = {}
@@ -85,6 +89,7 @@ class ServiceWitness:
     def leads(self, tables: Tables, now: float) -> checkers.Fault:
         """What a new leader has loaded: of some of it nobody was told."""
         self.tables, self.live, self._revision = tables, {}, max(self._revision, tables.revision)
+        self.failures.clear()  # it may have seen tasks that ran, of which nobody was told
         self._lacks = {name: (now, missing) for name, (_, missing) in self._lacks.items()}
         for deployment in tables.records.all(Deployment):
             fault = checkers.what_is_over_stays_so(deployment, self.deployments.get(deployment.id))
@@ -93,6 +98,7 @@ class ServiceWitness:
         self.services = {each.name: each for each in tables.records.all(Service)}
         self.revisions = {each.id: each for each in tables.records.all(ServiceRevision)}
         self.deployments = {each.id: each for each in tables.records.all(Deployment)}
+        self.statuses = {each.id: each.status for each in tables.instances.values()}
         for task in tables.tasks():
             if task.launch.service is not None and not task.is_stopped:
                 self.live.setdefault(task.launch.service.service, {})[task.id] = task
@@ -137,11 +143,15 @@ class ServiceWitness:
         places = checkers.maximum(service, service.desired_count) - len(wanted)
         if revision.is_resolved:
             return min(places, service.desired_count - len(wanted))
-        current = [task for task in wanted if task.launch.service and task.launch.service.revision == revision.id]
-        return min(places, min(1, service.desired_count) - len(current))
+        return min(places, min(1, service.desired_count) - len(self.current(service)))
 
     def wanted(self, name: str) -> list[Task]:
         return [task for task in self.live.get(name, {}).values() if checkers.is_wanted(task)]
+
+    def current(self, service: Service) -> list[Task]:
+        """Those of the revision that it is to run."""
+        tasks = self.wanted(service.name)
+        return [task for task in tasks if task.launch.service and task.launch.service.revision == service.revision]
 
     def under_way(self, name: str) -> list[str]:
         """Ids of deployments that are not over."""
@@ -181,6 +191,8 @@ class _Step:
                 witness.launches.add(launch.id)
                 self.started[launch.service.service] = launch
                 yield from self._saw_launch(launch, launch.service.service)
+            case c.PutInstance(instance):
+                witness.statuses[instance.id] = instance.status
             case PutRecord(Service() as service):
                 self._say(f"service {service.name} {service.status} {service.desired_count} {service.revision[-4:]}")
                 witness.services[service.name] = service
@@ -203,9 +215,7 @@ class _Step:
                 yield checkers.the_maximum_holds(name, len(wanted), most)
             part = launch.service
             revision = self.witness.revisions.get(part.revision) if part else None
-            current = [
-                task for task in wanted if task.launch.service and task.launch.service.revision == service.revision
-            ]
+            current = self.witness.current(service)
             if revision is not None and service.scheduling_strategy != DAEMON:
                 yield checkers.one_digest_at_the_time(launch, revision.is_resolved, len(current))
 
@@ -222,14 +232,24 @@ class _Step:
         yield checkers.what_is_deleted_starts_nothing(launch, self.before.get(name, service))
         if service is not None:
             yield checkers.starts_what_is_wanted(launch, service, deployment)
+        if service is not None and service.scheduling_strategy != DAEMON:
+            kept = launch.count + sum(map(self._is_kept, self.witness.current(service)))
+            yield checkers.no_more_start_than_are_missing(launch, name, kept, service.desired_count)
         if deployment is not None:
             yield checkers.who_fails_waits(launch, deployment.retry_at, self.wall)
+            failures, failed_at = self.witness.failures.get(deployment.id, (0, 0))
+            yield checkers.failures_slow_down(launch, failures, (self.wall - failed_at) / 1000)
+
+    def _is_kept(self, task: Task) -> bool:
+        return not (checkers.is_sick(task) or checkers.is_to_leave(task, self.witness.statuses))
 
     def _saw_deployment(self, deployment: Deployment) -> Faults:
         witness, before = self.witness, self.witness.deployments.get(deployment.id)
         words = f"{deployment.status} {deployment.failed_tasks} failed, {deployment.start_failures} in a row"
         self._say(f"deployment {deployment.id[-4:]} of {deployment.service} {words} {deployment.reason}")
         yield checkers.what_is_over_stays_so(deployment, before)
+        if before is None or before.status != deployment.status:
+            witness.failures.pop(deployment.id, None)
         witness.deployments[deployment.id] = deployment
         self.moved.add(deployment.service)
         if deployment.is_over:
@@ -240,28 +260,40 @@ class _Step:
         before = live.get(task.id)
         yield checkers.an_end_has_a_reason(task)
         if before is not None and not before.instance:
-            yield checkers.nothing_comes_to_who_is_drained(task, self.tables.instances)
+            yield checkers.nothing_comes_to_who_is_drained(task, self.witness.statuses)
         was_wanted = before is not None and checkers.is_wanted(before)
         healthy_before = before is not None and checkers.is_healthy(before, self._definition(before), self.wall)
         live[task.id] = task
         if task.is_stopped:
             del live[task.id]
+        self._count_failures(task, before)
         is_its_doing = task.stop_code == checkers.SERVICE_SCHEDULER and not checkers.is_wanted(task)
         if before is not None and was_wanted and is_its_doing and name in self.witness.services:
             yield from self._stopped_by_the_scheduler(task, name, before, was_healthy=healthy_before)
+
+    def _count_failures(self, task: Task, before: Task | None) -> None:
+        """Tasks that start together count once."""
+        part = task.launch.service
+        if part is None or before is None:
+            return
+        count, failed_at = self.witness.failures.get(part.deployment, (0, 0))
+        if task.last_status == "RUNNING":
+            self.witness.failures.pop(part.deployment, None)
+        elif task.stop_code == "TaskFailedToStart" and task.is_stopped and task.launch.created_at >= failed_at:
+            self.witness.failures[part.deployment] = count + 1, self.wall
 
     def _stopped_by_the_scheduler(self, task: Task, name: str, before: Task, *, was_healthy: bool) -> Faults:
         service, wanted = self.witness.services[name], self.witness.wanted(name)
         if service.status != "ACTIVE" or service.scheduling_strategy == DAEMON or not was_healthy:
             return
-        is_leaving = checkers.is_to_leave(before, self.tables.instances)
+        is_leaving = checkers.is_to_leave(before, self.witness.statuses)
         yield checkers.protected_is_not_stopped(before, name, self.wall)
         healthy = [each for each in wanted if checkers.is_healthy(each, self._definition(each), self.wall)]
         least = min(checkers.minimum(each, each.desired_count) for each in self._versions(name))
         yield checkers.the_scheduler_keeps_the_minimum(task, name, len(healthy), least)
         part = task.launch.service
         if part is not None and part.revision == service.revision and not is_leaving:
-            left = [each for each in wanted if each.launch.service and each.launch.service.revision == part.revision]
+            left = self.witness.current(service)
             desired = min(each.desired_count for each in self._versions(name))
             yield checkers.what_is_good_is_not_stopped(task, name, len(left), desired)
 

@@ -37,6 +37,7 @@ PROGRAMS = {
 }
 BAD = ("crash", "sick", "gone")
 PERCENTS = ((100, 200), (100, 200), (50, 100), (50, 150), (0, 100), (0, 200), (75, 125), (90, 110), (100, 150))
+DAEMON_PERCENTS = ((0, 100), (0, 200), (100, 200))
 CHECK = {"healthCheck": {"command": ["CMD-SHELL", "true"], "interval": 5, "retries": 2}}
 CHECKED = "-checked"
 
@@ -121,7 +122,7 @@ class ServiceUsers:
         revision = ServiceRevision(
             cluster=CLUSTER, service=name, id="", created_at=0, definition=self._family(name, bad=0.15)
         )
-        minimum, maximum = (rng.choice((0, 50)), 100) if is_daemon else self._percents(desired)
+        minimum, maximum = rng.choice(DAEMON_PERCENTS) if is_daemon else self._percents(desired)
         breaker = self._breaker()
         service = Service(
             cluster=CLUSTER,
@@ -131,7 +132,7 @@ class ServiceUsers:
             desired_count=desired,
             revision="",
             deployment="",
-            configuration=DeploymentConfiguration(minimum, maximum, breaker),
+            configuration=DeploymentConfiguration(minimum, maximum, breaker, progress_minutes=rng.choice((2, 5))),
             client_token=token,
             request_digest=token,
         )

@@ -5,11 +5,11 @@ from typing import Any
 import click
 from google.protobuf.message import Message
 
-from shoal.cli import batch_things, find, job_find, screens, show, things
+from shoal.cli import batch_things, find, job_find, screens, service_find, show, things
 from shoal.cli.failures import NOT_FOUND, Failed
 from shoal.cli.options import connected, output_option
 from shoal.cli.session import Session, call
-from shoal.v1 import cluster_pb2, job_pb2, task_definition_pb2
+from shoal.v1 import cluster_pb2, job_pb2, service_pb2, task_definition_pb2
 
 
 @click.command()
@@ -18,9 +18,10 @@ from shoal.v1 import cluster_pb2, job_pb2, task_definition_pb2
 @output_option
 @connected
 def describe(names: tuple[str, ...], trace: bool, output: str) -> None:
-    """Show all there is to know of tasks, task definitions, instances, clusters and jobs.
+    """Show all there is to know of tasks, task definitions, instances, clusters, services and jobs.
 
-    NAME is an id, a unique prefix of one, FAMILY, FAMILY:REVISION, a cluster's name, a job's whole id, or any ARN.
+    NAME is an id, a unique prefix of one, FAMILY, FAMILY:REVISION, a cluster's or a service's name, a job's whole
+    id, or any ARN.
     """
 
     async def work(session: Session) -> list[tuple[things.Thing, Message]]:
@@ -48,6 +49,9 @@ async def _fetch(session: Session, thing: things.Thing, trace: bool) -> Any:
         )
     if thing.kind == things.JOB:
         return job_pb2.DescribeJobsResponse(jobs=await job_find.describe(session, [thing.name]))
+    if thing.kind == things.SERVICE:
+        found = await service_find.services(session, [thing.name], with_tags=True)
+        return service_pb2.DescribeServicesResponse(services=found)
     if thing.kind in batch_things.KINDS:
         return await batch_things.fetch(session, thing.kind, thing.name)
     answer: Any

@@ -8,6 +8,7 @@ import click
 from shoal import arn
 from shoal.cli import batch_things, instance_words, tasks, text
 from shoal.cli.job_describe import show_job
+from shoal.cli.service_describe import show_service
 from shoal.cli.show import Table, plain_lines, print_fields
 from shoal.v1 import (
     cluster_pb2,
@@ -15,6 +16,7 @@ from shoal.v1 import (
     image_pb2,
     job_pb2,
     resource_pb2,
+    service_pb2,
     task_definition_pb2,
     task_pb2,
 )
@@ -35,6 +37,9 @@ def show_answer(answer: Any, now_millis: int) -> None:
         case job_pb2.DescribeJobsResponse():
             for job in answer.jobs:
                 show_job(job, now_millis)
+        case service_pb2.DescribeServicesResponse():
+            for service in answer.services:
+                show_service(service, now_millis)
         case cluster_pb2.DescribeClustersResponse():
             for cluster in answer.clusters:
                 show_cluster(cluster)

@@ -1,4 +1,4 @@
-"""What a name names: a task, an instance, a task definition, a cluster, or by its whole id a job."""
+"""What a name names: a task, an instance, a task definition, a cluster, a service, or by its whole id a job."""
 
 import re
 from collections.abc import Sequence
@@ -8,15 +8,16 @@ from shoal import arn, errors
 from shoal.cli import find, job_order, text
 from shoal.cli.failures import NOT_FOUND, Failed
 from shoal.cli.session import Session
-from shoal.v1 import cluster_pb2, task_definition_pb2
+from shoal.v1 import cluster_pb2, service_pb2, task_definition_pb2
 
 TASK, INSTANCE, DEFINITION, CLUSTER, JOB = "task", "container-instance", "task-definition", "cluster", "job"
+SERVICE = "service"
 _ARN = re.compile(r"arn:[^:]*:[^:]*:[^:]*:[^:]*:([a-z-]+)/(.+)")
 
 
 @dataclass(frozen=True, slots=True)
 class Thing:
-    """name: the id of a task, an instance or a job, family:revision, or a cluster's name."""
+    """name: the id of a task, an instance or a job, family:revision, or a cluster's or a service's name."""
 
     kind: str
     name: str
@@ -28,6 +29,8 @@ class Thing:
             return arn.container_instance_arn(cluster, self.name)
         if self.kind == CLUSTER:
             return arn.cluster_arn(self.name)
+        if self.kind == SERVICE:
+            return arn.service_arn(cluster, self.name)
         if self.kind == JOB:
             return arn.job_arn(self.name)
         family, _, revision = self.name.partition(":")
@@ -35,7 +38,8 @@ class Thing:
 
 
 async def locate(session: Session, name: str) -> Thing:
-    """By ARN; as family:revision; by an id's unique prefix; as a family; as a cluster. Raises Failed."""
+    """By ARN; as family:revision; by an id's unique prefix; as a family; as a cluster; as a service. Raises
+    Failed."""
     named = _ARN.fullmatch(name)
     if named:
         return Thing(named[1], named[2] if named[1] in (DEFINITION, CLUSTER) else arn.short(name))
@@ -50,8 +54,10 @@ async def locate(session: Session, name: str) -> Thing:
         )
         raise Failed(f"{name!r} fits {len(found):,} things: {text.sentence_list(shorts)}.", "give more of the id")
     thing = next(iter(found), None) or await _definition(session, name) or await _cluster(session, name)
+    thing = thing or await _service(session, name)
     if thing is None:
-        raise Failed(f"Nothing is called {name!r}.", "shoal ps -a, shoal instances, shoal definitions", NOT_FOUND)
+        hint = "shoal ps -a, shoal instances, shoal definitions, shoal service ls"
+        raise Failed(f"Nothing is called {name!r}.", hint, NOT_FOUND)
     return thing
 
 
@@ -77,3 +83,9 @@ async def _definition(session: Session, name: str) -> Thing | None:
 async def _cluster(session: Session, name: str) -> Thing | None:
     answer = await session.client.cluster.DescribeClusters(cluster_pb2.DescribeClustersRequest(clusters=[name]))
     return Thing(CLUSTER, name) if answer.clusters else None
+
+
+async def _service(session: Session, name: str) -> Thing | None:
+    request = service_pb2.DescribeServicesRequest(cluster=session.cluster, services=[name])
+    answer = await session.client.services.DescribeServices(request)
+    return Thing(SERVICE, name) if answer.services else None

@@ -31,6 +31,10 @@ class Limits:
     finished_jobs_keep_seconds: int = 7 * 24 * 3600
     finished_jobs_max: int = 100_000
 
+    # Of each service, deployments that are over, as long as with ECS.
+    deployments_keep_seconds: int = 90 * 24 * 3600
+    deployments_max: int = 100
+
     # How long a token lets hosts join, at most.
     join_token_seconds_max: int = 3600
 

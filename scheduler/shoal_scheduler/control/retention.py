@@ -1,8 +1,10 @@
-"""Finished work is kept by time and by count, then dropped, submission by submission; tokens are when they are over."""
+"""Finished work is kept by time and by count, then dropped, submission by submission; so are deployments of services;
+tokens are when they are over."""
 
 from shoal_scheduler.control import joining
 from shoal_scheduler.control.batch import retention as batch_retention
 from shoal_scheduler.control.context import Context
+from shoal_scheduler.control.services import retention as service_retention
 from shoal_scheduler.state import changes as c
 from shoal_scheduler.state.tables import LaunchEntry, Tables
 
@@ -24,7 +26,8 @@ def expired(tables: Tables, context: Context) -> list[c.Change]:
             excess -= len(entry.tasks)
             dropped.append(c.DeleteLaunch(launch_id))
     dropped += batch_retention.expired(tables, context)
-    return [*dropped, *joining.expired(tables, context.now, max(0, LAUNCHES_PER_STEP - len(dropped)))]
+    dropped += joining.expired(tables, context.now, max(0, LAUNCHES_PER_STEP - len(dropped)))
+    return [*dropped, *service_retention.expired(tables, context, max(0, LAUNCHES_PER_STEP - len(dropped)))]
 
 
 def _token_is_fresh(entry: LaunchEntry, context: Context) -> bool:

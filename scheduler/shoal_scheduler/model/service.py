@@ -211,6 +211,16 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return self.status in OVER
 
     @property
+    def vouches_for(self) -> str:
+        """The revision that it has shown to be good; "" for none."""
+        return {SUCCESSFUL: self.revision, ROLLBACK_SUCCESSFUL: self.rollback_revision}.get(self.status, "")
+
+    @property
+    def speaks_against(self) -> str:
+        """The revision that it has shown to be bad; "" for none."""
+        return self.revision if self.has_failed or self.status == ROLLBACK_SUCCESSFUL else ""
+
+    @property
     def started_by(self) -> str:
         """Of its tasks."""
         return started_by(self.id)

@@ -1,19 +1,12 @@
 """The beginning of a deployment: the service moves to a revision from now on, and what was under way is given up."""
 
-from collections.abc import Iterator
-
 import msgspec
 
 from shoal_scheduler.control.context import Context
 from shoal_scheduler.model.service import STOPPED, Deployment, Service, ServiceRevision
 from shoal_scheduler.state.changes import Change
 from shoal_scheduler.state.overlay import Overlay
-from shoal_scheduler.state.records import DeleteRecord, PutRecord, key_of
-
-# Of a service, deployments that are over; the oldest are forgotten first, and revisions that nothing names any more
-# with them. A deployment forgets a few, so that no step gets long.
-DEPLOYMENTS_KEPT = 50
-FORGOTTEN_AT_ONCE = 5
+from shoal_scheduler.state.records import PutRecord
 
 SUPERSEDED = "A newer deployment of the service took its place."
 
@@ -39,7 +32,7 @@ def begin(
     changes: list[Change] = [PutRecord(moved), PutRecord(revision), PutRecord(deployment)]
     if before is not None and not before.is_over:
         changes.append(PutRecord(_given_up(before, context.now)))
-    return moved, [*changes, *_forgotten(view, moved, revision)]
+    return moved, changes
 
 
 def _sources(view: Overlay, service: Service, target: str) -> tuple[str, ...]:
@@ -56,23 +49,3 @@ def _sources(view: Overlay, service: Service, target: str) -> tuple[str, ...]:
 
 def _given_up(deployment: Deployment, now: int) -> Deployment:
     return msgspec.structs.replace(deployment, status=STOPPED, reason=SUPERSEDED, stopped_at=now, updated_at=now)
-
-
-def _forgotten(view: Overlay, service: Service, revision: ServiceRevision) -> Iterator[Change]:
-    """What is of no use any more."""
-    names = service.cluster, service.name
-    over = [each for each in view.records.of(Deployment, *names) if each.is_over and each.id != service.deployment]
-    if len(over) <= DEPLOYMENTS_KEPT:
-        return
-    over.sort(key=lambda each: (each.created_at, each.id))
-    gone = over[: min(len(over) - DEPLOYMENTS_KEPT, FORGOTTEN_AT_ONCE)]
-    kept = [each for each in view.records.of(Deployment, *names) if each not in gone]
-    tasks = view.tasks_of_service(names)
-    named = {service.revision, revision.id}
-    named |= {name for each in kept for name in (each.revision, each.rollback_revision, *each.sources)}
-    named |= {task.launch.service.revision for task in tasks if task.launch.service is not None}
-    for deployment in gone:
-        yield DeleteRecord(Deployment, key_of(deployment))
-    unnamed = [each for each in view.records.of(ServiceRevision, *names) if each.id not in named]
-    for each in sorted(unnamed, key=lambda each: (each.created_at, each.id))[: 2 * FORGOTTEN_AT_ONCE]:
-        yield DeleteRecord(ServiceRevision, key_of(each))

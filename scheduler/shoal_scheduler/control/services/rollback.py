@@ -2,7 +2,7 @@
 
 from collections.abc import Container, Iterable
 
-from shoal_scheduler.model.service import ROLLBACK_FAILED, ROLLBACK_SUCCESSFUL, SUCCESSFUL, Deployment
+from shoal_scheduler.model.service import Deployment
 
 
 def good_revision(deployments: Iterable[Deployment], known: Container[str], but: str) -> str:
@@ -15,21 +15,10 @@ def good_revision(deployments: Iterable[Deployment], known: Container[str], but:
     it with success, and it is not if that failed. One that was superseded or stopped by somebody says nothing, nor does
     a rollback that failed of the revision it led back to.
     """
-    heard: set[str] = {but}
+    heard = {but}
     for deployment in sorted(deployments, key=lambda each: (each.created_at, each.id), reverse=True):
-        for revision, is_good in _verdicts(deployment):
-            if is_good and revision not in heard and revision in known:
-                return revision
-            heard.add(revision)
+        good, bad = deployment.vouches_for, deployment.speaks_against
+        if good and good not in heard and good in known:
+            return good
+        heard |= {good, bad}
     return ""
-
-
-def _verdicts(deployment: Deployment) -> list[tuple[str, bool]]:
-    """What it says of revisions."""
-    if deployment.status == SUCCESSFUL:
-        return [(deployment.revision, True)]
-    if deployment.status == ROLLBACK_SUCCESSFUL:
-        return [(deployment.rollback_revision, True), (deployment.revision, False)]
-    if deployment.status == ROLLBACK_FAILED or deployment.has_failed:
-        return [(deployment.revision, False)]
-    return []

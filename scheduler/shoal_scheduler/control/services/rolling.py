@@ -38,7 +38,7 @@ def plan(seen: ServiceView, most: int | None = None) -> Plan:
     missing = missing if most is None else min(missing, most)
     room = max(0, seen.maximum_total - budget.total)
     waiting = sum(not task.instance for task in kept)
-    _make_way(seen, kept, going, budget, places=max(0, missing - room) + waiting)
+    _make_way(seen, kept, going, budget, places=max(0, missing - room), waiting=waiting)
     start = min(missing, max(0, seen.maximum_total - budget.total))
     rests = not start and not budget.stops and all(map(is_running, seen.tasks))
     return Plan(
@@ -83,22 +83,27 @@ class _Budget:
         self.stops.append(Stop(task, _reason(self._seen, task)))
 
 
-def _make_way(seen: ServiceView, kept: Sequence[Task], going: Sequence[Task], budget: _Budget, places: int) -> None:
-    """Stops of what runs and goes: as much as is replaced already, and more for as many `places` as are needed."""
+def _make_way(
+    seen: ServiceView, kept: Sequence[Task], going: Sequence[Task], budget: _Budget, *, places: int, waiting: int
+) -> None:
+    """Stops of what runs and goes: as much as is replaced already, and more for as many `places` as are needed. What
+    is `waiting` for room takes no place that a rebalance has a task leave: that stays as long as nothing replaces it.
+    """
     enough, comes = max(seen.desired, seen.minimum_healthy), [task for task in kept if not budget.is_healthy(task)]
     running = [task for task in going if is_running(task)]
-    for task in scale_in.order(seen, running) if running else ():
-        if budget.healthy < enough and not places:
+    for task in scale_in.order(seen, running, kept) if running else ():
+        if budget.healthy < enough and not places and not waiting:
             break
+        needed = places or (0 if task.id in seen.moving else waiting)
         left, is_bad = budget.healthy_without(task), is_unhealthy(seen, task)
         if left >= enough:
             budget.stop(task)
-        elif places and left >= seen.minimum_healthy:
+        elif needed and left >= seen.minimum_healthy:
             budget.stop(task)
-            places -= 1
-        elif places and is_bad and not comes and not budget.stops:
+            places, waiting = (places - 1, waiting) if places else (0, waiting - 1)
+        elif needed and is_bad and not comes and not budget.stops:
             budget.stop(task)
-            places = 0
+            places = waiting = 0
 
 
 def _reason(seen: ServiceView, task: Task) -> str:

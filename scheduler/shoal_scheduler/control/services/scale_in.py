@@ -26,14 +26,14 @@ Weight = tuple[int, ...]
 _BY_INSTANCE = ("instanceId", "host")
 
 
-def order(seen: ServiceView, tasks: Sequence[Task]) -> Iterator[Task]:
-    """Those that may be given up, one after another: each as if those before it were gone. `tasks`: the oldest
-    first."""
+def order(seen: ServiceView, tasks: Sequence[Task], beside: Sequence[Task] = ()) -> Iterator[Task]:
+    """Those that may be given up, one after another: each as if those before it were gone. `tasks`: the oldest first.
+    `beside`: those that count as well where the service is to stay balanced."""
     alike: dict[_Kind, list[tuple[int, Task]]] = {}
     for number, task in enumerate(tasks):
         if not is_protected(seen, task):
             alike.setdefault(_Kind(_rank(seen, task), task.instance), []).append((number, task))
-    left = _Left(seen, alike)
+    left = _Left(seen, alike, [*tasks, *beside])
     while alike:
         kind = left.first()
         _, task = alike[kind].pop()
@@ -57,14 +57,16 @@ class _Kind(NamedTuple):
 class _Left:
     """What is left of the service after the tasks that were taken."""
 
-    def __init__(self, seen: ServiceView, alike: Mapping[_Kind, Sequence[tuple[int, Task]]]) -> None:
+    def __init__(
+        self, seen: ServiceView, alike: Mapping[_Kind, Sequence[tuple[int, Task]]], counted: Sequence[Task]
+    ) -> None:
         self._seen = seen
         self._alike = alike
         self._strategies = strategies_of(seen.service)
-        values = {name: self._values(name) for name in dict.fromkeys(task.instance for task in seen.wanted)}
+        values = {name: self._values(name) for name in dict.fromkeys(task.instance for task in counted)}
         self._values_of = values
         self._counts = [
-            Counter(values[task.instance][level] for task in seen.wanted) for level in range(len(self._strategies))
+            Counter(values[task.instance][level] for task in counted) for level in range(len(self._strategies))
         ]
         self._freed: Counter[tuple[str, str]] = Counter()
         self._sharing: dict[tuple[int, str], list[_Kind]] = {}

@@ -289,7 +289,9 @@ async def test_a_fault_of_one_service_is_not_the_others(caplog: pytest.LogCaptur
     assert target is not None
     broken = msgspec.structs.replace(target, service="broken")
     bad = msgspec.structs.replace(policy(target=50.0, predefined="NoSuchMetric"), service="broken")
-    await led.plane.run([], [PutRecord(broken), PutRecord(bad)])
+    odd = ScheduledAction(cluster="default", service="odd", name="odd", created_at=0, schedule="never", min_capacity=1)
+    records = (broken, bad, msgspec.structs.replace(target, service="odd"), odd)
+    await led.plane.run([], [PutRecord(each) for each in records])
     led.measure("AWS/ECS", "CPUUtilization", SERVICE, 75.0, 75.0)
     running(led, 4, 4)
     assert await led.look() == 6

@@ -52,8 +52,10 @@ class Moving(Stage):
         await self.settle()
         return stopped
 
-    async def drain(self, name: str) -> None:
-        await self.one(i.UpdateInstances("default", (name,), "DRAINING"))
+    async def drain(self, name: str, *, back: bool = False) -> None:
+        """Or it takes tasks again."""
+        await self.one(i.UpdateInstances("default", (name,), "ACTIVE" if back else "DRAINING"))
+        await self.settle()
 
     async def protect(self, *tasks: Task) -> None:
         """For longer than a test takes."""

@@ -3,6 +3,7 @@
 import pytest
 from shoal_scheduler.control.rebalance import progress
 from shoal_scheduler.control.rebalance.inputs import StartRebalance, StopRebalance, Wanted
+from shoal_scheduler.control.rebalance.look import look
 from shoal_scheduler.model.refusal import Refused
 from shoal_scheduler.model.task import Task
 
@@ -181,3 +182,14 @@ async def test_the_last_ten_are_kept() -> None:
         await stage.halt()
         stage.now += 1
     assert len(stage.rebalances) == 10
+
+
+async def test_a_task_whose_replacement_waits_for_room_goes_on() -> None:
+    stage = await Moving.opened(4, host("a"), host("b"), configuration=percents(50, 200))
+    await stage.join(host("c"))
+    await stage.one(StartRebalance("default", Wanted("EMPTY", instances=("a",))))
+    await stage.run([], look(stage.tables, stage.context, starts=False).changes)
+    for name in ("b", "c"):
+        await stage.drain(name)
+    await stage.settle()
+    assert [task.instance for task in running(stage)].count("a") == 2

@@ -65,6 +65,19 @@ async def test_spread_keeps_the_balance_of_zones_and_hosts() -> None:
     assert left == {"a": 1, "b": 1, "c": 2}
 
 
+async def test_what_goes_anyway_does_not_count() -> None:
+    """Of four in one zone and four in the other, three leave the first: one of the second is too much."""
+    zones = {"a": "z1", "b": "z1", "c": "z2"}
+    hosts = [instance(name, attributes={ZONE: zone}, **BIG) for name, zone in zones.items()]
+    stage = await stage_with(*hosts, desired=8)
+    leaving = [task for task in stage.wanted if task.instance in ("a", "b")][:3]
+    seen = view_of(Overlay(stage.tables), KEY, stage.context)
+    assert seen is not None
+    kept = [task for task in seen.wanted if task not in leaving]
+    assert next(order(seen, kept)).instance == "c"
+    assert next(order(seen, leaving, kept)).instance in ("a", "b")
+
+
 @pytest.mark.parametrize("field", ["cpu", "memory"])
 async def test_binpack_empties_the_host_that_has_the_most_left(field: str) -> None:
     small = {"cpu": 1024, "memory_mib": 2048}
