@@ -51,8 +51,9 @@ def look(view: Overlay, key: ServiceKey, context: Context, keys_max: int) -> Non
     if len(view.changes) == before:
         said += _settle(view, seen)
     _say(view, seen, said, context)
-    if len(view.changes) == before:
-        view.propose([SetServiceLooked(key, _due_at(seen, plan, progress))])
+    due_at = _first(plan.due_at, progress.due_at, health_due_at(seen), drain.due_at(seen))
+    did_something = len(view.changes) > before
+    view.propose([SetServiceLooked(key, again=did_something, due_at=None if did_something else due_at)])
 
 
 def _plan(seen: ServiceView) -> Plan:
@@ -158,10 +159,6 @@ def _say(view: Overlay, seen: ServiceView, messages: Sequence[str], context: Con
     told = events.added(known, messages, context) if messages else known
     if told is not known:
         view.propose([PutRecord(told)])
-
-
-def _due_at(seen: ServiceView, plan: Plan, progress: Progress) -> int | None:
-    return _first(plan.due_at, progress.due_at, health_due_at(seen), drain.due_at(seen))
 
 
 def _first(*moments: int | None) -> int | None:
