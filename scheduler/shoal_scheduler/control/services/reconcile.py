@@ -12,7 +12,7 @@ from shoal_scheduler.control.definitions import find as find_definition
 from shoal_scheduler.control.run_task import tasks_of
 from shoal_scheduler.control.services import daemon, delete, deployments, digests, drain, events, rolling
 from shoal_scheduler.control.services.deployments import Progress
-from shoal_scheduler.control.services.health import health_due_at, is_healthy, why_unhealthy
+from shoal_scheduler.control.services.health import health_due_at, is_healthy, is_running, why_unhealthy
 from shoal_scheduler.control.services.launching import launch_of
 from shoal_scheduler.control.services.plan import Plan, Stop
 from shoal_scheduler.control.services.view import ServiceView, view_of
@@ -140,13 +140,15 @@ def _troubles(view: Overlay, seen: ServiceView, plan: Plan) -> Iterator[str]:
 
 
 def _settle(view: Overlay, seen: ServiceView) -> Iterator[str]:
-    """Of a look that found nothing to do: whether the service is steady, which is said once."""
-    is_steady = (
+    """Of a look that found nothing to do: whether the service is steady, which is said once. As long as nobody knows
+    whether a task that runs is healthy, as when another scheduler has just begun to lead, what was said stands."""
+    as_wanted = (
         seen.service.status == ACTIVE
         and seen.deployment.is_over
-        and len(seen.tasks) == len(seen.wanted) == seen.desired
-        and all(is_healthy(seen, task) for task in seen.tasks)
+        and len(seen.tasks) == seen.desired
+        and all(map(is_running, seen.tasks))
     )
+    is_steady = as_wanted and (seen.service.is_steady or all(is_healthy(seen, task) for task in seen.tasks))
     if is_steady != seen.service.is_steady:
         view.propose([PutRecord(msgspec.structs.replace(seen.service, is_steady=is_steady))])
         if is_steady:

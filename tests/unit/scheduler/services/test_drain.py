@@ -106,3 +106,17 @@ async def test_tasks_of_a_deleted_service_drain_as_well(stage: Stage) -> None:
     assert stage.statuses() == ["DEACTIVATING"] * 2
     await stage.wait(10)
     assert stage.statuses() == ["STOPPING"] * 2
+
+
+async def test_who_leads_anew_does_not_know_of_targets_and_stops_nothing_for_it(stage: Stage) -> None:
+    assert stage.service.is_steady
+    told = len(stage.events)
+    stage.tables = await stage.reloaded()
+    for name in ("a", "b"):
+        await stage.one(instance(name, incarnation=2))
+    await stage.settle()
+    assert stage.statuses() == ["RUNNING"] * 2
+    assert stage.service.is_steady
+    await stage.deploy(2, revision=BALANCED)
+    assert stage.revisions() == {"r1": 2, "r2": 2}  # the old ones are not known to be healthy, and stay
+    assert len(stage.events) > told
