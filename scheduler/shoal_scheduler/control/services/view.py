@@ -19,7 +19,7 @@ from shoal_scheduler.state.service_tables import ServiceKey
 
 @dataclass(frozen=True, slots=True)
 class ServiceView:
-    """`tasks`: those that are not STOPPED, the oldest first. `revision`: of which tasks start. `deployment`: the latest.
+    """`tasks`: those that are not STOPPED, oldest first. `revision`: of which tasks start. `deployment`: the latest.
     Of target groups those that its revisions name; of definitions those of its tasks and of the revision, by name with
     number."""
 
