@@ -56,7 +56,10 @@ def added(known: ServiceEvents, messages: Sequence[str], context: Context) -> Se
             events.append(ServiceEvent(context.ids.job_id(), context.now, message))
     if len(events) == len(known.events):
         return known
-    return ServiceEvents(cluster=known.cluster, service=known.service, events=tuple(events[-EVENTS_MAX:]))
+    kept = tuple(events[-EVENTS_MAX:])
+    return ServiceEvents(
+        cluster=known.cluster, service=known.service, events=kept, added=min(len(events) - len(known.events), len(kept))
+    )
 
 
 def _is_said(events: Sequence[ServiceEvent], message: str) -> bool:
