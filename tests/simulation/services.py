@@ -6,19 +6,23 @@ from random import Random
 from typing import Any
 
 from shoal_scheduler.control import inputs as i
+from shoal_scheduler.control.autoscaling import inputs as autoscaling
 from shoal_scheduler.control.services import inputs as services
 from shoal_scheduler.model.service import (
     DAEMON,
     REPLICA,
     CircuitBreaker,
     DeploymentConfiguration,
+    LoadBalancer,
     Service,
     ServiceRevision,
 )
 
 from tests.simulation.clock import Clock
 from tests.simulation.containers import Box, ModelEngine
+from tests.simulation.ingress import GROUP, Ingress
 from tests.simulation.registry import REPOSITORY, Program, Registry
+from tests.simulation.scaling import Scaling
 from tests.simulation.service_witness import ServiceWitness
 from tests.simulation.users import Users
 
@@ -36,6 +40,8 @@ PROGRAMS = {
     "sick": Program(is_healthy=False, health_after=6.0),
 }
 BAD = ("crash", "sick", "gone")
+SCALED_SHARE = 0.4
+SCALED_PERCENTS = ((100, 200), (0, 100), (0, 200))
 PERCENTS = ((100, 200), (100, 200), (50, 100), (50, 150), (0, 100), (0, 200), (75, 125), (90, 110), (100, 150))
 DAEMON_PERCENTS = ((0, 100), (0, 200), (100, 200))
 CHECK = {"healthCheck": {"command": ["CMD-SHELL", "true"], "interval": 5, "retries": 2}}
@@ -59,18 +65,28 @@ class ServiceUsers:
     """`is_over()`: all is being mended, nothing new is asked for."""
 
     def __init__(
-        self, users: Users, clock: Clock, rng: Random, registry: Registry, is_over: Callable[[], bool]
+        self,
+        users: Users,
+        clock: Clock,
+        rng: Random,
+        registry: Registry,
+        witness: ServiceWitness,
+        is_over: Callable[[], bool],
     ) -> None:
+        self.witness = witness
         self.users, self.clock, self.rng, self.registry, self.is_over = users, clock, rng, registry, is_over
         self.services: dict[str, Service] = {}
         self.tags: dict[str, str] = {}
         self.deleted: set[str] = set()
-        self.witness: ServiceWitness
         self.engines: Sequence[ModelEngine] = ()
+        self.ingress = Ingress(users, clock, rng, witness)
+        self.scaling: Scaling
+        self.scaled: set[str] = set()
         self._seconds, self._creations = 0.0, 0
 
     def begin(self, seconds: float) -> None:
         rng, self._seconds = self.rng, seconds
+        self.ingress.begin()
         for tag, program in PROGRAMS.items():
             self.registry.push(tag, program)
         for document in families():
@@ -105,10 +121,11 @@ class ServiceUsers:
             (self.stop_task, 25.0),
             (self.stop_deployment, 60.0),
             (self.delete, 150.0),
-            (self.move_tag, 20.0),
+            (self.move_tag, 8.0),
             (self.lose_registry, 60.0),
             (self.end_container, 25.0),
             (self.sicken, 40.0),
+            (self.silence, 60.0),
         ]
 
     # What they ask for.
@@ -120,9 +137,18 @@ class ServiceUsers:
         is_daemon = rng.random() < DAEMON_SHARE
         desired = 0 if is_daemon else rng.randint(1, DESIRED_MAX)
         revision = ServiceRevision(
-            cluster=CLUSTER, service=name, id="", created_at=0, definition=self._family(name, bad=0.15)
+            cluster=CLUSTER,
+            service=name,
+            id="",
+            created_at=0,
+            definition=self._family(name, bad=0.15),
+            load_balancers=(LoadBalancer(GROUP, "app", 80),) if rng.random() < 0.4 else (),
         )
+        is_scaled = not is_daemon and rng.random() < SCALED_SHARE
+        (self.scaled.add if is_scaled else self.scaled.discard)(name)
         minimum, maximum = rng.choice(DAEMON_PERCENTS) if is_daemon else self._percents(desired)
+        if is_scaled:
+            minimum, maximum = rng.choice(SCALED_PERCENTS)
         breaker = self._breaker()
         service = Service(
             cluster=CLUSTER,
@@ -132,6 +158,7 @@ class ServiceUsers:
             desired_count=desired,
             revision="",
             deployment="",
+            grace_seconds=rng.choice((0, 0, 10)),
             configuration=DeploymentConfiguration(minimum, maximum, breaker, progress_minutes=rng.choice((2, 5))),
             client_token=token,
             request_digest=token,
@@ -155,7 +182,7 @@ class ServiceUsers:
         """A service's tasks have a health check, or have none."""
         rng = self.rng
         checked = self.tags.setdefault(name, rng.choice(("", CHECKED)))
-        tag = rng.choice(BAD) if rng.random() < bad else rng.choice(GOOD)
+        tag = rng.choice(BAD) if rng.random() < bad else rng.choice((*GOOD, "moving"))
         return f"{tag}{checked}"
 
     def _update(self, name: str, **changes: Any) -> None:
@@ -168,7 +195,7 @@ class ServiceUsers:
         self._update(name, revision={"definition": self._family(name, bad=0.0)})
 
     def scale(self, name: str) -> None:
-        if self.services[name].scheduling_strategy == DAEMON:
+        if self.services[name].scheduling_strategy == DAEMON or name in self.scaled:
             return
         desired = self.rng.randint(1, DESIRED_MAX)
         minimum, maximum = self._percents(desired)
@@ -219,8 +246,12 @@ class ServiceUsers:
 
     def sicken(self, name: str) -> None:
         for engine, box in self._box_of(name):
+            box.program = Program(is_healthy=False)
             if box.health == "HEALTHY":
                 engine.set_health(box, "UNHEALTHY", box.runs)
+
+    def silence(self, _name: str) -> None:
+        self.ingress.fall_silent(self.rng.uniform(2.0, 20.0))
 
     def _box_of(self, name: str) -> list[tuple[ModelEngine, Box]]:
         """One of the service's containers that run."""
@@ -236,6 +267,10 @@ class ServiceUsers:
             case services.CreateService() | services.UpdateService():
                 self.services[reply.name] = reply
                 self.deleted.discard(reply.name)
+                if isinstance(request, services.CreateService) and reply.name in self.scaled:
+                    self.scaling.begin(reply.name)
+            case autoscaling.RegisterScalableTarget():
+                self.scaling.registered(request.service)
 
     def unanswered(self, request: Any) -> None:
         """Nobody knows whether it was stored: so it is asked for again, with its token."""
@@ -254,8 +289,8 @@ class ServiceUsers:
     def is_bad(self, service: Service) -> bool:
         revision = self.witness.revisions.get(service.revision)
         tag = revision.definition.partition(":")[0].removesuffix(CHECKED) if revision is not None else ""
-        has_check = revision is not None and CHECKED in revision.definition
-        return tag in BAD and (tag != "sick" or has_check) and not self._will_end(service)
+        is_checked = revision is not None and (CHECKED in revision.definition or revision.load_balancers)
+        return tag in BAD and (tag != "sick" or bool(is_checked)) and not self._will_end(service)
 
     def _is_halted(self, service: Service) -> bool:
         deployment = self.witness.deployments.get(service.deployment)
