@@ -346,7 +346,7 @@ class _Step:
             return
         self._count_failed(task, part)
         count, failed_at = self.witness.failures.get(part.deployment, (0, 0))
-        if task.last_status == "RUNNING":
+        if task.last_status == "RUNNING" and before.last_status != "RUNNING":
             self.witness.failures.pop(part.deployment, None)
         elif task.stop_code == "TaskFailedToStart" and task.is_stopped and task.launch.created_at > failed_at:
             self.witness.failures[part.deployment] = count + 1, self.wall
