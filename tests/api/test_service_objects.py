@@ -5,12 +5,13 @@ from typing import Any
 import grpc
 import pytest
 from shoal import arn, awsjson
-from shoal.v1 import cluster_pb2, resource_pb2, task_pb2
+from shoal.v1 import agent_pb2, agent_pb2_grpc, cluster_pb2, resource_pb2, task_pb2
 from shoal.v1 import service_pb2 as pb
 from shoal_scheduler.model.service import Service
 from shoal_scheduler.model.traffic import TargetGroup
 from shoal_scheduler.state.records import PutRecord
 
+from tests.api.conftest import INSTANCE
 from tests.api.refusals import INVALID, PARAMETER, refused_with
 from tests.api.services import Services, change, creation
 from tests.fakes.agent import SimulatedAgent
@@ -249,6 +250,28 @@ async def test_tasks_of_services_are_protected_for_a_while(
     await services.stub.UpdateTaskProtection(pb.UpdateTaskProtectionRequest(tasks=names, protection_enabled=False))
     got = await services.stub.GetTaskProtection(pb.GetTaskProtectionRequest(tasks=names))
     assert not any(each.protection_enabled for each in got.protected_tasks)
+
+
+async def test_a_task_protects_itself_by_its_agent(
+    scheduler: Scheduler, services: Services, agent: SimulatedAgent
+) -> None:
+    await services.create(desiredCount=1)
+    await services.until(lambda it: it["runningCount"] == 1)
+    (task,) = agent.tasks
+    stub = agent_pb2_grpc.AgentSessionStub(scheduler.channel("agent", INSTANCE))
+    other = agent_pb2_grpc.AgentSessionStub(scheduler.channel("agent", "2e" * 16))
+    asked = agent_pb2.ProtectTaskRequest(task_id=task)
+    assert not (await stub.ProtectTask(asked)).protected_task.protection_enabled
+    wanted = agent_pb2.ProtectTaskRequest(task_id=task, protection_enabled=True, expires_in_minutes=5)
+    assert (await other.ProtectTask(wanted)).failure.reason == "MISSING"
+    assert (await stub.ProtectTask(wanted)).protected_task.protection_enabled
+    got = await services.stub.GetTaskProtection(pb.GetTaskProtectionRequest(tasks=[task]))
+    assert [each.protection_enabled for each in got.protected_tasks] == [True]
+    wanted.expires_in_minutes = 2881
+    await refused_with(stub.ProtectTask(wanted), INVALID, PARAMETER, "expiresInMinutes")
+    (alone,) = (await scheduler.cluster.RunTask(task_pb2.RunTaskRequest(task_definition="web"))).tasks
+    wanted = agent_pb2.ProtectTaskRequest(task_id=arn.short(alone.task_arn), protection_enabled=True)
+    assert (await stub.ProtectTask(wanted)).failure.reason == "TASK_NOT_VALID"
 
 
 async def test_tags_are_changed_by_the_methods_of_the_cluster(scheduler: Scheduler, services: Services) -> None:
