@@ -96,7 +96,10 @@ def test_a_task_protects_itself(shop: Shop, short_folder: Path) -> None:
             found = (await client.services.GetTaskProtection(request)).protected_tasks
             return [each.protection_enabled for each in found]
 
+    def is_so(found: list[bool]) -> bool:
+        return found == [True]
+
     async def until_protected() -> None:
-        await wait_until(protected, lambda found: found == [True], timeout_seconds=30)
+        await wait_until(protected, is_so, timeout_seconds=30)
 
     asyncio.run(until_protected())

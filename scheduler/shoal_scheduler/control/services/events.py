@@ -17,7 +17,8 @@ STUCK = (
     " minimumHealthyPercent or maximumPercent value and try again."
 )
 UNPLACED = "was unable to place a task because no container instance met all of its requirements."
-_ONCE = (UNPLACED, STUCK, THROTTLED)
+HALTED = "starts no more tasks, because its deployment failed or was stopped: deploy anew, or roll back."
+_ONCE = (UNPLACED, STUCK, THROTTLED, HALTED)
 _FIGURES = re.compile(r"\d+|;.*")
 
 
