@@ -5,7 +5,7 @@ from typing import Any
 import grpc
 import pytest
 from shoal import arn, awsjson
-from shoal.v1 import agent_pb2, agent_pb2_grpc, cluster_pb2, resource_pb2, task_pb2
+from shoal.v1 import agent_pb2, agent_pb2_grpc, alarms_pb2, alarms_pb2_grpc, cluster_pb2, resource_pb2, task_pb2
 from shoal.v1 import service_pb2 as pb
 from shoal_scheduler.model.service import Service
 from shoal_scheduler.model.traffic import TargetGroup
@@ -312,6 +312,21 @@ async def test_target_groups_have_to_be_there(scheduler: Scheduler, services: Se
     assert arn.target_group_name(found["loadBalancers"][0]["targetGroupArn"]) == "web"
     assert (await services.update(remove=["loadBalancers"])).get("loadBalancers") is None
     assert len(await services.deployments()) == 2
+
+
+async def test_an_alarm_that_is_gone_keeps_nobody_from_scaling(scheduler: Scheduler, services: Services) -> None:
+    stub = alarms_pb2_grpc.AlarmsStub(scheduler.channel())
+    document = {"AlarmName": "errors", "Namespace": "shop", "MetricName": "Errors", "Statistic": "Sum", "Period": 60}
+    condition = {"EvaluationPeriods": 1, "Threshold": 1, "ComparisonOperator": "GreaterThanThreshold"}
+    alarm, _ = awsjson.to_message({**document, **condition}, alarms_pb2.PutMetricAlarmRequest)
+    await stub.PutMetricAlarm(alarm)
+    alarms = {"alarms": {"enable": True, "rollback": True, "alarmNames": ["errors"]}}
+    await services.create(desiredCount=0, deploymentConfiguration=alarms)
+    await stub.DeleteAlarms(alarms_pb2.DeleteAlarmsRequest(alarm_names=["errors"]))
+    assert (await services.update(desiredCount=1))["desiredCount"] == 1
+    again = change(deploymentConfiguration={"alarms": {**alarms["alarms"], "rollback": False}})
+    call = services.stub.UpdateService(again)
+    await refused_with(call, INVALID, PARAMETER, "deploymentConfiguration.alarms.alarmNames[0]")
 
 
 async def test_a_cluster_with_services_is_not_deleted(scheduler: Scheduler, services: Services) -> None:
