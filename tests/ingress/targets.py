@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import itertools
+import socket
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
@@ -102,6 +103,22 @@ async def mute() -> AsyncIterator[tuple[Mute, int]]:
     server = await asyncio.start_server(target.talk, "127.0.0.1", 0)
     async with server:
         yield target, server.sockets[0].getsockname()[1]
+
+
+@contextlib.asynccontextmanager
+async def silent() -> AsyncIterator[int]:
+    """Whoever connects there hears nothing: as many as its kernel takes wait already. Yields the port."""
+    with contextlib.ExitStack() as stack:
+        listening = stack.enter_context(socket.socket())
+        listening.bind(("127.0.0.1", 0))
+        listening.listen(0)
+        port = listening.getsockname()[1]
+        with contextlib.suppress(TimeoutError):
+            while True:
+                waiting = stack.enter_context(socket.socket())
+                waiting.settimeout(0.3)
+                waiting.connect(("127.0.0.1", port))
+        yield port
 
 
 class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]

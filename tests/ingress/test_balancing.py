@@ -1,5 +1,6 @@
 """What clients of the real load balancer see: real servers, real Traefik, and a scheduler that says what is routed."""
 
+import time
 from typing import Any
 
 import aiohttp
@@ -8,7 +9,7 @@ from shoal.v1 import traffic_pb2 as pb
 from tests.ground.waiting import wait_until
 from tests.ingress.conftest import Balancer
 from tests.ingress.routes import group, routes, rule, target
-from tests.ingress.targets import Load, Web, mute, webs
+from tests.ingress.targets import Load, Web, mute, silent, webs
 
 BODY = b"x" * 2000
 
@@ -76,6 +77,20 @@ async def test_one_that_is_killed_costs_only_what_it_was_at(balancer: Balancer) 
             before = load.answers["b"]
             await wait_until(lambda: load.answers["b"] > before + 50)
     assert len(load.failures) <= 4, load.failures  # one for each client
+
+
+async def test_one_that_does_not_even_accept_connections_is_not_waited_for(balancer: Balancer) -> None:
+    """As a host that is gone, before its checks have told."""
+    async with webs("a") as (a,), silent() as port:
+        groups = [group(health_check_port=str(a.port))]
+        targets = [*targets_of(a), target("silent", port)]
+        await balancer.routing.say(routes([rule("all", balancer.port)], targets, groups))
+        await until_answered(balancer.port)
+        await balancer.until_served("a", "silent")
+        began = time.monotonic()
+        assert await answers(balancer.port, count=4) == ["a"] * 4
+        # Of four requests two are sent to the other one first.
+        assert time.monotonic() - began < 4.0
 
 
 async def test_who_fails_its_checks_gets_no_requests_until_it_is_well_again(balancer: Balancer) -> None:
