@@ -38,7 +38,9 @@ def main() -> None:
     report(f"{INSTANCES_MAX} instances emptied", uneven, Wanted(EMPTY, named, budget=ALL))
     report("consolidated", uneven, Wanted(EMPTY, budget=ALL))
     for number in range(given.instances // 10):
+        even.instance(f"{given.instances + number:032x}", ZONES_OF[number % 3], cpu=1024, memory_mib=2048)
         uneven.instance(f"{given.instances + number:032x}", ZONES_OF[number % 3])
+    report("a tenth more join: load", even, Wanted(SPREAD, budget=ALL))
     report("a tenth more join: spread", uneven, Wanted(SPREAD, budget=ALL))
 
 
@@ -46,7 +48,7 @@ def populated(instances: int, tasks: int, services: int, where: Callable[[int], 
     """`where`: on which instance each task is, by their numbers."""
     made, each = Populated(), tasks // services
     for number in range(instances):
-        made.instance(f"{number:032x}", ZONES_OF[number % len(ZONES_OF)])
+        made.instance(f"{number:032x}", ZONES_OF[number % len(ZONES_OF)], cpu=1024, memory_mib=2048)
     for number in range(services):
         made.service(f"s{number}", cpu=64, memory_mib=128, desired_count=each, zone_rebalancing=True)
         for at in range(number * each, (number + 1) * each):

@@ -52,9 +52,9 @@ class Cluster:
         self.users = Users(clock, self.network, self.schedulers, self._rng("users"))
         self.users.on_answer, self.users.on_silence = self._answered, self._unanswered
         self.jobs = JobUsers(self.users, clock, self._rng("jobs"), str(plan.seed), lambda: self.healing)
-        self.services = ServiceUsers(self.users, clock, self._rng("services"), self.registry, lambda: self.healing)
-        self.services.witness = self.witness.services
-        self.services.engines = [host.engine for host in self.hosts]
+        seen, rng = self.witness.services, self._rng("services")
+        self.services = ServiceUsers(self.users, clock, rng, self.registry, seen, lambda: self.healing)
+        self.services.engines = self.services.ingress.engines = [host.engine for host in self.hosts]
         self._work = self._rng("work")
         self._going = self._rng("going")
         self.left_going: set[str] = set()

@@ -27,19 +27,33 @@ def is_wanted(task: Task) -> bool:
     return task.desired_status == "RUNNING" and not task.is_stopped
 
 
-def is_healthy(task: Task, definition: Definition, now: int) -> bool:
-    """Of one without load balancer. Told again from ECS's words, not from the scheduler's."""
+def is_healthy(task: Task, definition: Definition, targets: Sequence[str], now: int) -> bool:
+    """`targets`: what is said of it in each of its target groups. Told again from ECS's words, not from the
+    scheduler's."""
     if not (is_wanted(task) and task.last_status == "RUNNING"):
         return False
     checked = [container["name"] for container in definition.containers if container.get("healthCheck")]
-    if not checked:
+    if not checked and not targets:
         return now - task.started_at >= UNCHECKED_MILLIS
-    return all(state.health_status == "HEALTHY" for state in task.containers if state.name in checked)
+    is_well = all(state.health_status == "HEALTHY" for state in task.containers if state.name in checked)
+    return is_well and all(state == "healthy" for state in targets)
 
 
 def is_to_leave(task: Task, statuses: Mapping[str, str]) -> bool:
     """Its host takes no tasks any more."""
     return statuses.get(task.instance, "ACTIVE") != "ACTIVE"
+
+
+def has_failed(task: Task) -> bool:
+    """Of one that ended: by itself, or for its health."""
+    for_its_health = task.stop_code == SERVICE_SCHEDULER and task.stopped_reason.startswith("Task failed ")
+    return for_its_health or task.stop_code in ("EssentialContainerExited", "TaskFailedToStart")
+
+
+def is_given_up(service: Service, deployment: Deployment) -> bool:
+    """Whether the circuit breaker is to end it. Users count."""
+    breaker = service.configuration.circuit_breaker
+    return breaker.enable and deployment.status == "IN_PROGRESS" and deployment.failed_tasks >= breaker.threshold_value
 
 
 def minimum(service: Service, desired: int) -> int:
@@ -134,14 +148,33 @@ def what_is_over_stays_so(deployment: Deployment, before: Deployment | None) -> 
     return None
 
 
-def failures_are_kept(deployment: Deployment, before: Deployment | None, *, may_reset: bool) -> Fault:
-    if before is None or deployment.failed_tasks >= before.failed_tasks or may_reset:
-        return None
-    return f"deployment {deployment.id} had {before.failed_tasks} failed tasks and has {deployment.failed_tasks}"
+def failures_are_counted(deployment: Deployment, failed: int) -> Fault:
+    """`failed`: tasks that ended by themselves or for their health, since the count last began anew."""
+    if deployment.failed_tasks != failed:
+        return f"deployment {deployment.id} has {deployment.failed_tasks} failed tasks; {failed} have failed"
+    return None
 
 
 def one_deployment_is_under_way(name: str, under_way: Sequence[str]) -> Fault:
     return f"of {name} {len(under_way)} deployments are under way: {under_way}" if len(under_way) > 1 else None
+
+
+def requests_are_answered_first(task: Task, before: Task, delay_millis: int, now: int) -> Fault:
+    """A target that is to stop is out of the load balancer for so long before its agent is told. Not one whose
+    containers have ended by themselves."""
+    if before.last_status == "RUNNING" and task.last_status == "RUNNING" and not is_wanted(task):
+        return f"target {task.id} is to stop, and is RUNNING: its agent is told at once"
+    has_ended = any(state.last_status == "STOPPED" for state in task.containers)
+    is_told = before.last_status == "DEACTIVATING" and task.last_status == "STOPPING" and not has_ended
+    if is_told and now < task.stopping_at + delay_millis:
+        return f"target {task.id} is told to stop {(now - task.stopping_at) / 1000:.1f} s after it was to"
+    return None
+
+
+def what_drains_runs_on(box_id: str, task: Task) -> Fault:
+    if task.last_status == "DEACTIVATING" and task.stop_code not in STOP_CODES.values():
+        return f"{box_id} of task {task.id} is ended by its agent while it drains"
+    return None
 
 
 def an_end_has_a_reason(task: Task) -> Fault:
@@ -173,16 +206,17 @@ def what_is_missing_starts_in_time(name: str, missing: int, seconds: float, boun
     return f"{name} lacks {missing} tasks for {seconds:.1f} s, and none is started" if seconds > bound else None
 
 
+def who_failed_too_often_is_given_up(deployment: str, seconds: float, bound: float) -> Fault:
+    if seconds > bound:
+        return f"deployment {deployment} has failed too often {seconds:.1f} s ago, and goes on"
+    return None
+
+
 def what_is_dead_is_told(task: str, seconds: float, bound: float) -> Fault:
     return f"task {task} is dead for {seconds:.1f} s, and is not replaced" if seconds > bound else None
 
 
 # At the end.
-
-
-def is_taken_away(task: Task) -> bool:
-    """By a fault, or by somebody's word, not by the service's loop."""
-    return task.stop_code != SERVICE_SCHEDULER or task.stop_code in STOP_CODES.values()
 
 
 def still_to_do(service: Service, deployment: Deployment | None, wanted: Sequence[Task], desired: int) -> Fault:

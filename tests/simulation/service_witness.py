@@ -7,12 +7,16 @@ from shoal_scheduler.model.service import (
     DAEMON,
     OVER,
     Deployment,
+    LoadBalancer,
     Service,
+    ServicePart,
     ServiceRevision,
 )
-from shoal_scheduler.model.task import Launch, Task
+from shoal_scheduler.model.task import Launch, Task, TaskKey
+from shoal_scheduler.model.traffic import TargetGroup
 from shoal_scheduler.state import changes as c
 from shoal_scheduler.state.records import DeleteRecord, PutRecord
+from shoal_scheduler.state.service_tables import SetTargetHealth
 from shoal_scheduler.state.tables import Tables
 
 from tests.simulation import service_checkers as checkers
@@ -46,6 +50,8 @@ class ServiceWitness:
         self.deployments: dict[str, Deployment] = {}
         self.live: dict[str, dict[str, Task]] = {}
         self.statuses: dict[str, str] = {}  # of instances
+        self.going: set[str] = set()  # instances that are interrupted
+        self.targets: dict[TaskKey, dict[str, str]] = {}  # what is said of them, by target group
         self.tables: Tables | None = None
         self._revision = 0
         self.launches: set[str] = set()
@@ -57,6 +63,10 @@ class ServiceWitness:
 
         # By revision and container, what its tasks really ran, and the first of them.
         self._digests: dict[tuple[str, str], tuple[str, str]] = {}
+
+        # By deployment, tasks that have failed since the count began anew; and since when they are too many.
+        self.failed: dict[str, int] = {}
+        self._tripped: dict[str, float] = {}
 
         # By deployment, starts in a row that failed, and when the last one did, in milliseconds.
         self.failures: dict[str, tuple[int, int]] = {}
@@ -79,16 +89,23 @@ class ServiceWitness:
             return None
         return checkers.one_digest_per_revision(*key, box.digest, digest)
 
-    def ended(self, box: Box, now: float) -> None:
+    def ended(self, box: Box, now: float) -> checkers.Fault:
         task = self.recorded.get(box.task)
-        if task is not None and task.launch.service is not None and box.ended_by != "agent":
-            self._dead[task.id] = now, LOST_SECONDS if box.ended_by == "host" else DEAD_SECONDS
+        if task is None or task.launch.service is None:
+            return None
+        if box.ended_by == "agent":
+            is_driven = self.statuses.get(task.instance) == "INACTIVE" or task.instance in self.going
+            return None if is_driven else checkers.what_drains_runs_on(box.id, task)
+        self._dead[task.id] = now, LOST_SECONDS if box.ended_by == "host" else DEAD_SECONDS
+        return None
 
     # Schedulers.
 
     def leads(self, tables: Tables, now: float) -> checkers.Fault:
         """What a new leader has loaded: of some of it nobody was told."""
         self.tables, self.live, self._revision = tables, {}, max(self._revision, tables.revision)
+        self.failed = {each.id: each.failed_tasks for each in tables.records.all(Deployment)}
+        self._tripped = dict.fromkeys(self._tripped, now)
         self.failures.clear()  # it may have seen tasks that ran, of which nobody was told
         self._lacks = {name: (now, missing) for name, (_, missing) in self._lacks.items()}
         for deployment in tables.records.all(Deployment):
@@ -98,6 +115,9 @@ class ServiceWitness:
         self.services = {each.name: each for each in tables.records.all(Service)}
         self.revisions = {each.id: each for each in tables.records.all(ServiceRevision)}
         self.deployments = {each.id: each for each in tables.records.all(Deployment)}
+        known = tables.services.target_health
+        self.targets = {key: {name: each.state for name, each in said.items()} for key, said in known.items()}
+        self.going = {each.id for each in tables.instances.values() if each.interruption is not None}
         self.statuses = {each.id: each.status for each in tables.instances.values()}
         for task in tables.tasks():
             if task.launch.service is not None and not task.is_stopped:
@@ -125,6 +145,12 @@ class ServiceWitness:
                 self._lacks.pop(name, None)
             else:
                 self._lacks[name] = self._lacks.get(name, (now, 0))[0], missing
+        tripped = [each.deployment for each in self.services.values() if self._is_given_up(each)]
+        self._tripped = {name: self._tripped.get(name, now) for name in tripped}
+
+    def _is_given_up(self, service: Service) -> bool:
+        deployment = self.deployments.get(service.deployment)
+        return service.status == "ACTIVE" and deployment is not None and checkers.is_given_up(service, deployment)
 
     def missing(self, service: Service, wall: int) -> int:
         """Tasks that are to be started now. Of a DAEMON nobody counts."""
@@ -162,9 +188,11 @@ class ServiceWitness:
     @property
     def waits(self) -> bool:
         """Whether anything is to come in time."""
-        return bool((self._lacks and self.is_steady) or (self._dead and self.is_calm))
+        return bool(((self._lacks or self._tripped) and self.is_steady) or (self._dead and self.is_calm))
 
     def late(self, now: float) -> Faults:
+        for deployment, since in self._tripped.items() if self.is_steady else ():
+            yield checkers.who_failed_too_often_is_given_up(deployment, now - since, START_SECONDS)
         for name, (since, missing) in self._lacks.items() if self.is_steady else ():
             yield checkers.what_is_missing_starts_in_time(name, missing, now - since, START_SECONDS)
         for task_id, (since, bound) in list(self._dead.items()) if self.is_calm else ():
@@ -191,8 +219,11 @@ class _Step:
                 witness.launches.add(launch.id)
                 self.started[launch.service.service] = launch
                 yield from self._saw_launch(launch, launch.service.service)
+            case SetTargetHealth(key, group, said):
+                witness.targets.setdefault(key, {})[group] = said.state if said is not None else ""
             case c.PutInstance(instance):
                 witness.statuses[instance.id] = instance.status
+                (witness.going.discard if instance.interruption is None else witness.going.add)(instance.id)
             case PutRecord(Service() as service):
                 self._say(f"service {service.name} {service.status} {service.desired_count} {service.revision[-4:]}")
                 witness.services[service.name] = service
@@ -208,6 +239,10 @@ class _Step:
         """All of it is stored now."""
         for name in self.moved:
             yield checkers.one_deployment_is_under_way(name, self.witness.under_way(name))
+            service = self.witness.services.get(name)
+            deployment = self.witness.deployments.get(service.deployment) if service is not None else None
+            if deployment is not None and deployment.status == "IN_PROGRESS":
+                yield checkers.failures_are_counted(deployment, self.witness.failed[deployment.id])
         for name, launch in self.started.items():
             service, wanted = self.witness.services[name], self.witness.wanted(name)
             if service.scheduling_strategy != DAEMON:
@@ -241,7 +276,18 @@ class _Step:
             yield checkers.failures_slow_down(launch, failures, (self.wall - failed_at) / 1000)
 
     def _is_kept(self, task: Task) -> bool:
-        return not (checkers.is_sick(task) or checkers.is_to_leave(task, self.witness.statuses))
+        is_away = "unhealthy" in self.witness.targets.get(task.key, {}).values()
+        return not (is_away or checkers.is_sick(task) or checkers.is_to_leave(task, self.witness.statuses))
+
+    def _is_healthy(self, task: Task) -> bool:
+        said = self.witness.targets.get(task.key, {})
+        states = [said.get(each.target_group, "") for each in self._load_balancers(task)]
+        return checkers.is_healthy(task, self._definition(task), states, self.wall)
+
+    def _load_balancers(self, task: Task) -> Sequence[LoadBalancer]:
+        part = task.launch.service
+        revision = self.witness.revisions.get(part.revision) if part is not None else None
+        return revision.load_balancers if revision is not None else ()
 
     def _saw_deployment(self, deployment: Deployment) -> Faults:
         witness, before = self.witness, self.witness.deployments.get(deployment.id)
@@ -251,6 +297,8 @@ class _Step:
         if before is None or before.status != deployment.status:
             witness.failures.pop(deployment.id, None)
         witness.deployments[deployment.id] = deployment
+        if before is None or deployment.most_healthy > before.most_healthy:
+            witness.failed[deployment.id] = deployment.failed_tasks
         self.moved.add(deployment.service)
         if deployment.is_over:
             witness.ends.setdefault(deployment.id, (deployment.status, self.wall - deployment.created_at))
@@ -259,10 +307,12 @@ class _Step:
         live = self.witness.live.setdefault(name, {})
         before = live.get(task.id)
         yield checkers.an_end_has_a_reason(task)
+        if before is not None and self._load_balancers(task) and task.instance not in self.witness.going:
+            yield checkers.requests_are_answered_first(task, before, self._delay_millis(task), self.wall)
         if before is not None and not before.instance:
             yield checkers.nothing_comes_to_who_is_drained(task, self.witness.statuses)
         was_wanted = before is not None and checkers.is_wanted(before)
-        healthy_before = before is not None and checkers.is_healthy(before, self._definition(before), self.wall)
+        healthy_before = before is not None and self._is_healthy(before)
         live[task.id] = task
         if task.is_stopped:
             del live[task.id]
@@ -276,11 +326,19 @@ class _Step:
         part = task.launch.service
         if part is None or before is None:
             return
+        self._count_failed(task, part)
         count, failed_at = self.witness.failures.get(part.deployment, (0, 0))
         if task.last_status == "RUNNING":
             self.witness.failures.pop(part.deployment, None)
         elif task.stop_code == "TaskFailedToStart" and task.is_stopped and task.launch.created_at >= failed_at:
             self.witness.failures[part.deployment] = count + 1, self.wall
+
+    def _count_failed(self, task: Task, part: ServicePart) -> None:
+        service, deployment = (self.witness.services.get(part.service), self.witness.deployments.get(part.deployment))
+        is_tried = service is not None and (service.deployment, service.revision) == (part.deployment, part.revision)
+        is_open = deployment is not None and deployment.status not in (*OVER, "ROLLBACK_IN_PROGRESS")
+        if is_tried and is_open and task.is_stopped and checkers.has_failed(task):
+            self.witness.failed[part.deployment] = self.witness.failed.get(part.deployment, 0) + 1
 
     def _stopped_by_the_scheduler(self, task: Task, name: str, before: Task, *, was_healthy: bool) -> Faults:
         service, wanted = self.witness.services[name], self.witness.wanted(name)
@@ -288,7 +346,7 @@ class _Step:
             return
         is_leaving = checkers.is_to_leave(before, self.witness.statuses)
         yield checkers.protected_is_not_stopped(before, name, self.wall)
-        healthy = [each for each in wanted if checkers.is_healthy(each, self._definition(each), self.wall)]
+        healthy = [each for each in wanted if self._is_healthy(each)]
         least = min(checkers.minimum(each, each.desired_count) for each in self._versions(name))
         yield checkers.the_scheduler_keeps_the_minimum(task, name, len(healthy), least)
         part = task.launch.service
@@ -296,6 +354,11 @@ class _Step:
             left = self.witness.current(service)
             desired = min(each.desired_count for each in self._versions(name))
             yield checkers.what_is_good_is_not_stopped(task, name, len(left), desired)
+
+    def _delay_millis(self, task: Task) -> int:
+        names = [(task.launch.cluster, each.target_group) for each in self._load_balancers(task)]
+        groups = [self.tables.records.get(TargetGroup, *name) for name in names]
+        return 1000 * max(group.deregistration_delay for group in groups if group is not None)
 
     def _definition(self, task: Task) -> Definition:
         family, _, number = task.launch.definition.rpartition(":")

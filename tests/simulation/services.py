@@ -12,12 +12,14 @@ from shoal_scheduler.model.service import (
     REPLICA,
     CircuitBreaker,
     DeploymentConfiguration,
+    LoadBalancer,
     Service,
     ServiceRevision,
 )
 
 from tests.simulation.clock import Clock
 from tests.simulation.containers import Box, ModelEngine
+from tests.simulation.ingress import GROUP, Ingress
 from tests.simulation.registry import REPOSITORY, Program, Registry
 from tests.simulation.service_witness import ServiceWitness
 from tests.simulation.users import Users
@@ -59,18 +61,26 @@ class ServiceUsers:
     """`is_over()`: all is being mended, nothing new is asked for."""
 
     def __init__(
-        self, users: Users, clock: Clock, rng: Random, registry: Registry, is_over: Callable[[], bool]
+        self,
+        users: Users,
+        clock: Clock,
+        rng: Random,
+        registry: Registry,
+        witness: ServiceWitness,
+        is_over: Callable[[], bool],
     ) -> None:
+        self.witness = witness
         self.users, self.clock, self.rng, self.registry, self.is_over = users, clock, rng, registry, is_over
         self.services: dict[str, Service] = {}
         self.tags: dict[str, str] = {}
         self.deleted: set[str] = set()
-        self.witness: ServiceWitness
         self.engines: Sequence[ModelEngine] = ()
+        self.ingress = Ingress(users, clock, rng, witness)
         self._seconds, self._creations = 0.0, 0
 
     def begin(self, seconds: float) -> None:
         rng, self._seconds = self.rng, seconds
+        self.ingress.begin()
         for tag, program in PROGRAMS.items():
             self.registry.push(tag, program)
         for document in families():
@@ -105,10 +115,11 @@ class ServiceUsers:
             (self.stop_task, 25.0),
             (self.stop_deployment, 60.0),
             (self.delete, 150.0),
-            (self.move_tag, 20.0),
+            (self.move_tag, 8.0),
             (self.lose_registry, 60.0),
             (self.end_container, 25.0),
             (self.sicken, 40.0),
+            (self.silence, 60.0),
         ]
 
     # What they ask for.
@@ -120,7 +131,12 @@ class ServiceUsers:
         is_daemon = rng.random() < DAEMON_SHARE
         desired = 0 if is_daemon else rng.randint(1, DESIRED_MAX)
         revision = ServiceRevision(
-            cluster=CLUSTER, service=name, id="", created_at=0, definition=self._family(name, bad=0.15)
+            cluster=CLUSTER,
+            service=name,
+            id="",
+            created_at=0,
+            definition=self._family(name, bad=0.15),
+            load_balancers=(LoadBalancer(GROUP, "app", 80),) if rng.random() < 0.4 else (),
         )
         minimum, maximum = rng.choice(DAEMON_PERCENTS) if is_daemon else self._percents(desired)
         breaker = self._breaker()
@@ -132,6 +148,7 @@ class ServiceUsers:
             desired_count=desired,
             revision="",
             deployment="",
+            grace_seconds=rng.choice((0, 0, 10)),
             configuration=DeploymentConfiguration(minimum, maximum, breaker, progress_minutes=rng.choice((2, 5))),
             client_token=token,
             request_digest=token,
@@ -155,7 +172,7 @@ class ServiceUsers:
         """A service's tasks have a health check, or have none."""
         rng = self.rng
         checked = self.tags.setdefault(name, rng.choice(("", CHECKED)))
-        tag = rng.choice(BAD) if rng.random() < bad else rng.choice(GOOD)
+        tag = rng.choice(BAD) if rng.random() < bad else rng.choice((*GOOD, "moving"))
         return f"{tag}{checked}"
 
     def _update(self, name: str, **changes: Any) -> None:
@@ -219,8 +236,12 @@ class ServiceUsers:
 
     def sicken(self, name: str) -> None:
         for engine, box in self._box_of(name):
+            box.program = Program(is_healthy=False)
             if box.health == "HEALTHY":
                 engine.set_health(box, "UNHEALTHY", box.runs)
+
+    def silence(self, _name: str) -> None:
+        self.ingress.fall_silent(self.rng.uniform(2.0, 20.0))
 
     def _box_of(self, name: str) -> list[tuple[ModelEngine, Box]]:
         """One of the service's containers that run."""
@@ -254,8 +275,8 @@ class ServiceUsers:
     def is_bad(self, service: Service) -> bool:
         revision = self.witness.revisions.get(service.revision)
         tag = revision.definition.partition(":")[0].removesuffix(CHECKED) if revision is not None else ""
-        has_check = revision is not None and CHECKED in revision.definition
-        return tag in BAD and (tag != "sick" or has_check) and not self._will_end(service)
+        is_checked = revision is not None and (CHECKED in revision.definition or revision.load_balancers)
+        return tag in BAD and (tag != "sick" or bool(is_checked)) and not self._will_end(service)
 
     def _is_halted(self, service: Service) -> bool:
         deployment = self.witness.deployments.get(service.deployment)

@@ -26,14 +26,22 @@ def lines(name: str) -> list[list[str]]:
 KNOWN = {name: int(seed) for name, seed in lines("mutants.txt")}
 
 
-def test_all_holds() -> None:
+def run_many(*arguments: str) -> None:
     """As whoever looks for a fault would run it."""
-    command = [sys.executable, "-m", "tests.simulation", "--seeds", "1..300", "--jobs", "2"]
+    command = [sys.executable, "-m", "tests.simulation", *arguments, "--jobs", "2"]
     paths = ":".join(str(ROOT / name) for name in (".", "proto", "scheduler", "agent"))
     done = subprocess.run(
         command, cwd=ROOT, env={"PYTHONPATH": paths}, capture_output=True, text=True, timeout=600, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_all_holds() -> None:
+    run_many("--seeds", "1..300")
+
+
+def test_all_holds_of_services() -> None:
+    run_many("--services", "--seeds", "1..40")
 
 
 @pytest.mark.parametrize("line", lines("regress.txt"), ids=" ".join)

@@ -120,7 +120,7 @@ class Witness:
             self.demand(checkers.is_over_in_time(box, self.members.clock.now, going.ends_at + IN_TIME_SECONDS))
         self.trace.say(host.name, f"ended {box.task} {box.container} by {box.ended_by}: {box.exit_code}")
         self.jobs.ended(box)
-        self.services.ended(box, self.members.clock.now)
+        self.demand(self.services.ended(box, self.members.clock.now))
 
     def touched(self, host: Host, box: Box) -> None:
         self.demand(checkers.a_stranger_is_left_alone(box, host.name, Owner(CLUSTER, host.name).labels))

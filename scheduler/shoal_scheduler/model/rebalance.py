@@ -53,6 +53,9 @@ class Move(msgspec.Struct, frozen=True, array_like=True):
     outcome: str = ""
     detail: str = ""
 
+    # Its replacement goes to the target and nowhere else.
+    is_pinned: bool = False
+
 
 class Rebalance(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The one of its cluster that is in progress, or one of the last.

@@ -239,6 +239,9 @@ class ServiceEvents(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     service: str
     events: tuple[ServiceEvent, ...] = ()
 
+    # So many of them came when this was written.
+    added: int = 0
+
 
 def group_of_service(name: str) -> str:
     """The group of its tasks."""

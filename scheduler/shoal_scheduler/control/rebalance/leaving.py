@@ -21,9 +21,12 @@ def leaving_tasks(rebalance: Rebalance | None, service: str) -> dict[str, str]:
 def leaving_expression(rebalance: Rebalance | None, service: str) -> str:
     """Of the query language: where tasks of the service may be placed meanwhile; "" for anywhere.
 
-    Not on the instances that its tasks leave now, nor on those that are emptied.
+    Not on the instances that its tasks leave now, nor on those that are emptied; where one is pinned, only there.
     """
     if rebalance is None or not rebalance.is_in_progress:
         return ""
+    pinned = sorted({move.target for move in rebalance.moves if move.service == service and move.is_pinned})
+    if pinned:
+        return f"attribute:{ID_ATTRIBUTE} in [{', '.join(pinned)}]"
     shut = sorted({*rebalance.closed, *leaving_tasks(rebalance, service).values()})
     return f"not (attribute:{ID_ATTRIBUTE} in [{', '.join(shut)}])" if shut else ""

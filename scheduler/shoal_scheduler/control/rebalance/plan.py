@@ -8,8 +8,9 @@ from typing import NamedTuple
 from shoal_scheduler.control.rebalance.candidates import Candidate, candidates, is_over_zones
 from shoal_scheduler.control.rebalance.empty import Emptied, Stays, consolidated, named
 from shoal_scheduler.control.rebalance.inputs import Wanted
+from shoal_scheduler.control.rebalance.load import relieving
 from shoal_scheduler.control.rebalance.spread import ALL_LEVELS, spread
-from shoal_scheduler.model.rebalance import EMPTY, ZONES, Move
+from shoal_scheduler.model.rebalance import EMPTY, SPREAD, ZONES, Move
 from shoal_scheduler.state.overlay import Overlay
 
 
@@ -48,6 +49,10 @@ def plan(view: Overlay, cluster: str, wanted: Wanted, now: int) -> Plan:
         room, depth = view.room_to_read(cluster).copy(), 1 if wanted.kind == ZONES else ALL_LEVELS
         free = [each for each in chosen if not each.fixed and (wanted.kind != ZONES or is_over_zones(each.ask))]
         found.moves = spread(view, free, room, wanted.budget.moves, now, depth)
+        if wanted.kind == SPREAD:
+            left = wanted.budget.moves - len(found.moves)
+            services = {each.service.name: each for each in free}
+            found.moves += relieving(view, services, room, tuple(found.moves), now, left)
     return Plan(
         moves=tuple(found.moves),
         stays=tuple(found.stays),

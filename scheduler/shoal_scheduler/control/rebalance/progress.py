@@ -13,6 +13,7 @@ import msgspec
 from shoal_scheduler.control.assignment import held_row
 from shoal_scheduler.control.rebalance.candidates import Candidate, candidate_of, may_move
 from shoal_scheduler.control.rebalance.leaving import leaving_expression
+from shoal_scheduler.control.rebalance.load import Load, is_as_even
 from shoal_scheduler.control.rebalance.spread import ALL_LEVELS, by_row, improves
 from shoal_scheduler.model.ask import Ask
 from shoal_scheduler.model.rebalance import COMPLETED, EMPTY, GIVEN_UP, MOVED, ZONES, Move, Rebalance
@@ -90,7 +91,7 @@ class _Progress:
             self.end(move, GIVEN_UP, candidate.fixed)
         elif not may_move(task, self.now):
             self.end(move, GIVEN_UP, "it is protected" if task.protected_until > self.now else "it does not run")
-        elif not self._are_others_placed(candidate.service) or self.looked_at >= LOOKED_AT_MAX:
+        elif self.looked_at >= LOOKED_AT_MAX or not self._may_join(move, candidate.service):
             self.planned.append(move)
         else:
             self.looked_at += 1
@@ -107,7 +108,7 @@ class _Progress:
             self.planned.append(move)
             return
         target = int(rows[0])
-        if self.rebalance.kind != EMPTY and not self._is_worth(ask, move.service, source, target):
+        if not self._is_worth(ask, move, source, target):
             self.end(move, GIVEN_UP, "nothing is gained by it any more")
             return
         self.room.take(target, ask.resources, ask.group, gpus_on(ask, target, self.room))
@@ -119,26 +120,31 @@ class _Progress:
         begun = msgspec.structs.replace(self.rebalance, moves=(*self.moves, move))
         return ask._replace(expressions=(*ask.expressions, leaving_expression(begun, move.service)))
 
-    def _is_worth(self, ask: Ask, service: str, source: int, target: int) -> bool:
+    def _is_worth(self, ask: Ask, move: Move, source: int, target: int) -> bool:
         """Once all that leaves now has left."""
+        if self.rebalance.kind == EMPTY:
+            return True
         after = self.room.copy()
-        for move in self.moves:
-            row = after.rows.get(move.source)
-            task = _task(self.view, move)
-            if move.service == service and row is not None and task is not None and not task.is_stopped:
+        for other in self.moves:
+            row, task = after.rows.get(other.source), _task(self.view, other)
+            if other.service == move.service and row is not None and task is not None and not task.is_stopped:
                 after.group(ask.group).add(row, -1, len(after))
+        if move.is_pinned:
+            is_better = Load.of(after).is_better(ask.resources, source, target)
+            return is_better and is_as_even(ask, after, source, target)
         return improves(ask, after, source, target, 1 if self.rebalance.kind == ZONES else ALL_LEVELS)
 
-    def _are_others_placed(self, service: Service) -> bool:
-        """As many tasks of the service have a place as it will have, those that leave now not counted: so it is known
-        where the replacements of these are, or there are none to come."""
-        wanted = [
-            task
-            for task in self.view.tasks_of_service((service.cluster, service.name))
-            if task.desired_status == "RUNNING" and task.instance
-        ]
-        leaving = {move.task for move in self.moves}
-        return sum(task.id not in leaving for task in wanted) >= service.desired_count
+    def _may_join(self, move: Move, service: Service) -> bool:
+        """Beside the moves of the service that are under way: a pinned one is alone, since whatever else is started of
+        the service meanwhile goes where it does; and others wait until it is known where the replacements of those
+        are: as many tasks as are desired have a place, without those that leave."""
+        others = [other for other in self.moves if other.service == move.service]
+        if others and any(each.is_pinned for each in (move, *others)):
+            return False
+        leaving = {other.task for other in others}
+        tasks = self.view.tasks_of_service((service.cluster, service.name))
+        placed = [task for task in tasks if task.desired_status == "RUNNING" and task.instance]
+        return sum(task.id not in leaving for task in placed) >= service.desired_count
 
     def give_up_what_waits(self) -> None:
         """If nothing is under way that might make room."""
