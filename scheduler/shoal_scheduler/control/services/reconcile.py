@@ -132,7 +132,7 @@ def _troubles(view: Overlay, seen: ServiceView, plan: Plan) -> Iterator[str]:
         yield events.of(name, events.STUCK)
     if seen.deployment.start_failures > 1 and seen.deployment.retry_at > seen.now:
         yield events.of(name, events.THROTTLED)
-    if seen.deployment.is_halted and len(seen.wanted) < seen.desired:
+    if digests.is_given_up(seen) and len(seen.wanted) < seen.desired:
         yield events.of(name, events.HALTED)
     waiting = next((task for task in seen.wanted if not task.instance), None)
     if waiting is not None:
