@@ -16,6 +16,7 @@ from tests.simulation.lives import Crashed, Life, Violated
 from tests.simulation.network import End, Network
 from tests.simulation.plan import JOBS, SERVICES, Plan
 from tests.simulation.registry import Registry
+from tests.simulation.scaling import Scaling
 from tests.simulation.scheduler import CountedIds, Scheduler
 from tests.simulation.services import ServiceUsers
 from tests.simulation.shell import EPOCH_SECONDS
@@ -51,13 +52,19 @@ class Cluster:
         self.hosts = [self._host(f"host-{number}") for number in range(plan.hosts)]
         self.users = Users(clock, self.network, self.schedulers, self._rng("users"))
         self.users.on_answer, self.users.on_silence = self._answered, self._unanswered
-        self.jobs = JobUsers(self.users, clock, self._rng("jobs"), str(plan.seed), lambda: self.healing)
+        self.jobs = JobUsers(self.users, clock, self._rng("jobs"), str(plan.seed), self._is_healing)
         seen, rng = self.witness.services, self._rng("services")
-        self.services = ServiceUsers(self.users, clock, rng, self.registry, seen, lambda: self.healing)
+        self.services = ServiceUsers(self.users, clock, rng, self.registry, seen, self._is_healing)
+        self.services.scaling = Scaling(
+            self.users, clock, self._rng("scaling"), self.schedulers, seen, self._is_healing
+        )
         self.services.engines = self.services.ingress.engines = [host.engine for host in self.hosts]
         self._work = self._rng("work")
         self._going = self._rng("going")
         self.left_going: set[str] = set()
+
+    def _is_healing(self) -> bool:
+        return self.healing
 
     def _rng(self, name: str) -> Random:
         return Random(f"{self.plan.seed} {name}")

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 from shoal_scheduler.model.definition import Definition
+from shoal_scheduler.model.scaling import ScalableTarget
 from shoal_scheduler.model.service import (
     DAEMON,
     OVER,
@@ -22,6 +23,7 @@ from shoal_scheduler.state.tables import Tables
 from tests.simulation import service_checkers as checkers
 from tests.simulation.containers import Box
 from tests.simulation.plan import SERVICES, Plan
+from tests.simulation.scaling_witness import ScalingWitness
 from tests.simulation.trace import Trace
 
 # With these alone a leader goes on leading, and has a store that answers.
@@ -57,6 +59,8 @@ class ServiceWitness:
         self.launches: set[str] = set()
         self.is_steady = set(plan.kinds) <= set(STEADY)
         self.is_calm = set(plan.kinds) <= set(CALM)
+
+        self.scaling = ScalingWitness()
 
         # Of deployments that are over, how they ended and how long they took, in milliseconds.
         self.ends: dict[str, tuple[str, int]] = {}
@@ -117,6 +121,7 @@ class ServiceWitness:
         self.deployments = {each.id: each for each in tables.records.all(Deployment)}
         known = tables.services.target_health
         self.targets = {key: {name: each.state for name, each in said.items()} for key, said in known.items()}
+        self.scaling.leads(tables)
         self.going = {each.id for each in tables.instances.values() if each.interruption is not None}
         self.statuses = {each.id: each.status for each in tables.instances.values()}
         for task in tables.tasks():
@@ -232,8 +237,17 @@ class _Step:
                 witness.revisions[revision.id] = revision
             case PutRecord(Deployment() as deployment):
                 yield from self._saw_deployment(deployment)
+            case PutRecord(record):
+                yield from self._saw_scaling(record)
+            case DeleteRecord(kind, key) if kind is ScalableTarget:
+                witness.scaling.forget(key[-1])
             case DeleteRecord(kind, key) if kind is Service:
                 witness.services.pop(key[-1], None)
+
+    def _saw_scaling(self, record: object) -> Faults:
+        service = self.witness.services.get(getattr(record, "service", ""))
+        deployment = self.witness.deployments.get(service.deployment) if service is not None else None
+        yield from self.witness.scaling.saw(record, is_deploying=deployment is not None and not deployment.is_over)
 
     def ended(self) -> Faults:
         """All of it is stored now."""
@@ -330,7 +344,7 @@ class _Step:
         count, failed_at = self.witness.failures.get(part.deployment, (0, 0))
         if task.last_status == "RUNNING":
             self.witness.failures.pop(part.deployment, None)
-        elif task.stop_code == "TaskFailedToStart" and task.is_stopped and task.launch.created_at >= failed_at:
+        elif task.stop_code == "TaskFailedToStart" and task.is_stopped and task.launch.created_at > failed_at:
             self.witness.failures[part.deployment] = count + 1, self.wall
 
     def _count_failed(self, task: Task, part: ServicePart) -> None:

@@ -6,6 +6,7 @@ from random import Random
 from typing import Any
 
 from shoal_scheduler.control import inputs as i
+from shoal_scheduler.control.autoscaling import inputs as autoscaling
 from shoal_scheduler.control.services import inputs as services
 from shoal_scheduler.model.service import (
     DAEMON,
@@ -21,6 +22,7 @@ from tests.simulation.clock import Clock
 from tests.simulation.containers import Box, ModelEngine
 from tests.simulation.ingress import GROUP, Ingress
 from tests.simulation.registry import REPOSITORY, Program, Registry
+from tests.simulation.scaling import Scaling
 from tests.simulation.service_witness import ServiceWitness
 from tests.simulation.users import Users
 
@@ -38,6 +40,8 @@ PROGRAMS = {
     "sick": Program(is_healthy=False, health_after=6.0),
 }
 BAD = ("crash", "sick", "gone")
+SCALED_SHARE = 0.4
+SCALED_PERCENTS = ((100, 200), (0, 100), (0, 200))
 PERCENTS = ((100, 200), (100, 200), (50, 100), (50, 150), (0, 100), (0, 200), (75, 125), (90, 110), (100, 150))
 DAEMON_PERCENTS = ((0, 100), (0, 200), (100, 200))
 CHECK = {"healthCheck": {"command": ["CMD-SHELL", "true"], "interval": 5, "retries": 2}}
@@ -76,6 +80,8 @@ class ServiceUsers:
         self.deleted: set[str] = set()
         self.engines: Sequence[ModelEngine] = ()
         self.ingress = Ingress(users, clock, rng, witness)
+        self.scaling: Scaling
+        self.scaled: set[str] = set()
         self._seconds, self._creations = 0.0, 0
 
     def begin(self, seconds: float) -> None:
@@ -138,7 +144,11 @@ class ServiceUsers:
             definition=self._family(name, bad=0.15),
             load_balancers=(LoadBalancer(GROUP, "app", 80),) if rng.random() < 0.4 else (),
         )
+        is_scaled = not is_daemon and rng.random() < SCALED_SHARE
+        (self.scaled.add if is_scaled else self.scaled.discard)(name)
         minimum, maximum = rng.choice(DAEMON_PERCENTS) if is_daemon else self._percents(desired)
+        if is_scaled:
+            minimum, maximum = rng.choice(SCALED_PERCENTS)
         breaker = self._breaker()
         service = Service(
             cluster=CLUSTER,
@@ -185,7 +195,7 @@ class ServiceUsers:
         self._update(name, revision={"definition": self._family(name, bad=0.0)})
 
     def scale(self, name: str) -> None:
-        if self.services[name].scheduling_strategy == DAEMON:
+        if self.services[name].scheduling_strategy == DAEMON or name in self.scaled:
             return
         desired = self.rng.randint(1, DESIRED_MAX)
         minimum, maximum = self._percents(desired)
@@ -257,6 +267,10 @@ class ServiceUsers:
             case services.CreateService() | services.UpdateService():
                 self.services[reply.name] = reply
                 self.deleted.discard(reply.name)
+                if isinstance(request, services.CreateService) and reply.name in self.scaled:
+                    self.scaling.begin(reply.name)
+            case autoscaling.RegisterScalableTarget():
+                self.scaling.registered(request.service)
 
     def unanswered(self, request: Any) -> None:
         """Nobody knows whether it was stored: so it is asked for again, with its token."""

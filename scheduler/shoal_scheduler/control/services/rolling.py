@@ -107,7 +107,9 @@ def _make_way(
 
 
 def _reason(seen: ServiceView, task: Task) -> str:
-    """ECS's words."""
+    """ECS's words; but of rebalances it has none."""
+    if task.id in seen.moving and not is_unhealthy(seen, task):
+        return "Rebalanced: it goes on on another instance"
     return why_unhealthy(seen, task) or f"Scaling activity initiated by (deployment {seen.deployment.started_by})"
 
 

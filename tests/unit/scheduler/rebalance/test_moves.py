@@ -29,6 +29,8 @@ async def test_a_host_that_joins_gets_its_part_and_nothing_stops_before_its_repl
     await stage.wait(1)
     assert stage.hosts() == ["a", "b", "b", "c"]
     assert stage.last.is_in_progress
+    (leaving,) = [task for task in stage.tasks if task.desired_status == "STOPPED"]
+    assert leaving.stopped_reason == "Rebalanced: it goes on on another instance"
     await stage.end()
     await stage.look()
     assert (stage.last.status, stage.last.reason) == ("COMPLETED", "1 of 1 task moved")
