@@ -15,6 +15,8 @@ import pytest
 import yaml
 from shoal import awsjson, engine_trust
 from shoal.cli.app import root
+from shoal.ingress import __main__ as ingress
+from shoal.ingress import proxies
 from shoal.supervisor.binaries import find_etcd
 from shoal.v1 import service_pb2
 from shoal_registry import configuration as registry_configuration
@@ -31,7 +33,14 @@ USER_DATA = ROOT / "deploy/cloud-init/agent.yaml"
 
 # Looser than this nothing of ours may be, by systemd's own measure (10 is a unit that shuts nothing). An agent is root,
 # and sees the host.
-EXPOSURE_MAX = {"shoal-etcd": 2.0, "shoal-scheduler": 2.0, "shoal-registry": 2.0, "shoal-agent": 8.0}
+EXPOSURE_MAX = {
+    "shoal-etcd": 2.0,
+    "shoal-scheduler": 2.0,
+    "shoal-registry": 2.0,
+    "shoal-ingress": 2.0,
+    "shoal-proxies": 2.5,
+    "shoal-agent": 8.0,
+}
 
 
 def settings(unit: Path) -> dict[str, list[str]]:
@@ -115,6 +124,16 @@ def test_the_units_call_our_programs_as_they_are() -> None:
     assert started.authority is not None
 
 
+def test_the_load_balancer_shares_a_folder_with_what_drives_it() -> None:
+    for unit, module in (("shoal-ingress", "shoal.ingress"), ("shoal-proxies", "shoal.ingress.proxies")):
+        found = settings(ROOT / f"deploy/systemd/{unit}.service")
+        words = shlex.split(found["ExecStart"][0])
+        assert words[1:4] == ["-P", "-m", module]
+        given = (ingress if unit == "shoal-ingress" else proxies).parser().parse_args(words[4:])
+        assert (given.state, found["StateDirectory"]) == (Path("/var/lib/shoal-ingress"), ["shoal-ingress"])
+        assert found["User"] == ["shoal-ingress"]
+
+
 def check_registry(started: registry_configuration.Configuration, store: Path, keys: Path) -> None:
     """It asks who somebody is, and its keys lie where a copy of its store does not take them along."""
     assert not started.is_open
@@ -130,7 +149,7 @@ def test_agents_may_tell_the_engine_of_the_registry() -> None:
 
 
 def test_keys_are_told_by_systemd_and_not_readable_for_the_unit() -> None:
-    for name in ("shoal-etcd", "shoal-scheduler", "shoal-registry"):
+    for name in ("shoal-etcd", "shoal-scheduler", "shoal-registry", "shoal-ingress"):
         found = settings(ROOT / f"deploy/systemd/{name}.service")
         assert found["DynamicUser"] == ["yes"]
         loaded = {value.partition(":")[0] for value in found["LoadCredential"]}

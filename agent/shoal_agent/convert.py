@@ -161,6 +161,7 @@ def _assignment(entry: agent_pb2.Assignment, documents: Mapping[str, Mapping[str
         tags={tag.key: tag.value for tag in entry.tags},
         job=_job(entry.job) if entry.HasField("job") else None,
         images=dict(entry.images),
+        refreshes_images=entry.refresh_images,
     )
 
 

@@ -9,7 +9,7 @@ from functools import partial
 
 from shoal_agent.engine import pause_image
 from shoal_agent.engine.port import CannotPull, Engine
-from shoal_agent.images.pulling import Puller
+from shoal_agent.images.pulling import TRIES, Puller
 
 log = logging.getLogger(__name__)
 
@@ -74,11 +74,12 @@ class Pulls:
         self._under_way: dict[str, _UnderWay] = {}
         self._at_work: set[str] = set()
 
-    async def pull(self, image: str, *, for_good: bool = True) -> None:
-        """Raises what the engine's pull raises. If it is for good for anybody who waits, it goes on when none do."""
+    async def pull(self, image: str, *, for_good: bool = True, tries: int = TRIES) -> None:
+        """Raises what the engine's pull raises. If it is for good for anybody who waits, it goes on when none do. How
+        often it is tried, says who begins it."""
         pull = self._under_way.get(image)
         if pull is None:
-            pull = self._under_way[image] = _UnderWay(asyncio.create_task(self._pull(image)))
+            pull = self._under_way[image] = _UnderWay(asyncio.create_task(self._pull(image, tries)))
             pull.task.add_done_callback(partial(self._ended, image))
         pull.for_good |= for_good
         pull.waiting += 1
@@ -106,14 +107,14 @@ class Pulls:
         percent = self.percent(image)
         return "pulling image" if percent is None else f"pulling image: {percent} %"
 
-    async def _pull(self, image: str) -> None:
+    async def _pull(self, image: str, tries: int) -> None:
         if image == pause_image.IMAGE:
             await self._make_pause_image()
             return
         async with self._slots.one():
             self._at_work.add(image)
             try:
-                await (self._puller or self._engine).pull(image)
+                await (self._puller.pull(image, tries) if self._puller is not None else self._engine.pull(image))
             finally:
                 self._at_work.discard(image)
 

@@ -244,5 +244,7 @@ class Assignment:
     tags: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     job: JobAttempt | None = None
 
-    # By container, what it runs instead of what the definition names: name@digest.
+    # By container, what it runs instead of what the definition names: name@digest. And whether registries are asked for
+    # its images even where they are here.
     images: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    refreshes_images: bool = False

@@ -155,7 +155,7 @@ class Client:
 
 def _key_of(event: event_pb2.Event) -> _EventKey:
     detail = getattr(event, event.WhichOneof("detail") or "", None)
-    names = (getattr(detail, name, "") for name in ("task_arn", "container_instance_arn", "alarm_arn", "job_arn"))
+    names = (getattr(detail, name, "") for name in ("task_arn", "container_instance_arn", "alarm_arn", "job_arn", "id"))
     return event.revision, next(filter(None, names), "")
 
 

@@ -144,6 +144,7 @@ class Engine:
         # When time itself asks for something: by `clock`.
         self._retention_at = self._losses_at = self._interruptions_at = -inf
         self._rebalancing = Rebalancing(self.clock())
+        self._led_since = 0
         self._is_full = False
         self._finishing = False
         self._closed = False
@@ -192,6 +193,7 @@ class Engine:
 
     async def run(self) -> None:
         self.heard.begin(self.clock())
+        self._led_since = self.now()
         try:
             while not self._finishing:
                 await self._one_step()
@@ -249,7 +251,7 @@ class Engine:
     async def _carry_out(self, batch: list[_Waiting], may_write: bool = True) -> None:
         # Time never goes back, not even when another host's clock was ahead: the tables are in its order.
         now = max(self.now(), self.tables.newest)
-        context = Context(now, self._ids, self.rng, self.limits)
+        context = Context(now, self._ids, self.rng, self.limits, self._led_since)
         interrupted = self._interrupted(context) if may_write else Look((), self._interruptions_at)
         # Both may have to say of the same task how it ends: one after the other.
         losses = self._losses(context) if may_write and not interrupted.changes else Look((), self._losses_at)

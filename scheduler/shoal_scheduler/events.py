@@ -13,12 +13,26 @@ from shoal_scheduler.engine import Unavailable
 from shoal_scheduler.model.alarm import Alarm
 from shoal_scheduler.model.instance import Instance
 from shoal_scheduler.model.job import JobState
+from shoal_scheduler.model.service import ServiceEvent, ServiceEvents
 from shoal_scheduler.model.task import Task
 from shoal_scheduler.state import changes as c
 from shoal_scheduler.state.batch_changes import PutJobState
+from shoal_scheduler.state.records import PutRecord
 from shoal_scheduler.state.tables import Tables
 
 CHANGES_MAX = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceSaid:
+    """What a service says of itself."""
+
+    cluster: str
+    service: str
+    event: ServiceEvent
+
+
+Subject = Task | Instance | Alarm | JobState | ServiceSaid
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +41,7 @@ class EventRecord:
 
     revision: int
     time: int
-    subject: Task | Instance | Alarm | JobState
+    subject: Subject
 
     @property
     def cluster(self) -> str:
@@ -58,6 +72,10 @@ class _Commit(NamedTuple):
                     yield EventRecord(self.revision, self.time, alarm)
                 case PutJobState(state):
                     yield EventRecord(self.revision, self.time, state)
+                case PutRecord(ServiceEvents() as said) if said.added:
+                    for event in said.events[-said.added :]:
+                        subject = ServiceSaid(said.cluster, said.service, event)
+                        yield EventRecord(self.revision, self.time, subject)
 
 
 class EventLog:
@@ -129,7 +147,7 @@ class EventLog:
             self._first_known = dropped.revision
 
 
-def message_of(tables: Tables, subject: Task | Instance | Alarm | JobState) -> str:
+def message_of(tables: Tables, subject: Subject) -> str:
     """The change in a sentence for people."""
     match subject:
         case Task():
@@ -138,6 +156,8 @@ def message_of(tables: Tables, subject: Task | Instance | Alarm | JobState) -> s
             return f"alarm {subject.name} {subject.state}: {subject.reason}"
         case JobState():
             return _of_job(tables, subject)
+        case ServiceSaid():
+            return subject.event.message
     return _of_instance(subject)
 
 

@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 # Many more than anybody scrolls through, and read in seconds.
 REVISIONS_MAX = 5_000
 PATIENCE_SECONDS = 5.0
-_KINDS = ("tasks", "instances", "alarms", "job-states")
+_KINDS = ("tasks", "instances", "alarms", "job-states", "service-events")
 
 
 async def recall(steps: AsyncGenerator[PastStep], tables: Tables, events: EventLog) -> None:

@@ -30,6 +30,7 @@ class Routing:
         self._news = asyncio.Event()
         self._closed = False
         self._problems: dict[str, dict[str, str]] = {}
+        self._said_full = False
 
     def on_commit(self, changes: Sequence[Change]) -> None:
         if any(map(_may_change_routes, changes)):
@@ -83,21 +84,24 @@ class Routing:
             if tables.records.get(TargetGroup, cluster, group) is None:
                 continue
             dimensions = (("ClusterName", cluster), ("TargetGroup", group))
-            _record(metrics, now, "RequestCount", dimensions, requests)
+            self._record(metrics, now, "RequestCount", dimensions, requests)
             if targets[group]:
-                _record(metrics, now, "RequestCountPerTarget", dimensions, requests / targets[group])
+                self._record(metrics, now, "RequestCountPerTarget", dimensions, requests / targets[group])
         for service, share in of_services.items():
             each = [counts[group] / targets[group] for group in share if group in counts]
             if each:
                 dimensions = (("ClusterName", cluster), ("ServiceName", service))
-                _record(metrics, now, "RequestCountPerTarget", dimensions, sum(each))
+                self._record(metrics, now, "RequestCountPerTarget", dimensions, sum(each))
 
-
-def _record(metrics: Metrics, now: float, name: str, dimensions: tuple[tuple[str, str], ...], value: float) -> None:
-    try:
-        metrics.record(now, Metric(NAMESPACE, name, dimensions), "Count", Point(int(now), value, value, value, 1))
-    except TooManySeriesError:
-        return  # others were there before it, and reading it says that nothing is known
+    def _record(
+        self, metrics: Metrics, now: float, name: str, dimensions: tuple[tuple[str, str], ...], value: float
+    ) -> None:
+        try:
+            metrics.record(now, Metric(NAMESPACE, name, dimensions), "Count", Point(int(now), value, value, value, 1))
+        except TooManySeriesError:
+            if not self._said_full:
+                log.warning("requests are not kept as a metric, there are too many others first=%s", dimensions)
+            self._said_full = True
 
 
 def _may_change_routes(change: Change) -> bool:

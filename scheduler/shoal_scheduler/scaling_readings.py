@@ -1,5 +1,6 @@
 """What is measured for scaling policies, out of the metrics of this process. What is not known is None. Pure."""
 
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 
 from shoal import arn
@@ -84,19 +85,23 @@ def _series(metrics: Metrics, stat: MetricStat, end: int, period: int, count: in
 def with_capacity(
     metrics: Metrics, tables: Tables, policy: ScalingPolicy, values: Values, end: int, period: int
 ) -> tuple[Datapoint | None, ...]:
-    """How many tasks ran in each period; where that was not measured, how many run now."""
+    """How many tasks ran in each period. Where that was not measured (there were none, or another led), those count
+    that run now and did so in the middle of it: never what was added since for what was measured before."""
     dimensions = (("ClusterName", policy.cluster), ("ServiceName", policy.service))
     ran = _series(metrics, MetricStat(INSIGHTS, "RunningTaskCount", dimensions, "Average"), end, period)
-    now = running(tables, policy)
+    since = _running_since(tables, policy)
+    middles = [(start + period / 2) * 1000 for start in starts_of(end, period)]
     return tuple(
-        None if value is None else Datapoint(value, now if tasks is None else tasks)
-        for value, tasks in zip(values, ran, strict=True)
+        None if value is None else Datapoint(value, bisect_right(since, middle) if tasks is None else tasks)
+        for value, tasks, middle in zip(values, ran, middles, strict=True)
     )
 
 
-def running(tables: Tables, policy: ScalingPolicy) -> int:
+def _running_since(tables: Tables, policy: ScalingPolicy) -> list[int]:
+    """Of the tasks that run, in milliseconds, the first first."""
     keys = tables.services.live.get((policy.cluster, policy.service), {})
-    return sum(task is not None and task.last_status == "RUNNING" for task in map(tables.task, keys))
+    tasks = [task for task in map(tables.task, keys) if task is not None and task.last_status == "RUNNING"]
+    return sorted(task.started_at for task in tasks)
 
 
 def breaches_of(metrics: Metrics, tables: Tables, policy: ScalingPolicy, now: float) -> tuple[Breach, ...]:

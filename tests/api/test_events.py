@@ -10,6 +10,7 @@ from shoal.v1 import job_pb2, task_pb2
 from tests.api.batch import Batch
 from tests.api.refusals import refused, refused_with
 from tests.api.requests import register, run
+from tests.api.services import Services
 from tests.fakes.agent import SimulatedAgent
 from tests.fakes.scheduler import Scheduler
 
@@ -74,6 +75,22 @@ async def test_sees_jobs_end(scheduler: Scheduler) -> None:
     ]
     listed = await scheduler.cluster.ListEvents(pb.ListEventsRequest())
     assert [event.message for event in listed.events][-1] == events[-1].message
+
+
+async def test_sees_what_services_say(scheduler: Scheduler, agent: SimulatedAgent) -> None:
+    services = Services(scheduler)
+    await services.register()
+    call = scheduler.cluster.Watch(pb.WatchRequest())
+    await call.read()
+    await services.create()
+    said = await services.until(lambda it: it["runningCount"] == 2)
+    (told,) = said["events"]
+    events = await read_until(call, 5)
+    (event,) = [each for each in events if each.detail_type == "ECS Service Action"]
+    assert (event.message, event.service_action.id) == (told["message"], told["id"])
+    assert event.service_action.service_arn == said["serviceArn"]
+    listed = await scheduler.cluster.ListEvents(pb.ListEventsRequest())
+    assert event in listed.events
 
 
 async def test_a_history_that_is_gone_is_out_of_range(scheduler: Scheduler) -> None:

@@ -128,6 +128,34 @@ async def test_it_is_scaled_and_deleted(shoal: Shoal, services: Services, agent:
     assert "it was deleted" in err
 
 
+async def test_tasks_are_protected(shoal: Shoal, services: Services) -> None:
+    await services.create(desiredCount=1)
+    await services.until(lambda it: it["runningCount"] == 1)
+    _, out, _ = await shoal("ps", "--service", "web", "-o", "name")
+    task = out.strip()
+    code, out, err = await shoal("service", "protect", task, "--for", "5m")
+    assert code == 0, err
+    assert "protected until" in out
+    code, out, _ = await shoal("service", "protect", task, "--off")
+    assert "not protected" in out
+    code, _, err = await shoal("service", "protect", "0" * 32)
+    assert code == 1
+    assert "there is no such task" in err
+    code, _, _ = await shoal("service", "protect", task, "--for", "5m", "--off")
+    assert code == 2
+
+
+async def test_what_happens_is_shown(shoal: Shoal, services: Services) -> None:
+    await services.create(desiredCount=1)
+    await services.until(lambda it: it["runningCount"] == 1)
+    for command in (("service", "events", "web"), ("events",)):
+        code, out, err = await shoal(*command)
+        assert code == 0, err
+        assert "(service web) has started 1 tasks" in out
+    code, out, _ = await shoal("service", "events", "web", "-n", "1", "-o", "json")
+    assert "has started" in json.loads(out)["message"]
+
+
 async def test_an_image_is_deployed(shoal: Shoal, services: Services) -> None:
     await services.create(desiredCount=0)
     image = "registry.example.com/web:2"

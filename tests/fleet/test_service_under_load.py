@@ -20,12 +20,12 @@ from tests.ground.visitors import Visitors
 
 RATE = 60.0
 # Those that the trials of every run ask for, and all.
-FEW = (nginx.FIRST, nginx.SECOND, nginx.CRASHES)
-ALL = (*FEW, nginx.SICK, nginx.HEAVY)
-IN_EVERY_RUN = (trials.deploy, trials.drain, trials.kill_container, trials.kill_leader, trials.crashing)
+FEW = (nginx.FIRST, nginx.SECOND)
+ALL = (*FEW, nginx.CRASHES, nginx.SICK, nginx.HEAVY)
+IN_EVERY_RUN = (trials.deploy, trials.drain, trials.kill_container, trials.kill_leader, trials.not_existing)
 IN_THE_LONG_RUN = (
     *(trials.scale_in_and_out, trials.kill_agent, trials.kill_ingress, trials.kill_etcd, trials.lose_host),
-    *(trials.deploy_while_all_is_killed, trials.never_healthy, trials.not_existing, trials.registry_dies),
+    *(trials.deploy_while_all_is_killed, trials.crashing, trials.never_healthy, trials.registry_dies),
 )
 
 

@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import subprocess
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -153,12 +154,14 @@ class Served:
         found = await self.by_host()
         return max(self.fleet.hosts, key=lambda host: len(found[host.name]))
 
-    def kill_container(self, task: Task) -> None:
-        """kill -9 of its program."""
+    def kill_container(self, task: Task) -> float:
+        """kill -9 of its program; when, as time.monotonic() tells."""
         address = programs.docker_host(self.fleet.cluster.layout, self.host_of(task))
         command = ["docker", "--host", address, "inspect", "--format", "{{.State.Pid}}", task.containers[0].runtime_id]
         shown = subprocess.run(command, capture_output=True, text=True, check=True)
+        at = time.monotonic()
         os.kill(int(shown.stdout), signal.SIGKILL)
+        return at
 
     def is_pulling(self) -> bool:
         """Some engine has a piece of a layer, and waits for the rest."""

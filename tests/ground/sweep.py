@@ -17,7 +17,8 @@ def sweep(folder: Path) -> None:
         command = [sys.executable, "-m", "shoal.cli", "down", "--purge", "--state", str(settings.parent)]
         environment = {**os.environ, "SHOAL_CONFIG": str(settings.parent.parent / "contexts.json")}
         subprocess.run(command, env=environment, check=False)
-    for bridge in found(folder, "bridge"):
+    # Images have files of that name, too.
+    for bridge in (each for each in found(folder, "bridge") if "data" not in each.relative_to(folder).parts):
         _end(bridge.parent / "pid")
         engine.clean(bridge.parent, bridge.read_text())
     shutil.rmtree(folder, ignore_errors=True)

@@ -117,11 +117,12 @@ async def scale_in_and_out(served: Served, visitors: Visitors, trial: Trial) -> 
 async def kill_container(served: Served, visitors: Visitors, trial: Trial) -> None:
     before = await served.tasks()
     task = next(iter(before.values()))
-    killed_at, at = time.time() * 1000, time.monotonic()
-    await asyncio.to_thread(served.kill_container, task)
+    at = await asyncio.to_thread(served.kill_container, task)
+    killed_at = (time.time() - (time.monotonic() - at)) * 1000
     new = await _replaced(served, before, 1)
     trial.figures |= _replacement(new, killed_at)
     await served.until_steady()
+    trial.figures["first_failure_s"] = min((visit.at - at for visit in visitors.failed_since(at)), default=0.0)
     trial.may_fail = visitors.under_way_at(at)
 
 

@@ -22,19 +22,31 @@ class Routing(traffic_pb2_grpc.IngressServicer):
         self._said: pb.WatchRoutesResponse | None = None
         self._news = asyncio.Condition()
         self.reports: list[pb.ReportTargetsRequest] = []
+        self._port = 0
 
     async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def start(self) -> None:
+        """Again, too, at the same port."""
         self._server = grpc.aio.server(options=server_options())
         traffic_pb2_grpc.add_IngressServicer_to_server(self, self._server)
         credentials = server_credentials(self._certificates.credentials("scheduler", "one"))
-        self.endpoint = f"127.0.0.1:{self._server.add_secure_port('127.0.0.1:0', credentials)}"
+        self._port = self._server.add_secure_port(self.endpoint, credentials)
         await self._server.start()
-        return self
+
+    async def stop(self) -> None:
+        await self._server.stop(0)
+
+    @property
+    def endpoint(self) -> str:
+        return f"127.0.0.1:{self._port}"
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._server.stop(0)
+        await self.stop()
 
     @property
     def context(self) -> Context:

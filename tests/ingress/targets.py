@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
@@ -105,8 +106,10 @@ async def grpcs() -> AsyncIterator[tuple[Health, int]]:
 class Load:
     """Clients that ask one request after the other: some on connections that are kept, some on one each."""
 
-    def __init__(self, url: str, headers: Mapping[str, str] | None = None) -> None:
+    def __init__(self, url: str, headers: Mapping[str, str] | None = None, *, body: bytes | None = None) -> None:
+        """With a body every other request is a POST, which nobody may send twice."""
         self._url = url
+        self._bodies = (None, body) if body is not None else (None,)
         self._headers = dict(headers or {})
         self.answers: Counter[str] = Counter()
         self.failures: list[str] = []
@@ -126,9 +129,10 @@ class Load:
                 await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _ask(self, session: aiohttp.ClientSession) -> None:
-        while True:
+        for body in itertools.cycle(self._bodies):
+            method = "GET" if body is None else "POST"
             try:
-                async with session.get(self._url, headers=self._headers) as answer:
+                async with session.request(method, self._url, headers=self._headers, data=body) as answer:
                     text = await answer.text()
                     if answer.status == 200:
                         self.answers[text.split()[0]] += 1

@@ -10,6 +10,8 @@ from tests.ingress.conftest import Balancer
 from tests.ingress.routes import group, routes, rule, target
 from tests.ingress.targets import Load, Web, webs
 
+BODY = b"x" * 2000
+
 
 async def answers(port: int, host: str = "web.example", path: str = "/", count: int = 1) -> list[str]:
     """The first word of each."""
@@ -44,7 +46,7 @@ async def test_tasks_are_replaced_under_load_and_no_request_fails(balancer: Bala
         await say(routes(rules, targets_of(a, b)))
         await until_answered(balancer.port)
         await balancer.until_served("a", "b")
-        async with Load(f"http://127.0.0.1:{balancer.port}/", {"Host": "web.example"}).running() as load:
+        async with Load(f"http://127.0.0.1:{balancer.port}/", {"Host": "web.example"}, body=BODY).running() as load:
             await wait_until(lambda: load.answers["a"] and load.answers["b"])
             await say(routes(rules, targets_of(a, b, c)))  # new, then healthy, then the others are drained
             await wait_until(lambda: load.answers["c"])
@@ -67,7 +69,7 @@ async def test_one_that_is_killed_costs_only_what_it_was_at(balancer: Balancer) 
         await balancer.routing.say(routes(rules, targets_of(a, b, c)))
         await until_answered(balancer.port)
         await balancer.until_served("a", "b", "c")
-        async with Load(f"http://127.0.0.1:{balancer.port}/").running(clients=2) as load:
+        async with Load(f"http://127.0.0.1:{balancer.port}/", body=BODY).running(clients=2) as load:
             await wait_until(lambda: min(load.answers[each] for each in "abc") > 20)
             await a.kill()
             await wait_until(lambda: balancer.routing.states().get("a") == "unhealthy")

@@ -45,8 +45,9 @@ async def make(cluster: Cluster, client: Client) -> None:
     )
     await client.services.CreateService(request)
     cluster.shoal("autoscaling", "target", "put", "scaled", "--min", "0", "--max", str(TASKS_MAX))
-    followed = ("--metric", "Queue/Waiting", "--target", str(EACH), "--period", "10s", "--in-cooldown", "0s")
-    cluster.shoal("autoscaling", "policy", "put", "scaled", "queue", *followed)
+    followed = ("--metric", "Queue/Waiting", "--target", str(EACH), "--period", "10s")
+    cooldowns = ("--out-cooldown", "10s", "--in-cooldown", "10s")
+    cluster.shoal("autoscaling", "policy", "put", "scaled", "queue", *followed, *cooldowns)
 
 
 async def remove(client: Client) -> None:

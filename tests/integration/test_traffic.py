@@ -1,6 +1,5 @@
 """Services of real containers behind the real load balancer that `shoal up` starts for them."""
 
-import asyncio
 from functools import partial
 from typing import Any
 
@@ -102,21 +101,19 @@ async def test_a_service_is_rolled_and_scaled_behind_the_load_balancer_and_no_re
             await wait_until(lambda: load.answers["web-1"] > 50)
             load.failures.clear()  # of the time before there was anything to answer
             second = await work.register(client, definition("web", "web-2", "bridge", 80))
-            update: dict[str, object] = {"service": "web", "taskDefinition": second}
+            update = {"service": "web", "taskDefinition": second}
             await client.services.UpdateService(message(update, service_pb2.UpdateServiceRequest))
-            async with asyncio.timeout(60):
-                while not await is_all_new(load):
-                    pass
+            are_new: Any = partial(are_all_new, load)
+            await wait_until(are_new, timeout_seconds=60)
             await until_healthy(client, "web", 2)
-            update = {"service": "web", "desiredCount": 1}
-            await client.services.UpdateService(message(update, service_pb2.UpdateServiceRequest))
+            await client.services.UpdateService(service_pb2.UpdateServiceRequest(service="web", desired_count=1))
             await until_healthy(client, "web", 1)
             await more(load, "web-2")
         assert not load.failures
         await remove(client, "web")
 
 
-async def is_all_new(load: Load) -> bool:
+async def are_all_new(load: Load) -> bool:
     """Hundreds of answers on end, and none by the old one."""
     before = load.answers["web-1"]
     await more(load, "web-2")
@@ -141,10 +138,8 @@ async def test_tasks_are_reached_whatever_their_network(balanced: Cluster, mode:
             ask: Any = partial(answer, session, listens)
             assert await wait_until(ask, lambda text: "404" not in text) == f"{mode}-1"
         discovered = await client.traffic.DiscoverInstances(traffic_pb2.DiscoverInstancesRequest(service_name=mode))
-        places = {
-            (each.attributes["AWS_INSTANCE_IPV4"], each.attributes["AWS_INSTANCE_PORT"])
-            for each in discovered.instances
-        }
+        names = ("AWS_INSTANCE_IPV4", "AWS_INSTANCE_PORT")
+        places = {tuple(each.attributes[name] for name in names) for each in discovered.instances}
         assert places == {(each.target.id, str(each.target.port)) for each in targets}
         await remove(client, mode)
 

@@ -80,6 +80,7 @@ def ground() -> Iterator[tuple[Fleet, Engine]]:
         fleet.cluster.up()
         yield fleet, engine
     finally:
+        engine.end()
         sweep.sweep(folder)
 
 

@@ -23,6 +23,12 @@ POINTS = st.builds(Datapoint, VALUES, st.one_of(COUNTS.map(float), st.floats(0, 
 SERIES = st.one_of(
     st.lists(st.one_of(st.none(), POINTS), max_size=16).map(tuple), POINTS.map(lambda point: (point,) * 15)
 )
+STALE = st.lists(POINTS, max_size=12).map(lambda points: (*points, None, None, None))
+HOLED = st.builds(
+    lambda point, at: (*[point] * at, None, *[point] * (14 - at)),
+    st.builds(Datapoint, st.sampled_from([0.0, 0.1, 20.0]), COUNTS.map(float)),
+    st.integers(0, 14),
+)
 BREACHES = st.lists(
     st.builds(
         Breach,
@@ -96,7 +102,7 @@ def policies_and_readings(draw: st.DrawFn) -> tuple[list[ScalingPolicy], Reading
 
 
 @given(TARGETS, policies_and_readings(), COUNTS, st.booleans())
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=300, deadline=None)
 def test_the_result_is_within_the_bounds_and_has_a_cause(
     target: ScalableTarget, asked: tuple[list[ScalingPolicy], Readings], current: int, is_deploying: bool
 ) -> None:
@@ -107,7 +113,7 @@ def test_the_result_is_within_the_bounds_and_has_a_cause(
 
 
 @given(TARGETS, policies_and_readings(), COUNTS, st.booleans(), st.data())
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=300, deadline=None)
 def test_what_is_missing_only_holds_or_raises(
     target: ScalableTarget,
     asked: tuple[list[ScalingPolicy], Readings],
@@ -115,12 +121,11 @@ def test_what_is_missing_only_holds_or_raises(
     is_deploying: bool,
     data: st.DataObject,
 ) -> None:
-    """Of one policy that may scale in something is missing, at least the newest three periods or all it has."""
+    """Of one policy that may scale in: the newest periods, or any one of them. The others say what they like."""
     policies, readings = asked
     policies = [_with_scale_in(policy) for policy in policies]
     name = data.draw(st.sampled_from([policy.name for policy in policies]))
-    kept = readings.points.get(name, ())[: data.draw(st.integers(0, 12))]
-    points = {**readings.points, name: (*kept, None, None, None)}
+    points = {**readings.points, name: data.draw(st.one_of(STALE, HOLED))}
     breaches = {each: found for each, found in readings.breaches.items() if each != name}
     start = min(max(current, target.min_capacity), target.max_capacity)
     decided = decide(target, policies, Readings(points, breaches), start, 1_000_000, is_deploying=is_deploying)
@@ -128,7 +133,7 @@ def test_what_is_missing_only_holds_or_raises(
 
 
 @given(TARGETS, policies_and_readings(), COUNTS, st.booleans())
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=300, deadline=None)
 def test_the_same_readings_again_change_nothing_more(
     target: ScalableTarget, asked: tuple[list[ScalingPolicy], Readings], current: int, is_deploying: bool
 ) -> None:

@@ -286,7 +286,7 @@ CONFIGURATIONS = st.builds(
 )
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     moves=st.lists(MOVES, min_size=5, max_size=40),
     configuration=CONFIGURATIONS,

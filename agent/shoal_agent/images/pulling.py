@@ -48,14 +48,14 @@ class Puller:
         progress = self._progress.get(image)
         return progress.percent if progress is not None else None
 
-    async def pull(self, image: str) -> None:
+    async def pull(self, image: str, tries: int = TRIES) -> None:
         """Raises CannotPull, or what says that the engine is away."""
-        for attempt in range(1, TRIES + 1):
+        for attempt in range(1, tries + 1):
             try:
                 await self._try(image)
                 break
             except CannotPull as error:
-                if attempt == TRIES or not passes(error.message):
+                if attempt == tries or not passes(error.message):
                     raise self._explained(image, error) from None
                 log.warning("pull failed, again soon image=%s try=%d error=%s", image, attempt, error)
             ceiling = min(PAUSE_SECONDS_MAX, PAUSE_SECONDS_MIN * 2 ** (attempt - 1))

@@ -125,6 +125,10 @@ class Case:
         return joined(body, definition, pause.runtime_id) | {"Labels": body["Labels"] | {labels.PORTS: ports}}
 
     @property
+    def refreshes_images(self) -> bool:
+        return self.wanted is not None and self.wanted.refreshes_images
+
+    @property
     def images(self) -> set[str]:
         """As the definition or the assignment names them, and by the digests that these were found to mean."""
         named = {container["image"] for container in self._containers()}

@@ -19,7 +19,6 @@ from shoal_agent.engine.port import (
     ContainerGone,
     EngineError,
     EngineTimeout,
-    EngineUnavailable,
     ImageNotFound,
     Inspected,
     NameConflict,
@@ -28,6 +27,7 @@ from shoal_agent.engine.port import (
 from shoal_agent.images.pull_behavior import pulls_first, uses_cached
 from shoal_agent.life import cgroup, machine, network
 from shoal_agent.life.case import Case, now_millis
+from shoal_agent.life.image import fetch, resolved
 from shoal_agent.life.verdict import exit_code_known, failure, report_of
 from shoal_agent.memory import record
 from shoal_agent.memory.journal import JournalFault
@@ -117,14 +117,14 @@ async def pull(case: Case, name: str) -> None:
     fetched = name != PAUSE  # that one is made here, which is nobody's pull
     if fetched:
         case.view = replace(case.view, pull_started_at=case.view.pull_started_at or now_millis())
-    work = asyncio.ensure_future(case.around.pulls.pull(image))
+    work = asyncio.ensure_future(fetch(case, image))
     case.pulling[name] = image
     telling = asyncio.create_task(_tell_progress(case))
     try:
         with case.span("engine.pull"):
             await _unless_unwanted(case, work)
     except CannotPull as error:
-        if not uses_cached(case.around.rules.image_pull_behavior):
+        if not (uses_cached(case.around.rules.image_pull_behavior) or case.refreshes_images):
             case.fail(name, f"CannotPullContainerError: {image}: {error.message}")
             return
         log.warning("not pulled, what is here is used task=%s image=%s error=%s", case.task.id, image, error)
@@ -179,7 +179,7 @@ async def create(case: Case, name: str) -> None:
                 return
             body = case.body(name, await _limit_task(case), loan)
             with case.span("engine.create"):
-                image, digest = await _resolved(case, wanted)
+                image, digest = await resolved(case, wanted)
                 body = {**body, "Image": image}
                 loan.used = True
                 runtime_id = await case.around.engine.create(case.container_name(name), body)
@@ -208,32 +208,12 @@ async def _demand_volumes(case: Case, wanted: Specification) -> None:
             raise Refused(path, why, lacking=True)
 
 
-async def _resolved(case: Case, wanted: Specification) -> tuple[str, str | None]:
-    """The image to run and its digest, if it has one. Raises ImageNotFound."""
-    if given := image_reference.split(wanted.image)[2]:
-        return wanted.image, given
-    if not wanted.consistent:
-        return wanted.image, await _digest(case, wanted.image)
-    if wanted.image not in case.digests:
-        case.digests[wanted.image] = case.known_digest(wanted.image) or await _digest(case, wanted.image)
-    digest = case.digests[wanted.image]
-    return image_reference.pinned(wanted.image, digest), digest
-
-
-async def _digest(case: Case, image: str) -> str | None:
-    """Raises EngineUnavailable for an engine that is silent: a mere look is no fault of the container, and may be
-    given up long before the engine as a whole is known to hang."""
-    try:
-        return await case.around.engine.image_digest(image)
-    except EngineTimeout as error:
-        raise EngineUnavailable(error.message) from None
-
-
 def _pulls_first(case: Case, name: str, image: str) -> bool:
     """No registry has the image of the sandbox."""
     if name in case.view.pulled or name == PAUSE:
         return False
-    return pulls_first(case.around.rules.image_pull_behavior, image, case.around.pulled_before)
+    pulls = pulls_first(case.around.rules.image_pull_behavior, image, case.around.pulled_before)
+    return pulls or case.refreshes_images
 
 
 async def _limit_task(case: Case) -> str | None:

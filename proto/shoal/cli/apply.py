@@ -11,7 +11,7 @@ import click
 from shoal import arn, awsjson, errors
 from shoal.cli import deployment_follow, service_find, text
 from shoal.cli.failures import OK, Failed, warn
-from shoal.cli.options import connected, duration
+from shoal.cli.options import connected, duration, target
 from shoal.cli.register import read_document, read_message
 from shoal.cli.service_difference import REMOVABLE, Difference, Line, difference
 from shoal.cli.session import Session, call
@@ -107,7 +107,7 @@ def _wanted(raw: Any, name: str, cluster: str, strict: bool) -> Wanted:
         raise errors.InvalidInput(f"{name} was not sent: serviceName is required.")
     if request.scheduling_strategy == "DAEMON":
         request.ClearField("desired_count")  # a described one has it, and it says how many instances there are
-    request.cluster = arn.short(request.cluster or raw.get("clusterArn") or cluster)
+    request.cluster = arn.short(request.cluster or target().cluster or raw.get("clusterArn") or cluster)
     document = awsjson.to_document(request)
     emptied: dict[str, Any] = {each: [] for each in (*REMOVABLE, "tags") if raw.get(each) == []}
     return Wanted(request.service_name, request.cluster, request, {**document, **emptied})

@@ -10,7 +10,7 @@ import click
 
 from shoal.cli.failures import FAILED, Failed
 
-ROLES = ("scheduler", "etcd", "registry", "operator", "monitor")
+ROLES = ("scheduler", "etcd", "registry", "ingress", "operator", "monitor")
 
 
 @click.group()

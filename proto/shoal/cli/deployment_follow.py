@@ -6,7 +6,7 @@ import time
 
 import click
 
-from shoal.cli import service_find, service_words, show, text
+from shoal.cli import outages, service_find, service_words, show, text
 from shoal.cli.failures import FAILED, INTERRUPTED, OK
 from shoal.cli.session import Session
 from shoal.v1 import service_pb2 as pb
@@ -40,9 +40,13 @@ async def attend(session: Session, name: str, deployment: str, timeout_seconds: 
 
 
 async def _until_over(session: Session, name: str, deployment: str, shown: "_Shown") -> pb.ServiceDeployment:
-    while True:
+    async def look() -> pb.ServiceDeployment:
         found = await service_find.deployment(session, deployment)
         shown.look(await service_find.service(session, name))
+        return found
+
+    while True:
+        found = await outages.through(session, look)
         if found.status in OVER:
             return found
         await asyncio.sleep(LOOK_SECONDS)

@@ -23,7 +23,7 @@ JOB_EVENT = "Batch Job State Change"
 )
 @connected
 def events(tasks: tuple[str, ...], following: bool, tail: int | None, output: str) -> None:
-    """Show what happened to tasks and instances, the oldest first."""
+    """Show what happened to tasks, instances and services, the oldest first."""
 
     async def work(session: Session) -> None:
         ids = await find.task_ids(session, tasks)
@@ -70,7 +70,9 @@ def _print(event: event_pb2.Event, output: str) -> None:
 
 
 def _subject(event: event_pb2.Event) -> tuple[str, str]:
-    """(task, instance, alarm or job, its id or name)"""
+    """(task, instance, alarm, job or service, its id or name)"""
+    if event.WhichOneof("detail") == "service_action":
+        return "service", arn.short(event.service_action.service_arn)
     if event.WhichOneof("detail") == "alarm":
         return "alarm", event.alarm.alarm_name
     if event.detail_type == JOB_EVENT:

@@ -14,6 +14,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "events": ("service_events:events", "Show what happened to a service."),
     "scale": ("service_update:scale", "Change how many tasks of a service run."),
     "rollback": ("service_rollback:rollback", "Go back to what a service ran before."),
+    "protect": ("service_protect:protect", "Keep deployments and scale-ins from stopping tasks for a while."),
     "wait": ("service_wait:wait", "Wait until services are steady, or gone."),
     "delete": ("service_delete:delete", "Delete services; their tasks are stopped."),
 }

@@ -8,12 +8,15 @@ from shoal.cli.failures import NOT_FOUND, Failed
 from shoal.cli.session import Session
 from shoal.v1 import service_pb2 as pb
 
+# Each comes with its last hundred events.
+DESCRIBED_AT_ONCE = 20
+
 
 async def services(session: Session, names: Sequence[str], *, with_tags: bool = False) -> list[pb.Service]:
     """In the order given. Raises Failed if there is none of a name."""
     found: dict[str, pb.Service] = {}
     include = ["TAGS"] if with_tags else []
-    for batch in find.batches(list(dict.fromkeys(names))):
+    for batch in find.batches(list(dict.fromkeys(names)), DESCRIBED_AT_ONCE):
         request = pb.DescribeServicesRequest(cluster=session.cluster, services=batch, include=include)
         answer = await session.client.services.DescribeServices(request)
         found |= {each.service_name: each for each in answer.services}

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import click
 
-from shoal.cli import service_find, service_words, show
+from shoal.cli import outages, service_find, service_words, show
 from shoal.cli.failures import FAILED, OK, TIMED_OUT, Failed
 from shoal.cli.options import connected, duration
 from shoal.cli.session import Session, call
@@ -53,7 +53,7 @@ async def attend(session: Session, names: Sequence[str], wanted: str, timeout_se
 
 async def _until(session: Session, names: Sequence[str], wanted: str) -> list[pb.Service]:
     while True:
-        found = await service_find.services(session, names)
+        found = await outages.through(session, lambda: service_find.services(session, names))
         open_ones = [each for each in found if not _is_so(each, wanted)]
         if not open_ones:
             return found

@@ -20,22 +20,22 @@ log = logging.getLogger("shoal.ingress")
 
 
 def main() -> int:
-    arguments = _parser().parse_args()
+    arguments = parser().parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     asyncio.run(_serve(arguments))
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m shoal.ingress", description=__doc__)
-    parser.add_argument("--scheduler", required=True, metavar="HOST:PORT[,...]", help="every scheduler, in any order")
-    parser.add_argument("--cluster", default="default", help="whose services are served")
-    parser.add_argument("--state", required=True, type=Path, metavar="DIR", help="shared with the proxies")
-    parser.add_argument("--authority", required=True, type=Path, help="the cluster's authority (PEM)")
-    parser.add_argument("--certificate", required=True, type=Path, help="the ingress's certificate (PEM)")
-    parser.add_argument("--key", required=True, type=Path, help="its key (PEM)")
-    parser.add_argument("--dns", metavar="HOST:PORT", help="where names of services are answered, by UDP and TCP")
-    return parser
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(prog="python -m shoal.ingress", description=__doc__)
+    made.add_argument("--scheduler", required=True, metavar="HOST:PORT[,...]", help="every scheduler, in any order")
+    made.add_argument("--cluster", default="default", help="whose services are served")
+    made.add_argument("--state", required=True, type=Path, metavar="DIR", help="shared with the proxies")
+    made.add_argument("--authority", required=True, type=Path, help="the cluster's authority (PEM)")
+    made.add_argument("--certificate", required=True, type=Path, help="the ingress's certificate (PEM)")
+    made.add_argument("--key", required=True, type=Path, help="its key (PEM)")
+    made.add_argument("--dns", metavar="HOST:PORT", help="where names of services are answered, by UDP and TCP")
+    return made
 
 
 async def _serve(arguments: argparse.Namespace) -> None:

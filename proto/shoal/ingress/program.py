@@ -25,10 +25,10 @@ from shoal.v1 import traffic_pb2 as pb
 # What changes at once is written at once.
 GATHER_SECONDS = 0.02
 # Certificates may have been renewed.
-LOOK_AGAIN_SECONDS = 5.0
+LOOK_AGAIN_SECONDS = 2.0
 # After a start: for checks of what is routed already to say what is well.
 FIRST_CHECKS_SECONDS = 3.0
-REPORT_SECONDS = 10.0
+REPORT_SECONDS = 5.0
 AGAIN_SECONDS_MIN, AGAIN_SECONDS_MAX = 0.1, 2.0
 SCRAPE_SECONDS = 2.0
 
@@ -48,12 +48,19 @@ class Ingress:
         self._changed = asyncio.Event()
         self._to_report = asyncio.Event()
         self._checker = Checker(now_millis, self._checked)
-        self._problems: dict[str, str] = {}
+        self._is_routing = False
+
+        # Of rules: that have no certificate; whose Traefik cannot do its work.
+        self._unserved: dict[str, str] = {}
+        self._complaints: dict[str, str] = {}
         self.names: Names = {}
 
         # By port: where its Traefik was asked, and what it had counted then.
         self._counted: dict[int, tuple[str, dict[str, int]]] = {}
         self._unreported: Counter[str] = Counter()
+
+        # Ports whose Traefik counted before this program was there: nobody knows what of it was told already.
+        self._here_before = where.ports()
 
     async def run(self) -> None:
         """For ever."""
@@ -115,7 +122,10 @@ class Ingress:
         wanted = {port: configuration(port, routes, targets, certificates) for port in ports}
         if folders.write(self._folders, wanted):
             log.info("routes written ports=%s targets=%d", sorted(ports), sum(map(len, targets.values())))
-        self._problems = _unserved(routes, certificates)
+        self._unserved = _unserved(routes, certificates)
+        if not self._is_routing:
+            self._is_routing = True
+            self._to_report.set()
 
     async def _keep_reporting(self) -> None:
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(SCRAPE_SECONDS)) as session:
@@ -128,12 +138,14 @@ class Ingress:
                 if is_time:
                     at = time.monotonic() + REPORT_SECONDS
                     await self._count(session)
-                if self._routes is not None:
+                # What was healthy before a restart is not to be told of as if it were new.
+                if self._routes is not None and self._is_routing:
                     await self._report(self._routes, with_counts=is_time)
                 await asyncio.sleep(GATHER_SECONDS)
 
     async def _count(self, session: aiohttp.ClientSession) -> None:
         """What each Traefik has counted since it was asked last; one that does not answer has a problem."""
+        self._complaints = {}
         for port in self._folders.ports():
             address = folders.internal(self._folders, port)
             try:
@@ -142,8 +154,10 @@ class Ingress:
             except (OSError, aiohttp.ClientError, TimeoutError, ValueError):
                 self._complain(port)
                 continue
-            before, known = self._counted.get(port, (address, {}))
-            self._unreported.update(since(known if before == address else {}, now))
+            before, known = self._counted.get(port, ("", {}))
+            if before == address or port not in self._here_before:
+                self._unreported.update(since(known if before == address else {}, now))
+            self._here_before.discard(port)
             self._counted[port] = address, now
 
     def _complain(self, port: int) -> None:
@@ -152,7 +166,7 @@ class Ingress:
             return
         for rule in self._routes.rules:
             if rule.port == port:
-                self._problems[rule.name] = said
+                self._complaints[rule.name] = said
 
     async def _report(self, routes: pb.WatchRoutesResponse, *, with_counts: bool) -> None:
         request = pb.ReportTargetsRequest(
@@ -167,7 +181,10 @@ class Ingress:
                 )
                 for key, each in self._checker.health.items()
             ],
-            problems=[pb.ListenerProblem(rule=rule, problem=said) for rule, said in sorted(self._problems.items())],
+            problems=[
+                pb.ListenerProblem(rule=rule, problem=said)
+                for rule, said in sorted((self._complaints | self._unserved).items())
+            ],
         )
         if with_counts:
             # That there were none is worth telling: nothing said is nothing known.

@@ -26,9 +26,7 @@ log = logging.getLogger("shoal.ingress.proxies")
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m shoal.ingress.proxies", description=__doc__)
-    parser.add_argument("--state", type=Path, required=True, metavar="DIR", help="the ingress's folder")
-    folders = Folders(parser.parse_args().state.resolve())
+    folders = Folders(parser().parse_args().state.resolve())
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     traefik = binaries.find_traefik()
     if traefik is None:
@@ -36,6 +34,12 @@ def main() -> int:
         return 1
     asyncio.run(_serve(folders, traefik))
     return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(prog="python -m shoal.ingress.proxies", description=__doc__)
+    made.add_argument("--state", type=Path, required=True, metavar="DIR", help="the ingress's folder")
+    return made
 
 
 async def _serve(folders: Folders, traefik: str) -> None:

@@ -892,6 +892,7 @@ class Assignment(_message.Message):
     ON_DISCONNECT_FIELD_NUMBER: _builtins.int
     JOB_FIELD_NUMBER: _builtins.int
     IMAGES_FIELD_NUMBER: _builtins.int
+    REFRESH_IMAGES_FIELD_NUMBER: _builtins.int
     task_id: _builtins.str
     task_arn: _builtins.str
     task_definition_arn: _builtins.str
@@ -911,6 +912,11 @@ class Assignment(_message.Message):
     """The record was acknowledged as STOPPED or is gone: drop it and clean up."""
     on_disconnect: _builtins.str
     """"keep", "stop", "exclusive" or absent: see RunTaskRequest."""
+    refresh_images: _builtins.bool
+    """The registries are asked what the names of its images mean now, even where
+    such images are here: what this task runs, others will run. If they do not
+    answer, what is here is used.
+    """
     @_builtins.property
     def overrides(self) -> _task_pb2.TaskOverride: ...
     @_builtins.property
@@ -953,10 +959,11 @@ class Assignment(_message.Message):
         on_disconnect: _builtins.str | None = ...,
         job: Global___JobAttempt | None = ...,
         images: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        refresh_images: _builtins.bool | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_desired_status", b"_desired_status", "_fence", b"_fence", "_forget", b"_forget", "_group", b"_group", "_job", b"_job", "_last_status", b"_last_status", "_on_disconnect", b"_on_disconnect", "_started_by", b"_started_by", "_stop_code", b"_stop_code", "_stopped_reason", b"_stopped_reason", "_task_arn", b"_task_arn", "_task_definition_arn", b"_task_definition_arn", "_task_id", b"_task_id", "desired_status", b"desired_status", "fence", b"fence", "forget", b"forget", "group", b"group", "job", b"job", "last_status", b"last_status", "on_disconnect", b"on_disconnect", "overrides", b"overrides", "started_by", b"started_by", "stop_code", b"stop_code", "stopped_reason", b"stopped_reason", "task_arn", b"task_arn", "task_definition_arn", b"task_definition_arn", "task_id", b"task_id"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_desired_status", b"_desired_status", "_fence", b"_fence", "_forget", b"_forget", "_group", b"_group", "_job", b"_job", "_last_status", b"_last_status", "_on_disconnect", b"_on_disconnect", "_refresh_images", b"_refresh_images", "_started_by", b"_started_by", "_stop_code", b"_stop_code", "_stopped_reason", b"_stopped_reason", "_task_arn", b"_task_arn", "_task_definition_arn", b"_task_definition_arn", "_task_id", b"_task_id", "desired_status", b"desired_status", "fence", b"fence", "forget", b"forget", "group", b"group", "job", b"job", "last_status", b"last_status", "on_disconnect", b"on_disconnect", "overrides", b"overrides", "refresh_images", b"refresh_images", "started_by", b"started_by", "stop_code", b"stop_code", "stopped_reason", b"stopped_reason", "task_arn", b"task_arn", "task_definition_arn", b"task_definition_arn", "task_id", b"task_id"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_desired_status", b"_desired_status", "_fence", b"_fence", "_forget", b"_forget", "_group", b"_group", "_job", b"_job", "_last_status", b"_last_status", "_on_disconnect", b"_on_disconnect", "_started_by", b"_started_by", "_stop_code", b"_stop_code", "_stopped_reason", b"_stopped_reason", "_task_arn", b"_task_arn", "_task_definition_arn", b"_task_definition_arn", "_task_id", b"_task_id", "desired_status", b"desired_status", "fence", b"fence", "forget", b"forget", "gpu_ids", b"gpu_ids", "group", b"group", "images", b"images", "job", b"job", "last_status", b"last_status", "on_disconnect", b"on_disconnect", "overrides", b"overrides", "started_by", b"started_by", "stop_code", b"stop_code", "stopped_reason", b"stopped_reason", "tags", b"tags", "task_arn", b"task_arn", "task_definition_arn", b"task_definition_arn", "task_id", b"task_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_desired_status", b"_desired_status", "_fence", b"_fence", "_forget", b"_forget", "_group", b"_group", "_job", b"_job", "_last_status", b"_last_status", "_on_disconnect", b"_on_disconnect", "_refresh_images", b"_refresh_images", "_started_by", b"_started_by", "_stop_code", b"_stop_code", "_stopped_reason", b"_stopped_reason", "_task_arn", b"_task_arn", "_task_definition_arn", b"_task_definition_arn", "_task_id", b"_task_id", "desired_status", b"desired_status", "fence", b"fence", "forget", b"forget", "gpu_ids", b"gpu_ids", "group", b"group", "images", b"images", "job", b"job", "last_status", b"last_status", "on_disconnect", b"on_disconnect", "overrides", b"overrides", "refresh_images", b"refresh_images", "started_by", b"started_by", "stop_code", b"stop_code", "stopped_reason", b"stopped_reason", "tags", b"tags", "task_arn", b"task_arn", "task_definition_arn", b"task_definition_arn", "task_id", b"task_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__desired_status: _TypeAlias = _typing.Literal["desired_status"]  # noqa: Y015
     _WhichOneofArgType__desired_status: _TypeAlias = _typing.Literal["_desired_status", b"_desired_status"]  # noqa: Y015
@@ -972,6 +979,8 @@ class Assignment(_message.Message):
     _WhichOneofArgType__last_status: _TypeAlias = _typing.Literal["_last_status", b"_last_status"]  # noqa: Y015
     _WhichOneofReturnType__on_disconnect: _TypeAlias = _typing.Literal["on_disconnect"]  # noqa: Y015
     _WhichOneofArgType__on_disconnect: _TypeAlias = _typing.Literal["_on_disconnect", b"_on_disconnect"]  # noqa: Y015
+    _WhichOneofReturnType__refresh_images: _TypeAlias = _typing.Literal["refresh_images"]  # noqa: Y015
+    _WhichOneofArgType__refresh_images: _TypeAlias = _typing.Literal["_refresh_images", b"_refresh_images"]  # noqa: Y015
     _WhichOneofReturnType__started_by: _TypeAlias = _typing.Literal["started_by"]  # noqa: Y015
     _WhichOneofArgType__started_by: _TypeAlias = _typing.Literal["_started_by", b"_started_by"]  # noqa: Y015
     _WhichOneofReturnType__stop_code: _TypeAlias = _typing.Literal["stop_code"]  # noqa: Y015
@@ -998,6 +1007,8 @@ class Assignment(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__last_status) -> _WhichOneofReturnType__last_status | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__on_disconnect) -> _WhichOneofReturnType__on_disconnect | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__refresh_images) -> _WhichOneofReturnType__refresh_images | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__started_by) -> _WhichOneofReturnType__started_by | None: ...
     @_typing.overload

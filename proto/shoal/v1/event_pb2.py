@@ -29,7 +29,7 @@ from shoal.v1 import options_pb2 as shoal_dot_v1_dot_options__pb2
 from shoal.v1 import task_pb2 as shoal_dot_v1_dot_task__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14shoal/v1/event.proto\x12\x08shoal.v1\x1a\x15shoal/v1/alarms.proto\x1a!shoal/v1/container_instance.proto\x1a\x12shoal/v1/job.proto\x1a\x16shoal/v1/options.proto\x1a\x13shoal/v1/task.proto\"\xef\x02\n\x05\x45vent\x12\x15\n\x08revision\x18\x01 \x01(\x03H\x01\x88\x01\x01\x12\x17\n\x04time\x18\x02 \x01(\x03\x42\x04\x88\xb5\x18\x01H\x02\x88\x01\x01\x12\x18\n\x0b\x64\x65tail_type\x18\x03 \x01(\tH\x03\x88\x01\x01\x12\x14\n\x07\x63luster\x18\x04 \x01(\tH\x04\x88\x01\x01\x12\x14\n\x07message\x18\x05 \x01(\tH\x05\x88\x01\x01\x12\x1e\n\x04task\x18\x06 \x01(\x0b\x32\x0e.shoal.v1.TaskH\x00\x12\x39\n\x12\x63ontainer_instance\x18\x07 \x01(\x0b\x32\x1b.shoal.v1.ContainerInstanceH\x00\x12\'\n\x05\x61larm\x18\xfd\x02 \x01(\x0b\x32\x15.shoal.v1.MetricAlarmH\x00\x12$\n\x03job\x18\xfe\x02 \x01(\x0b\x32\x14.shoal.v1.JobSummaryH\x00\x42\x08\n\x06\x64\x65tailB\x0b\n\t_revisionB\x07\n\x05_timeB\x0e\n\x0c_detail_typeB\n\n\x08_clusterB\n\n\x08_message\"o\n\x0cWatchRequest\x12\x14\n\x07\x63luster\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\x1b\n\x0e\x61\x66ter_revision\x18\x02 \x01(\x03H\x01\x88\x01\x01\x12\r\n\x05tasks\x18\x03 \x03(\tB\n\n\x08_clusterB\x11\n\x0f_after_revision\"T\n\rWatchResponse\x12\x1f\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x0f.shoal.v1.Event\x12\x15\n\x08revision\x18\x02 \x01(\x03H\x00\x88\x01\x01\x42\x0b\n\t_revision\"\x96\x01\n\x11ListEventsRequest\x12\x14\n\x07\x63luster\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\r\n\x05tasks\x18\x02 \x03(\t\x12\x17\n\nnext_token\x18\x03 \x01(\tH\x01\x88\x01\x01\x12\x18\n\x0bmax_results\x18\x04 \x01(\x05H\x02\x88\x01\x01\x42\n\n\x08_clusterB\r\n\x0b_next_tokenB\x0e\n\x0c_max_results\"]\n\x12ListEventsResponse\x12\x1f\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x0f.shoal.v1.Event\x12\x17\n\nnext_token\x18\x02 \x01(\tH\x00\x88\x01\x01\x42\r\n\x0b_next_tokenb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14shoal/v1/event.proto\x12\x08shoal.v1\x1a\x15shoal/v1/alarms.proto\x1a!shoal/v1/container_instance.proto\x1a\x12shoal/v1/job.proto\x1a\x16shoal/v1/options.proto\x1a\x13shoal/v1/task.proto\"\xa3\x03\n\x05\x45vent\x12\x15\n\x08revision\x18\x01 \x01(\x03H\x01\x88\x01\x01\x12\x17\n\x04time\x18\x02 \x01(\x03\x42\x04\x88\xb5\x18\x01H\x02\x88\x01\x01\x12\x18\n\x0b\x64\x65tail_type\x18\x03 \x01(\tH\x03\x88\x01\x01\x12\x14\n\x07\x63luster\x18\x04 \x01(\tH\x04\x88\x01\x01\x12\x14\n\x07message\x18\x05 \x01(\tH\x05\x88\x01\x01\x12\x1e\n\x04task\x18\x06 \x01(\x0b\x32\x0e.shoal.v1.TaskH\x00\x12\x39\n\x12\x63ontainer_instance\x18\x07 \x01(\x0b\x32\x1b.shoal.v1.ContainerInstanceH\x00\x12\'\n\x05\x61larm\x18\xfd\x02 \x01(\x0b\x32\x15.shoal.v1.MetricAlarmH\x00\x12$\n\x03job\x18\xfe\x02 \x01(\x0b\x32\x14.shoal.v1.JobSummaryH\x00\x12\x32\n\x0eservice_action\x18\xbc\x05 \x01(\x0b\x32\x17.shoal.v1.ServiceActionH\x00\x42\x08\n\x06\x64\x65tailB\x0b\n\t_revisionB\x07\n\x05_timeB\x0e\n\x0c_detail_typeB\n\n\x08_clusterB\n\n\x08_message\"Q\n\rServiceAction\x12\x18\n\x0bservice_arn\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\x0f\n\x02id\x18\x02 \x01(\tH\x01\x88\x01\x01\x42\x0e\n\x0c_service_arnB\x05\n\x03_id\"o\n\x0cWatchRequest\x12\x14\n\x07\x63luster\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\x1b\n\x0e\x61\x66ter_revision\x18\x02 \x01(\x03H\x01\x88\x01\x01\x12\r\n\x05tasks\x18\x03 \x03(\tB\n\n\x08_clusterB\x11\n\x0f_after_revision\"T\n\rWatchResponse\x12\x1f\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x0f.shoal.v1.Event\x12\x15\n\x08revision\x18\x02 \x01(\x03H\x00\x88\x01\x01\x42\x0b\n\t_revision\"\x96\x01\n\x11ListEventsRequest\x12\x14\n\x07\x63luster\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\r\n\x05tasks\x18\x02 \x03(\t\x12\x17\n\nnext_token\x18\x03 \x01(\tH\x01\x88\x01\x01\x12\x18\n\x0bmax_results\x18\x04 \x01(\x05H\x02\x88\x01\x01\x42\n\n\x08_clusterB\r\n\x0b_next_tokenB\x0e\n\x0c_max_results\"]\n\x12ListEventsResponse\x12\x1f\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x0f.shoal.v1.Event\x12\x17\n\nnext_token\x18\x02 \x01(\tH\x00\x88\x01\x01\x42\r\n\x0b_next_tokenb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,13 +39,15 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_EVENT'].fields_by_name['time']._loaded_options = None
   _globals['_EVENT'].fields_by_name['time']._serialized_options = b'\210\265\030\001'
   _globals['_EVENT']._serialized_start=158
-  _globals['_EVENT']._serialized_end=525
-  _globals['_WATCHREQUEST']._serialized_start=527
-  _globals['_WATCHREQUEST']._serialized_end=638
-  _globals['_WATCHRESPONSE']._serialized_start=640
-  _globals['_WATCHRESPONSE']._serialized_end=724
-  _globals['_LISTEVENTSREQUEST']._serialized_start=727
-  _globals['_LISTEVENTSREQUEST']._serialized_end=877
-  _globals['_LISTEVENTSRESPONSE']._serialized_start=879
-  _globals['_LISTEVENTSRESPONSE']._serialized_end=972
+  _globals['_EVENT']._serialized_end=577
+  _globals['_SERVICEACTION']._serialized_start=579
+  _globals['_SERVICEACTION']._serialized_end=660
+  _globals['_WATCHREQUEST']._serialized_start=662
+  _globals['_WATCHREQUEST']._serialized_end=773
+  _globals['_WATCHRESPONSE']._serialized_start=775
+  _globals['_WATCHRESPONSE']._serialized_end=859
+  _globals['_LISTEVENTSREQUEST']._serialized_start=862
+  _globals['_LISTEVENTSREQUEST']._serialized_end=1012
+  _globals['_LISTEVENTSRESPONSE']._serialized_start=1014
+  _globals['_LISTEVENTSRESPONSE']._serialized_end=1107
 # @@protoc_insertion_point(module_scope)

@@ -37,12 +37,13 @@ class Event(_message.Message):
     CONTAINER_INSTANCE_FIELD_NUMBER: _builtins.int
     ALARM_FIELD_NUMBER: _builtins.int
     JOB_FIELD_NUMBER: _builtins.int
+    SERVICE_ACTION_FIELD_NUMBER: _builtins.int
     revision: _builtins.int
     """Store revision at which it became true. Grows; several events may share one."""
     time: _builtins.int
     detail_type: _builtins.str
     """"ECS Task State Change", "ECS Container Instance State Change",
-    "CloudWatch Alarm State Change", "Batch Job State Change".
+    "CloudWatch Alarm State Change", "Batch Job State Change", "ECS Service Action".
     """
     cluster: _builtins.str
     message: _builtins.str
@@ -57,6 +58,10 @@ class Event(_message.Message):
     def job(self) -> _job_pb2.JobSummary:
         """A job as a whole; its attempts are tasks. Absent once it is not kept any more."""
 
+    @_builtins.property
+    def service_action(self) -> Global___ServiceAction:
+        """Something that a service says of itself: `message`."""
+
     def __init__(
         self,
         *,
@@ -69,10 +74,11 @@ class Event(_message.Message):
         container_instance: _container_instance_pb2.ContainerInstance | None = ...,
         alarm: _alarms_pb2.MetricAlarm | None = ...,
         job: _job_pb2.JobSummary | None = ...,
+        service_action: Global___ServiceAction | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_cluster", b"_cluster", "_detail_type", b"_detail_type", "_message", b"_message", "_revision", b"_revision", "_time", b"_time", "alarm", b"alarm", "cluster", b"cluster", "container_instance", b"container_instance", "detail", b"detail", "detail_type", b"detail_type", "job", b"job", "message", b"message", "revision", b"revision", "task", b"task", "time", b"time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_cluster", b"_cluster", "_detail_type", b"_detail_type", "_message", b"_message", "_revision", b"_revision", "_time", b"_time", "alarm", b"alarm", "cluster", b"cluster", "container_instance", b"container_instance", "detail", b"detail", "detail_type", b"detail_type", "job", b"job", "message", b"message", "revision", b"revision", "service_action", b"service_action", "task", b"task", "time", b"time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cluster", b"_cluster", "_detail_type", b"_detail_type", "_message", b"_message", "_revision", b"_revision", "_time", b"_time", "alarm", b"alarm", "cluster", b"cluster", "container_instance", b"container_instance", "detail", b"detail", "detail_type", b"detail_type", "job", b"job", "message", b"message", "revision", b"revision", "task", b"task", "time", b"time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cluster", b"_cluster", "_detail_type", b"_detail_type", "_message", b"_message", "_revision", b"_revision", "_time", b"_time", "alarm", b"alarm", "cluster", b"cluster", "container_instance", b"container_instance", "detail", b"detail", "detail_type", b"detail_type", "job", b"job", "message", b"message", "revision", b"revision", "service_action", b"service_action", "task", b"task", "time", b"time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__cluster: _TypeAlias = _typing.Literal["cluster"]  # noqa: Y015
     _WhichOneofArgType__cluster: _TypeAlias = _typing.Literal["_cluster", b"_cluster"]  # noqa: Y015
@@ -84,7 +90,7 @@ class Event(_message.Message):
     _WhichOneofArgType__revision: _TypeAlias = _typing.Literal["_revision", b"_revision"]  # noqa: Y015
     _WhichOneofReturnType__time: _TypeAlias = _typing.Literal["time"]  # noqa: Y015
     _WhichOneofArgType__time: _TypeAlias = _typing.Literal["_time", b"_time"]  # noqa: Y015
-    _WhichOneofReturnType_detail: _TypeAlias = _typing.Literal["task", "container_instance", "alarm", "job"]  # noqa: Y015
+    _WhichOneofReturnType_detail: _TypeAlias = _typing.Literal["task", "container_instance", "alarm", "job", "service_action"]  # noqa: Y015
     _WhichOneofArgType_detail: _TypeAlias = _typing.Literal["detail", b"detail"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__cluster) -> _WhichOneofReturnType__cluster | None: ...
@@ -100,6 +106,37 @@ class Event(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType_detail) -> _WhichOneofReturnType_detail | None: ...
 
 Global___Event: _TypeAlias = Event  # noqa: Y015
+
+@_typing.final
+class ServiceAction(_message.Message):
+    """`id`: of the ServiceEvent that DescribeServices shows."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SERVICE_ARN_FIELD_NUMBER: _builtins.int
+    ID_FIELD_NUMBER: _builtins.int
+    service_arn: _builtins.str
+    id: _builtins.str
+    def __init__(
+        self,
+        *,
+        service_arn: _builtins.str | None = ...,
+        id: _builtins.str | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_id", b"_id", "_service_arn", b"_service_arn", "id", b"id", "service_arn", b"service_arn"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_id", b"_id", "_service_arn", b"_service_arn", "id", b"id", "service_arn", b"service_arn"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__id: _TypeAlias = _typing.Literal["id"]  # noqa: Y015
+    _WhichOneofArgType__id: _TypeAlias = _typing.Literal["_id", b"_id"]  # noqa: Y015
+    _WhichOneofReturnType__service_arn: _TypeAlias = _typing.Literal["service_arn"]  # noqa: Y015
+    _WhichOneofArgType__service_arn: _TypeAlias = _typing.Literal["_service_arn", b"_service_arn"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__id) -> _WhichOneofReturnType__id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__service_arn) -> _WhichOneofReturnType__service_arn | None: ...
+
+Global___ServiceAction: _TypeAlias = ServiceAction  # noqa: Y015
 
 @_typing.final
 class WatchRequest(_message.Message):

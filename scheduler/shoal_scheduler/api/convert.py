@@ -10,7 +10,7 @@ from shoal_scheduler.api.alarm_convert import alarm_message
 from shoal_scheduler.api.batch.job_messages import summary
 from shoal_scheduler.api.remembered import Remembered
 from shoal_scheduler.control import host_loss
-from shoal_scheduler.events import EventRecord, message_of
+from shoal_scheduler.events import EventRecord, ServiceSaid, message_of
 from shoal_scheduler.model.alarm import Alarm
 from shoal_scheduler.model.ask import Port
 from shoal_scheduler.model.candidate import Candidate
@@ -27,6 +27,7 @@ TASK_EVENT = "ECS Task State Change"
 INSTANCE_EVENT = "ECS Container Instance State Change"
 ALARM_EVENT = "CloudWatch Alarm State Change"
 JOB_EVENT = "Batch Job State Change"
+SERVICE_EVENT = "ECS Service Action"
 
 # Of a container: in its document, and in its message as text.
 _SIZES = (("cpu", "cpu"), ("memory", "memory"), ("memoryReservation", "memory_reservation"))
@@ -311,6 +312,10 @@ def event_message(tables: Tables, event: EventRecord) -> event_pb2.Event:
         message.detail_type = JOB_EVENT
         if event.subject.job in tables.batch.jobs:
             message.job.CopyFrom(summary(tables, event.subject.job))
+    elif isinstance(event.subject, ServiceSaid):
+        message.detail_type = SERVICE_EVENT
+        message.service_action.service_arn = arn.service_arn(event.subject.cluster, event.subject.service)
+        message.service_action.id = event.subject.event.id
     else:
         message.detail_type = INSTANCE_EVENT
         message.container_instance.CopyFrom(instance_message(tables.candidate(event.subject)))

@@ -46,6 +46,9 @@ class Context:
     rng: Random
     limits: Limits
 
+    # Since when this scheduler leads, in milliseconds: what happened before, nobody may have looked at.
+    led_since: int = 0
+
 
 class Outcome(NamedTuple):
     """The answer to one input and what it changes."""

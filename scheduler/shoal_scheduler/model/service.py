@@ -34,6 +34,9 @@ class ServicePart(msgspec.Struct, frozen=True, array_like=True):
     # By container, what it runs instead of what its definition names: name@digest.
     images: tuple[tuple[str, str], ...] = ()
 
+    # What its images turn out to be, all tasks of the revision will run: their registries are asked.
+    resolves: bool = False
+
     # It has load balancers: before such a task stops, requests are to end (see control.services.drain).
     is_target: bool = False
 
@@ -235,6 +238,9 @@ class ServiceEvents(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     cluster: str
     service: str
     events: tuple[ServiceEvent, ...] = ()
+
+    # So many of them came when this was written.
+    added: int = 0
 
 
 def group_of_service(name: str) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from shoal_agent.configuration import Configuration
+from shoal_agent.engine.port import CannotPull
 from shoal_agent.life import steps
 from shoal_agent.life.verdict import ESSENTIAL_EXITED, OUT_OF_MEMORY
 
@@ -60,6 +61,16 @@ async def test_a_container_is_made_from_what_its_tag_meant_and_reports_it(rig: R
     (floating,) = (await rig.report("t2", "RUNNING")).containers
     assert (pinned.image_digest, rig.box("t1").body["Image"]) == ("sha256:0af3", "image@sha256:0af3")
     assert (floating.image_digest, rig.box("t2").body["Image"]) == ("sha256:0af3", "image")
+
+
+@pytest.mark.parametrize("trouble", ["manifest unknown", "dial tcp: connection refused"])
+async def test_an_image_that_is_here_is_asked_for_anew_once_and_used_if_no_registry_has_it(
+    rig: Rig, trouble: str
+) -> None:
+    rig.engine.failing_pulls = {"image": [CannotPull(trouble)]}
+    rig.assign(assignment("t1", refreshes_images=True))
+    await rig.report("t1", "RUNNING")
+    assert [call for call, _ in rig.engine.calls].count("pull") == 1
 
 
 async def test_the_digest_is_known_after_a_crash_though_the_tag_has_moved(rig: Rig) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import ipaddress
+import time
 from collections.abc import AsyncGenerator
 
 from shoal.problems import quoted
@@ -18,8 +19,10 @@ from shoal_scheduler.model.refusal import invalid_field
 from shoal_scheduler.model.task import TaskKey
 from shoal_scheduler.model.traffic import HEALTHY, INITIAL, UNHEALTHY, TargetHealth
 
-# What changes at once is told at once.
+# What changes at once is told at once. Where there is much to say it is said less often: the leader has other things to
+# do for most of its time.
 GATHER_SECONDS = 0.02
+PAUSE_PER_SECOND_OF_WORK = 9.0
 TEXT_CHARACTERS_MAX = 300
 _STATES = (INITIAL, HEALTHY, UNHEALTHY)
 
@@ -30,11 +33,13 @@ async def watch(
     cluster, told, seen = existing_cluster(plane, request).name, None, -1
     while True:
         seen = await plane.routing.wait_beyond(seen)
+        began = time.perf_counter()
         now = _message(routes(plane.tables, cluster))
+        worked_seconds = time.perf_counter() - began
         if now != told:
             yield now
         told = now
-        await asyncio.sleep(GATHER_SECONDS)
+        await asyncio.sleep(max(GATHER_SECONDS, worked_seconds * PAUSE_PER_SECOND_OF_WORK))
 
 
 def _message(known: Routes) -> pb.WatchRoutesResponse:

@@ -11,11 +11,13 @@ been so for the bake time. It fails by the circuit breaker, by an alarm, or beca
 
     (desired + tasks of other revisions + 1) x (progress_minutes + grace period) + bake time
 
-plus the time for which tasks of other revisions are protected, and a rollback within as much again. Who lets it fail
-says whether there is a rollback. There is at most one, to the revision that last did well (control.services.rollback).
-Without one nothing more is started of a revision that failed, as with ECS: what runs stays. Two failures do not stop
-the service from trying on: that of a rollback, whose revision is known to be good, and that by time while the circuit
-breaker is off, because then ECS goes on for ever.
+plus the time for which tasks of other revisions are protected and five minutes for each change of the leader, and a
+rollback within as much again.
+
+Who lets it fail says whether there is a rollback. There is at most one, to the revision that last did well
+(control.services.rollback). Without one nothing more is started of a revision that failed, as with ECS: what runs
+stays. Two failures do not stop the service from trying on: that of a rollback, whose revision is known to be good, and
+that by time while the circuit breaker is off, because then ECS goes on for ever.
 
 Only the latest deployment is worked at; the one before it ended when that one was made.
 """
@@ -46,6 +48,9 @@ from shoal_scheduler.model.service import (
     ServiceRevision,
 )
 from shoal_scheduler.model.task import Task
+
+# So long a new leader has no deployment fail for want of progress.
+AFTER_ELECTION_MILLIS = 5 * 60_000
 
 NOTHING_TO_GO_BACK_TO = "no earlier deployment of the service was successful, so there is nothing to go back to"
 
@@ -217,19 +222,28 @@ def _noted(seen: ServiceView, count: _Count) -> Deployment:
 def _is_reached(seen: ServiceView, count: _Count, deadline: int) -> bool:
     """What was told to stop and does not end, as on an instance that is silent, does not make it fail in the end."""
     left = count.left if seen.now < deadline else count.staying
-    return count.healthy >= seen.desired and not left
+    return count.healthy >= _needed(seen) and not left
+
+
+def _needed(seen: ServiceView) -> int:
+    """So many are to be healthy. No daemon is waited for on an instance whose agent is away; but all seem to be away
+    for a while to a new leader."""
+    is_known = seen.now >= seen.led_since + AFTER_ELECTION_MILLIS
+    return max(min(1, seen.desired), seen.desired - len(seen.away)) if is_known else seen.desired
 
 
 def _deadline(seen: ServiceView, noted: Deployment, count: _Count) -> int:
     """When it has failed unless it gets further. A task whose checks do not count yet, or that is protected, has its
-    time; and so has one that dies while it bakes."""
+    time; so has one that dies while it bakes; and so have agents to say what became of their tasks while nobody led."""
     baked_at = noted.healthy_at and noted.healthy_at + alarms.bake_millis(seen)
     patience = seen.service.configuration.progress_minutes * 60_000 + seen.service.grace_seconds * 1000
-    return max(noted.progressed_at, baked_at, count.protected_until) + patience
+    ends_at = max(noted.progressed_at, baked_at, count.protected_until) + patience
+    return max(ends_at, seen.led_since + AFTER_ELECTION_MILLIS)
 
 
 def _waiting(seen: ServiceView, noted: Deployment, count: _Count) -> Progress:
-    return Progress(deployment=_unless_same(seen, noted), due_at=_deadline(seen, noted, count))
+    moments = (_deadline(seen, noted, count), seen.led_since + AFTER_ELECTION_MILLIS)
+    return Progress(deployment=_unless_same(seen, noted), due_at=min(at for at in moments if at > seen.now))
 
 
 def _unless_same(seen: ServiceView, noted: Deployment) -> Deployment | None:

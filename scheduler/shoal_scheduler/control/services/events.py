@@ -17,7 +17,8 @@ STUCK = (
     " minimumHealthyPercent or maximumPercent value and try again."
 )
 UNPLACED = "was unable to place a task because no container instance met all of its requirements."
-_ONCE = (UNPLACED, STUCK, THROTTLED)
+HALTED = "starts no more tasks, because its deployment failed or was stopped: deploy anew, or roll back."
+_ONCE = (UNPLACED, STUCK, THROTTLED, HALTED)
 _FIGURES = re.compile(r"\d+|;.*")
 
 
@@ -55,7 +56,10 @@ def added(known: ServiceEvents, messages: Sequence[str], context: Context) -> Se
             events.append(ServiceEvent(context.ids.job_id(), context.now, message))
     if len(events) == len(known.events):
         return known
-    return ServiceEvents(cluster=known.cluster, service=known.service, events=tuple(events[-EVENTS_MAX:]))
+    kept = tuple(events[-EVENTS_MAX:])
+    return ServiceEvents(
+        cluster=known.cluster, service=known.service, events=kept, added=min(len(events) - len(known.events), len(kept))
+    )
 
 
 def _is_said(events: Sequence[ServiceEvent], message: str) -> bool:

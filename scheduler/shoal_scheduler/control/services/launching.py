@@ -37,7 +37,12 @@ def launch_of(seen: ServiceView, count: int, context: Context, instance: str = "
         queue=True,
         on_disconnect=service.on_disconnect,
         service=ServicePart(
-            service.name, revision.id, deployment.id, revision.images, is_target=bool(revision.load_balancers)
+            service.name,
+            revision.id,
+            deployment.id,
+            revision.images,
+            resolves=not revision.is_resolved,
+            is_target=bool(revision.load_balancers),
         ),
         tags=tags_of(seen),
         enable_execute_command=service.enable_execute_command,

@@ -131,6 +131,8 @@ def _troubles(view: Overlay, seen: ServiceView, plan: Plan) -> Iterator[str]:
         yield events.of(name, events.STUCK)
     if seen.deployment.start_failures > 1 and seen.deployment.retry_at > seen.now:
         yield events.of(name, events.THROTTLED)
+    if seen.deployment.is_halted and len(seen.wanted) < seen.desired:
+        yield events.of(name, events.HALTED)
     waiting = next((task for task in seen.wanted if not task.instance), None)
     if waiting is not None:
         why = waiting_reason(view.ask(waiting.launch), view.room_to_read(seen.service.cluster))

@@ -51,6 +51,12 @@ class ServiceView:
     # By name, those that its deployments are to heed.
     alarms: Mapping[str, Alarm] = field(default_factory=dict)
 
+    # Of those, the ones whose agents are away.
+    away: frozenset[str] = frozenset()
+
+    # Since when this scheduler leads: see Context.
+    led_since: int = 0
+
     # By definition, its containers whose health checks count. Worked out once: it is asked of each task.
     checked: Mapping[str, frozenset[str]] = field(init=False)
 
@@ -109,7 +115,8 @@ def _checked(definition: Definition) -> frozenset[str]:
 
 def view_of(view: Overlay, key: ServiceKey, context: Context) -> ServiceView | None:
     """None if there is no such service, or nothing is to be seen to any more."""
-    return view_at(view, key, context.now)
+    seen = view_at(view, key, context.now)
+    return seen and replace(seen, led_since=context.led_since)
 
 
 def view_at(view: Overlay, key: ServiceKey, now: int) -> ServiceView | None:
@@ -146,7 +153,13 @@ def view_at(view: Overlay, key: ServiceKey, now: int) -> ServiceView | None:
     )
     if not service.is_daemon or service.status != ACTIVE:
         return seen  # one that was deleted is to run nowhere
-    return replace(seen, daemon_on=_daemon_on(view, seen), draining_others=frozenset(_draining_others(view, seen)))
+    places = _daemon_on(view, seen)
+    return replace(
+        seen,
+        daemon_on=places,
+        draining_others=frozenset(_draining_others(view, seen)),
+        away=frozenset(name for name in places if not view.session(name)),
+    )
 
 
 def _daemon_on(view: Overlay, seen: ServiceView) -> list[str]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -34,7 +35,9 @@ from shoal_scheduler.model.scaling import (
     TargetTracking,
 )
 from shoal_scheduler.model.service import SUCCESSFUL, Deployment, Service, ServiceRevision
+from shoal_scheduler.model.task import Launch, Task, TaskKey
 from shoal_scheduler.prometheus_queries import NotAnsweredError
+from shoal_scheduler.scaling_readings import with_capacity
 from shoal_scheduler.state.records import DeleteRecord, PutRecord
 
 from tests.unit.scheduler.plane import Plane
@@ -296,3 +299,20 @@ async def test_a_fault_of_one_service_is_not_the_others(caplog: pytest.LogCaptur
     running(led, 4, 4)
     assert await led.look() == 6
     assert "cannot be scaled cluster=default service=broken" in caplog.text
+
+
+def test_what_was_measured_before_is_not_of_tasks_that_were_added_since() -> None:
+    """As a new leader finds it, which knows old values from elsewhere: four tasks, and 36 that have just started."""
+    launch = Launch(id="a" * 24, cluster="default", definition="web:1", created_at=1, count=41, group="service:web")
+    starts = [*[1_000] * 4, *[5_990_000] * 36]
+    tasks = {
+        TaskKey(launch.id, number): Task(launch, number, last_status="RUNNING", started_at=at)
+        for number, at in enumerate(starts)
+    }
+    pending = Task(launch, 40)
+    tables: Any = SimpleNamespace(
+        services=SimpleNamespace(live={WEB: dict.fromkeys([*tasks, pending.key])}),
+        task=lambda key: tasks.get(key, pending),
+    )
+    points = with_capacity(Metrics(), tables, policy(target=50.0), [500.0] * 15, 6_060, 60)
+    assert [point.capacity for point in points if point is not None] == [4.0] * 14 + [40.0]

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from shoal_scheduler.model.service import (
+    DAEMON,
     ROLLBACK_FAILED,
     ROLLBACK_SUCCESSFUL,
     STOPPED,
@@ -134,6 +135,30 @@ async def test_a_good_one_is_successful(minimum: int, maximum: int) -> None:
     assert fleet.revision("r2").images == (("app", "busybox@sha256:r2"),)
     launched = {task.launch.service.images for task in fleet.tasks if task.launch.service is not None}
     assert launched == {(), fleet.revision("r2").images}
+
+
+@pytest.mark.parametrize(
+    ("document", "behaviour", "bound"), [each for each in BAD if each.id != "registry dies half-way"]
+)
+async def test_of_a_daemon_it_is_rolled_back(document: dict[str, Any], behaviour: Behaviour, bound: int) -> None:
+    fleet = Fleet()
+    await fleet.begin(0, GOOD, document=document, configuration=settings(50, 100), scheduling_strategy=DAEMON)
+    await fleet.until(lambda: fleet.deployment.is_over, 400)
+    assert (fleet.deployment.status, len(fleet.healthy())) == (SUCCESSFUL, 3)
+    took = await moved(fleet, behaviour)
+    assert fleet.deployment.status == ROLLBACK_SUCCESSFUL, fleet.deployment
+    assert took <= bound
+    assert fleet.healthy_least >= 2
+    assert [revision_of(task) for task in fleet.healthy()] == ["r1"] * 3
+
+
+async def test_it_is_said_that_no_more_tasks_are_started_of_what_failed() -> None:
+    fleet = await running(DEFINITION, settings(100, 200, CircuitBreaker(enable=True)))
+    await moved(fleet, CRASHES)
+    await fleet.change(desired_count=DESIRED + 2)
+    for _ in range(20):
+        await fleet.second()
+    assert sum("starts no more tasks" in event for event in fleet.events) == 1
 
 
 async def test_a_rollback_stops_no_healthy_task_of_its_revision() -> None:

@@ -7,6 +7,7 @@ import pytest
 from shoal_scheduler.control.services.deployments import progress
 from shoal_scheduler.model.alarm import ALARM, OK, Alarm
 from shoal_scheduler.model.service import (
+    DAEMON,
     DRAINING,
     IN_PROGRESS,
     PENDING,
@@ -213,6 +214,25 @@ def test_one_fewer_of_the_old_ones_gives_it_more_time() -> None:
     gone = progress(seen([*tasks(4), *tasks(1, OLD, first=9)], late))
     assert gone.deployment is not None
     assert (gone.deployment.status, gone.deployment.fewest_left, gone.due_at) == (IN_PROGRESS, 1, NOW + 30 * MINUTE)
+
+
+def test_a_new_leader_gives_it_time_to_tell_how_far_it_is() -> None:
+    late = under_way(progressed_at=NOW - 60 * MINUTE, fewest_left=0)
+    elected = replace(seen([], late), led_since=NOW - MINUTE)
+    assert (progress(elected).deployment, progress(elected).due_at) == (None, NOW + 4 * MINUTE)
+    gone = progress(replace(elected, now=NOW + 4 * MINUTE)).deployment
+    assert gone is not None and gone.has_failed
+
+
+def test_no_daemon_is_waited_for_where_the_agent_is_away() -> None:
+    view = seen(tasks(3), under_way(most_healthy=3, fewest_left=0))
+    daemon = msgspec.structs.replace(view.service, scheduling_strategy=DAEMON)
+    view = replace(view, service=daemon, daemon_on=("a", "b", "c", "d"))
+    assert progress(view).deployment is None
+    elected = progress(replace(view, away=frozenset("d"), led_since=NOW - MINUTE))
+    assert (elected.deployment, elected.due_at) == (None, NOW + 4 * MINUTE)
+    gone = progress(replace(view, away=frozenset("d"))).deployment
+    assert gone is not None and gone.status == SUCCESSFUL
 
 
 def test_protected_tasks_are_waited_for() -> None:

@@ -1,0 +1,113 @@
+"""Which tasks are sent requests, where they are, and by which names they are found."""
+
+import pytest
+from shoal_scheduler.control.traffic import inputs as i
+from shoal_scheduler.control.traffic.routes import endpoints, routes
+from shoal_scheduler.model.service import LoadBalancer, ServiceRegistry
+from shoal_scheduler.model.task import Binding, ContainerState, Task
+from shoal_scheduler.model.traffic import Forward, ListenerRule, TargetGroup, TargetHealth
+from shoal_scheduler.routing import Routing
+from shoal_scheduler.state.changes import Change
+from shoal_scheduler.state.records import PutRecord
+from shoal_scheduler.state.service_tables import SetTargetHealth
+
+from tests.unit.scheduler.plane import instance, report
+from tests.unit.scheduler.services.stage import Stage
+
+HOSTS = (
+    instance("a", attributes={"shoal.address": "10.0.0.1"}),
+    instance("b", attributes={"shoal.address": "10.0.0.2"}),
+)
+REVISION = {
+    "load_balancers": (LoadBalancer("web", "app", 80), LoadBalancer("gone", "app", 80)),
+    "registries": (ServiceRegistry("Shop", "app", 81),),
+}
+
+
+async def publish(stage: Stage, task: Task, *bindings: Binding, health: str = "") -> None:
+    containers = (ContainerState(task.containers[0].name, "RUNNING", bindings=bindings, health_status=health),)
+    await stage.one(report(task, "RUNNING", started_at=stage.now, containers=containers))
+    await stage.settle()
+
+
+@pytest.fixture
+async def stage() -> Stage:
+    """Two tasks that run, one at 10.0.0.x:32768, the other's port not known yet; behind group web."""
+    stage = Stage()
+    await stage.open(*HOSTS)
+    await stage.one(i.CreateTargetGroup(TargetGroup(name="web", cluster="default", created_at=0)))
+    await stage.create(2, revision=REVISION)
+    first, second = stage.tasks
+    await publish(stage, first, Binding(80, 32768), Binding(81, 32769), Binding(80, 9, "udp"))
+    await publish(stage, second)
+    return stage
+
+
+def places(stage: Stage) -> list[tuple[str, str, int]]:
+    return [(each.target_group, each.task.id, each.place.port) for each in routes(stage.tables, "default").targets]
+
+
+async def test_a_target_is_where_its_host_is_at_the_port_it_was_given(stage: Stage) -> None:
+    first, second = stage.tasks
+    assert places(stage) == [("web", first.id, 32768)]  # and nothing of a group that is not there
+    (target,) = routes(stage.tables, "default").targets
+    assert target.place.host == stage.tables.instances[first.instance].attribute("shoal.address")
+    await publish(stage, second, Binding(80, 32770))
+    assert {task for _, task, _ in places(stage)} == {first.id, second.id}
+    assert routes(stage.tables, "other").targets == []
+
+
+async def test_a_task_that_is_to_stop_is_out_at_once(stage: Stage) -> None:
+    first, second = stage.tasks
+    await publish(stage, second, Binding(80, 32770))
+    for task in (first, second):
+        await stage.tell_target(task, "healthy")
+    await stage.change(desired_count=1)
+    (leaving,) = (task for task in stage.tasks if task.desired_status == "STOPPED")
+    assert leaving.last_status == "DEACTIVATING"
+    assert [task for _, task, _ in places(stage)] == [each.id for each in stage.wanted]
+
+
+async def test_names_lead_to_ports_and_leave_out_who_is_ill(stage: Stage) -> None:
+    first, second = stage.tasks
+    known = endpoints(stage.tables, "default")
+    assert set(known) == {"web.default.shoal.internal", "shop.default.shoal.internal"}
+    ports = {each.task.id: each.place.port for each in known["shop.default.shoal.internal"]}
+    assert ports == {first.id: 32769, second.id: 0}
+    await stage.tell_target(first, "unhealthy")
+    named = routes(stage.tables, "default").names["web.default.shoal.internal"]
+    assert [each.task.id for each in named] == [second.id]
+    await stage.tell_target(second, "unhealthy")
+    assert len(routes(stage.tables, "default").names["web.default.shoal.internal"]) == 2
+
+
+async def test_what_the_ingress_says_is_kept_until_it_says_otherwise(stage: Stage) -> None:
+    first, second = stage.tasks
+    known = stage.tables.services.target_health
+
+    async def said(**states: str) -> None:
+        tasks = {"first": first, "second": second}
+        health = {tasks[name].key: {"web": TargetHealth(state, since=5)} for name, state in states.items()}
+        await stage.one(i.ReportTargets("default", health))
+
+    began = stage.now
+    await said(first="initial", second="healthy")
+    stage.now += 1000
+    await said(first="healthy", second="healthy")
+    assert known[first.key]["web"] == TargetHealth("healthy", since=began + 1000)
+    assert known[second.key]["web"] == TargetHealth("healthy", since=began)
+    await stage.one(i.ReportTargets("other", {}))
+    assert set(known) == {first.key, second.key}
+    await said(second="healthy")
+    assert set(known) == {second.key}
+
+
+async def test_only_what_may_change_routes_is_news(stage: Stage) -> None:
+    routing, rule = Routing(), ListenerRule(name="all", cluster="default", created_at=0, forwards=(Forward("web"),))
+    first, _ = stage.tasks
+    news: list[Change] = [PutRecord(rule), SetTargetHealth(first.key, "web", None)]
+    for number, change in enumerate(news, 1):
+        routing.on_commit([change])
+        assert await routing.wait_beyond(number - 1) == number
+    routing.on_commit([])
+    assert await routing.wait_beyond(1) == 2
