@@ -162,6 +162,7 @@ def _assignment(entry: agent_pb2.Assignment, documents: Mapping[str, Mapping[str
         job=_job(entry.job) if entry.HasField("job") else None,
         images=dict(entry.images),
         refreshes_images=entry.refresh_images,
+        replaced_first=entry.replaced_first,
     )
 
 

@@ -248,3 +248,6 @@ class Assignment:
     # its images even where they are here.
     images: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     refreshes_images: bool = False
+
+    # Should the host go, it is not ended at once.
+    replaced_first: bool = False

@@ -291,7 +291,7 @@ class Engine:
     def _interrupted(self, context: Context) -> Look:
         if self.clock() < self._interruptions_at:
             return Look((), self._interruptions_at)
-        return interruption.look(self.tables, context)
+        return interruption.look(self.tables, self.clock(), context)
 
     def _losses(self, context: Context) -> Look:
         now = self.clock()

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from shoal_scheduler.control.traffic.routes import routes
-from shoal_scheduler.engine import Unavailable
+from shoal_scheduler.engine import Unavailable, now_millis
 from shoal_scheduler.metrics.frames import Point
 from shoal_scheduler.metrics.store import Metric, Metrics, TooManySeriesError
 from shoal_scheduler.model.service import Service, ServiceRevision
@@ -21,6 +21,9 @@ from shoal_scheduler.state.tables import Tables
 log = logging.getLogger(__name__)
 
 NAMESPACE = "AWS/ApplicationELB"
+
+# It reports every five.
+SILENT_SECONDS = 20
 _KINDS = (TargetGroup, ListenerRule, Service, ServiceRevision)
 
 
@@ -29,7 +32,11 @@ class Routing:
         self._changes = 0
         self._news = asyncio.Event()
         self._closed = False
+        self._began_at = now_millis()
+
+        # By cluster.
         self._problems: dict[str, dict[str, str]] = {}
+        self._heard_at: dict[str, int] = {}
         self._said_full = False
 
     def on_commit(self, changes: Sequence[Change]) -> None:
@@ -65,12 +72,16 @@ class Routing:
         self._closed = True
         self._tell()
 
-    def problems(self, cluster: str) -> Mapping[str, str]:
-        """Of rules that are not served: why."""
-        return self._problems.get(cluster, {})
+    def problem(self, rule: ListenerRule, now: int) -> str:
+        """Why it is not served; "" if it is, or nothing is known yet. Times in milliseconds."""
+        silent_seconds = (now - max(self._heard_at.get(rule.cluster, 0), self._began_at, rule.created_at)) // 1000
+        if silent_seconds >= SILENT_SECONDS:
+            return f"the ingress has said nothing for {silent_seconds} s: is it up? Its log says why not"
+        return self._problems.get(rule.cluster, {}).get(rule.name, "")
 
-    def set_problems(self, cluster: str, problems: Mapping[str, str]) -> None:
-        self._problems[cluster] = dict(problems)
+    def heard(self, cluster: str, problems: Mapping[str, str], now: int) -> None:
+        """From the ingress of the cluster: the rules that it cannot serve, and why."""
+        self._problems[cluster], self._heard_at[cluster] = dict(problems), now
 
     def count(self, tables: Tables, metrics: Metrics, cluster: str, counts: Mapping[str, int], now: float) -> None:
         """Requests of target groups, and how many each of their targets had of them, in the words of ELB; of a service

@@ -51,7 +51,7 @@ async def services(scheduler: Scheduler, agent: SimulatedAgent) -> Services:
 
 async def test_a_service_from_options(shoal: Shoal, services: Services) -> None:
     code, out, err = await shoal(
-        *("service", "create", "web", "--task-definition", "web", "--count", "2", "--circuit-breaker", "--failures"),
+        *("service", "create", "web", "--task-definition", "web", "--count", "2", "--failures"),
         *("3", "--min-healthy", "50", "--max", "150", "--grace", "90s", "--discovery", "web:app:80", "--tag", "a=b"),
         *("--strategy", "spread:attribute:ecs.availability-zone", "--constraint", "distinctInstance"),
     )
@@ -74,12 +74,22 @@ async def test_a_service_from_options(shoal: Shoal, services: Services) -> None:
     assert json.loads(out)["services"][0]["serviceName"] == "web"
 
 
+@pytest.mark.parametrize(("options", "is_on"), [((), True), (("--no-circuit-breaker",), False)])
+async def test_who_says_nothing_of_it_gets_the_circuit_breaker(
+    shoal: Shoal, services: Services, options: tuple[str, ...], is_on: bool
+) -> None:
+    code, _, err = await shoal("service", "create", "web", "--task-definition", "web", "--count", "0", *options)
+    assert code == 0, err
+    breaker = (await services.describe())["deploymentConfiguration"]["deploymentCircuitBreaker"]
+    assert (breaker.get("enable", False), breaker.get("rollback", False)) == (is_on, is_on)
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
         (("create",), "Name the service, or give a file"),
         (("create", "web", "--target-group", "web"), "is not GROUP:CONTAINER:PORT"),
-        (("create", "web", "--failures", "3"), "goes with --circuit-breaker"),
+        (("update", "web", "--failures", "3"), "goes with --circuit-breaker"),
         (("update", "web", "--no-rollback"), "goes with --circuit-breaker or --alarm"),
         (("update", "web", "--constraint", "near"), "neither distinctInstance nor memberOf"),
         (("scale", "web", "many"), "no whole number"),

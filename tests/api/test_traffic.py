@@ -7,7 +7,7 @@ from typing import Any
 import grpc
 import pytest
 from shoal import awsjson
-from shoal.v1 import metrics_pb2, metrics_pb2_grpc, traffic_pb2_grpc
+from shoal.v1 import metrics_pb2, metrics_pb2_grpc, resource_pb2, traffic_pb2_grpc
 from shoal.v1 import traffic_pb2 as pb
 
 from tests.api.refusals import INVALID, PARAMETER, refused_with
@@ -233,3 +233,16 @@ async def test_names_that_nobody_has_are_not_found(traffic: Any) -> None:
         asked = pb.DiscoverInstancesRequest(service_name="web", namespace_name=namespace)
         error = await refused_with(traffic.DiscoverInstances(asked), grpc.StatusCode.NOT_FOUND, reason)
         assert "shoal.internal" in error.message
+
+
+async def test_groups_and_rules_have_tags(scheduler: Scheduler, traffic: Any) -> None:
+    tags = [{"key": "team", "value": "blue"}]
+    made = (await traffic.CreateTargetGroup(group(Tags=tags))).target_groups[0]
+    said = (await traffic.CreateRule(rule())).rules[0]
+    for name in (made.target_group_arn, said.rule_arn):
+        tag = resource_pb2.Tag(key="cost", value="7")
+        await scheduler.cluster.TagResource(resource_pb2.TagResourceRequest(resource_arn=name, tags=[tag]))
+    described = (await traffic.DescribeTargetGroups(pb.DescribeTargetGroupsRequest())).target_groups[0]
+    assert {each.key: each.value for each in described.tags} == {"team": "blue", "cost": "7"}
+    described = (await traffic.DescribeRules(pb.DescribeRulesRequest())).rules[0]
+    assert {each.key: each.value for each in described.tags} == {"cost": "7"}

@@ -143,6 +143,10 @@ class Served:
     def host_of(self, task: Task) -> Host:
         return self.fleet.host_of(task.container_instance_arn)
 
+    def address_of(self, task: Task) -> tuple[str, int]:
+        """Where it is sent its requests."""
+        return str(self.host_of(task).address.ip), task.containers[0].network_bindings[0].host_port
+
     async def by_host(self) -> dict[str, list[Task]]:
         found: dict[str, list[Task]] = {host.name: [] for host in self.fleet.hosts}
         for task in (await self.tasks()).values():

@@ -24,6 +24,7 @@ from tests.ground.waiting import wait_until
 AFTERWARDS_SECONDS = 1.5
 REST_SECONDS = 5.0
 BACK_SECONDS = 60.0
+CONNECT_SECONDS = 0.5
 DEPLOY_SECONDS = 120.0
 # A service whose new version fails has this long until it is what it was.
 ROLLED_BACK_SECONDS = 120.0
@@ -115,15 +116,17 @@ async def scale_in_and_out(served: Served, visitors: Visitors, trial: Trial) -> 
 
 
 async def kill_container(served: Served, visitors: Visitors, trial: Trial) -> None:
+    """What was at it is lost with it, and what is sent there before its engine has closed the port."""
     before = await served.tasks()
     task = next(iter(before.values()))
     at = await asyncio.to_thread(served.kill_container, task)
     killed_at = (time.time() - (time.monotonic() - at)) * 1000
+    closed_at = await _closed(served.address_of(task))
+    trial.figures["until_port_closed_s"] = closed_at - at
     new = await _replaced(served, before, 1)
     trial.figures |= _replacement(new, killed_at)
     await served.until_steady()
-    trial.figures["first_failure_s"] = min((visit.at - at for visit in visitors.failed_since(at)), default=0.0)
-    trial.may_fail = visitors.under_way_at(at)
+    trial.may_fail = visitors.under_way_within(at, closed_at)
 
 
 async def kill_agent(served: Served, visitors: Visitors, trial: Trial) -> None:
@@ -254,6 +257,27 @@ async def _killed(served: Served, program: str) -> None:
     await wait_until(
         lambda: served.fleet.cluster.has_restarted(program, old), timeout_seconds=BACK_SECONDS, why=f"{program} is back"
     )
+
+
+async def _closed(address: tuple[str, int]) -> float:
+    """When, as time.monotonic() tells, nobody listened there any more."""
+
+    async def refuses() -> bool:
+        try:
+            async with asyncio.timeout(CONNECT_SECONDS):
+                _, writer = await asyncio.open_connection(*address)
+        except TimeoutError:  # nobody answers, and nobody says no
+            return False
+        except OSError:
+            return True
+        writer.close()
+        return False
+
+    def is_so(found: bool) -> bool:
+        return found
+
+    await wait_until(refuses, is_so, BACK_SECONDS, "the port of what was killed is closed")
+    return time.monotonic()
 
 
 async def _replaced(served: Served, before: dict[str, Task], count: int) -> list[Task]:

@@ -111,9 +111,9 @@ class Visitors:
         """Those that ended later than `at`, in the order of their ends: also what was under way then."""
         return [visit for visit in self.visits if visit.at + visit.seconds >= at]
 
-    def under_way_at(self, at: float) -> int:
-        """How many had been asked then and were not over."""
-        return sum(visit.at <= at <= visit.at + visit.seconds for visit in self.visits)
+    def under_way_within(self, first: float, last: float) -> int:
+        """How many were asked and not over at some time between the two."""
+        return sum(visit.at <= last and visit.at + visit.seconds >= first for visit in self.visits)
 
     def failed_since(self, at: float) -> list[Visit]:
         return [visit for visit in self.since(at) if visit.cause]

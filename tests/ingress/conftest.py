@@ -36,6 +36,10 @@ class Balancer:
         self.ingress.kill()
         self.ingress = daemon.start(self.command, self.ingress.log)
 
+    def start_proxies(self) -> None:
+        """Again, once they have ended."""
+        self.proxies = daemon.start(self.proxies.command, self.proxies.log)
+
     async def until_served(self, *tasks: str) -> None:
         """These are healthy, and Traefik has been told."""
         await wait_until(

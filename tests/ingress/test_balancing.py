@@ -24,11 +24,11 @@ async def answers(port: int, host: str = "web.example", path: str = "/", count: 
         return found
 
 
-async def until_answered(port: int, by: set[str] | None = None) -> None:
+async def until_answered(port: int, by: set[str] | None = None, count: int = 6) -> None:
     """By all of these and nobody else; by anybody, if none are named."""
 
     async def look() -> bool:
-        found = set(await answers(port, count=6))
+        found = set(await answers(port, count=count))
         return found == by or by is None
 
     there: Any = look

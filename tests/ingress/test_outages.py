@@ -1,5 +1,6 @@
 """What goes on when a part of the load balancer, or the scheduler, is away."""
 
+import asyncio
 import os
 import signal
 import socket
@@ -46,6 +47,30 @@ async def test_a_traefik_that_is_killed_comes_back_with_its_routes(balancer: Bal
         place = Layout(balancer.folders.root).processes
         os.kill(processes.load(place)[f"port-{balancer.port}"].pid, signal.SIGKILL)
         await until_answered(balancer.port)
+
+
+async def test_the_proxies_that_are_killed_leave_nothing_and_come_back(balancer: Balancer) -> None:
+    async with webs("a") as (server,):
+        await balancer.routing.say(routes([rule("all", balancer.port)], targets_of(server)))
+        await until_answered(balancer.port)
+        place = Layout(balancer.folders.root).processes
+        before = processes.load(place)[f"port-{balancer.port}"]
+        balancer.proxies.kill()
+        await wait_until(lambda: not before.is_alive)
+        balancer.start_proxies()
+        await until_answered(balancer.port)
+
+
+async def test_what_proxies_are_at_when_they_are_told_to_stop_is_finished(balancer: Balancer) -> None:
+    async with webs("slow", delay=1.0) as (server,):
+        await balancer.routing.say(routes([rule("all", balancer.port)], targets_of(server)))
+        await balancer.until_served("slow")
+        await until_answered(balancer.port, count=1)
+        asked = server.asked
+        under_way = asyncio.create_task(answers(balancer.port))
+        await wait_until(lambda: server.asked > asked)
+        await asyncio.to_thread(balancer.proxies.stop)
+        assert await under_way == ["slow"]
 
 
 async def test_a_port_that_another_program_has_keeps_no_other_from_being_served(balancer: Balancer) -> None:

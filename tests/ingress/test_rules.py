@@ -107,6 +107,7 @@ def test_targets_are_spoken_to_as_their_group_says(protocol: str, version: str, 
     known = routes([rule("all", 80)], groups=[group(protocol=protocol, protocol_version=version)])
     service = configuration(80, known, PLACES, {})["http"]["services"]["web"]
     assert service["loadBalancer"]["servers"][0]["url"] == f"{scheme}://10.0.0.1:32768"
+    assert service["loadBalancer"]["serversTransport"] == ("targets" if version == "HTTP1" else "streams")
 
 
 def test_a_rule_without_its_certificate_is_left_out() -> None:

@@ -64,6 +64,7 @@ def test_an_image_is_deployed_and_one_that_crashes_is_rolled_back(shop: Shop, sh
     assert failed.returncode == 1
     assert "ROLLBACK_SUCCESSFUL" in failed.stderr
     assert "tasks failed to start" in failed.stderr
+    assert "exit code 3" in failed.stderr, "why its tasks ended"
     assert shop.running() == {("shop:2", digest)}, "what ran before runs on, by the very same bytes"
 
     again = shop.cluster.shoal("deploy", "shop", "--image", second)

@@ -1,5 +1,6 @@
 """Services of real containers behind the real load balancer that `shoal up` starts for them."""
 
+import re
 from functools import partial
 from typing import Any
 
@@ -136,14 +137,37 @@ async def test_tasks_are_reached_whatever_their_network(balanced: Cluster, mode:
         assert {each.target.id for each in targets} == {"127.0.0.1"}
         async with aiohttp.ClientSession() as session:
             ask: Any = partial(answer, session, listens)
-            assert await wait_until(ask, lambda text: "404" not in text) == f"{mode}-1"
+            await wait_until(ask, lambda text: text == f"{mode}-1")
         discovered = await client.traffic.DiscoverInstances(traffic_pb2.DiscoverInstancesRequest(service_name=mode))
         names = ("AWS_INSTANCE_IPV4", "AWS_INSTANCE_PORT")
         places = {tuple(each.attributes[name] for name in names) for each in discovered.instances}
         assert places == {(each.target.id, str(each.target.port)) for each in targets}
+        listed = balanced.shoal("target-group", "health", mode).stdout.splitlines()
+        assert [line.split()[1] for line in listed[1:]] == ["healthy"] * count
+        (described,) = [line for line in balanced.shoal("rule", "ls").stdout.splitlines() if line.startswith(mode)]
+        assert f"HTTP {listens}" in described and described.endswith("-"), "nothing keeps it from being served"
         await remove(client, mode)
 
 
 async def answer(session: aiohttp.ClientSession, port: int) -> str:
     async with session.get(f"http://127.0.0.1:{port}/") as said:
         return (await said.text()).strip()
+
+
+def test_groups_and_rules_by_the_command_line(balanced: Cluster) -> None:
+    shoal, port = balanced.shoal, str(free_port())
+    options = ["--protocol", "GRPC", "--interval", "30s", "--drain", "1m", "--sticky", "1h", "--tag", "team=blue"]
+    assert shoal("target-group", "create", "calls", *options).stdout == "calls\n"
+    shown = shoal("target-group", "describe", "calls").stdout
+    for said in ("HTTP GRPC", "/grpc.health.v1.Health/Check = 0, every 30s", "1m", "1h", "team=blue"):
+        assert said in shown
+    shoal("target-group", "create", "plain", "--health-codes", "200-299")
+    rule = ["--to", "calls=9", "--to", "plain", "--host", "*.example", "--path", "/api/*", "--port", port]
+    assert shoal("rule", "create", "calls", *rule).stdout == "calls\n"
+    (row,) = [line for line in shoal("rule", "ls").stdout.splitlines() if line.startswith("calls")]
+    assert re.split(" {2,}", row)[1:6] == [f"HTTP {port}", "1", "*.example", "/api/*", "calls=9, plain=1"]
+    refused = shoal("target-group", "delete", "plain", check=False)
+    assert refused.returncode == 1 and "rule 'calls' forwards to it" in refused.stderr
+    shoal("rule", "delete", "calls")
+    shoal("target-group", "delete", "calls", "plain")
+    assert "calls" not in shoal("target-group", "ls", "-o", "name").stdout

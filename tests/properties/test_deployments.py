@@ -129,8 +129,8 @@ class Watched(Stage):
             assert part is not None
             images = seen.revisions[part.revision].images
             assert part.images in ((), images), "it runs something else"
-            if task.key not in known:
-                assert not before.deployment.is_halted or before.deployment.id != seen.deployment.id, "given up"
+            if task.key not in known and before.deployment.is_halted and before.deployment.id == seen.deployment.id:
+                assert part.revision != seen.deployment.revision, "it was given up"
         unsure = [task for task in seen.wanted if not seen.revisions[revision_of(task)].is_resolved]
         assert len(unsure) <= len({revision_of(task) for task in unsure}), "two tasks before the digests are known"
         if before.deployment.status == s.ROLLBACK_IN_PROGRESS and before.deployment == seen.deployment:

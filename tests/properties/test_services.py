@@ -1,4 +1,4 @@
-"""The loop of a REPLICA service over random histories: it keeps within its percents and comes to what is wanted."""
+"""The loop of a service over random histories: it keeps within its percents and comes to what is wanted."""
 
 import asyncio
 from collections.abc import Sequence
@@ -9,8 +9,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from shoal_scheduler.control import inputs as i
 from shoal_scheduler.control.services.health import is_healthy
+from shoal_scheduler.control.services.launching import instance_of
 from shoal_scheduler.control.services.reconcile import SERVICE_SCHEDULER
 from shoal_scheduler.control.services.view import ServiceView, view_of
+from shoal_scheduler.model.service import DAEMON
+from shoal_scheduler.model.task import Task
 from shoal_scheduler.state.changes import Change, PutInstance
 from shoal_scheduler.state.overlay import Overlay
 
@@ -35,17 +38,23 @@ class Watched(Stage):
         return view_of(Overlay(self.tables), KEY, self.context)
 
     def _check(self, before: ServiceView) -> None:
-        wanted = {task.key for task in before.wanted}
-        started = [task for task in self.wanted if task.key not in wanted]
-        assert not started or len(self.wanted) <= before.maximum_total, "more than the maximum are wanted"
+        counted = [task for task in before.wanted if counts(before, task)]
+        now_counted = [task for task in self.wanted if counts(before, task)]
+        started = {task.key for task in now_counted} - {task.key for task in counted}
+        assert not started or len(now_counted) <= before.maximum_total, "more than the maximum are wanted"
         left = {task.key for task in self.wanted}
-        healthy = [task for task in before.wanted if is_healthy(before, task)]
+        healthy = [task for task in counted if is_healthy(before, task)]
         stopped = [task for task in healthy if task.key not in left]
         for task in stopped:
             now = self.tables.task(task.key)
             assert now is not None
             assert now.stop_code == SERVICE_SCHEDULER
         assert not stopped or len(healthy) - len(stopped) >= before.minimum_healthy, "too few are left healthy"
+
+
+def counts(seen: ServiceView, task: Task) -> bool:
+    """Of a DAEMON only what runs where it is to run."""
+    return not seen.service.is_daemon or instance_of(task) in seen.daemon_on
 
 
 async def carry_out(stage: Watched, move: Move) -> None:
@@ -118,6 +127,29 @@ def test_within_the_percents_and_in_the_end_what_is_wanted(
     moves: list[Move], bounds: tuple[int, int], is_checked: bool, cpu: int
 ) -> None:
     asyncio.run(_live(moves, bounds, is_checked, cpu))
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    moves=st.lists(MOVES, max_size=40),
+    bounds=st.sampled_from([(0, 100), (50, 100), (60, 200)]),
+    is_checked=st.booleans(),
+)
+def test_a_daemon_on_each_instance_within_the_percents(
+    moves: list[Move], bounds: tuple[int, int], is_checked: bool
+) -> None:
+    asyncio.run(_live_of_daemon(moves, bounds, is_checked))
+
+
+async def _live_of_daemon(moves: list[Move], bounds: tuple[int, int], is_checked: bool) -> None:
+    stage = Watched()
+    await stage.open(*map(instance, HOSTS), document=CHECKED if is_checked else DEFINITION)
+    await stage.create(configuration=percents(*bounds), scheduling_strategy=DAEMON)
+    for move in moves:
+        await carry_out(stage, move)
+    await help_on(stage, is_checked)
+    assert is_there(stage)
+    assert sorted(task.instance for task in stage.wanted) == list(HOSTS)
 
 
 async def _live(moves: list[Move], bounds: tuple[int, int], is_checked: bool, cpu: int) -> None:

@@ -106,7 +106,10 @@ def what_is_deleted_starts_nothing(launch: Launch, service: Service | None) -> F
 
 def starts_what_is_wanted(launch: Launch, service: Service, deployment: Deployment | None) -> Fault:
     part = launch.service
-    if part is None or part.revision != service.revision or part.deployment != service.deployment:
+    # Of what was given up nothing starts any more: only what did well before.
+    is_halted = deployment is not None and deployment.is_halted
+    is_wanted = part is not None and (part.revision == service.revision) != is_halted
+    if part is None or not is_wanted or part.deployment != service.deployment:
         return f"launch {launch.id} of {service.name} is {part}, wanted is {service.revision}, {service.deployment}"
     if deployment is None or launch.started_by != deployment.started_by or launch.group != f"service:{service.name}":
         return f"launch {launch.id} of {service.name} was started by {launch.started_by} in group {launch.group}"

@@ -4,12 +4,15 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
-from shoal_scheduler.control import host_loss
+from shoal_scheduler.api import agent_convert
+from shoal_scheduler.control import host_loss, tasks
+from shoal_scheduler.control.autoscaling import decide, evaluate, target_tracking
 from shoal_scheduler.control.services import (
     circuit_breaker,
     daemon,
     deployments,
     digests,
+    drain,
     follow,
     health,
     launching,
@@ -126,6 +129,38 @@ def due_look_forgotten() -> Iterator[tuple[Any, str, Any]]:
     yield reconcile, "_due_at", lambda *_: None
 
 
+def drain_skipped() -> Iterator[tuple[Any, str, Any]]:
+    for module in (drain, tasks):
+        yield module, "is_to_drain", lambda _task: False
+
+
+def drained_too_early() -> Iterator[tuple[Any, str, Any]]:
+    yield drain, "_ends_at", lambda _seen, task: task.stopping_at
+
+
+def agent_told_of_what_drains() -> Iterator[tuple[Any, str, Any]]:
+    yield agent_convert, "is_draining", lambda _task: False
+
+
+def missing_data_scales_in() -> Iterator[tuple[Any, str, Any]]:
+    """As if what is not known had been as the last that was."""
+    vote = target_tracking.vote
+
+    def believing(name: str, policy: Any, points: Any, *more: Any) -> Any:
+        known = [point for point in points if point is not None] or list(points[-1:])
+        return vote(name, policy, [*[known[-1]] * (len(points) - len(known)), *known], *more)
+
+    yield target_tracking, "vote", believing
+
+
+def scaled_in_during_a_deployment() -> Iterator[tuple[Any, str, Any]]:
+    yield evaluate, "is_deploying", lambda _view, _service: False
+
+
+def cooldown_forgotten() -> Iterator[tuple[Any, str, Any]]:
+    yield decide, "_is_cooling", lambda _target, _now: False
+
+
 # With the faults under which each shows, beside services.
 BUGS: tuple[tuple[tuple[str, ...], Patches], ...] = (
     ((), minimum_ignored),
@@ -144,4 +179,10 @@ BUGS: tuple[tuple[tuple[str, ...], Patches], ...] = (
     ((), deleted_service_goes_on),
     (("host dies",), lost_task_replaced_twice),
     ((), due_look_forgotten),
+    ((), drain_skipped),
+    ((), drained_too_early),
+    (("reset", "agent crash"), agent_told_of_what_drains),
+    ((), missing_data_scales_in),
+    ((), scaled_in_during_a_deployment),
+    ((), cooldown_forgotten),
 )

@@ -2,8 +2,11 @@
 
 import asyncio
 
+from shoal.stopping import stop_seconds
+
 from shoal_agent.life import steps
 from shoal_agent.life.case import Case
+from shoal_agent.task import Interruption
 
 # Before the host goes, so that the end is told while it is there.
 SPARE_SECONDS = 2.0
@@ -28,6 +31,16 @@ async def stop(case: Case, name: str) -> None:
     finally:
         stopping.cancel()
         await asyncio.gather(stopping, return_exceptions=True)
+
+
+def seconds_to_run_on(case: Case, why: Interruption) -> float:
+    """How long a task that is replaced first is left alone: until there is only time to stop it. Not more than 0 for
+    any other, and for one that does not run yet."""
+    wanted, task = case.wanted, case.task
+    if wanted is None or not wanted.replaced_first or task.last_status != "RUNNING":
+        return 0.0
+    containers = (wanted.definition or {}).get("containerDefinitions", ())
+    return why.ends_at - stop_seconds(containers) - 2 * SPARE_SECONDS - case.around.lease.now
 
 
 def _seconds_left(case: Case) -> float:

@@ -38,6 +38,7 @@ class Lane:
         self._tried_to_kill: set[str] = set()
         self._looking_at: set[str] = set()
         self._busy: dict[asyncio.Future[None], str] = {}  # what is being done, and to which container
+        self._interrupting: asyncio.TimerHandle | None = None
         self.over = False
 
     # What it knows.
@@ -142,6 +143,15 @@ class Lane:
         self._case.changed.set()
 
     def interrupt(self, interruption: Interruption | None) -> None:
+        """None: not any more."""
+        if self._interrupting is not None:
+            self._interrupting.cancel()
+            self._interrupting = None
+        left = last_moment.seconds_to_run_on(self._case, interruption) if interruption is not None else 0.0
+        if left > 0 and not self.over:
+            later = min(left, last_moment.LOOK_SECONDS)
+            self._interrupting = asyncio.get_running_loop().call_later(later, self.interrupt, interruption)
+            return
         self._case.view = replace(self._case.view, interruption=interruption)
         self._case.changed.set()
 

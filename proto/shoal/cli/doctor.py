@@ -62,6 +62,7 @@ def _machine(layout: Layout, chosen: "Settings | None", docker_host: str | None)
     yield _etcd(len(chosen.members) if chosen else 1)
     lacking = [program for program in ("nsenter", "ip") if shutil.which(program) is None]
     yield checks.ready_networks(lacking, os.geteuid() == 0)
+    yield checks.load_balancer(binaries.find_traefik(), layout.ingress_wanted.exists())
     yield from _state(layout)
     yield from _ports(layout, chosen)
 

@@ -23,8 +23,10 @@ from shoal.v1 import service_pb2 as pb
 def create(name: str | None, file: Path | None, daemon: bool, waits: bool, timeout: float, **options: Any) -> int:
     """Create a service; one that is there just so is fine.
 
+    Unless --no-circuit-breaker is given, or a file, deployments whose tasks fail are rolled back.
+
     \b
-    shoal service create web --task-definition web --count 3 --circuit-breaker
+    shoal service create web --task-definition web --count 3
     shoal service create web --task-definition web:7 --count 3 --target-group web:app:80
     shoal service create agents --task-definition agent --daemon
     shoal service create -f service.json           as `aws ecs create-service --cli-input-json` takes it
@@ -32,6 +34,8 @@ def create(name: str | None, file: Path | None, daemon: bool, waits: bool, timeo
     if (name is None) == (file is None):
         raise click.UsageError("Name the service, or give a file with all there is to say of it.")
     request = pb.CreateServiceRequest(service_name=name)
+    if file is None and options["breaker"] is None:
+        options["breaker"] = True
     if file is not None:
         request = read_message(read_document(file), pb.CreateServiceRequest, str(file), strict=False)
     service_options.put_options(request, options)

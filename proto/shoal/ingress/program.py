@@ -22,8 +22,10 @@ from shoal.ingress.names import Endpoint, Names
 from shoal.ingress.traefik import Certificate, configuration, is_served
 from shoal.v1 import traffic_pb2 as pb
 
-# What changes at once is written at once.
+# What changes at once is written at once, and told at once; where it takes long, there is more of it.
 GATHER_SECONDS = 0.02
+PAUSE_PER_SECOND_OF_WORK = 4.0
+PAUSE_PER_TARGET_SECONDS = 0.0005
 # Certificates may have been renewed.
 LOOK_AGAIN_SECONDS = 2.0
 # After a start: for checks of what is routed already to say what is well.
@@ -104,11 +106,13 @@ class Ingress:
                     await self._changed.wait()
         while True:
             self._changed.clear()
+            began = time.monotonic()
             try:
                 self._write()
             except OSError:
                 log.exception("routes cannot be written")
-            await asyncio.sleep(GATHER_SECONDS)
+            worked_seconds = time.monotonic() - began
+            await asyncio.sleep(max(GATHER_SECONDS, worked_seconds * PAUSE_PER_SECOND_OF_WORK))
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._changed.wait(), LOOK_AGAIN_SECONDS)
 
@@ -141,7 +145,7 @@ class Ingress:
                 # What was healthy before a restart is not to be told of as if it were new.
                 if self._routes is not None and self._is_routing:
                     await self._report(self._routes, with_counts=is_time)
-                await asyncio.sleep(GATHER_SECONDS)
+                await asyncio.sleep(GATHER_SECONDS + PAUSE_PER_TARGET_SECONDS * len(self._checker.health))
 
     async def _count(self, session: aiohttp.ClientSession) -> None:
         """What each Traefik has counted since it was asked last; one that does not answer has a problem."""

@@ -24,6 +24,11 @@ RETRY_AFTER = "5ms"
 DIAL_TIMEOUT = "2s"
 IDLE_TIMEOUT = "30s"
 
+# An answer begins by then, as with ELB: a host that is gone says nothing on the connections it had. One that carries
+# many calls is asked whether it still lives instead: a stream may be silent for as long as it likes.
+ANSWER_TIMEOUT = "60s"
+PING_AFTER, PING_TIMEOUT = "10s", "5s"
+
 # A change is taken up so soon after the one before it.
 THROTTLE = "100ms"
 GRACE_SECONDS = 5
@@ -32,6 +37,7 @@ PRIORITY_MAX = 50_000
 # Of a port's Traefik: where it is asked how it is, and for its metrics.
 INTERNAL = "internal"
 _WEB, _SECURE_WEB = ("HTTP", "HTTPS"), ("HTTPS", "TLS")
+_STREAMS = ("HTTP2", "GRPC")
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,23 +121,31 @@ def _http(rules: Sequence[pb.Rule], groups: Mapping[str, pb.TargetGroup], servin
             "middlewares": ["again"],
             **({"tls": {}} if rule.protocol in _SECURE_WEB else {}),
         }
-    timeouts = {"dialTimeout": DIAL_TIMEOUT, "idleConnTimeout": IDLE_TIMEOUT}
-    # As with ELB, a target shows a certificate, and nobody asks whose it is.
-    transport = {"insecureSkipVerify": True, "maxIdleConnsPerHost": 200, "forwardingTimeouts": timeouts}
     return {
         "routers": routers,
         "services": services,
         "middlewares": {"again": {"retry": {"attempts": ATTEMPTS, "initialInterval": RETRY_AFTER}}},
-        "serversTransports": {"targets": transport},
+        "serversTransports": _web_transports(),
+    }
+
+
+def _web_transports() -> dict[str, Any]:
+    timeouts = {"dialTimeout": DIAL_TIMEOUT, "idleConnTimeout": IDLE_TIMEOUT}
+    # As with ELB, a target shows a certificate, and nobody asks whose it is.
+    common = {"insecureSkipVerify": True, "maxIdleConnsPerHost": 200}
+    pings = {"readIdleTimeout": PING_AFTER, "pingTimeout": PING_TIMEOUT}
+    return {
+        "targets": common | {"forwardingTimeouts": timeouts | {"responseHeaderTimeout": ANSWER_TIMEOUT}},
+        "streams": common | {"forwardingTimeouts": timeouts | pings},
     }
 
 
 def _web_service(group: pb.TargetGroup, targets: Sequence[tuple[str, int]]) -> dict[str, Any]:
-    is_plain_http2 = group.protocol == "HTTP" and group.protocol_version in ("HTTP2", "GRPC")
+    is_plain_http2 = group.protocol == "HTTP" and group.protocol_version in _STREAMS
     scheme = "h2c" if is_plain_http2 else group.protocol.lower()
     balancer: dict[str, Any] = {
         "servers": [{"url": f"{scheme}://{_at(host, port)}"} for host, port in targets],
-        "serversTransport": "targets",
+        "serversTransport": "streams" if group.protocol_version in _STREAMS else "targets",
         "passHostHeader": True,
     }
     if group.protocol_version == "GRPC":

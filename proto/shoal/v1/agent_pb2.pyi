@@ -893,6 +893,7 @@ class Assignment(_message.Message):
     JOB_FIELD_NUMBER: _builtins.int
     IMAGES_FIELD_NUMBER: _builtins.int
     REFRESH_IMAGES_FIELD_NUMBER: _builtins.int
+    REPLACED_FIRST_FIELD_NUMBER: _builtins.int
     task_id: _builtins.str
     task_arn: _builtins.str
     task_definition_arn: _builtins.str
@@ -916,6 +917,10 @@ class Assignment(_message.Message):
     """The registries are asked what the names of its images mean now, even where
     such images are here: what this task runs, others will run. If they do not
     answer, what is here is used.
+    """
+    replaced_first: _builtins.bool
+    """When the host goes, another takes the task's place before it ends: it runs
+    on until it is asked to stop, or no more time is left than it takes to stop.
     """
     @_builtins.property
     def overrides(self) -> _task_pb2.TaskOverride: ...
@@ -960,10 +965,11 @@ class Assignment(_message.Message):
         job: Global___JobAttempt | None = ...,
         images: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         refresh_images: _builtins.bool | None = ...,
+        replaced_first: _builtins.bool | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_desired_status", b"_desired_status", "_fence", b"_fence", "_forget", b"_forget", "_group", b"_group", "_job", b"_job", "_last_status", b"_last_status", "_on_disconnect", b"_on_disconnect", "_refresh_images", b"_refresh_images", "_started_by", b"_started_by", "_stop_code", b"_stop_code", "_stopped_reason", b"_stopped_reason", "_task_arn", b"_task_arn", "_task_definition_arn", b"_task_definition_arn", "_task_id", b"_task_id", "desired_status", b"desired_status", "fence", b"fence", "forget", b"forget", "group", b"group", "job", b"job", "last_status", b"last_status", "on_disconnect", b"on_disconnect", "overrides", b"overrides", "refresh_images", b"refresh_images", "started_by", b"started_by", "stop_code", b"stop_code", "stopped_reason", b"stopped_reason", "task_arn", b"task_arn", "task_definition_arn", b"task_definition_arn", "task_id", b"task_id"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_desired_status", b"_desired_status", "_fence", b"_fence", "_forget", b"_forget", "_group", b"_group", "_job", b"_job", "_last_status", b"_last_status", "_on_disconnect", b"_on_disconnect", "_refresh_images", b"_refresh_images", "_replaced_first", b"_replaced_first", "_started_by", b"_started_by", "_stop_code", b"_stop_code", "_stopped_reason", b"_stopped_reason", "_task_arn", b"_task_arn", "_task_definition_arn", b"_task_definition_arn", "_task_id", b"_task_id", "desired_status", b"desired_status", "fence", b"fence", "forget", b"forget", "group", b"group", "job", b"job", "last_status", b"last_status", "on_disconnect", b"on_disconnect", "overrides", b"overrides", "refresh_images", b"refresh_images", "replaced_first", b"replaced_first", "started_by", b"started_by", "stop_code", b"stop_code", "stopped_reason", b"stopped_reason", "task_arn", b"task_arn", "task_definition_arn", b"task_definition_arn", "task_id", b"task_id"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_desired_status", b"_desired_status", "_fence", b"_fence", "_forget", b"_forget", "_group", b"_group", "_job", b"_job", "_last_status", b"_last_status", "_on_disconnect", b"_on_disconnect", "_refresh_images", b"_refresh_images", "_started_by", b"_started_by", "_stop_code", b"_stop_code", "_stopped_reason", b"_stopped_reason", "_task_arn", b"_task_arn", "_task_definition_arn", b"_task_definition_arn", "_task_id", b"_task_id", "desired_status", b"desired_status", "fence", b"fence", "forget", b"forget", "gpu_ids", b"gpu_ids", "group", b"group", "images", b"images", "job", b"job", "last_status", b"last_status", "on_disconnect", b"on_disconnect", "overrides", b"overrides", "refresh_images", b"refresh_images", "started_by", b"started_by", "stop_code", b"stop_code", "stopped_reason", b"stopped_reason", "tags", b"tags", "task_arn", b"task_arn", "task_definition_arn", b"task_definition_arn", "task_id", b"task_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_desired_status", b"_desired_status", "_fence", b"_fence", "_forget", b"_forget", "_group", b"_group", "_job", b"_job", "_last_status", b"_last_status", "_on_disconnect", b"_on_disconnect", "_refresh_images", b"_refresh_images", "_replaced_first", b"_replaced_first", "_started_by", b"_started_by", "_stop_code", b"_stop_code", "_stopped_reason", b"_stopped_reason", "_task_arn", b"_task_arn", "_task_definition_arn", b"_task_definition_arn", "_task_id", b"_task_id", "desired_status", b"desired_status", "fence", b"fence", "forget", b"forget", "gpu_ids", b"gpu_ids", "group", b"group", "images", b"images", "job", b"job", "last_status", b"last_status", "on_disconnect", b"on_disconnect", "overrides", b"overrides", "refresh_images", b"refresh_images", "replaced_first", b"replaced_first", "started_by", b"started_by", "stop_code", b"stop_code", "stopped_reason", b"stopped_reason", "tags", b"tags", "task_arn", b"task_arn", "task_definition_arn", b"task_definition_arn", "task_id", b"task_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__desired_status: _TypeAlias = _typing.Literal["desired_status"]  # noqa: Y015
     _WhichOneofArgType__desired_status: _TypeAlias = _typing.Literal["_desired_status", b"_desired_status"]  # noqa: Y015
@@ -981,6 +987,8 @@ class Assignment(_message.Message):
     _WhichOneofArgType__on_disconnect: _TypeAlias = _typing.Literal["_on_disconnect", b"_on_disconnect"]  # noqa: Y015
     _WhichOneofReturnType__refresh_images: _TypeAlias = _typing.Literal["refresh_images"]  # noqa: Y015
     _WhichOneofArgType__refresh_images: _TypeAlias = _typing.Literal["_refresh_images", b"_refresh_images"]  # noqa: Y015
+    _WhichOneofReturnType__replaced_first: _TypeAlias = _typing.Literal["replaced_first"]  # noqa: Y015
+    _WhichOneofArgType__replaced_first: _TypeAlias = _typing.Literal["_replaced_first", b"_replaced_first"]  # noqa: Y015
     _WhichOneofReturnType__started_by: _TypeAlias = _typing.Literal["started_by"]  # noqa: Y015
     _WhichOneofArgType__started_by: _TypeAlias = _typing.Literal["_started_by", b"_started_by"]  # noqa: Y015
     _WhichOneofReturnType__stop_code: _TypeAlias = _typing.Literal["stop_code"]  # noqa: Y015
@@ -1009,6 +1017,8 @@ class Assignment(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__on_disconnect) -> _WhichOneofReturnType__on_disconnect | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__refresh_images) -> _WhichOneofReturnType__refresh_images | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__replaced_first) -> _WhichOneofReturnType__replaced_first | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__started_by) -> _WhichOneofReturnType__started_by | None: ...
     @_typing.overload

@@ -179,6 +179,7 @@ class _Part:
             on_disconnect=launch.on_disconnect or None,
             tags=tag_messages(launch.tags if task.tags is None else task.tags),
             images=dict(launch.service.images) if launch.service is not None else None,
+            replaced_first=launch.service is not None or None,
             refresh_images=(launch.service is not None and launch.service.resolves) or None,
         )
         if launch.job is not None:

@@ -11,11 +11,13 @@ from shoal_scheduler.control import inputs as i
 from shoal_scheduler.control.batch import tags as batch
 from shoal_scheduler.control.context import Context, Outcome
 from shoal_scheduler.control.services import find as find_service
+from shoal_scheduler.control.traffic import listener_rules, target_groups
 from shoal_scheduler.model.cluster import Cluster
 from shoal_scheduler.model.definition import Definition
 from shoal_scheduler.model.refusal import invalid_field
 from shoal_scheduler.model.service import Service
 from shoal_scheduler.model.task import Task
+from shoal_scheduler.model.traffic import ListenerRule, TargetGroup
 from shoal_scheduler.state import changes as c
 from shoal_scheduler.state.overlay import Overlay
 from shoal_scheduler.state.records import PutRecord
@@ -48,6 +50,10 @@ def resolve(view: Overlay, name: str) -> Any:
             return tasks.find(view, arn.cluster_of(name) or "", name)
         case "service":
             return find_service.service(view.records, arn.cluster_of(name) or "", name, "resourceArn")
+        case "targetgroup":
+            return target_groups.find(view, arn.cluster_of(name) or "", name, "resourceArn")
+        case "listener-rule":
+            return listener_rules.find(view, arn.cluster_of(name) or "", name, "resourceArn")
         case "container-instance":
             return instances.find(view, arn.cluster_of(name) or "", name)
         case _:
@@ -61,7 +67,7 @@ def tags_of(record: Any) -> dict[str, str]:
 def _put(record: Any) -> c.Change:
     if (change := batch.put_of(record)) is not None:
         return change
-    if isinstance(record, Service):
+    if isinstance(record, Service | TargetGroup | ListenerRule):
         return PutRecord(record)
     if isinstance(record, Cluster):
         return c.PutCluster(record)

@@ -19,7 +19,7 @@ from shoal_scheduler.state.instance_table import InstanceTable
 from shoal_scheduler.state.records import DeleteRecord, PutRecord, RecordsOverlay
 from shoal_scheduler.state.service_tables import ServiceKey, service_of
 from shoal_scheduler.state.tables import Held, Tables
-from shoal_scheduler.state.weight import BYTES_PER_KEY, chunk_bytes
+from shoal_scheduler.state.weight import BYTES_PER_KEY, chunk_bytes, record_bytes
 
 
 class Overlay:
@@ -245,6 +245,7 @@ class Overlay:
                 self.touched.add(f"alarm {name}")
             case PutRecord() | DeleteRecord():
                 self.touched |= self.records.propose(change)
+                self._weight += record_bytes(change.record) if isinstance(change, PutRecord) else 0
             case c.PutUsage(usage):
                 key = (usage.cluster, usage.group, usage.month)
                 self._usage[key] = usage

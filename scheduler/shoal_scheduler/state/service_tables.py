@@ -6,6 +6,7 @@ that time will ask for it: `unsettled` and `due`. After a load all are.
 
 import heapq
 from dataclasses import dataclass, field
+from itertools import chain, islice
 
 import msgspec
 
@@ -23,10 +24,11 @@ ServiceKey = tuple[str, str]
 @dataclass(frozen=True, slots=True)
 class SetServiceLooked:
     """A step has looked at the service; the next look is at `due_at` (milliseconds), unless something of it changes
-    before. Volatile."""
+    before. With `again` it is in the next step, after all others that wait for theirs. Volatile."""
 
     service: ServiceKey
     due_at: int | None = None
+    again: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +63,11 @@ class ServiceTables:
         return self._next_due[0][0] if self._next_due else None
 
     def to_look_at(self, now: int, limit: int) -> list[ServiceKey]:
-        """The first ones."""
-        if not self.unsettled and (self.next_due() or now + 1) > now:
-            return []
-        overdue = [key for at, key in sorted(self._next_due) if at <= now and self.due.get(key) == at]
-        return list(dict.fromkeys([*self.unsettled, *overdue]))[:limit]
+        """The first ones: those for which it is time, then the others in the order in which they came to it."""
+        overdue: list[ServiceKey] = []
+        if (self.next_due() or now + 1) <= now:
+            overdue = [key for at, key in sorted(self._next_due) if at <= now and self.due.get(key) == at]
+        return list(islice(dict.fromkeys(chain(overdue, self.unsettled)), limit))
 
     # -- changing ------------------------------------------------------------------------------------------
 
@@ -128,10 +130,13 @@ class ServiceTables:
 
     def set_looked(self, change: SetServiceLooked) -> None:
         self.unsettled.pop(change.service, None)
-        self.due.pop(change.service, None)
+        if change.again:
+            self.stir(change.service)
+        before = self.due.pop(change.service, None)
         if change.due_at is not None:
             self.due[change.service] = change.due_at
-            heapq.heappush(self._next_due, (change.due_at, change.service))
+            if change.due_at != before:
+                heapq.heappush(self._next_due, (change.due_at, change.service))
 
     def set_target_health(self, change: SetTargetHealth, task: Task | None) -> None:
         if task is None or task.is_stopped:

@@ -3,6 +3,7 @@
 What weighs are chunks of tasks: each is written whole, whichever of its tasks changed.
 """
 
+from shoal_scheduler.model.service import ServiceEvents
 from shoal_scheduler.model.task import Launch
 from shoal_scheduler.state import keys
 
@@ -12,6 +13,15 @@ BYTES_PER_NEW_TASK = 100
 
 # A step that may write so many keys may write as many times this: a megabyte with the 255 that it writes at most.
 BYTES_PER_KEY = 4_000
+
+
+# Of an event of a service, with a name or two of tasks.
+BYTES_PER_EVENT = 200
+
+
+def record_bytes(record: object) -> int:
+    """Beyond what a key may weigh anyway."""
+    return BYTES_PER_EVENT * len(record.events) if isinstance(record, ServiceEvents) else 0
 
 
 def chunk_bytes(launch: Launch, index: int, *, is_new: bool = False) -> int:

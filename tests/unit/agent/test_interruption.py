@@ -15,7 +15,7 @@ from shoal_agent.task import RUNNING, ContainerPlan, Ending, Interruption, Seen,
 
 from tests.fakes.memory_engine import MemoryEngine
 from tests.unit.agent.conftest import Connect
-from tests.unit.agent.rig import INSTANCE, Rig, assignment, quick
+from tests.unit.agent.rig import INSTANCE, Rig, assignment, definition, quick
 from tests.unit.agent.scheduler import FakeScheduler
 from tests.unit.agent.test_session import run
 
@@ -141,6 +141,29 @@ async def test_who_does_not_end_is_killed_before_the_host_goes(
     assert len(stubborn.asked) == 1  # SIGTERM, and then SIGKILL; not at once
     assert clock() - began >= last_moment.GRACE_SECONDS
     assert ended.stop_code == ("UserInitiated" if user_stopped_before else "SpotInterruption")
+
+
+async def test_what_is_replaced_first_runs_until_there_is_only_time_to_stop_it(
+    local: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(last_moment, "LOOK_SECONDS", 0.05)
+    slow, quick_to_stop = definition(stopTimeout=60), definition(stopTimeout=0)
+    local.assign(
+        assignment("t1", definition=quick_to_stop, replaced_first=True),
+        assignment("t2", definition=slow, replaced_first=True),
+        assignment("t3", definition=quick_to_stop),
+    )
+    for name in ("t1", "t2", "t3"):
+        await local.report(name, "RUNNING")
+    clock = local.around.lease.clock
+    began = clock()
+    interruption(local).found(Notice("n", 2 * last_moment.SPARE_SECONDS + 1.0))
+    for name in ("t2", "t3"):
+        await local.report(name, "STOPPED")
+    assert not local.told("t1", "STOPPED")
+    ended = await local.report("t1", "STOPPED")
+    assert ended.stop_code == "SpotInterruption"
+    assert clock() - began >= 1.0
 
 
 async def test_a_host_without_time_still_asks_first(local: Rig, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -202,6 +202,8 @@ def test_other_judgements() -> None:
     assert [checks.space(free, "/").verdict for free in (0, 2**30, 2**40)] == ["fail", "warn", "ok"]
     assert [checks.certificate("x", life, 1).verdict for life in (-1.0, 0.2, 0.9)] == ["fail", "warn", "ok"]
     assert checks.port("x", 1, free=False, ours=False).verdict == "fail"
+    balancers = [checks.load_balancer(path, wanted) for path in (None, "/traefik") for wanted in (False, True)]
+    assert [each.verdict for each in balancers] == ["ok", "fail", "ok", "ok"]
 
 
 def test_a_table_for_pipes_is_aligned_and_cuts_nothing() -> None:

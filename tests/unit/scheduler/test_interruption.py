@@ -60,7 +60,7 @@ async def notice(plane: Plane, name: str = "x", millis: int = 120_000, incarnati
 async def work_off(plane: Plane) -> list[int]:
     """Of each step it took, how many tasks it told to stop."""
     counts = []
-    while (looked := interruption.look(plane.tables, plane.context)).changes:
+    while (looked := interruption.look(plane.tables, 0.0, plane.context)).changes:
         await plane.run([], looked.changes)
         counts.append(len(looked.changes))
         assert looked.due_at in (inf, -inf)
@@ -142,7 +142,7 @@ async def test_an_operator_takes_it_back() -> None:
     await plane.one(i.UpdateInstances("default", ("x",), "ACTIVE"))
     assert plane.tables.instances["x"].interruption is None
     (task,) = await run(plane, count=1)
-    assert not interruption.look(plane.tables, plane.context).changes
+    assert not interruption.look(plane.tables, 0.0, plane.context).changes
     assert newest(plane, task).instance == "x"
 
 
@@ -278,7 +278,7 @@ async def test_many_tasks_are_worked_off_in_steps_also_by_the_next_leader() -> N
         await run(plane, "keep", 1)
     await plane.one(i.RunTask("default", "web", 800))
     await plane.one(i.UpdateInstances("default", ("x",), "DRAINING", 60, ""))
-    looked = interruption.look(plane.tables, plane.context)
+    looked = interruption.look(plane.tables, 0.0, plane.context)
     assert looked.due_at == -inf
     overlay = Overlay(plane.tables)
     overlay.propose(looked.changes)

@@ -99,7 +99,8 @@ async def report(plane: ControlPlane, request: pb.ReportTargetsRequest, _caller:
         if count.requests < 0:
             raise invalid_field(f"counts[{index}].requests", f"is {count.requests}: it cannot be less than 0.")
     await plane.engine.submit(i.ReportTargets(cluster, health))
-    plane.routing.set_problems(cluster, {each.rule: _text(each.problem) for each in request.problems})
+    problems = {each.rule: _text(each.problem) for each in request.problems}
+    plane.routing.heard(cluster, problems, plane.engine.now())
     counts = {each.target_group: each.requests for each in request.counts}
     plane.routing.count(plane.tables, plane.metrics, cluster, counts, plane.engine.now() / 1000)
     return pb.ReportTargetsResponse()

@@ -79,7 +79,7 @@ async def describe(
         found = plane.tables.records.of(ListenerRule, cluster.name)
     keyed = ((f"{each.port:05d}/{each.priority:05d}/{each.name}", each) for each in found)
     rules, token = page(keyed, request)
-    problems = plane.routing.problems(cluster.name)
+    now = plane.engine.now()
     return pb.DescribeRulesResponse(
-        rules=[rule_message(each, problems.get(each.name, "")) for each in rules], next_token=token or None
+        rules=[rule_message(each, plane.routing.problem(each, now)) for each in rules], next_token=token or None
     )

@@ -16,7 +16,8 @@ rollback within as much again.
 
 Who lets it fail says whether there is a rollback. There is at most one, to the revision that last did well
 (control.services.rollback). Without one nothing more is started of a revision that failed, as with ECS: what runs
-stays. Two failures do not stop the service from trying on: that of a rollback, whose revision is known to be good, and
+stays, of whatever revision, and what ends of it is replaced by tasks of the revision that last did well, if there is
+one. Two failures do not stop the service from trying on: that of a rollback, whose revision is known to be good, and
 that by time while the circuit breaker is off, because then ECS goes on for ever.
 
 Only the latest deployment is worked at; the one before it ended when that one was made.

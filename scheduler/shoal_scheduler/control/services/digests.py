@@ -21,11 +21,16 @@ from shoal_scheduler.model.task import ContainerState, Task
 
 def most_to_start(seen: ServiceView) -> int | None:
     """At most so many of the revision now; None for no bound."""
-    if seen.deployment.is_halted:
+    if is_given_up(seen):
         return 0
     if seen.revision.is_resolved:
         return None
-    return 0 if any(map(seen.is_current, seen.wanted)) else 1
+    return 0 if any(_is_of(seen.revision, task) and seen.is_current(task) for task in seen.wanted) else 1
+
+
+def is_given_up(seen: ServiceView) -> bool:
+    """Nothing is started any more, for want of a revision that is known to be good."""
+    return seen.deployment.is_halted and seen.revision.id == seen.deployment.revision
 
 
 def resolved(seen: ServiceView) -> ServiceRevision | None:
@@ -36,11 +41,15 @@ def resolved(seen: ServiceView) -> ServiceRevision | None:
     asked = dict(_to_resolve(definition))
     if not asked:
         return msgspec.structs.replace(seen.revision, is_resolved=True)
-    for task in filter(seen.is_current, seen.tasks):
-        known = _told(task, asked)
+    for task in seen.tasks:
+        known = _told(task, asked) if _is_of(seen.revision, task) else None
         if known is not None:
             return msgspec.structs.replace(seen.revision, images=known, is_resolved=True)
     return None
+
+
+def _is_of(revision: ServiceRevision, task: Task) -> bool:
+    return task.launch.service is not None and task.launch.service.revision == revision.id
 
 
 def _to_resolve(definition: Definition) -> Iterator[tuple[str, str]]:

@@ -6,10 +6,15 @@ its target groups is over it is STOPPING, and its agent is told. The time is cou
 record: whoever leads comes to the same end.
 """
 
+from collections.abc import Callable
+
 import msgspec
 
 from shoal_scheduler.control.services.view import ServiceView
+from shoal_scheduler.model.service import ServiceRevision
 from shoal_scheduler.model.task import Task
+from shoal_scheduler.model.traffic import TargetGroup
+from shoal_scheduler.state.records import Records
 
 
 def is_to_drain(task: Task) -> bool:
@@ -40,6 +45,20 @@ def due_at(seen: ServiceView) -> int | None:
 def _ends_at(seen: ServiceView, task: Task) -> int:
     part = task.launch.service
     revision = seen.revisions.get(part.revision) if part is not None else None
-    names = {each.target_group for each in revision.load_balancers} if revision is not None else set()
-    delays = (seen.target_groups[name].deregistration_delay for name in names if name in seen.target_groups)
-    return task.stopping_at + max(delays, default=0) * 1000
+    return task.stopping_at + _longest(revision, seen.target_groups.get) * 1000
+
+
+def delay(records: Records, task: Task) -> int:
+    """For how many seconds the task is drained."""
+    part = task.launch.service
+    if part is None:
+        return 0
+    cluster = task.launch.cluster
+    revision = records.get(ServiceRevision, cluster, part.service, part.revision)
+    return _longest(revision, lambda name: records.get(TargetGroup, cluster, name))
+
+
+def _longest(revision: ServiceRevision | None, group: Callable[[str], TargetGroup | None]) -> int:
+    balancers = revision.load_balancers if revision is not None else ()
+    found = (group(each.target_group) for each in balancers)
+    return max((each.deregistration_delay for each in found if each is not None), default=0)

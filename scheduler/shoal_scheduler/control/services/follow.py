@@ -77,9 +77,13 @@ def _deployment(view: Overlay, task: Task) -> Deployment | None:
     """Its service's latest, if the task is what that starts at the moment."""
     part = task.launch.service
     service = view.records.get(Service, task.launch.cluster, part.service) if part is not None else None
-    if part is None or service is None or (part.deployment, part.revision) != (service.deployment, service.revision):
+    if part is None or service is None or part.deployment != service.deployment:
         return None
-    return view.records.get(Deployment, service.cluster, service.name, service.deployment)
+    deployment = view.records.get(Deployment, service.cluster, service.name, service.deployment)
+    if deployment is None:
+        return None
+    is_started = part.revision != deployment.revision if deployment.is_halted else part.revision == service.revision
+    return deployment if is_started else None
 
 
 def _counted(deployment: Deployment, turn: Turn, now: int) -> Deployment:

@@ -12,7 +12,7 @@ from shoal_scheduler.control.definitions import find as find_definition
 from shoal_scheduler.control.run_task import tasks_of
 from shoal_scheduler.control.services import daemon, delete, deployments, digests, drain, events, rolling
 from shoal_scheduler.control.services.deployments import Progress
-from shoal_scheduler.control.services.health import health_due_at, is_healthy, why_unhealthy
+from shoal_scheduler.control.services.health import health_due_at, is_healthy, is_running, why_unhealthy
 from shoal_scheduler.control.services.launching import launch_of
 from shoal_scheduler.control.services.plan import Plan, Stop
 from shoal_scheduler.control.services.view import ServiceView, view_of
@@ -51,8 +51,9 @@ def look(view: Overlay, key: ServiceKey, context: Context, keys_max: int) -> Non
     if len(view.changes) == before:
         said += _settle(view, seen)
     _say(view, seen, said, context)
-    if len(view.changes) == before:
-        view.propose([SetServiceLooked(key, _due_at(seen, plan, progress))])
+    due_at = _first(plan.due_at, progress.due_at, health_due_at(seen), drain.due_at(seen))
+    did_something = len(view.changes) > before
+    view.propose([SetServiceLooked(key, again=did_something, due_at=None if did_something else due_at)])
 
 
 def _plan(seen: ServiceView) -> Plan:
@@ -131,7 +132,7 @@ def _troubles(view: Overlay, seen: ServiceView, plan: Plan) -> Iterator[str]:
         yield events.of(name, events.STUCK)
     if seen.deployment.start_failures > 1 and seen.deployment.retry_at > seen.now:
         yield events.of(name, events.THROTTLED)
-    if seen.deployment.is_halted and len(seen.wanted) < seen.desired:
+    if digests.is_given_up(seen) and len(seen.wanted) < seen.desired:
         yield events.of(name, events.HALTED)
     waiting = next((task for task in seen.wanted if not task.instance), None)
     if waiting is not None:
@@ -141,13 +142,15 @@ def _troubles(view: Overlay, seen: ServiceView, plan: Plan) -> Iterator[str]:
 
 
 def _settle(view: Overlay, seen: ServiceView) -> Iterator[str]:
-    """Of a look that found nothing to do: whether the service is steady, which is said once."""
-    is_steady = (
+    """Of a look that found nothing to do: whether the service is steady, which is said once. As long as nobody knows
+    whether a task that runs is healthy, as when another scheduler has just begun to lead, what was said stands."""
+    as_wanted = (
         seen.service.status == ACTIVE
         and seen.deployment.is_over
-        and len(seen.tasks) == len(seen.wanted) == seen.desired
-        and all(is_healthy(seen, task) for task in seen.tasks)
+        and len(seen.tasks) == seen.desired
+        and all(map(is_running, seen.tasks))
     )
+    is_steady = as_wanted and (seen.service.is_steady or all(is_healthy(seen, task) for task in seen.tasks))
     if is_steady != seen.service.is_steady:
         view.propose([PutRecord(msgspec.structs.replace(seen.service, is_steady=is_steady))])
         if is_steady:
@@ -160,10 +163,6 @@ def _say(view: Overlay, seen: ServiceView, messages: Sequence[str], context: Con
     told = events.added(known, messages, context) if messages else known
     if told is not known:
         view.propose([PutRecord(told)])
-
-
-def _due_at(seen: ServiceView, plan: Plan, progress: Progress) -> int | None:
-    return _first(plan.due_at, progress.due_at, health_due_at(seen), drain.due_at(seen))
 
 
 def _first(*moments: int | None) -> int | None:

@@ -1,10 +1,11 @@
 """What a look at a service sees: one value, from which everything that follows is worked out. Pure."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from shoal_scheduler.control.context import Context
 from shoal_scheduler.control.rebalance.leaving import leaving_expression, leaving_tasks, under_way
+from shoal_scheduler.control.services.rollback import good_revision
 from shoal_scheduler.model.alarm import Alarm
 from shoal_scheduler.model.definition import Definition
 from shoal_scheduler.model.instance import Instance
@@ -18,8 +19,9 @@ from shoal_scheduler.state.service_tables import ServiceKey
 
 @dataclass(frozen=True, slots=True)
 class ServiceView:
-    """`tasks`: those that are not STOPPED, the oldest first. `deployment`: the latest. Of target groups those that its
-    revisions name; of definitions those of its tasks and of the revision, by name with number."""
+    """`tasks`: those that are not STOPPED, oldest first. `revision`: of which tasks start. `deployment`: the latest.
+    Of target groups those that its revisions name; of definitions those of its tasks and of the revision, by name with
+    number."""
 
     service: Service
     revision: ServiceRevision
@@ -88,7 +90,9 @@ class ServiceView:
 
     def is_current(self, task: Task) -> bool:
         """Whether it is of what the service is to run now. After a forced deployment older tasks are not, whatever
-        they run."""
+        they run; once a deployment was halted, all are."""
+        if self.deployment.is_halted:
+            return True
         part = task.launch.service
         if part is None or part.revision != self.revision.id:
             return False
@@ -126,9 +130,10 @@ def view_at(view: Overlay, key: ServiceKey, now: int) -> ServiceView | None:
         return None
     revisions = {revision.id: revision for revision in view.records.of(ServiceRevision, *key)}
     deployment = view.records.get(Deployment, *key, service.deployment)
-    revision = revisions.get(service.revision)
-    if revision is None or deployment is None:
+    if service.revision not in revisions or deployment is None:
         return None
+    deployments = view.records.of(Deployment, *key)
+    revision = revisions[_to_start(service, deployment, deployments, revisions)]
     tasks = sorted(view.tasks_of_service(key), key=lambda task: (task.launch.created_at, task.key))
     names = dict.fromkeys(each.target_group for one in revisions.values() for each in one.load_balancers)
     groups = {name: view.records.get(TargetGroup, service.cluster, name) for name in names}
@@ -145,7 +150,7 @@ def view_at(view: Overlay, key: ServiceKey, now: int) -> ServiceView | None:
         target_groups={name: group for name, group in groups.items() if group is not None},
         now=now,
         definitions=dict(_definitions(view, revision.definition, tasks)),
-        deployments=view.records.of(Deployment, *key),
+        deployments=deployments,
         moving=leaving_tasks(rebalance, service.name),
         elsewhere=leaving_expression(rebalance, service.name),
         free=_free(view, service.cluster, instances),
@@ -160,6 +165,14 @@ def view_at(view: Overlay, key: ServiceKey, now: int) -> ServiceView | None:
         draining_others=frozenset(_draining_others(view, seen)),
         away=frozenset(name for name in places if not view.session(name)),
     )
+
+
+def _to_start(
+    service: Service, deployment: Deployment, deployments: Sequence[Deployment], known: Container[str]
+) -> str:
+    """The revision of which tasks start: what a halted deployment leads to no more, but what did well before it."""
+    good = good_revision(deployments, known, deployment.revision) if deployment.is_halted else ""
+    return good or service.revision
 
 
 def _daemon_on(view: Overlay, seen: ServiceView) -> list[str]:

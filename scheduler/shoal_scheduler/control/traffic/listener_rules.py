@@ -54,13 +54,13 @@ def delete(view: Overlay, request: i.DeleteRule, _context: Context) -> Outcome:
     return Outcome(None, [DeleteRecord(ListenerRule, (rule.cluster, rule.name))])
 
 
-def find(view: Overlay, cluster: str, name: str) -> ListenerRule:
+def find(view: Overlay, cluster: str, name: str, field: str = "RuleArn") -> ListenerRule:
     """By name or ARN. Raises Refused."""
     rule = view.records.get(ListenerRule, cluster, arn.short(name))
     if rule is None:
         raise Refused(
             "not_found",
-            f"RuleArn: there is no rule {quoted(name[:300])} in cluster {cluster}. List them with DescribeRules.",
+            f"{field}: there is no rule {quoted(name[:300])} in cluster {cluster}. List them with DescribeRules.",
             reason="RuleNotFoundException",
         )
     return rule

@@ -153,12 +153,23 @@ async def test_of_a_daemon_it_is_rolled_back(document: dict[str, Any], behaviour
 
 
 async def test_it_is_said_that_no_more_tasks_are_started_of_what_failed() -> None:
-    fleet = await running(DEFINITION, settings(100, 200, CircuitBreaker(enable=True)))
-    await moved(fleet, CRASHES)
-    await fleet.change(desired_count=DESIRED + 2)
+    fleet = Fleet()
+    await fleet.begin(DESIRED, CRASHES, document=DEFINITION, configuration=settings(100, 200))
+    await fleet.until(lambda: fleet.deployment.is_over and not fleet.tasks, 200)
     for _ in range(20):
         await fleet.second()
+    assert not fleet.tasks
     assert sum("starts no more tasks" in event for event in fleet.events) == 1
+
+
+async def test_what_ends_after_a_failure_is_replaced_by_what_did_well_before() -> None:
+    fleet = await running(DEFINITION, settings(100, 200, CircuitBreaker(enable=True)))
+    await moved(fleet, REGISTRY_DIES)
+    for number in range(DESIRED):
+        await fleet.end([task for task in fleet.tasks if task.last_status == "RUNNING"][number])
+        await fleet.until(lambda: len(fleet.healthy()) == len(fleet.tasks) == DESIRED, 120)
+    assert (fleet.deployment.status, fleet.service.revision) == (STOPPED, "r2")
+    assert "r1" in {revision_of(task) for task in fleet.tasks}
 
 
 async def test_a_rollback_stops_no_healthy_task_of_its_revision() -> None:

@@ -70,9 +70,9 @@ async def test_whoever_asks_it_to_stop(stage: Stage) -> None:
     await stage.one(i.StopTask("default", first.id, "by hand"))
     assert now(stage, first).last_status == "DEACTIVATING"
     host = stage.tables.instances[second.instance]
-    going = Interruption(source="operator", noticed_at=stage.now, deadline=stage.now + 120_000, reason="")
+    going = Interruption(source="operator", noticed_at=stage.now, deadline=stage.now + 30_000, reason="")
     await stage.run([], [PutInstance(msgspec.structs.replace(host, status="DRAINING", interruption=going))])
-    await stage.run([], interruption.look(stage.tables, stage.context).changes)
+    await stage.run([], interruption.look(stage.tables, 0.0, stage.context).changes)
     assert now(stage, second).last_status == "DEACTIVATING"
 
 
@@ -106,3 +106,17 @@ async def test_tasks_of_a_deleted_service_drain_as_well(stage: Stage) -> None:
     assert stage.statuses() == ["DEACTIVATING"] * 2
     await stage.wait(10)
     assert stage.statuses() == ["STOPPING"] * 2
+
+
+async def test_who_leads_anew_does_not_know_of_targets_and_stops_nothing_for_it(stage: Stage) -> None:
+    assert stage.service.is_steady
+    told = len(stage.events)
+    stage.tables = await stage.reloaded()
+    for name in ("a", "b"):
+        await stage.one(instance(name, incarnation=2))
+    await stage.settle()
+    assert stage.statuses() == ["RUNNING"] * 2
+    assert stage.service.is_steady
+    await stage.deploy(2, revision=BALANCED)
+    assert stage.revisions() == {"r1": 2, "r2": 2}  # the old ones are not known to be healthy, and stay
+    assert len(stage.events) > told

@@ -3,7 +3,9 @@
 from typing import Any
 
 import msgspec
+from shoal_scheduler.control import interruption
 from shoal_scheduler.control.host_loss import HOST_LOST, losing
+from shoal_scheduler.model.interruption import Interruption
 from shoal_scheduler.model.rebalance import Move, Rebalance
 from shoal_scheduler.state.changes import PutInstance
 from shoal_scheduler.state.records import PutRecord
@@ -93,3 +95,19 @@ async def test_what_waits_for_a_move_that_was_given_up_waits_for_any_room() -> N
     await stage.run([], [PutRecord(msgspec.structs.replace(rebalance, status="STOPPED"))])
     await stage.settle()
     assert [task.id for task in stage.wanted] == [moved.id]
+
+
+async def test_on_an_interrupted_instance_it_is_replaced_first_as_long_as_there_is_time() -> None:
+    stage = await on_hosts("a", "b", desired=2)
+    host = stage.tables.instances["a"]
+    going = Interruption(source="notice", noticed_at=stage.now, deadline=stage.now + 120_000, reason="")
+    await stage.run([], [PutInstance(msgspec.structs.replace(host, status="DRAINING", interruption=going))])
+    looked = interruption.look(stage.tables, 0.0, stage.context)
+    assert (looked.changes, looked.due_at) == ([], 120 - 30 - interruption.MARGIN_SECONDS)
+    await stage.settle()
+    assert (on(stage, "a"), on(stage, "b")) == (1, 2)
+    await stage.wait(looked.due_at)  # its replacement finds nobody that starts it
+    (stop,) = interruption.look(stage.tables, looked.due_at, stage.context).changes
+    await stage.run([], [stop])
+    await stage.settle()
+    assert (on(stage, "a"), on(stage, "b")) == (0, 2)

@@ -6,6 +6,7 @@ from shoal_scheduler.control.services.reconcile import STARTS_PER_LOOK
 from shoal_scheduler.control.step import KEYS_PER_STEP, step
 from shoal_scheduler.model.service import Deployment, Service, ServiceRevision
 from shoal_scheduler.state.records import PutRecord
+from shoal_scheduler.state.service_tables import ServiceTables, SetServiceLooked
 from shoal_scheduler.state.writes import write_of
 
 from tests.unit.scheduler.plane import DEFINITION, instance
@@ -82,3 +83,26 @@ async def test_a_hundred_services_are_looked_at_a_part_in_each_step_and_then_no_
     assert sum(task.instance == "a" for task in stage.tables.tasks()) == 1000
     assert not stage.tables.services.to_look_at(stage.now, 1000)
     assert not step(stage.tables, [], stage.context).changes
+
+
+def test_what_is_looked_at_again_waits_behind_the_others() -> None:
+    busy, quiet = ("default", "busy"), ("default", "quiet")
+    services = ServiceTables()
+    services.stir(busy)
+    services.stir(quiet)
+    services.set_looked(SetServiceLooked(busy, again=True))
+    assert services.to_look_at(0, 1) == [quiet]
+    assert services.to_look_at(0, 2) == [quiet, busy]
+
+
+def test_those_for_which_it_is_time_come_first_and_once() -> None:
+    late, busy = ("default", "late"), ("default", "busy")
+    services = ServiceTables()
+    for due_at in (50, 100, 100):
+        services.set_looked(SetServiceLooked(late, due_at))
+    services.stir(busy)
+    assert services.to_look_at(99, 9) == [busy]
+    assert services.to_look_at(100, 9) == [late, busy]
+    services.set_looked(SetServiceLooked(late))
+    assert services.to_look_at(100, 9) == [busy]
+    assert services.next_due() is None

@@ -3,6 +3,7 @@
 import pytest
 from shoal_scheduler.control.traffic import inputs as i
 from shoal_scheduler.control.traffic.routes import endpoints, routes
+from shoal_scheduler.engine import now_millis
 from shoal_scheduler.model.service import LoadBalancer, ServiceRegistry
 from shoal_scheduler.model.task import Binding, ContainerState, Task
 from shoal_scheduler.model.traffic import Forward, ListenerRule, TargetGroup, TargetHealth
@@ -100,6 +101,18 @@ async def test_what_the_ingress_says_is_kept_until_it_says_otherwise(stage: Stag
     assert set(known) == {first.key, second.key}
     await said(second="healthy")
     assert set(known) == {second.key}
+
+
+def test_a_rule_says_what_keeps_it_from_being_served() -> None:
+    routing, began = Routing(), now_millis()
+    rule = ListenerRule(name="all", cluster="default", created_at=began + 60_000)
+    assert routing.problem(rule, began + 70_000) == ""  # it is not known for long
+    assert "said nothing for 30 s" in routing.problem(rule, began + 90_000)
+    routing.heard("default", {"all": "port taken"}, began + 90_000)
+    assert routing.problem(rule, began + 95_000) == "port taken"
+    routing.heard("default", {}, began + 95_000)
+    assert routing.problem(rule, began + 96_000) == ""
+    assert "said nothing for 25 s" in routing.problem(rule, began + 120_000)
 
 
 async def test_only_what_may_change_routes_is_news(stage: Stage) -> None:
