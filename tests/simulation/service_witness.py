@@ -1,6 +1,6 @@
 """Sees what becomes of services: in the records, and in what containers really did. Part of the witness."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from shoal_scheduler.model.definition import Definition
 from shoal_scheduler.model.rebalance import Rebalance
@@ -55,6 +55,7 @@ class ServiceWitness:
         self.statuses: dict[str, str] = {}  # of instances
         self.moving: frozenset[str] = frozenset()  # tasks that leave for a rebalance
         self.going: set[str] = set()  # instances that are interrupted
+        self.agent_knows: Callable[[str], bool] = lambda _instance: False  # that its host goes, before the scheduler
         self.targets: dict[TaskKey, dict[str, str]] = {}  # what is said of them, by target group
         self.tables: Tables | None = None
         self._revision = 0
@@ -100,7 +101,7 @@ class ServiceWitness:
         if task is None or task.launch.service is None:
             return None
         if box.ended_by == "agent":
-            is_driven = self.statuses.get(task.instance) == "INACTIVE" or task.instance in self.going
+            is_driven = self.statuses.get(task.instance) == "INACTIVE" or self.goes(task.instance)
             return None if is_driven else checkers.what_drains_runs_on(box.id, task)
         self._dead[task.id] = now, LOST_SECONDS if box.ended_by == "host" else DEAD_SECONDS
         return None
@@ -178,6 +179,9 @@ class ServiceWitness:
         if revision.is_resolved:
             return min(places, service.desired_count - len(wanted))
         return min(places, min(1, service.desired_count) - len(self.current(service)))
+
+    def goes(self, instance: str) -> bool:
+        return instance in self.going or self.agent_knows(instance)
 
     def wanted(self, name: str) -> list[Task]:
         return [task for task in self.live.get(name, {}).values() if checkers.is_wanted(task)]
@@ -335,7 +339,7 @@ class _Step:
         live = self.witness.live.setdefault(name, {})
         before = live.get(task.id)
         yield checkers.an_end_has_a_reason(task)
-        if before is not None and self._load_balancers(task) and task.instance not in self.witness.going:
+        if before is not None and self._load_balancers(task) and not self.witness.goes(task.instance):
             yield checkers.requests_are_answered_first(task, before, self._delay_millis(task), self.wall)
         if before is not None and not before.instance:
             yield checkers.nothing_comes_to_who_is_drained(task, self.witness.statuses)
@@ -356,7 +360,7 @@ class _Step:
             return
         self._count_failed(task, part)
         count, failed_at = self.witness.failures.get(part.deployment, (0, 0))
-        if task.last_status == "RUNNING":
+        if task.last_status == "RUNNING" and before.last_status != "RUNNING":
             self.witness.failures.pop(part.deployment, None)
         elif task.stop_code == "TaskFailedToStart" and task.is_stopped and task.launch.created_at > failed_at:
             self.witness.failures[part.deployment] = count + 1, self.wall
