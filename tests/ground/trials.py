@@ -25,6 +25,8 @@ AFTERWARDS_SECONDS = 1.5
 REST_SECONDS = 5.0
 BACK_SECONDS = 60.0
 CONNECT_SECONDS = 0.5
+# Between a program's end and the moment at which its engine knows, or its port is closed.
+CRASH_SECONDS = 0.05
 DEPLOY_SECONDS = 120.0
 INTERRUPTED_IN = "60s"
 # A service whose new version fails has this long until it is what it was.
@@ -219,7 +221,13 @@ async def lose_host(served: Served, visitors: Visitors, trial: Trial) -> None:
 
 
 async def crashing(served: Served, visitors: Visitors, trial: Trial) -> None:
+    """Each that crashes had requests by then, as the load balancer found it well: what was at it is lost."""
+    before, now_millis = await served.crashed(), time.time() * 1000 - time.monotonic() * 1000
     await _deploy_badly(served, trial, nginx.CRASHES)
+    for id_, task in (await served.crashed()).items():
+        if id_ not in before:
+            at = (task.execution_stopped_at - now_millis) / 1000
+            trial.may_fail += visitors.under_way_within(at - CRASH_SECONDS, at + CRASH_SECONDS)
 
 
 async def never_healthy(served: Served, visitors: Visitors, trial: Trial) -> None:
