@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from shoal_scheduler.model.definition import Definition
+from shoal_scheduler.model.rebalance import Rebalance
 from shoal_scheduler.model.scaling import ScalableTarget
 from shoal_scheduler.model.service import (
     DAEMON,
@@ -52,6 +53,7 @@ class ServiceWitness:
         self.deployments: dict[str, Deployment] = {}
         self.live: dict[str, dict[str, Task]] = {}
         self.statuses: dict[str, str] = {}  # of instances
+        self.moving: frozenset[str] = frozenset()  # tasks that leave for a rebalance
         self.going: set[str] = set()  # instances that are interrupted
         self.agent_knows: Callable[[str], bool] = lambda _instance: False  # that its host goes, before the scheduler
         self.targets: dict[TaskKey, dict[str, str]] = {}  # what is said of them, by target group
@@ -125,6 +127,7 @@ class ServiceWitness:
         self.scaling.leads(tables)
         self.going = {each.id for each in tables.instances.values() if each.interruption is not None}
         self.statuses = {each.id: each.status for each in tables.instances.values()}
+        self.moving = frozenset().union(*map(moving, tables.records.all(Rebalance)))
         for task in tables.tasks():
             if task.launch.service is not None and not task.is_stopped:
                 self.live.setdefault(task.launch.service.service, {})[task.id] = task
@@ -211,6 +214,11 @@ class ServiceWitness:
                 yield checkers.what_is_dead_is_told(task_id, now - since, bound)
 
 
+def moving(rebalance: Rebalance) -> frozenset[str]:
+    """Tasks that leave their instance for it now."""
+    return frozenset(move.task for move in rebalance.moves) if rebalance.is_in_progress else frozenset()
+
+
 class _Step:
     """What one step of the leader stores, change by change. `before`: the services as they were."""
 
@@ -241,6 +249,9 @@ class _Step:
                 witness.revisions[revision.id] = revision
             case PutRecord(Deployment() as deployment):
                 yield from self._saw_deployment(deployment)
+            case PutRecord(Rebalance() as rebalance):
+                self._say(f"rebalance {rebalance.kind} {rebalance.status} {sorted(moving(rebalance))}")
+                witness.moving = moving(rebalance)
             case PutRecord(record):
                 yield from self._saw_scaling(record)
             case DeleteRecord(kind, key) if kind is ScalableTarget:
@@ -295,7 +306,10 @@ class _Step:
 
     def _is_kept(self, task: Task) -> bool:
         is_away = "unhealthy" in self.witness.targets.get(task.key, {}).values()
-        return not (is_away or checkers.is_sick(task) or checkers.is_to_leave(task, self.witness.statuses))
+        return not (is_away or checkers.is_sick(task) or self._is_to_leave(task))
+
+    def _is_to_leave(self, task: Task) -> bool:
+        return task.id in self.witness.moving or checkers.is_to_leave(task, self.witness.statuses)
 
     def _is_healthy(self, task: Task) -> bool:
         said = self.witness.targets.get(task.key, {})
@@ -362,7 +376,7 @@ class _Step:
         service, wanted = self.witness.services[name], self.witness.wanted(name)
         if service.status != "ACTIVE" or service.scheduling_strategy == DAEMON or not was_healthy:
             return
-        is_leaving = checkers.is_to_leave(before, self.witness.statuses)
+        is_leaving = self._is_to_leave(before)
         yield checkers.protected_is_not_stopped(before, name, self.wall)
         healthy = [each for each in wanted if self._is_healthy(each)]
         least = min(checkers.minimum(each, each.desired_count) for each in self._versions(name))
