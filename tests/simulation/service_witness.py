@@ -363,8 +363,11 @@ class _Step:
         healthy = [each for each in wanted if self._is_healthy(each)]
         least = min(checkers.minimum(each, each.desired_count) for each in self._versions(name))
         yield checkers.the_scheduler_keeps_the_minimum(task, name, len(healthy), least)
-        part = task.launch.service
-        if part is not None and part.revision == service.revision and not is_leaving:
+        part, deployment = task.launch.service, self.witness.deployments.get(service.deployment)
+        is_given_up = (
+            deployment is not None and deployment.is_halted
+        )  # all that runs stays then, as far as it is wanted
+        if part is not None and part.revision == service.revision and not (is_leaving or is_given_up):
             left = self.witness.current(service)
             desired = min(each.desired_count for each in self._versions(name))
             yield checkers.what_is_good_is_not_stopped(task, name, len(left), desired)
