@@ -110,12 +110,19 @@ class Served:
 
     async def tasks(self) -> dict[str, Task]:
         """By id: those that are to run, and those that end."""
+        return {id_: task for id_, task in (await self._known()).items() if task.last_status != "STOPPED"}
+
+    async def crashed(self) -> dict[str, Task]:
+        """By id: those whose program ended by itself, as long as they are known."""
+        found = await self._known()
+        return {id_: task for id_, task in found.items() if task.stop_code == "EssentialContainerExited"}
+
+    async def _known(self) -> dict[str, Task]:
         found = set()
         for desired in ("RUNNING", "STOPPED"):
             request = task_pb2.ListTasksRequest(group=f"service:{NAME}", desired_status=desired)
             found |= {arn.short(each) for each in (await self.client.cluster.ListTasks(request)).task_arns}
-        described = await work.describe(self.client, found)
-        return {id_: task for id_, task in described.items() if task.last_status != "STOPPED"}
+        return await work.describe(self.client, found)
 
     async def targets(self) -> Counter[str]:
         """How many are in which state."""

@@ -25,7 +25,10 @@ AFTERWARDS_SECONDS = 1.5
 REST_SECONDS = 5.0
 BACK_SECONDS = 60.0
 CONNECT_SECONDS = 0.5
+# Between a program's end and the moment at which its engine knows, or its port is closed.
+CRASH_SECONDS = 0.05
 DEPLOY_SECONDS = 120.0
+INTERRUPTED_IN = "60s"
 # A service whose new version fails has this long until it is what it was.
 ROLLED_BACK_SECONDS = 120.0
 ENDED_BADLY = {"ROLLBACK_SUCCESSFUL", "ROLLBACK_FAILED", "STOPPED"}
@@ -97,6 +100,17 @@ async def drain(served: Served, visitors: Visitors, trial: Trial) -> None:
     host = await served.fullest()
     began = time.monotonic()
     await served.fleet.says("drain", host.name, "--wait", "--timeout", f"{DEPLOY_SECONDS:.0f}s")
+    trial.figures["until_empty_s"] = time.monotonic() - began
+    await served.until_steady()
+    assert not (await served.by_host())[host.name]
+    await served.fleet.says("activate", host.name)
+
+
+async def interrupt(served: Served, visitors: Visitors, trial: Trial) -> None:
+    """The fullest host goes at a known time: as a drain, as long as there is time."""
+    host = await served.fullest()
+    began = time.monotonic()
+    await served.fleet.says("drain", host.name, "--interruption", INTERRUPTED_IN, "--wait")
     trial.figures["until_empty_s"] = time.monotonic() - began
     await served.until_steady()
     assert not (await served.by_host())[host.name]
@@ -207,7 +221,13 @@ async def lose_host(served: Served, visitors: Visitors, trial: Trial) -> None:
 
 
 async def crashing(served: Served, visitors: Visitors, trial: Trial) -> None:
+    """Each that crashes had requests by then, as the load balancer found it well: what was at it is lost."""
+    before, now_millis = await served.crashed(), time.time() * 1000 - time.monotonic() * 1000
     await _deploy_badly(served, trial, nginx.CRASHES)
+    for id_, task in (await served.crashed()).items():
+        if id_ not in before:
+            at = (task.execution_stopped_at - now_millis) / 1000
+            trial.may_fail += visitors.under_way_within(at - CRASH_SECONDS, at + CRASH_SECONDS)
 
 
 async def never_healthy(served: Served, visitors: Visitors, trial: Trial) -> None:

@@ -1,5 +1,6 @@
 """What clients of the real load balancer see: real servers, real Traefik, and a scheduler that says what is routed."""
 
+import time
 from typing import Any
 
 import aiohttp
@@ -8,7 +9,7 @@ from shoal.v1 import traffic_pb2 as pb
 from tests.ground.waiting import wait_until
 from tests.ingress.conftest import Balancer
 from tests.ingress.routes import group, routes, rule, target
-from tests.ingress.targets import Load, Web, webs
+from tests.ingress.targets import Load, Web, mute, silent, webs
 
 BODY = b"x" * 2000
 
@@ -76,6 +77,20 @@ async def test_one_that_is_killed_costs_only_what_it_was_at(balancer: Balancer) 
             before = load.answers["b"]
             await wait_until(lambda: load.answers["b"] > before + 50)
     assert len(load.failures) <= 4, load.failures  # one for each client
+
+
+async def test_one_that_does_not_even_accept_connections_is_not_waited_for(balancer: Balancer) -> None:
+    """As a host that is gone, before its checks have told."""
+    async with webs("a") as (a,), silent() as port:
+        groups = [group(health_check_port=str(a.port))]
+        targets = [*targets_of(a), target("silent", port)]
+        await balancer.routing.say(routes([rule("all", balancer.port)], targets, groups))
+        await until_answered(balancer.port)
+        await balancer.until_served("a", "silent")
+        began = time.monotonic()
+        assert await answers(balancer.port, count=4) == ["a"] * 4
+        # Of four requests two are sent to the other one first.
+        assert time.monotonic() - began < 4.0
 
 
 async def test_who_fails_its_checks_gets_no_requests_until_it_is_well_again(balancer: Balancer) -> None:
@@ -171,3 +186,19 @@ async def test_requests_are_counted_once_each(balancer: Balancer) -> None:
 
         # Those that came before there were targets were requests as well.
         await wait_until(counted, lambda count: count >= before + 20, timeout_seconds=30)
+
+
+async def test_what_a_target_was_sent_is_not_sent_again(balancer: Balancer) -> None:
+    async with mute() as (target_there, port), aiohttp.ClientSession() as session:
+        await balancer.routing.say(routes([rule("all", balancer.port)], [target("a", port)]))
+        await balancer.until_served("a")
+
+        async def ask() -> int:
+            async with session.post(f"http://127.0.0.1:{balancer.port}/", data=BODY) as answer:
+                return answer.status
+
+        is_routed: Any = ask
+        await wait_until(is_routed, lambda status: status == 502)
+        before = target_there.asked
+        assert [await ask() for _ in range(5)] == [502] * 5
+        assert target_there.asked == before + 5

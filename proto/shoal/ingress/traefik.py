@@ -19,9 +19,14 @@ from shoal.v1 import traffic_pb2 as pb
 ATTEMPTS = 10
 RETRY_AFTER = "5ms"
 
-# How long a target may take to accept a connection, and how long one is kept that nobody uses: servers close those
-# they have kept for a while, many after 60 seconds.
-DIAL_TIMEOUT = "2s"
+# How long a target may take to accept a connection: its kernel does that, whatever it is at. A host that is gone says
+# nothing, and a request that comes to it several times in its turns waits so long each time.
+DIAL_TIMEOUT = "500ms"
+
+# Of a TCP target group, whose connections are tried once: the first packet may be lost.
+TCP_DIAL_TIMEOUT = "2s"
+
+# How long a connection is kept that nobody uses: servers close those they have kept for a while, many after 60 seconds.
 IDLE_TIMEOUT = "30s"
 
 # An answer begins by then, as with ELB: a host that is gone says nothing on the connections it had. One that carries
@@ -194,7 +199,7 @@ def _tcp(rules: Sequence[pb.Rule], serving: Serving) -> dict[str, Any]:
     return {
         "routers": routers,
         "services": services,
-        "serversTransports": {"targets": {"dialTimeout": DIAL_TIMEOUT}},
+        "serversTransports": {"targets": {"dialTimeout": TCP_DIAL_TIMEOUT}},
     }
 
 
