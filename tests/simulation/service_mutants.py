@@ -126,7 +126,7 @@ def lost_task_replaced_twice() -> Iterator[tuple[Any, str, Any]]:
 
 def due_look_forgotten() -> Iterator[tuple[Any, str, Any]]:
     """Nobody comes back when time alone changes something."""
-    yield reconcile, "_due_at", lambda *_: None
+    yield reconcile, "_first", lambda *_: None
 
 
 def drain_skipped() -> Iterator[tuple[Any, str, Any]]:
