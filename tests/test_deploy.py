@@ -231,6 +231,8 @@ def test_images_start_programs_that_exist() -> None:
     started = registry_configuration.parse([*entry[4:], "--certificate", "a", "--key", "b"])
     check_registry(started, Path("/var/lib/shoal-registry"), Path("/var/lib/shoal-registry-keys"))
     assert registry["USER"] == "65532:65532"
+    balancer = dict(steps(ROOT / "deploy/docker/ingress.Dockerfile"))
+    assert (json.loads(balancer["ENTRYPOINT"])[1:], balancer["USER"]) == (["-P", "-m"], "65532:65532")
     agent = dict(steps(ROOT / "deploy/docker/agent.Dockerfile"))
     entry = json.loads(agent["ENTRYPOINT"])
     assert entry[0] == "shoal"

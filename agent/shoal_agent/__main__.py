@@ -37,6 +37,7 @@ from shoal_agent.logs.store import LogStore
 from shoal_agent.memory import record
 from shoal_agent.memory.journal import Journal, StateInUse
 from shoal_agent.metadata.endpoint import Metadata
+from shoal_agent.metadata.protection import TaskProtection
 from shoal_agent.metrics.listener import MetricsListener
 from shoal_agent.metrics.sampler import Sampler
 from shoal_agent.networks.namespaces import KernelNamespaces
@@ -123,7 +124,8 @@ async def _serve(
     remembered = [task.as_task(task_id) for task_id, task in journal.memory.tasks.items()]
     worker = Worker(around, remembered)
     watch = Watch(around, worker)
-    metadata = Metadata(arguments.state, around, worker)
+    protection = TaskProtection()
+    metadata = Metadata(arguments.state, around, worker, protection)
     port = await metadata.open()
     host = replace(host, ports=tuple(sorted({*host.ports, port})))
     cleaner = ImageCleaner(around, worker, records)
@@ -133,7 +135,7 @@ async def _serve(
     name = f"{identity.name} ({host.hostname})"
     interruption = HostInterruption(name, worker.interrupt, lease.clock)
     endpoints = ",".join(arguments.scheduler).split(",")
-    session = Session(endpoints, caller, around, worker, watch, sampler, images, interruption)
+    session = Session(endpoints, caller, around, worker, watch, sampler, images, interruption, protection)
     log.info("agent began instance=%s version=%s tasks=%d", identity.name, VERSION, len(remembered))
     beside = (_renewal(arguments, session), _listener(arguments, rules, sampler), _notices(rules, interruption))
     work = asyncio.create_task(

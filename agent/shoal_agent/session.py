@@ -38,6 +38,7 @@ from shoal_agent.life.case import Surroundings
 from shoal_agent.logs.answer import Logs
 from shoal_agent.memory import record
 from shoal_agent.memory.journal import JournalFault
+from shoal_agent.metadata.protection import TaskProtection
 from shoal_agent.metrics import message as metrics_message
 from shoal_agent.metrics.sampler import Sampler
 from shoal_agent.pause import either
@@ -91,6 +92,7 @@ class Session:
         sampler: Sampler | None = None,
         images: HeldImages | None = None,
         interruption: HostInterruption | None = None,
+        protection: TaskProtection | None = None,
     ) -> None:
         """Without a sampler nobody is told what is used. Without images nobody is told what the engine has of them, and
         none are pulled ahead. Without an interruption of its own the host goes only by a scheduler's word."""
@@ -106,6 +108,7 @@ class Session:
         self._interruption.on_notice = around.reporter.changed.set
         self._said_notice = False
         self._prepulls = Prepulls(around, images.records) if images is not None else None
+        self._protection = protection or TaskProtection()
         self._logs = Logs(around, worker)
         self._commands = Commands(around, worker)
         self._writing = asyncio.Lock()
@@ -170,6 +173,7 @@ class Session:
                 log.info("session began scheduler=%s epoch=%d", endpoint, welcome.epoch)
                 self._around.reporter.rewind()
                 self._unanswered_since = None
+                self._protection.stub = stub
                 async with asyncio.TaskGroup() as group:
                     group.create_task(self._read(call, stub, group))
                     group.create_task(self._report(call))
@@ -181,6 +185,7 @@ class Session:
                     if self._images is not None:
                         group.create_task(self._tell_images(call, self._images))
             finally:
+                self._protection.stub = None
                 call.cancel()
 
     async def _introduce(self, call: "_Call", address: Mapping[str, str] = NOWHERE) -> agent_pb2.Welcome:

@@ -5,7 +5,8 @@
 FROM python:3.11-slim
 WORKDIR /usr/src/shoal
 COPY requirements.lock ./
-RUN pip install --no-cache-dir --require-hashes --requirement requirements.lock
+# Of what is installed for all programs the load balancer is the largest part, and the ingress's.
+RUN pip install --no-cache-dir --require-hashes --requirement requirements.lock && rm -f /usr/local/bin/traefik
 COPY pyproject.toml README.md LICENSE ./
 COPY proto proto
 COPY scheduler scheduler

@@ -60,7 +60,7 @@ class ControlPlane:
     def committed(self, changes: Sequence[Change], revision: int, now: int) -> None:
         self.dispatch.on_commit(changes)
         self.events.on_commit(changes, revision, now)
-        self.routing.on_commit(changes)
+        self.routing.on_commit(changes, self.tables)
 
     async def measure(self) -> None:
         """For ever: what follows from the agents' samples, once a step. A fault costs a step, not the lead."""

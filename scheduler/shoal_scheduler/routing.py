@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from shoal_scheduler.control.traffic.routes import routes
+from shoal_scheduler.control.traffic.routes import routed_services, targets_by_group
 from shoal_scheduler.engine import Unavailable, now_millis
 from shoal_scheduler.metrics.frames import Point
 from shoal_scheduler.metrics.store import Metric, Metrics, TooManySeriesError
@@ -15,7 +15,7 @@ from shoal_scheduler.model.service import Service, ServiceRevision
 from shoal_scheduler.model.traffic import ListenerRule, TargetGroup
 from shoal_scheduler.state.changes import Change, PutInstance, PutTask
 from shoal_scheduler.state.records import DeleteRecord, PutRecord
-from shoal_scheduler.state.service_tables import SetTargetHealth
+from shoal_scheduler.state.service_tables import ServiceKey, SetTargetHealth, service_of
 from shoal_scheduler.state.tables import Tables
 
 log = logging.getLogger(__name__)
@@ -24,7 +24,7 @@ NAMESPACE = "AWS/ApplicationELB"
 
 # It reports every five.
 SILENT_SECONDS = 20
-_KINDS = (TargetGroup, ListenerRule, Service, ServiceRevision)
+EVERYTHING: ServiceKey = ("", "")
 
 
 class Routing:
@@ -34,15 +34,28 @@ class Routing:
         self._closed = False
         self._began_at = now_millis()
 
+        # By cluster and service; see `touched_at`.
+        self._touched_at: dict[ServiceKey, int] = {}
+
         # By cluster.
         self._problems: dict[str, dict[str, str]] = {}
         self._heard_at: dict[str, int] = {}
         self._said_full = False
 
-    def on_commit(self, changes: Sequence[Change]) -> None:
-        if any(map(_may_change_routes, changes)):
-            self._changes += 1
-            self._tell()
+    def on_commit(self, changes: Sequence[Change], tables: Tables) -> None:
+        """`tables`: with the changes."""
+        touched = {key for change in changes if (key := _touched(change, tables)) is not None}
+        if not touched:
+            return
+        self._changes += 1
+        for key in touched:
+            self._touched_at[key] = self._changes
+        self._tell()
+
+    def touched_at(self, cluster: str, service: str = "") -> int:
+        """When something was last changed that may change the routes of the service, or without one, rules or groups
+        of the cluster: a number that grows."""
+        return max(self._touched_at.get((cluster, service), 0), self._touched_at.get(EVERYTHING, 0))
 
     def _tell(self) -> None:
         self._news.set()
@@ -86,11 +99,8 @@ class Routing:
     def count(self, tables: Tables, metrics: Metrics, cluster: str, counts: Mapping[str, int], now: float) -> None:
         """Requests of target groups, and how many each of their targets had of them, in the words of ELB; of a service
         those of its share of the targets."""
-        targets, of_services = Counter[str](), dict[str, Counter[str]]()
-        for target in routes(tables, cluster).targets:
-            targets[target.target_group] += 1
-            if (part := target.task.launch.service) is not None:
-                of_services.setdefault(part.service, Counter())[target.target_group] += 1
+        of_services = {each.name: targets_by_group(tables, each) for each in routed_services(tables, cluster)}
+        targets = sum(of_services.values(), Counter[str]())
         for group, requests in counts.items():
             if tables.records.get(TargetGroup, cluster, group) is None:
                 continue
@@ -115,12 +125,21 @@ class Routing:
             self._said_full = True
 
 
-def _may_change_routes(change: Change) -> bool:
+def _touched(change: Change, tables: Tables) -> ServiceKey | None:
     match change:
         case PutTask(task):
-            return task.launch.service is not None
-        case PutRecord(record):
-            return isinstance(record, _KINDS)
-        case DeleteRecord(kind):
-            return kind in _KINDS
-    return isinstance(change, PutInstance | SetTargetHealth)
+            return service_of(task)
+        case SetTargetHealth(key):
+            task_now = tables.task(key)
+            return service_of(task_now) if task_now is not None else None
+        case PutRecord(Service() as service):
+            return service.cluster, service.name
+        case PutRecord(ServiceRevision() as revision):
+            return revision.cluster, revision.service
+        case PutRecord(TargetGroup() | ListenerRule() as record):
+            return record.cluster, ""
+        case DeleteRecord(kind, key) if kind in (Service, TargetGroup, ListenerRule):
+            return key[0], key[1] if kind is Service else ""
+        case PutInstance():
+            return EVERYTHING
+    return None

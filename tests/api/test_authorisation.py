@@ -65,7 +65,10 @@ RULES = {
     **{f"/shoal.v1.Traffic/{name}": OPERATOR for name in TRAFFIC.split()},
     **{f"/shoal.v1.Ingress/{name}": INGRESS for name in ("WatchRoutes", "ReportTargets")},
     **{f"/shoal.v1.Autoscaling/{name}": OPERATOR for name in AUTOSCALING.split()},
-    **{f"/shoal.v1.AgentSession/{name}": AGENT for name in ("Session", "SendLogs", "AttachCommand", "SendPull")},
+    **{
+        f"/shoal.v1.AgentSession/{name}": AGENT
+        for name in ("Session", "SendLogs", "AttachCommand", "SendPull", "ProtectTask")
+    },
     **{f"/shoal.v1.Schedulers/{name}": OPERATOR for name in ("DescribeScheduler", "HandOver")},
     **{f"/grpc.health.v1.Health/{name}": EVERYONE for name in ("Check", "List", "Watch")},
     "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo": EVERYONE,

@@ -336,6 +336,16 @@ async def test_what_is_wrong_is_refused_with_its_field(
     assert scheduler.stored() == before
 
 
+async def test_what_has_no_effect_is_told(target: Any) -> None:
+    answer = await target.RegisterScalableTarget(make(pb.RegisterScalableTargetRequest, {**TARGET, "RoleARN": "arn:x"}))
+    assert [warning.field for warning in answer.warnings] == ["RoleARN"]
+    specification = {**PUSHED["CustomizedMetricSpecification"], "Unit": "Count"}  # type: ignore[dict-item]
+    configuration = {**PUSHED, "CustomizedMetricSpecification": specification}
+    document = {**CPU, "TargetTrackingScalingPolicyConfiguration": configuration}
+    answer = await target.PutScalingPolicy(make(pb.PutScalingPolicyRequest, document))
+    assert [warning.field for warning in answer.warnings] == [f"{TRACK}.CustomizedMetricSpecification.Unit"]
+
+
 async def test_predictive_scaling_is_not_there_yet(target: Any) -> None:
     request = make(pb.PutScalingPolicyRequest, {**CPU, "PolicyType": "PredictiveScaling"})
     with pytest.raises(grpc.aio.AioRpcError, match="PredictiveScaling is not there yet"):

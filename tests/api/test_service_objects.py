@@ -5,12 +5,13 @@ from typing import Any
 import grpc
 import pytest
 from shoal import arn, awsjson
-from shoal.v1 import cluster_pb2, resource_pb2, task_pb2
+from shoal.v1 import agent_pb2, agent_pb2_grpc, alarms_pb2, alarms_pb2_grpc, cluster_pb2, resource_pb2, task_pb2
 from shoal.v1 import service_pb2 as pb
 from shoal_scheduler.model.service import Service
 from shoal_scheduler.model.traffic import TargetGroup
 from shoal_scheduler.state.records import PutRecord
 
+from tests.api.conftest import INSTANCE
 from tests.api.refusals import INVALID, PARAMETER, refused_with
 from tests.api.services import Services, change, creation
 from tests.fakes.agent import SimulatedAgent
@@ -251,6 +252,28 @@ async def test_tasks_of_services_are_protected_for_a_while(
     assert not any(each.protection_enabled for each in got.protected_tasks)
 
 
+async def test_a_task_protects_itself_by_its_agent(
+    scheduler: Scheduler, services: Services, agent: SimulatedAgent
+) -> None:
+    await services.create(desiredCount=1)
+    await services.until(lambda it: it["runningCount"] == 1)
+    (task,) = agent.tasks
+    stub = agent_pb2_grpc.AgentSessionStub(scheduler.channel("agent", INSTANCE))
+    other = agent_pb2_grpc.AgentSessionStub(scheduler.channel("agent", "2e" * 16))
+    asked = agent_pb2.ProtectTaskRequest(task_id=task)
+    assert not (await stub.ProtectTask(asked)).protected_task.protection_enabled
+    wanted = agent_pb2.ProtectTaskRequest(task_id=task, protection_enabled=True, expires_in_minutes=5)
+    assert (await other.ProtectTask(wanted)).failure.reason == "MISSING"
+    assert (await stub.ProtectTask(wanted)).protected_task.protection_enabled
+    got = await services.stub.GetTaskProtection(pb.GetTaskProtectionRequest(tasks=[task]))
+    assert [each.protection_enabled for each in got.protected_tasks] == [True]
+    wanted.expires_in_minutes = 2881
+    await refused_with(stub.ProtectTask(wanted), INVALID, PARAMETER, "expiresInMinutes")
+    (alone,) = (await scheduler.cluster.RunTask(task_pb2.RunTaskRequest(task_definition="web"))).tasks
+    wanted = agent_pb2.ProtectTaskRequest(task_id=arn.short(alone.task_arn), protection_enabled=True)
+    assert (await stub.ProtectTask(wanted)).failure.reason == "TASK_NOT_VALID"
+
+
 async def test_tags_are_changed_by_the_methods_of_the_cluster(scheduler: Scheduler, services: Services) -> None:
     await services.create()
     name, tags = arn.service_arn("default", "web"), [resource_pb2.Tag(key="floor", value="2")]
@@ -289,6 +312,21 @@ async def test_target_groups_have_to_be_there(scheduler: Scheduler, services: Se
     assert arn.target_group_name(found["loadBalancers"][0]["targetGroupArn"]) == "web"
     assert (await services.update(remove=["loadBalancers"])).get("loadBalancers") is None
     assert len(await services.deployments()) == 2
+
+
+async def test_an_alarm_that_is_gone_keeps_nobody_from_scaling(scheduler: Scheduler, services: Services) -> None:
+    stub = alarms_pb2_grpc.AlarmsStub(scheduler.channel())
+    document = {"AlarmName": "errors", "Namespace": "shop", "MetricName": "Errors", "Statistic": "Sum", "Period": 60}
+    condition = {"EvaluationPeriods": 1, "Threshold": 1, "ComparisonOperator": "GreaterThanThreshold"}
+    alarm, _ = awsjson.to_message({**document, **condition}, alarms_pb2.PutMetricAlarmRequest)
+    await stub.PutMetricAlarm(alarm)
+    alarms = {"alarms": {"enable": True, "rollback": True, "alarmNames": ["errors"]}}
+    await services.create(desiredCount=0, deploymentConfiguration=alarms)
+    await stub.DeleteAlarms(alarms_pb2.DeleteAlarmsRequest(alarm_names=["errors"]))
+    assert (await services.update(desiredCount=1))["desiredCount"] == 1
+    again = change(deploymentConfiguration={"alarms": {**alarms["alarms"], "rollback": False}})
+    call = services.stub.UpdateService(again)
+    await refused_with(call, INVALID, PARAMETER, "deploymentConfiguration.alarms.alarmNames[0]")
 
 
 async def test_a_cluster_with_services_is_not_deleted(scheduler: Scheduler, services: Services) -> None:

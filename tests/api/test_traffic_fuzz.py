@@ -12,8 +12,7 @@ from shoal import arn
 from shoal.errors import from_rpc
 from shoal.ingress.traefik import Certificate, configuration
 from shoal.v1 import traffic_pb2 as pb
-from shoal_scheduler.api.traffic.ingress import _message
-from shoal_scheduler.control.traffic.routes import routes
+from shoal_scheduler.api.traffic.ingress import encoded_routes
 
 from tests.api.generated import Words
 from tests.api.test_fuzz import EXAMPLES, FAULTS, SETTINGS, mutated, no_faults
@@ -122,7 +121,7 @@ async def test_anything_may_be_said_about_traffic(
                 assert code not in FAULTS | {"UNAVAILABLE"}, method
             assert not scheduler.running.done()
             assert (await scheduler.reloaded()).records == scheduler.plane.tables.records
-            told = _message(routes(scheduler.plane.tables, "default"))
+            told = pb.WatchRoutesResponse.FromString(encoded_routes(scheduler.plane, "default", {}))
             certificate = {rule.certificate: Certificate("chain", "key") for rule in told.rules}
             for port in {rule.port for rule in told.rules}:
                 assert json.dumps(configuration(port, told, {}, certificate))

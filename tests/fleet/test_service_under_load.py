@@ -24,7 +24,8 @@ FEW = (nginx.FIRST, nginx.SECOND)
 ALL = (*FEW, nginx.CRASHES, nginx.SICK, nginx.HEAVY)
 IN_EVERY_RUN = (trials.deploy, trials.drain, trials.kill_container, trials.kill_leader, trials.not_existing)
 IN_THE_LONG_RUN = (
-    *(trials.scale_in_and_out, trials.kill_agent, trials.kill_ingress, trials.kill_etcd, trials.lose_host),
+    *(trials.interrupt, trials.scale_in_and_out),
+    *(trials.kill_agent, trials.kill_ingress, trials.kill_etcd, trials.lose_host),
     *(trials.deploy_while_all_is_killed, trials.crashing, trials.never_healthy, trials.registry_dies),
 )
 

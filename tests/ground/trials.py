@@ -28,6 +28,7 @@ CONNECT_SECONDS = 0.5
 # Between a program's end and the moment at which its engine knows, or its port is closed.
 CRASH_SECONDS = 0.05
 DEPLOY_SECONDS = 120.0
+INTERRUPTED_IN = "60s"
 # A service whose new version fails has this long until it is what it was.
 ROLLED_BACK_SECONDS = 120.0
 ENDED_BADLY = {"ROLLBACK_SUCCESSFUL", "ROLLBACK_FAILED", "STOPPED"}
@@ -99,6 +100,17 @@ async def drain(served: Served, visitors: Visitors, trial: Trial) -> None:
     host = await served.fullest()
     began = time.monotonic()
     await served.fleet.says("drain", host.name, "--wait", "--timeout", f"{DEPLOY_SECONDS:.0f}s")
+    trial.figures["until_empty_s"] = time.monotonic() - began
+    await served.until_steady()
+    assert not (await served.by_host())[host.name]
+    await served.fleet.says("activate", host.name)
+
+
+async def interrupt(served: Served, visitors: Visitors, trial: Trial) -> None:
+    """The fullest host goes at a known time: as a drain, as long as there is time."""
+    host = await served.fullest()
+    began = time.monotonic()
+    await served.fleet.says("drain", host.name, "--interruption", INTERRUPTED_IN, "--wait")
     trial.figures["until_empty_s"] = time.monotonic() - began
     await served.until_steady()
     assert not (await served.by_host())[host.name]

@@ -80,6 +80,31 @@ async def tcp(name: str) -> AsyncIterator[int]:
         yield server.sockets[0].getsockname()[1]
 
 
+class Mute:
+    """Reads a request, counts it, and closes the connection; health checks are answered."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    async def talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError, EOFError):
+            head = await reader.readuntil(b"\r\n\r\n")
+            if head.startswith(b"GET /health"):
+                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+                await writer.drain()
+            else:
+                self.asked += 1
+        writer.close()
+
+
+@contextlib.asynccontextmanager
+async def mute() -> AsyncIterator[tuple[Mute, int]]:
+    target = Mute()
+    server = await asyncio.start_server(target.talk, "127.0.0.1", 0)
+    async with server:
+        yield target, server.sockets[0].getsockname()[1]
+
+
 @contextlib.asynccontextmanager
 async def silent() -> AsyncIterator[int]:
     """Whoever connects there hears nothing: as many as its kernel takes wait already. Yields the port."""

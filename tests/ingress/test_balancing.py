@@ -9,7 +9,7 @@ from shoal.v1 import traffic_pb2 as pb
 from tests.ground.waiting import wait_until
 from tests.ingress.conftest import Balancer
 from tests.ingress.routes import group, routes, rule, target
-from tests.ingress.targets import Load, Web, silent, webs
+from tests.ingress.targets import Load, Web, mute, silent, webs
 
 BODY = b"x" * 2000
 
@@ -186,3 +186,19 @@ async def test_requests_are_counted_once_each(balancer: Balancer) -> None:
 
         # Those that came before there were targets were requests as well.
         await wait_until(counted, lambda count: count >= before + 20, timeout_seconds=30)
+
+
+async def test_what_a_target_was_sent_is_not_sent_again(balancer: Balancer) -> None:
+    async with mute() as (target_there, port), aiohttp.ClientSession() as session:
+        await balancer.routing.say(routes([rule("all", balancer.port)], [target("a", port)]))
+        await balancer.until_served("a")
+
+        async def ask() -> int:
+            async with session.post(f"http://127.0.0.1:{balancer.port}/", data=BODY) as answer:
+                return answer.status
+
+        is_routed: Any = ask
+        await wait_until(is_routed, lambda status: status == 502)
+        before = target_there.asked
+        assert [await ask() for _ in range(5)] == [502] * 5
+        assert target_there.asked == before + 5

@@ -4,6 +4,7 @@ import doctest
 import json
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import dnslib
 import pytest
@@ -66,6 +67,13 @@ def test_healthy_ones_get_the_requests_and_all_if_there_is_none() -> None:
     assert serving(targets, health) == {"web": [(here, 2)], "api": [(here, 9)]}
     health[Key("web", "b")] = Health(0, UNHEALTHY)
     assert serving(targets, health)["web"] == [(here, 1), (here, 2)]
+
+
+async def test_a_check_that_stumbles_is_a_failed_one(caplog: pytest.LogCaptureFixture) -> None:
+    broken: Any = None  # no session
+    verdict = await checks.check(broken, group(), "127.0.0.1", 1)
+    assert (verdict.is_well, verdict.reason) == (False, "Elb.InternalError")
+    assert "a check stumbled" in caplog.text
 
 
 def test_a_port_has_its_own_rules_only() -> None:

@@ -1,15 +1,18 @@
 """`shoal deploy` as a pipeline uses it: the real command line, registry, scheduler, agent and engine."""
 
+import asyncio
 import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from shoal.v1 import service_pb2, task_pb2
 
 from tests.ground import pushed
 from tests.ground.cluster import Cluster
 from tests.ground.engine import Engine
+from tests.ground.waiting import wait_until
 
 SERVES, CRASHES = "sleep 1000", "exit 3"
 
@@ -45,6 +48,14 @@ def _digest(task: dict[str, Any]) -> str:
     return str(container["imageDigest"])
 
 
+# What a program in a container says by HTTP, with what a shell has.
+PROTECT = """
+uri=${ECS_AGENT_URI#http://}; at=${uri%%/*}; body='{"ProtectionEnabled":true,"ExpiresInMinutes":5}'
+said='PUT /%s/task-protection/v1/state HTTP/1.0\\r\\nContent-Length: 47\\r\\n\\r\\n%s'
+{ printf "$said" "${uri#*/}" "$body"; sleep 1000; } | nc "${at%:*}" "${at#*:}"; sleep 1000
+"""
+
+
 @pytest.fixture
 def shop(cluster: Cluster, engine: Engine, busybox_image: str) -> Iterator[Shop]:
     yield Shop(cluster, engine, busybox_image)
@@ -69,3 +80,26 @@ def test_an_image_is_deployed_and_one_that_crashes_is_rolled_back(shop: Shop, sh
 
     again = shop.cluster.shoal("deploy", "shop", "--image", second)
     assert "nothing to deploy, shop:2 runs already" in again.stdout
+
+
+def test_a_task_protects_itself(shop: Shop, short_folder: Path) -> None:
+    container = {"name": "app", "image": shop.base, "memory": 32, "stopTimeout": 1, "command": ["sh", "-c", PROTECT]}
+    file = short_folder / "guarded.json"
+    file.write_text(json.dumps({"family": "guarded", "containerDefinitions": [container]}))
+    shop.cluster.shoal("register", str(file))
+    shop.cluster.shoal("service", "create", "shop", "--task-definition", "guarded", "--count", "1")
+
+    async def protected() -> list[bool]:
+        async with shop.cluster.client() as client:
+            listed = await client.cluster.ListTasks(task_pb2.ListTasksRequest(service_name="shop"))
+            request = service_pb2.GetTaskProtectionRequest(tasks=listed.task_arns)
+            found = (await client.services.GetTaskProtection(request)).protected_tasks
+            return [each.protection_enabled for each in found]
+
+    def is_so(found: list[bool]) -> bool:
+        return found == [True]
+
+    async def until_protected() -> None:
+        await wait_until(protected, is_so, timeout_seconds=30)
+
+    asyncio.run(until_protected())

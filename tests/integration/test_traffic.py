@@ -1,6 +1,7 @@
 """Services of real containers behind the real load balancer that `shoal up` starts for them."""
 
 import re
+import time
 from functools import partial
 from typing import Any
 
@@ -10,7 +11,7 @@ from shoal import awsjson
 from shoal.client import Client
 from shoal.ingress.folders import Folders
 from shoal.supervisor import binaries
-from shoal.v1 import service_pb2, traffic_pb2
+from shoal.v1 import metrics_pb2, service_pb2, traffic_pb2
 
 from tests.conftest import demand
 from tests.ground import work
@@ -111,7 +112,27 @@ async def test_a_service_is_rolled_and_scaled_behind_the_load_balancer_and_no_re
             await until_healthy(client, "web", 1)
             await more(load, "web-2")
         assert not load.failures
+        for name, value in (("TargetGroup", "web"), ("ServiceName", "web")):
+            requests: Any = partial(requests_per_target, client, name, value)
+            await wait_until(requests, timeout_seconds=30)
         await remove(client, "web")
+
+
+async def requests_per_target(client: Client, name: str, value: str) -> float:
+    """In the last minutes, as autoscaling reads them."""
+    now = time.time_ns() // 1_000_000
+    said = (("ClusterName", "default"), (name, value))
+    dimensions = [metrics_pb2.Dimension(name=each, value=what) for each, what in said]
+    request = metrics_pb2.GetMetricStatisticsRequest(
+        namespace="AWS/ApplicationELB",
+        metric_name="RequestCountPerTarget",
+        dimensions=dimensions,
+        start_time=now - 300_000,
+        end_time=now + 10_000,
+        period=60,
+        statistics=["Sum"],
+    )
+    return sum(point.sum for point in (await client.metrics.GetMetricStatistics(request)).datapoints)
 
 
 async def are_all_new(load: Load) -> bool:

@@ -18,7 +18,9 @@ from shoal_scheduler.model.scaling import (
 )
 
 COUNTS = st.integers(0, 60)
-VALUES = st.one_of(st.floats(0, 1e4), st.sampled_from([0.0, 44.9, 45.0, 50.0, 55.0]))
+VALUES = st.one_of(
+    st.floats(0, 1e4), st.floats(0, allow_infinity=False), st.sampled_from([0.0, 44.9, 45.0, 50.0, 55.0])
+)
 POINTS = st.builds(Datapoint, VALUES, st.one_of(COUNTS.map(float), st.floats(0, 60)))
 SERIES = st.one_of(
     st.lists(st.one_of(st.none(), POINTS), max_size=16).map(tuple), POINTS.map(lambda point: (point,) * 15)
@@ -43,7 +45,7 @@ BREACHES = st.lists(
 ).map(tuple)
 TRACKING = st.builds(
     TargetTracking,
-    target=st.floats(0.5, 500),
+    target=st.one_of(st.floats(0.5, 500), st.floats(1e-300, 1e100)),
     predefined=st.sampled_from(["", CPU]),
     out_cooldown=st.integers(1, 600),
     in_cooldown=st.integers(1, 600),

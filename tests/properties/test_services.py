@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from shoal_scheduler.control import inputs as i
 from shoal_scheduler.control.services.health import is_healthy
@@ -135,6 +135,13 @@ def test_within_the_percents_and_in_the_end_what_is_wanted(
     bounds=st.sampled_from([(0, 100), (50, 100), (60, 200)]),
     is_checked=st.booleans(),
 )
+@example(moves=[("start", 0, ""), ("deploy", 0, "")], bounds=(60, 200), is_checked=True)
+@example(
+    moves=[("start", 1, ""), ("health", 1, "UNHEALTHY"), ("end", 2, ""), ("deploy", 0, ""), ("start", 4, ""),
+           ("deploy", 0, "")],
+    bounds=(50, 100),
+    is_checked=True,
+)  # fmt: skip
 def test_a_daemon_on_each_instance_within_the_percents(
     moves: list[Move], bounds: tuple[int, int], is_checked: bool
 ) -> None:

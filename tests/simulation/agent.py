@@ -121,6 +121,11 @@ class Host:
         self.schedulers: tuple[str, ...] = ()
 
     @property
+    def goes(self) -> bool:
+        """It has a notice, or its agent was told."""
+        return self.notice is not None or (self.worker is not None and self.worker._interruption is not None)
+
+    @property
     def is_up(self) -> bool:
         return self.life is not None and self.life.alive
 

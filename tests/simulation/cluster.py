@@ -50,6 +50,7 @@ class Cluster:
         self.schedulers = [self._scheduler(f"scheduler-{number}") for number in range(plan.schedulers)]
         self.witness = Witness(self.trace, self.members, self.schedulers, plan)
         self.hosts = [self._host(f"host-{number}") for number in range(plan.hosts)]
+        self.witness.services.agent_knows = lambda name: any(each.goes for each in self.hosts if each.name == name)
         self.users = Users(clock, self.network, self.schedulers, self._rng("users"))
         self.users.on_answer, self.users.on_silence = self._answered, self._unanswered
         self.jobs = JobUsers(self.users, clock, self._rng("jobs"), str(plan.seed), self._is_healing)

@@ -14,7 +14,7 @@ from shoal_scheduler.state.tables import Tables
 from tests.simulation import checkers
 from tests.simulation.agent import CLUSTER, Host
 from tests.simulation.job_checkers import counts_are_those_of_the_children
-from tests.simulation.plan import JOBS
+from tests.simulation.plan import JOBS, SERVICES
 from tests.simulation.service_checkers import still_to_do
 from tests.simulation.witness import is_of
 
@@ -118,7 +118,7 @@ def _of_host(tables: Tables, host: Host, *, clock_jumped: bool) -> Iterator[str]
 def _acknowledged(cluster: "Cluster", tables: Tables) -> Iterator[checkers.Fault]:
     ids = {task.id: task for task in tables.tasks()}
     # What ended an hour ago is forgotten, also where a clock made an hour of a second; and the oldest of many.
-    forgets = cluster.plan.has("clock jump") or cluster.plan.has(JOBS)
+    forgets = any(map(cluster.plan.has, ("clock jump", JOBS, SERVICES)))
     recorded = cluster.witness.recorded if forgets else {}
     ids |= {task.id: task for task in recorded.values() if task.is_stopped}
     for submission, tasks in cluster.users.ledger.launches.items():

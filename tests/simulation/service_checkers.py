@@ -165,10 +165,11 @@ def one_deployment_is_under_way(name: str, under_way: Sequence[str]) -> Fault:
 def requests_are_answered_first(task: Task, before: Task, delay_millis: int, now: int) -> Fault:
     """A target that is to stop is out of the load balancer for so long before its agent is told. Not one whose
     containers have ended by themselves."""
-    if before.last_status == "RUNNING" and task.last_status == "RUNNING" and not is_wanted(task):
+    if before.last_status == task.last_status == "RUNNING" and is_wanted(before) and not is_wanted(task):
         return f"target {task.id} is to stop, and is RUNNING: its agent is told at once"
     has_ended = any(state.last_status == "STOPPED" for state in task.containers)
-    is_told = before.last_status == "DEACTIVATING" and task.last_status == "STOPPING" and not has_ended
+    goes = task.stop_code in STOP_CODES.values()  # its host does, whose agent does not wait
+    is_told = before.last_status == "DEACTIVATING" and task.last_status == "STOPPING" and not (has_ended or goes)
     if is_told and now < task.stopping_at + delay_millis:
         return f"target {task.id} is told to stop {(now - task.stopping_at) / 1000:.1f} s after it was to"
     return None

@@ -1,8 +1,9 @@
 """Sees what becomes of services: in the records, and in what containers really did. Part of the witness."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from shoal_scheduler.model.definition import Definition
+from shoal_scheduler.model.rebalance import Rebalance
 from shoal_scheduler.model.scaling import ScalableTarget
 from shoal_scheduler.model.service import (
     DAEMON,
@@ -52,7 +53,9 @@ class ServiceWitness:
         self.deployments: dict[str, Deployment] = {}
         self.live: dict[str, dict[str, Task]] = {}
         self.statuses: dict[str, str] = {}  # of instances
+        self.moving: frozenset[str] = frozenset()  # tasks that leave for a rebalance
         self.going: set[str] = set()  # instances that are interrupted
+        self.agent_knows: Callable[[str], bool] = lambda _instance: False  # that its host goes, before the scheduler
         self.targets: dict[TaskKey, dict[str, str]] = {}  # what is said of them, by target group
         self.tables: Tables | None = None
         self._revision = 0
@@ -98,7 +101,7 @@ class ServiceWitness:
         if task is None or task.launch.service is None:
             return None
         if box.ended_by == "agent":
-            is_driven = self.statuses.get(task.instance) == "INACTIVE" or task.instance in self.going
+            is_driven = self.statuses.get(task.instance) == "INACTIVE" or self.goes(task.instance)
             return None if is_driven else checkers.what_drains_runs_on(box.id, task)
         self._dead[task.id] = now, LOST_SECONDS if box.ended_by == "host" else DEAD_SECONDS
         return None
@@ -124,6 +127,7 @@ class ServiceWitness:
         self.scaling.leads(tables)
         self.going = {each.id for each in tables.instances.values() if each.interruption is not None}
         self.statuses = {each.id: each.status for each in tables.instances.values()}
+        self.moving = frozenset().union(*map(moving, tables.records.all(Rebalance)))
         for task in tables.tasks():
             if task.launch.service is not None and not task.is_stopped:
                 self.live.setdefault(task.launch.service.service, {})[task.id] = task
@@ -176,6 +180,9 @@ class ServiceWitness:
             return min(places, service.desired_count - len(wanted))
         return min(places, min(1, service.desired_count) - len(self.current(service)))
 
+    def goes(self, instance: str) -> bool:
+        return instance in self.going or self.agent_knows(instance)
+
     def wanted(self, name: str) -> list[Task]:
         return [task for task in self.live.get(name, {}).values() if checkers.is_wanted(task)]
 
@@ -205,6 +212,11 @@ class ServiceWitness:
                 del self._dead[task_id]
             else:
                 yield checkers.what_is_dead_is_told(task_id, now - since, bound)
+
+
+def moving(rebalance: Rebalance) -> frozenset[str]:
+    """Tasks that leave their instance for it now."""
+    return frozenset(move.task for move in rebalance.moves) if rebalance.is_in_progress else frozenset()
 
 
 class _Step:
@@ -237,6 +249,9 @@ class _Step:
                 witness.revisions[revision.id] = revision
             case PutRecord(Deployment() as deployment):
                 yield from self._saw_deployment(deployment)
+            case PutRecord(Rebalance() as rebalance):
+                self._say(f"rebalance {rebalance.kind} {rebalance.status} {sorted(moving(rebalance))}")
+                witness.moving = moving(rebalance)
             case PutRecord(record):
                 yield from self._saw_scaling(record)
             case DeleteRecord(kind, key) if kind is ScalableTarget:
@@ -291,7 +306,10 @@ class _Step:
 
     def _is_kept(self, task: Task) -> bool:
         is_away = "unhealthy" in self.witness.targets.get(task.key, {}).values()
-        return not (is_away or checkers.is_sick(task) or checkers.is_to_leave(task, self.witness.statuses))
+        return not (is_away or checkers.is_sick(task) or self._is_to_leave(task))
+
+    def _is_to_leave(self, task: Task) -> bool:
+        return task.id in self.witness.moving or checkers.is_to_leave(task, self.witness.statuses)
 
     def _is_healthy(self, task: Task) -> bool:
         said = self.witness.targets.get(task.key, {})
@@ -321,7 +339,7 @@ class _Step:
         live = self.witness.live.setdefault(name, {})
         before = live.get(task.id)
         yield checkers.an_end_has_a_reason(task)
-        if before is not None and self._load_balancers(task) and task.instance not in self.witness.going:
+        if before is not None and self._load_balancers(task) and not self.witness.goes(task.instance):
             yield checkers.requests_are_answered_first(task, before, self._delay_millis(task), self.wall)
         if before is not None and not before.instance:
             yield checkers.nothing_comes_to_who_is_drained(task, self.witness.statuses)
@@ -342,7 +360,7 @@ class _Step:
             return
         self._count_failed(task, part)
         count, failed_at = self.witness.failures.get(part.deployment, (0, 0))
-        if task.last_status == "RUNNING":
+        if task.last_status == "RUNNING" and before.last_status != "RUNNING":
             self.witness.failures.pop(part.deployment, None)
         elif task.stop_code == "TaskFailedToStart" and task.is_stopped and task.launch.created_at > failed_at:
             self.witness.failures[part.deployment] = count + 1, self.wall
@@ -358,7 +376,7 @@ class _Step:
         service, wanted = self.witness.services[name], self.witness.wanted(name)
         if service.status != "ACTIVE" or service.scheduling_strategy == DAEMON or not was_healthy:
             return
-        is_leaving = checkers.is_to_leave(before, self.witness.statuses)
+        is_leaving = self._is_to_leave(before)
         yield checkers.protected_is_not_stopped(before, name, self.wall)
         healthy = [each for each in wanted if self._is_healthy(each)]
         least = min(checkers.minimum(each, each.desired_count) for each in self._versions(name))

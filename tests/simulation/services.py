@@ -7,7 +7,9 @@ from typing import Any
 
 from shoal_scheduler.control import inputs as i
 from shoal_scheduler.control.autoscaling import inputs as autoscaling
+from shoal_scheduler.control.rebalance.inputs import StartRebalance, StopRebalance, Wanted
 from shoal_scheduler.control.services import inputs as services
+from shoal_scheduler.model.rebalance import EMPTY, SPREAD, Budget
 from shoal_scheduler.model.service import (
     DAEMON,
     REPLICA,
@@ -126,6 +128,8 @@ class ServiceUsers:
             (self.end_container, 25.0),
             (self.sicken, 40.0),
             (self.silence, 60.0),
+            (self.rebalance, 20.0),
+            (self.stop_rebalance, 120.0),
         ]
 
     # What they ask for.
@@ -201,6 +205,17 @@ class ServiceUsers:
         minimum, maximum = self._percents(desired)
         configuration = {"minimum_healthy_percent": minimum, "maximum_percent": maximum}
         self._update(name, service={"desired_count": desired}, configuration=configuration)
+
+    def rebalance(self, _name: str) -> None:
+        """All services; while one is in progress, another is refused."""
+        rng = self.rng
+        kind = rng.choice((SPREAD, SPREAD, EMPTY))
+        named = [engine.host for engine in self.engines] if kind == EMPTY and rng.random() < 0.7 else []
+        wanted = Wanted(kind, tuple(rng.sample(named, min(1, len(named)))), budget=Budget(20, rng.choice((1, 3))))
+        self.users.ask(StartRebalance(CLUSTER, wanted))
+
+    def stop_rebalance(self, _name: str) -> None:
+        self.users.ask(StopRebalance(CLUSTER, "", "by hand"))
 
     def force(self, name: str) -> None:
         self._update(name, is_forced=True)

@@ -1,6 +1,7 @@
 """What a container is told about itself, in its environment. Pure.
 
 ECS_CONTAINER_METADATA_URI_V4                   where it finds its metadata, as in ECS; not with disabled networking
+ECS_AGENT_URI                                   where it asks the agent, for its task's protection, likewise
 SHOAL_CLUSTER SHOAL_TASK_ID SHOAL_TASK_ARN      which task it belongs to
 SHOAL_CONTAINER_NAME                            which of the task's containers it is
 SHOAL_CONTAINER_INSTANCE_ARN                    the host
@@ -26,6 +27,7 @@ from shoal_agent.definition.labels import Owner
 from shoal_agent.task import JobAttempt
 
 METADATA_URI = "ECS_CONTAINER_METADATA_URI_V4"
+AGENT_URI = "ECS_AGENT_URI"
 LOOPBACK = "127.0.0.1"
 
 
@@ -41,11 +43,14 @@ class Endpoint:
     secret: bytes
     bridge_address: str | None = None
 
-    def uri(self, task_id: str, container: str, network_mode: str) -> str | None:
-        """None for a container that reaches no address of the host."""
+    def uris(self, task_id: str, container: str, network_mode: str) -> dict[str, str]:
+        """By the variables that hold them; none for a container that reaches no address of the host."""
         addresses = {"host": LOOPBACK, "none": None}
         address = addresses.get(network_mode, self.bridge_address)
-        return f"http://{address}:{self.port}/v4/{self.id_of(task_id, container)}" if address else None
+        if not address:
+            return {}
+        at, name = f"http://{address}:{self.port}", self.id_of(task_id, container)
+        return {METADATA_URI: f"{at}/v4/{name}", AGENT_URI: f"{at}/api/{name}"}
 
     def id_of(self, task_id: str, container: str) -> str:
         """The task's id, and 128 bits that only this agent can make."""
@@ -70,15 +75,17 @@ def variables(
     told = {"TASK_FENCE": str(fence)}
     if endpoint is None:
         return told
-    if uri := endpoint.uri(task_id, container, network_mode):
-        told[METADATA_URI] = uri
-    return told | {
-        "SHOAL_CLUSTER": owner.cluster,
-        "SHOAL_TASK_ID": task_id,
-        "SHOAL_TASK_ARN": arn.task_arn(owner.cluster, task_id),
-        "SHOAL_CONTAINER_NAME": container,
-        "SHOAL_CONTAINER_INSTANCE_ARN": arn.container_instance_arn(owner.cluster, owner.instance),
-    }
+    return (
+        told
+        | endpoint.uris(task_id, container, network_mode)
+        | {
+            "SHOAL_CLUSTER": owner.cluster,
+            "SHOAL_TASK_ID": task_id,
+            "SHOAL_TASK_ARN": arn.task_arn(owner.cluster, task_id),
+            "SHOAL_CONTAINER_NAME": container,
+            "SHOAL_CONTAINER_INSTANCE_ARN": arn.container_instance_arn(owner.cluster, owner.instance),
+        }
+    )
 
 
 def job_variables(job: JobAttempt | None) -> dict[str, str]:

@@ -2,7 +2,8 @@
 
     GET http://ADDRESS:PORT/v4/<id>{,/task,/taskWithTags,/stats,/task/stats}
 
-The one plaintext listener of the system, and read-only. It listens where containers reach it: on the host's address
+The one plaintext listener of the system. All that can be changed by it is the protection of the very task that asks
+(`metadata.protection`). It listens where containers reach it: on the host's address
 of the engine's bridge, and on the loopback address for tasks on the host's network. A request is answered only if
 its path was given to a container and it comes from an address of that container; to everybody else there is
 nothing here, and no hint what was wrong.
@@ -27,6 +28,7 @@ from typing import Any, cast
 from weakref import WeakKeyDictionary
 
 from aiohttp import web
+from shoal import arn
 from shoal.rate_limit import TokenBucket
 
 from shoal_agent.definition import labels
@@ -43,6 +45,7 @@ from shoal_agent.metadata.documents import (
     tags_document,
     task_document,
 )
+from shoal_agent.metadata.protection import BODY_BYTES_MAX, TaskProtection
 from shoal_agent.metadata.recent import Recent
 from shoal_agent.pause import either
 from shoal_agent.worker import Worker
@@ -62,8 +65,11 @@ SHARED_NETWORK = "container:"
 class Metadata:
     """Serves what `around` and `worker` know. `around.endpoint` says where; `open` completes it."""
 
-    def __init__(self, folder: Path, around: Surroundings, worker: Worker) -> None:
+    def __init__(
+        self, folder: Path, around: Surroundings, worker: Worker, protection: TaskProtection | None = None
+    ) -> None:
         """Reads what an agent before this one kept in `folder`."""
+        self._protection = protection or TaskProtection()
         self._path = folder / "metadata"
         self._around = around
         self._worker = worker
@@ -72,8 +78,10 @@ class Metadata:
         self._sampled: Recent[Document] = Recent(FRESH_SECONDS)
         self._allowances: WeakKeyDictionary[Lane, TokenBucket] = WeakKeyDictionary()
         self._samples: WeakKeyDictionary[Lane, dict[str, Document]] = WeakKeyDictionary()
-        app = web.Application()
+        app = web.Application(client_max_size=BODY_BYTES_MAX)
         app.router.add_get(r"/v4/{id:[^/]+}{about:(/.*)?}", self._answer)
+        app.router.add_get("/api/{id:[^/]+}/task-protection/v1/state", self._answer_of_protection)
+        app.router.add_put("/api/{id:[^/]+}/task-protection/v1/state", self._answer_of_protection)
         self._runner = web.AppRunner(app, access_log=None, keepalive_timeout=KEEP_ALIVE_SECONDS, shutdown_timeout=1.0)
 
     async def open(self) -> int:
@@ -128,8 +136,29 @@ class Metadata:
 
     async def _answer(self, request: web.Request) -> web.Response:
         about = _ABOUT.get(request.match_info["about"].strip("/"))
+        if about is None:
+            raise web.HTTPNotFound
+
+        async def answer(lane: Lane, container: str) -> web.Response:
+            return web.json_response(await about(self, lane, container))
+
+        return await self._admitted(request, answer)
+
+    async def _answer_of_protection(self, request: web.Request) -> web.Response:
+        async def answer(lane: Lane, _container: str) -> web.Response:
+            body = await _body(request) if request.method == "PUT" else None
+            task_arn = arn.task_arn(self._around.owner.cluster, lane.task.id)
+            status, document = await self._protection.answer(lane.task.id, task_arn, body)
+            return web.json_response(document, status=status)
+
+        return await self._admitted(request, answer)
+
+    async def _admitted(
+        self, request: web.Request, answer: Callable[[Lane, str], Awaitable[web.Response]]
+    ) -> web.Response:
+        """The answer to a container whose path this is, if it does not ask too often."""
         found = self._asked_by(request.match_info["id"])
-        if about is None or found is None:
+        if found is None:
             raise web.HTTPNotFound
         lane, container = found
         allowance = self._allowances.setdefault(
@@ -140,7 +169,7 @@ class Metadata:
         try:
             if not await self._is_from(request.remote, lane.handle(container)):
                 raise web.HTTPNotFound
-            return web.json_response(await about(self, lane, container))
+            return await answer(lane, container)
         except ContainerGone:
             raise web.HTTPNotFound from None
         except EngineError:
@@ -229,6 +258,13 @@ _ABOUT: Mapping[str, _About] = {
     "stats": Metadata._stats,
     "task/stats": Metadata._task_stats,
 }
+
+
+async def _body(request: web.Request) -> bytes:
+    try:
+        return await request.read()
+    except ConnectionError:  # who asked is gone, and that is nothing to log
+        raise web.HTTPBadRequest from None
 
 
 def _visible(lane: Lane) -> list[str]:

@@ -11,6 +11,7 @@ from shoal.cli import find, show, text
 from shoal.cli.autoscaling_policy import policy
 from shoal.cli.autoscaling_resource import resource_id, resource_ids, service_of
 from shoal.cli.autoscaling_schedule import schedule
+from shoal.cli.failures import warn
 from shoal.cli.options import connected, int32, output_option, parse_pairs
 from shoal.cli.register import file_option, read_document, read_message
 from shoal.cli.session import Session, call
@@ -80,7 +81,9 @@ def put_target(
                 resource_id=resource_id(session, service), min_capacity=low, max_capacity=high, tags=tags
             )
             _suspend(request, suspend, resume)
-        await session.client.autoscaling.RegisterScalableTarget(request)
+        answer = await session.client.autoscaling.RegisterScalableTarget(request)
+        for warning in answer.warnings:
+            warn(f"{warning.field}: {warning.message}")
         return request.resource_id
 
     click.echo(service_of(call(work)))

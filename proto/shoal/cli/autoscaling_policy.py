@@ -9,6 +9,7 @@ import click
 from shoal import awsjson
 from shoal.cli import find, show, text
 from shoal.cli.autoscaling_resource import resource_id, service_of
+from shoal.cli.failures import warn
 from shoal.cli.options import connected, duration, output_option, parse_pairs
 from shoal.cli.register import file_option, read_document, read_message
 from shoal.cli.session import Session, call
@@ -72,7 +73,10 @@ def put(service: str | None, name: str | None, file: Path | None, **options: Any
             )
         return await session.client.autoscaling.PutScalingPolicy(request)
 
-    click.echo(call(work).policy_arn)
+    answer = call(work)
+    for warning in answer.warnings:
+        warn(f"{warning.field}: {warning.message}")
+    click.echo(answer.policy_arn)
 
 
 def _configuration(options: Mapping[str, Any]) -> pb.TargetTrackingScalingPolicyConfiguration:

@@ -83,7 +83,7 @@ async def _deploy(session: Session, ask: Ask) -> int:
     request = pb.UpdateServiceRequest(
         cluster=session.cluster,
         service=ask.service,
-        task_definition=name,
+        task_definition=name if name != arn.short(before.task_definition) else None,
         desired_count=ask.count,
         force_new_deployment=ask.force or None,
     )

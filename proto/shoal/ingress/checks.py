@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 
 import aiohttp
 import grpc
@@ -9,6 +10,8 @@ from grpc_health.v1 import health_pb2
 
 from shoal.ingress.health import Verdict
 from shoal.v1 import traffic_pb2 as pb
+
+log = logging.getLogger("shoal.ingress")
 
 _STANDARD = "/grpc.health.v1.Health/Check"
 _TRAFFIC_PORT = "traffic-port"
@@ -33,6 +36,9 @@ async def check(session: aiohttp.ClientSession, group: pb.TargetGroup, host: str
         return Verdict(False, "Target.Timeout", "Request timed out")
     except (OSError, aiohttp.ClientError) as error:
         return Verdict(False, "Target.FailedHealthChecks", f"Health checks failed: {error or type(error).__name__}")
+    except Exception as error:  # a fault of ours must not leave a target as it was once found
+        log.exception("a check stumbled target=%s:%d", host, at)
+        return Verdict(False, "Elb.InternalError", f"The check itself failed: {type(error).__name__}")
 
 
 async def _tcp(host: str, port: int) -> Verdict:

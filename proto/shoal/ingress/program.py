@@ -91,9 +91,10 @@ class Ingress:
     def _take(self, routes: pb.WatchRoutesResponse) -> None:
         self._routes = routes
         self._checker.follow(routes.target_groups, routes.targets)
-        self.names = {
-            each.name: [Endpoint(it.task_id, it.host, it.port) for it in each.endpoints] for each in routes.names
-        }
+        names: dict[str, list[Endpoint]] = {}
+        for each in routes.names:  # several services may be found under one
+            names.setdefault(each.name, []).extend(Endpoint(it.task_id, it.host, it.port) for it in each.endpoints)
+        self.names = names
         self._changed.set()
         self._to_report.set()
 

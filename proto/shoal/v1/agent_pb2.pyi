@@ -13,6 +13,7 @@ from shoal.v1 import container_instance_pb2 as _container_instance_pb2
 from shoal.v1 import image_pb2 as _image_pb2
 from shoal.v1 import log_pb2 as _log_pb2
 from shoal.v1 import resource_pb2 as _resource_pb2
+from shoal.v1 import service_pb2 as _service_pb2
 from shoal.v1 import task_definition_pb2 as _task_definition_pb2
 from shoal.v1 import task_pb2 as _task_pb2
 import builtins as _builtins
@@ -25,6 +26,70 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+@_typing.final
+class ProtectTaskRequest(_message.Message):
+    """As UpdateTaskProtectionRequest; without `protection_enabled` nothing is changed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TASK_ID_FIELD_NUMBER: _builtins.int
+    PROTECTION_ENABLED_FIELD_NUMBER: _builtins.int
+    EXPIRES_IN_MINUTES_FIELD_NUMBER: _builtins.int
+    task_id: _builtins.str
+    protection_enabled: _builtins.bool
+    expires_in_minutes: _builtins.int
+    def __init__(
+        self,
+        *,
+        task_id: _builtins.str | None = ...,
+        protection_enabled: _builtins.bool | None = ...,
+        expires_in_minutes: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_expires_in_minutes", b"_expires_in_minutes", "_protection_enabled", b"_protection_enabled", "_task_id", b"_task_id", "expires_in_minutes", b"expires_in_minutes", "protection_enabled", b"protection_enabled", "task_id", b"task_id"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expires_in_minutes", b"_expires_in_minutes", "_protection_enabled", b"_protection_enabled", "_task_id", b"_task_id", "expires_in_minutes", b"expires_in_minutes", "protection_enabled", b"protection_enabled", "task_id", b"task_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__expires_in_minutes: _TypeAlias = _typing.Literal["expires_in_minutes"]  # noqa: Y015
+    _WhichOneofArgType__expires_in_minutes: _TypeAlias = _typing.Literal["_expires_in_minutes", b"_expires_in_minutes"]  # noqa: Y015
+    _WhichOneofReturnType__protection_enabled: _TypeAlias = _typing.Literal["protection_enabled"]  # noqa: Y015
+    _WhichOneofArgType__protection_enabled: _TypeAlias = _typing.Literal["_protection_enabled", b"_protection_enabled"]  # noqa: Y015
+    _WhichOneofReturnType__task_id: _TypeAlias = _typing.Literal["task_id"]  # noqa: Y015
+    _WhichOneofArgType__task_id: _TypeAlias = _typing.Literal["_task_id", b"_task_id"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__expires_in_minutes) -> _WhichOneofReturnType__expires_in_minutes | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__protection_enabled) -> _WhichOneofReturnType__protection_enabled | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__task_id) -> _WhichOneofReturnType__task_id | None: ...
+
+Global___ProtectTaskRequest: _TypeAlias = ProtectTaskRequest  # noqa: Y015
+
+@_typing.final
+class ProtectTaskResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROTECTED_TASK_FIELD_NUMBER: _builtins.int
+    FAILURE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def protected_task(self) -> _service_pb2.ProtectedTask:
+        """Either of them."""
+
+    @_builtins.property
+    def failure(self) -> _resource_pb2.Failure: ...
+    def __init__(
+        self,
+        *,
+        protected_task: _service_pb2.ProtectedTask | None = ...,
+        failure: _resource_pb2.Failure | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["failure", b"failure", "protected_task", b"protected_task"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["failure", b"failure", "protected_task", b"protected_task"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ProtectTaskResponse: _TypeAlias = ProtectTaskResponse  # noqa: Y015
 
 @_typing.final
 class AgentMessage(_message.Message):

@@ -58,6 +58,11 @@ class AgentSessionStub:
                 request_serializer=shoal_dot_v1_dot_image__pb2.PullProgress.SerializeToString,
                 response_deserializer=shoal_dot_v1_dot_image__pb2.SendPullResponse.FromString,
                 _registered_method=True)
+        self.ProtectTask = channel.unary_unary(
+                '/shoal.v1.AgentSession/ProtectTask',
+                request_serializer=shoal_dot_v1_dot_agent__pb2.ProtectTaskRequest.SerializeToString,
+                response_deserializer=shoal_dot_v1_dot_agent__pb2.ProtectTaskResponse.FromString,
+                _registered_method=True)
 
 
 class AgentSessionServicer:
@@ -97,6 +102,13 @@ class AgentSessionServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ProtectTask(self, request, context):
+        """A task of this instance asks for its protection, or for a change of it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AgentSessionServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -119,6 +131,11 @@ def add_AgentSessionServicer_to_server(servicer, server):
                     servicer.SendPull,
                     request_deserializer=shoal_dot_v1_dot_image__pb2.PullProgress.FromString,
                     response_serializer=shoal_dot_v1_dot_image__pb2.SendPullResponse.SerializeToString,
+            ),
+            'ProtectTask': grpc.unary_unary_rpc_method_handler(
+                    servicer.ProtectTask,
+                    request_deserializer=shoal_dot_v1_dot_agent__pb2.ProtectTaskRequest.FromString,
+                    response_serializer=shoal_dot_v1_dot_agent__pb2.ProtectTaskResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -231,6 +248,33 @@ class AgentSession:
             '/shoal.v1.AgentSession/SendPull',
             shoal_dot_v1_dot_image__pb2.PullProgress.SerializeToString,
             shoal_dot_v1_dot_image__pb2.SendPullResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ProtectTask(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shoal.v1.AgentSession/ProtectTask',
+            shoal_dot_v1_dot_agent__pb2.ProtectTaskRequest.SerializeToString,
+            shoal_dot_v1_dot_agent__pb2.ProtectTaskResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -51,6 +51,8 @@ class AgentSessionStub:
     """Opened by the agent to answer a PullRequest. When it ends before the pull,
     nobody waits for that any more.
     """
+    ProtectTask: _grpc.UnaryUnaryMultiCallable[_agent_pb2.ProtectTaskRequest, _agent_pb2.ProtectTaskResponse]
+    """A task of this instance asks for its protection, or for a change of it."""
 
 @_typing.type_check_only
 class AgentSessionAsyncStub(AgentSessionStub):
@@ -73,6 +75,8 @@ class AgentSessionAsyncStub(AgentSessionStub):
     """Opened by the agent to answer a PullRequest. When it ends before the pull,
     nobody waits for that any more.
     """
+    ProtectTask: _aio.UnaryUnaryMultiCallable[_agent_pb2.ProtectTaskRequest, _agent_pb2.ProtectTaskResponse]  # type: ignore[assignment]
+    """A task of this instance asks for its protection, or for a change of it."""
 
 class AgentSessionServicer(metaclass=_abc_1.ABCMeta):
     """For agents only: the certificate names the instance, and a session speaks
@@ -116,5 +120,13 @@ class AgentSessionServicer(metaclass=_abc_1.ABCMeta):
         """Opened by the agent to answer a PullRequest. When it ends before the pull,
         nobody waits for that any more.
         """
+
+    @_abc_1.abstractmethod
+    def ProtectTask(
+        self,
+        request: _agent_pb2.ProtectTaskRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_agent_pb2.ProtectTaskResponse, _abc.Awaitable[_agent_pb2.ProtectTaskResponse]]:
+        """A task of this instance asks for its protection, or for a change of it."""
 
 def add_AgentSessionServicer_to_server(servicer: AgentSessionServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

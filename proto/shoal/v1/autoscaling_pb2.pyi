@@ -8,6 +8,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from shoal.v1 import metrics_pb2 as _metrics_pb2
+from shoal.v1 import task_definition_pb2 as _task_definition_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -199,7 +200,7 @@ class RegisterScalableTargetRequest(_message.Message):
     """Required of a new one. 0: the service may be scaled to no task at all."""
     max_capacity: _builtins.int
     role_arn: _builtins.str
-    """Taken and not used: there are no roles to assume."""
+    """Taken, with a warning, and not used: there are no roles to assume."""
     creation_time: _builtins.int
     """Of one that was described."""
     scalable_target_arn: _builtins.str
@@ -269,15 +270,19 @@ class RegisterScalableTargetResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     SCALABLE_TARGET_ARN_FIELD_NUMBER: _builtins.int
+    WARNINGS_FIELD_NUMBER: _builtins.int
     scalable_target_arn: _builtins.str
+    @_builtins.property
+    def warnings(self) -> _containers.RepeatedCompositeFieldContainer[_task_definition_pb2.Warning]: ...
     def __init__(
         self,
         *,
         scalable_target_arn: _builtins.str | None = ...,
+        warnings: _abc.Iterable[_task_definition_pb2.Warning] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_scalable_target_arn", b"_scalable_target_arn", "scalable_target_arn", b"scalable_target_arn"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_scalable_target_arn", b"_scalable_target_arn", "scalable_target_arn", b"scalable_target_arn"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_scalable_target_arn", b"_scalable_target_arn", "scalable_target_arn", b"scalable_target_arn", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__scalable_target_arn: _TypeAlias = _typing.Literal["scalable_target_arn"]  # noqa: Y015
     _WhichOneofArgType__scalable_target_arn: _TypeAlias = _typing.Literal["_scalable_target_arn", b"_scalable_target_arn"]  # noqa: Y015
@@ -572,6 +577,7 @@ class TargetTrackingMetricStat(_message.Message):
     stat: _builtins.str
     """SampleCount, Average, Sum, Minimum, Maximum."""
     unit: _builtins.str
+    """Taken, with a warning, and not used: a metric has one unit here."""
     @_builtins.property
     def metric(self) -> Global___TargetTrackingMetric: ...
     def __init__(
@@ -1028,19 +1034,23 @@ class PutScalingPolicyResponse(_message.Message):
 
     POLICY_ARN_FIELD_NUMBER: _builtins.int
     ALARMS_FIELD_NUMBER: _builtins.int
+    WARNINGS_FIELD_NUMBER: _builtins.int
     policy_arn: _builtins.str
     """Of step scaling: what an alarm names in its AlarmActions."""
     @_builtins.property
     def alarms(self) -> _containers.RepeatedCompositeFieldContainer[Global___ScalingAlarm]: ...
+    @_builtins.property
+    def warnings(self) -> _containers.RepeatedCompositeFieldContainer[_task_definition_pb2.Warning]: ...
     def __init__(
         self,
         *,
         policy_arn: _builtins.str | None = ...,
         alarms: _abc.Iterable[Global___ScalingAlarm] | None = ...,
+        warnings: _abc.Iterable[_task_definition_pb2.Warning] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_policy_arn", b"_policy_arn", "policy_arn", b"policy_arn"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_policy_arn", b"_policy_arn", "alarms", b"alarms", "policy_arn", b"policy_arn"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_policy_arn", b"_policy_arn", "alarms", b"alarms", "policy_arn", b"policy_arn", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__policy_arn: _TypeAlias = _typing.Literal["policy_arn"]  # noqa: Y015
     _WhichOneofArgType__policy_arn: _TypeAlias = _typing.Literal["_policy_arn", b"_policy_arn"]  # noqa: Y015

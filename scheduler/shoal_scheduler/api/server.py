@@ -45,6 +45,7 @@ from shoal_scheduler.api.batch.methods import BATCH_METHODS
 from shoal_scheduler.api.calls import Handler, handlers_of
 from shoal_scheduler.api.gate import Gate
 from shoal_scheduler.api.rebalance import REBALANCING_METHODS
+from shoal_scheduler.api.services import protection
 from shoal_scheduler.api.services.methods import SERVICES_METHODS
 from shoal_scheduler.api.sizes import check_elements
 from shoal_scheduler.api.traffic.methods import INGRESS_METHODS, TRAFFIC_METHODS
@@ -93,6 +94,7 @@ AGENT_METHODS: Mapping[str, Handler] = {
     "SendLogs": logs.send,
     "AttachCommand": commands.attach,
     "SendPull": image_pulls.send,
+    "ProtectTask": protection.of_agent,
 }
 METRICS_METHODS: Mapping[str, Handler] = {
     "ListMetrics": metrics.list_all,

@@ -206,6 +206,9 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     has_failed: bool = False
     is_halted: bool = False
 
+    # It failed for want of time alone, and then all its tasks were healthy after all.
+    recovered_at: int = 0
+
     @property
     def is_over(self) -> bool:
         return self.status in OVER
@@ -213,12 +216,15 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     @property
     def vouches_for(self) -> str:
         """The revision that it has shown to be good; "" for none."""
-        return {SUCCESSFUL: self.revision, ROLLBACK_SUCCESSFUL: self.rollback_revision}.get(self.status, "")
+        if self.status == ROLLBACK_SUCCESSFUL:
+            return self.rollback_revision
+        return self.revision if self.status == SUCCESSFUL or self.recovered_at else ""
 
     @property
     def speaks_against(self) -> str:
         """The revision that it has shown to be bad; "" for none."""
-        return self.revision if self.has_failed or self.status == ROLLBACK_SUCCESSFUL else ""
+        is_bad = self.has_failed and not self.recovered_at
+        return self.revision if is_bad or self.status == ROLLBACK_SUCCESSFUL else ""
 
     @property
     def started_by(self) -> str:

@@ -12,7 +12,7 @@ import msgspec
 
 from shoal_scheduler.model.instance import Instance
 from shoal_scheduler.model.rebalance import Rebalance
-from shoal_scheduler.model.service import DAEMON, Deployment, Service, ServiceRevision
+from shoal_scheduler.model.service import Deployment, Service, ServiceRevision
 from shoal_scheduler.model.task import Task, TaskKey
 from shoal_scheduler.model.traffic import TargetHealth
 from shoal_scheduler.state.records import Records
@@ -45,6 +45,9 @@ class ServiceTables:
     # Derived: tasks of each service that are not STOPPED.
     live: dict[ServiceKey, dict[TaskKey, None]] = field(default_factory=dict)
 
+    # Derived: by cluster, DAEMON services.
+    daemons: dict[str, dict[ServiceKey, None]] = field(default_factory=dict)
+
     # Derived: services to be looked at in the next step, and when time asks for a look; with a heap of those times, in
     # which those stand as well that are not true any more.
     unsettled: dict[ServiceKey, None] = field(default_factory=dict)
@@ -74,7 +77,12 @@ class ServiceTables:
     def put(self, record: msgspec.Struct) -> None:
         match record:
             case Service():
-                self.stir((record.cluster, record.name))
+                key = (record.cluster, record.name)
+                if record.is_daemon:
+                    self.daemons.setdefault(record.cluster, {})[key] = None
+                else:
+                    self.daemons.get(record.cluster, {}).pop(key, None)
+                self.stir(key)
             case ServiceRevision() | Deployment():
                 self.stir((record.cluster, record.service))
             case Rebalance():
@@ -88,6 +96,7 @@ class ServiceTables:
             cluster, name = key
             self.unsettled.pop((cluster, name), None)
             self.due.pop((cluster, name), None)
+            self.daemons.get(cluster, {}).pop((cluster, name), None)
 
     def put_task(self, task: Task) -> None:
         """Of a launch that is a service's."""
@@ -104,7 +113,7 @@ class ServiceTables:
             self.live.pop(key, None)
         self.stir(key)
 
-    def put_instance(self, before: Instance | None, instance: Instance, tasks: list[Task], records: Records) -> None:
+    def put_instance(self, before: Instance | None, instance: Instance, tasks: list[Task]) -> None:
         """`tasks`: those that it has."""
         if before is not None and _is_alike(before, instance):
             return
@@ -112,13 +121,12 @@ class ServiceTables:
             key = service_of(task)
             if key is not None:
                 self.stir(key)
-        self.stir_daemons(instance.cluster, records)
+        self.stir_daemons(instance.cluster)
 
-    def stir_daemons(self, cluster: str, records: Records) -> None:
+    def stir_daemons(self, cluster: str) -> None:
         """An instance came, or is another."""
-        for service in records.of(Service, cluster):
-            if service.scheduling_strategy == DAEMON:
-                self.stir((service.cluster, service.name))
+        for key in self.daemons.get(cluster, ()):
+            self.stir(key)
 
     def stir_alarm(self, name: str, records: Records) -> None:
         for service in records.all(Service):

@@ -240,7 +240,7 @@ class Tables:
 
     def _put_instance(self, instance: Instance) -> None:
         before, self.instances[instance.id] = self.instances.get(instance.id), instance
-        self.services.put_instance(before, instance, self.tasks_on(instance.id), self.records)
+        self.services.put_instance(before, instance, self.tasks_on(instance.id))
         room = self.rooms.setdefault(instance.cluster, InstanceTable())
         if instance.status == "INACTIVE":
             self._forget_images(instance.id)
@@ -258,7 +258,7 @@ class Tables:
         instance = self.instances.get(instance_id)
         if instance is not None:
             self.rooms[instance.cluster].set_connected(instance_id, bool(incarnation))
-            self.services.stir_daemons(instance.cluster, self.records)
+            self.services.stir_daemons(instance.cluster)
             self.batch.stir(instance.cluster)
 
     def _set_health(self, instance_id: str, health: Health) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import grpc
 from shoal.awsjson import to_message
 from shoal.rpc import Credentials, Identity, peer_identity, server_credentials, server_options
-from shoal.v1 import agent_pb2, agent_pb2_grpc, command_pb2, image_pb2, log_pb2, task_definition_pb2
+from shoal.v1 import agent_pb2, agent_pb2_grpc, command_pb2, image_pb2, log_pb2, service_pb2, task_definition_pb2
 
 PATIENCE_SECONDS = 30.0
 
@@ -220,6 +220,12 @@ class FakeScheduler(agent_pb2_grpc.AgentSessionServicer):
             if request_id in self.pulls_left:
                 break
         return image_pb2.SendPullResponse()
+
+    async def ProtectTask(  # noqa: N802
+        self, request: agent_pb2.ProtectTaskRequest, context: Any
+    ) -> agent_pb2.ProtectTaskResponse:
+        protected = service_pb2.ProtectedTask(protection_enabled=request.protection_enabled)
+        return agent_pb2.ProtectTaskResponse(protected_task=protected)
 
     async def _note(self) -> None:
         async with self._changed:

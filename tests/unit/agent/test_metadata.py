@@ -28,8 +28,12 @@ ENDPOINT = Endpoint(5000, b"secret", "172.17.0.1")
     ("mode", "address"), [("bridge", "172.17.0.1"), ("awsvpc", "172.17.0.1"), ("host", "127.0.0.1"), ("none", None)]
 )
 def test_where_a_container_asks(mode: str, address: str | None) -> None:
-    uri = ENDPOINT.uri("t1", "web", mode)
-    assert uri == (f"http://{address}:5000/v4/{ENDPOINT.id_of('t1', 'web')}" if address else None)
+    name = ENDPOINT.id_of("t1", "web")
+    told = {
+        "ECS_CONTAINER_METADATA_URI_V4": f"http://{address}:5000/v4/{name}",
+        "ECS_AGENT_URI": f"http://{address}:5000/api/{name}",
+    }
+    assert ENDPOINT.uris("t1", "web", mode) == (told if address else {})
 
 
 def test_an_id_is_one_containers_and_one_agents() -> None:

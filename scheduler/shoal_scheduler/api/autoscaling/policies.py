@@ -11,7 +11,7 @@ from shoal.v1 import autoscaling_pb2 as pb
 from shoal_scheduler.api.autoscaling.policy_messages import policy_message
 from shoal_scheduler.api.autoscaling.resource import check_kind, checked_name, resource_id, resource_of
 from shoal_scheduler.api.autoscaling.validate_stepping import stepping_of
-from shoal_scheduler.api.autoscaling.validate_tracking import tracking_of
+from shoal_scheduler.api.autoscaling.validate_tracking import tracking_of, units_of
 from shoal_scheduler.api.pages import page
 from shoal_scheduler.control.autoscaling import inputs as i
 from shoal_scheduler.control_plane import ControlPlane
@@ -38,7 +38,10 @@ async def put(
     )
     await plane.engine.submit(i.PutScalingPolicy(policy))
     described = policy_message(policy, plane.tables.alarms.values())
-    return pb.PutScalingPolicyResponse(policy_arn=arn.scaling_policy_arn(*resource, name), alarms=described.alarms)
+    response = pb.PutScalingPolicyResponse(policy_arn=arn.scaling_policy_arn(*resource, name), alarms=described.alarms)
+    for field in units_of(request.target_tracking_scaling_policy_configuration):
+        response.warnings.add(field=field, message="has no effect: a metric has one unit here")
+    return response
 
 
 def _kind(request: Any) -> str:

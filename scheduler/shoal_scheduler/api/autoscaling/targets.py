@@ -37,7 +37,10 @@ async def register(
             tags=tags or None,
         )
     )
-    return pb.RegisterScalableTargetResponse(scalable_target_arn=arn.scalable_target_arn(*resource))
+    response = pb.RegisterScalableTargetResponse(scalable_target_arn=arn.scalable_target_arn(*resource))
+    if request.role_arn:
+        response.warnings.add(field="RoleARN", message="has no effect: the scheduler needs no role here")
+    return response
 
 
 def capacity(message: Any, name: str, field: str) -> int | None:

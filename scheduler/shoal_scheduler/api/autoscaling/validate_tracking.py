@@ -1,6 +1,7 @@
 """TargetTrackingScalingPolicyConfiguration, checked, as a record."""
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 from shoal import arn
@@ -49,6 +50,16 @@ def tracking_of(configuration: pb.TargetTrackingScalingPolicyConfiguration) -> T
         disable_scale_in=configuration.disable_scale_in,
         period=period,
     )
+
+
+def units_of(configuration: pb.TargetTrackingScalingPolicyConfiguration) -> Iterator[str]:
+    """The paths of units that are given."""
+    specification = configuration.customized_metric_specification
+    if specification.unit:
+        yield f"{CUSTOMIZED}.Unit"
+    for index, each in enumerate(specification.metrics):
+        if each.metric_stat.unit:
+            yield f"{CUSTOMIZED}.Metrics[{index}].MetricStat.Unit"
 
 
 def _metric(configuration: Any) -> dict[str, Any]:

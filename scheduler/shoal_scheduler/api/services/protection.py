@@ -2,7 +2,7 @@
 
 from shoal import arn
 from shoal.rpc import Identity
-from shoal.v1 import resource_pb2
+from shoal.v1 import agent_pb2, resource_pb2
 from shoal.v1 import service_pb2 as pb
 
 from shoal_scheduler.api import convert
@@ -27,16 +27,39 @@ async def update(
     names = bounded(request.tasks, "tasks", UPDATED_MAX)
     if not request.HasField("protection_enabled"):
         raise invalid_field("protectionEnabled", "is required: true or false.")
-    minutes = request.expires_in_minutes if request.HasField("expires_in_minutes") else None
-    refuse(between("expiresInMinutes", minutes, 1, MINUTES_MAX, "minutes"), "InvalidParameterException")
-    if not request.protection_enabled and minutes is not None:
-        raise invalid_field("expiresInMinutes", "goes with protectionEnabled true; leave it out.")
-    wanted = (minutes or MINUTES_DEFAULT) if request.protection_enabled else 0
-    done = await plane.engine.submit(i.ProtectTasks(cluster.name, tuple(dict.fromkeys(names)), wanted))
+    done = await plane.engine.submit(i.ProtectTasks(cluster.name, tuple(dict.fromkeys(names)), _minutes(request)))
     assert isinstance(done, i.TasksProtected)
     return pb.UpdateTaskProtectionResponse(
         protected_tasks=map(_message, done.tasks), failures=convert.failure_messages(done.failures)
     )
+
+
+async def of_agent(
+    plane: ControlPlane, request: agent_pb2.ProtectTaskRequest, caller: Identity
+) -> agent_pb2.ProtectTaskResponse:
+    """What a task asks for by the agent of its instance."""
+    key = TaskKey.parse(request.task_id)
+    task = plane.tables.task(key) if key is not None else None
+    if task is None or task.instance != caller.name:
+        return agent_pb2.ProtectTaskResponse(failure=resource_pb2.Failure(arn=request.task_id, reason=MISSING))
+    if request.HasField("protection_enabled"):
+        change = i.ProtectTasks(task.launch.cluster, (task.id,), _minutes(request))
+        done = await plane.engine.submit(change)
+        assert isinstance(done, i.TasksProtected)
+        if done.failures:
+            (failure,) = convert.failure_messages(done.failures)
+            return agent_pb2.ProtectTaskResponse(failure=failure)
+        (task,) = done.tasks
+    return agent_pb2.ProtectTaskResponse(protected_task=_message(task))
+
+
+def _minutes(request: pb.UpdateTaskProtectionRequest | agent_pb2.ProtectTaskRequest) -> int:
+    """0 takes it away. Raises Refused."""
+    minutes = request.expires_in_minutes if request.HasField("expires_in_minutes") else None
+    refuse(between("expiresInMinutes", minutes, 1, MINUTES_MAX, "minutes"), "InvalidParameterException")
+    if not request.protection_enabled and minutes is not None:
+        raise invalid_field("expiresInMinutes", "goes with protectionEnabled true; leave it out.")
+    return (minutes or MINUTES_DEFAULT) if request.protection_enabled else 0
 
 
 async def get(

@@ -27,9 +27,10 @@ async def discover(
         raise invalid_field("MaxResults", f"is {most}, must be 1 to {RESULTS_MAX}.")
     cluster = _cluster_of(plane, request.namespace_name)
     service = required(request, "service_name", "ServiceName")
-    names = routes.endpoints(plane.tables, cluster)
-    found = names.get(full_name(service, cluster))
-    if found is None:
+    name = full_name(service, cluster)
+    known_names = [routes.endpoints_of(plane.tables, each) for each in routes.routed_services(plane.tables, cluster)]
+    found = [endpoint for names in known_names for endpoint in names.get(name, ())]
+    if not any(name in names for names in known_names):
         raise Refused(
             "not_found",
             f"ServiceName: there is no service {quoted(service[:300])} in {cluster}.{ZONE}.",

@@ -13,11 +13,13 @@ from shoal_scheduler.api.agent_checks import text
 from shoal_scheduler.api.fields import existing_cluster
 from shoal_scheduler.api.traffic.messages import rule_message, target_group_message
 from shoal_scheduler.control.traffic import inputs as i
-from shoal_scheduler.control.traffic.routes import Routes, routes
+from shoal_scheduler.control.traffic.routes import routed_services, routes_of
 from shoal_scheduler.control_plane import ControlPlane
 from shoal_scheduler.model.refusal import invalid_field
+from shoal_scheduler.model.service import Service
 from shoal_scheduler.model.task import TaskKey
-from shoal_scheduler.model.traffic import HEALTHY, INITIAL, UNHEALTHY, TargetHealth
+from shoal_scheduler.model.traffic import HEALTHY, INITIAL, UNHEALTHY, ListenerRule, TargetGroup, TargetHealth
+from shoal_scheduler.state.tables import Tables
 
 # What changes at once is told at once. Where there is much to say it is said less often: the leader has other things to
 # do for most of its time.
@@ -26,15 +28,17 @@ PAUSE_PER_SECOND_OF_WORK = 9.0
 TEXT_CHARACTERS_MAX = 300
 _STATES = (INITIAL, HEALTHY, UNHEALTHY)
 
+# By service, and under "" what is of none: of when it is, and the message.
+Parts = dict[str, tuple[int, bytes]]
 
-async def watch(
-    plane: ControlPlane, request: pb.WatchRoutesRequest, _caller: Identity
-) -> AsyncGenerator[pb.WatchRoutesResponse]:
-    cluster, told, seen = existing_cluster(plane, request).name, None, -1
+
+async def watch(plane: ControlPlane, request: pb.WatchRoutesRequest, _caller: Identity) -> AsyncGenerator[bytes]:
+    cluster, told, seen = existing_cluster(plane, request).name, b"no routes", -1
+    parts: Parts = {}
     while True:
         seen = await plane.routing.wait_beyond(seen)
         began = time.perf_counter()
-        now = _message(routes(plane.tables, cluster))
+        now = encoded_routes(plane, cluster, parts)
         worked_seconds = time.perf_counter() - began
         if now != told:
             yield now
@@ -42,18 +46,36 @@ async def watch(
         await asyncio.sleep(max(GATHER_SECONDS, worked_seconds * PAUSE_PER_SECOND_OF_WORK))
 
 
-def _message(known: Routes) -> pb.WatchRoutesResponse:
+def encoded_routes(plane: ControlPlane, cluster: str, parts: Parts) -> bytes:
+    """A WatchRoutesResponse. Messages one after the other are read as one that has everything of each: only what may
+    have changed since `parts` were made is made anew."""
+    services = {each.name: each for each in routed_services(plane.tables, cluster)}
+    for gone in parts.keys() - services.keys() - {""}:
+        del parts[gone]
+    for name in ("", *services):
+        at = plane.routing.touched_at(cluster, name)
+        if name not in parts or parts[name][0] != at:
+            made = _of_service(plane.tables, services[name]) if name else _of_records(plane.tables, cluster)
+            parts[name] = at, made.SerializeToString()
+    return b"".join(parts[name][1] for name in ("", *services))
+
+
+def _of_records(tables: Tables, cluster: str) -> pb.WatchRoutesResponse:
     """With names of target groups where their ARNs would be: the ingress knows them by their names."""
-    rules = []
-    for rule in known.rules:
+    messages = []
+    for rule in sorted(tables.records.of(ListenerRule, cluster), key=lambda each: each.name):
         message = rule_message(rule)
         tuples = message.actions[0].forward_config.target_groups
         for each, forward in zip(tuples, rule.forwards, strict=True):
             each.target_group_arn = forward.target_group
-        rules.append(message)
+        messages.append(message)
+    groups = sorted(tables.records.of(TargetGroup, cluster), key=lambda each: each.name)
+    return pb.WatchRoutesResponse(target_groups=map(target_group_message, groups), rules=messages)
+
+
+def _of_service(tables: Tables, service: Service) -> pb.WatchRoutesResponse:
+    known = routes_of(tables, service)
     return pb.WatchRoutesResponse(
-        target_groups=map(target_group_message, known.groups),
-        rules=rules,
         targets=[
             pb.RoutedTarget(
                 target_group=each.target_group, task_id=each.task.id, host=each.place.host, port=each.place.port

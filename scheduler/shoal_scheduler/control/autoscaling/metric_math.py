@@ -84,7 +84,7 @@ class Expression(NamedTuple):
         """Of one period; None if it is missing."""
         try:
             found = float(self.term(values))
-        except (_MissingError, ZeroDivisionError, OverflowError):
+        except (_MissingError, ZeroDivisionError, OverflowError, ValueError):
             return None
         return found if math.isfinite(found) else None
 

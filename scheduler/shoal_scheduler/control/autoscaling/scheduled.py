@@ -21,6 +21,7 @@ from cronsim import CronSim, CronSimError
 from shoal_scheduler.model.scaling import ScalableTarget, ScheduledAction
 
 YEARS = range(1970, 2200)
+_END = int(datetime(YEARS[-1] + 1, 1, 1, tzinfo=UTC).timestamp()) * 1000
 CRON_FIELDS = ("minutes", "hours", "day of month", "month", "day of week", "year")
 
 _FORM = re.compile(r"(at|rate|cron)\((.*)\)", re.DOTALL)
@@ -78,8 +79,8 @@ def zone(name: str) -> ZoneInfo:
 
 def _at(text: str) -> At:
     try:
-        if _AT.fullmatch(text):
-            return At(datetime.fromisoformat(text))
+        if _AT.fullmatch(text) and (time := datetime.fromisoformat(text)).year in YEARS:
+            return At(time)
     except ValueError:
         pass  # a 30th of February
     raise ScheduleError(f"at({text}): want a local time like at(2026-11-27T08:00:00)")
@@ -149,6 +150,8 @@ def next_time(action: ScheduledAction, after: int) -> int | None:
     """The first time later than that at which it is to be done; None if there is none. All in milliseconds."""
     schedule, start = parsed(action.schedule), action.start
     after = after if start is None else max(after, start - 1)
+    if after >= _END:
+        return None
     match schedule:
         case At():
             at = _milliseconds(_placed(schedule.time, zone(action.timezone)))
@@ -157,7 +160,7 @@ def next_time(action: ScheduledAction, after: int) -> int | None:
             found = _next_of_rate(schedule, action, after)
         case Cron():
             found = _next_of_cron(schedule, zone(action.timezone), after)
-    return None if found is None or (action.end is not None and found > action.end) else found
+    return None if found is None or found > min(_END, _END if action.end is None else action.end) else found
 
 
 def last_time(action: ScheduledAction, now: int) -> int | None:

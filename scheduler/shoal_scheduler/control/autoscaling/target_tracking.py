@@ -31,16 +31,19 @@ IN_BELOW = 0.9
 # 0.1 * 3 / 0.3 is a little more than 1, and does not ask for a second task.
 _ROUNDING = 1e-9
 
+# More than any service has: what is beyond is as much.
+_MOST = 1e9
+
 
 def capacity_for(capacity: float, value: float, target: float) -> int:
     """How many tasks would be at the target.
 
     >>> capacity_for(4, 75.0, 50.0)
     6
-    >>> capacity_for(3, 0.1, 0.3)
-    1
+    >>> capacity_for(3, 0.1, 0.3), capacity_for(3, 1e308, 1e-9) > 1_000_000
+    (1, True)
     """
-    exact = capacity * value / target
+    exact = min(capacity * value / target, _MOST)
     return max(0, math.ceil(exact - abs(exact) * _ROUNDING))
 
 

@@ -3,7 +3,8 @@
 A move begins when fewer than `parallel` are under way, and if it would still be planned as things are by then: each of
 them is worth it by itself, whatever became of the others. From then on its task is *leaving*: its service starts a
 replacement, which is placed elsewhere, and stops it within its percents. The move is over when the task is. One that
-cannot begin, or is not over, within GIVE_UP_MILLIS is given up: its task stays.
+cannot begin, or is not over, within GIVE_UP_MILLIS is given up, or at once if its service then finds no room: its task
+stays.
 """
 
 from dataclasses import dataclass, field
@@ -24,6 +25,9 @@ from shoal_scheduler.placement.place import Unplaceable, best, gpus_on
 from shoal_scheduler.state.overlay import Overlay
 
 GIVE_UP_MILLIS = 10 * 60_000
+
+# By then what a service starts has a place, if there was room when the move began.
+PLACED_MILLIS = 5_000
 
 # Moves that are looked at closely in one step, for each of which all instances are.
 LOOKED_AT_MAX = 20
@@ -72,8 +76,18 @@ class _Progress:
             self.end(move, MOVED)
         elif task.desired_status == "RUNNING" and self.now >= move.began_at + GIVE_UP_MILLIS:
             self.end(move, GIVEN_UP, self._why_not_replaced(move))
+        elif self._keeps_others_waiting(move):
+            self.end(move, GIVEN_UP, self._why_not_placed(move))
         else:
             self.moves.append(move)
+
+    def _keeps_others_waiting(self, move: Move) -> bool:
+        """Tasks of the service wait for room, perhaps in place of one that broke down, and the move says where they may
+        go. Instances that are emptied are closed to them at any rate."""
+        if self.rebalance.kind == EMPTY or self.now < move.began_at + PLACED_MILLIS:
+            return False
+        tasks = self.view.tasks_of_service((self.rebalance.cluster, move.service))
+        return any(not task.instance for task in tasks)
 
     def begin(self, move: Move) -> None:
         """Or let it wait, or give it up."""

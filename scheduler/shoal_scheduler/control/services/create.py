@@ -49,7 +49,8 @@ def create(view: Overlay, request: i.CreateService, context: Context) -> Outcome
     _check_count(view, asked.cluster)
     definition = run_task.active_definition(view, request.revision.definition)
     consistency.check(asked)
-    check_named(view, asked, request.revision)
+    check_target_groups(view, request.revision)
+    check_alarms(view, asked)
     service = msgspec.structs.replace(asked, created_at=context.now)
     revision = msgspec.structs.replace(request.revision, definition=definition.name)
     made, changes = begin(view, service, revision, context)
@@ -83,14 +84,18 @@ def _again(view: Overlay, known: Service, request: i.CreateService) -> Service:
     return known
 
 
-def check_named(view: Overlay, service: Service, revision: ServiceRevision) -> None:
-    """Raises Refused unless the target groups and alarms that they name are there."""
+def check_target_groups(view: Overlay, revision: ServiceRevision) -> None:
+    """Raises Refused unless those that it names are there."""
     for index, each in enumerate(revision.load_balancers):
-        if view.records.get(TargetGroup, service.cluster, each.target_group) is None:
+        if view.records.get(TargetGroup, revision.cluster, each.target_group) is None:
             raise invalid_field(
                 f"loadBalancers[{index}].targetGroupArn",
-                f"there is no target group {each.target_group!r} in cluster {service.cluster!r}: create it first.",
+                f"there is no target group {each.target_group!r} in cluster {revision.cluster!r}: create it first.",
             )
+
+
+def check_alarms(view: Overlay, service: Service) -> None:
+    """The same of alarms."""
     for index, name in enumerate(service.configuration.alarms.names):
         if view.alarm(name) is None:
             raise invalid_field(

@@ -74,26 +74,25 @@ class _Rolling:
             self._stop(task)
         go = [task for task in place.go if is_running(task) and not is_protected(seen, task)]
         if place.stay:
-            if is_healthy(seen, place.stay[0]):
-                for task in go:
+            for task in go if is_healthy(seen, place.stay[0]) else ():
+                if self._is_minimum_left(task) or is_unhealthy(seen, task):
                     self._stop(task)
             return
         if len(self.start_on) >= self._most:
             return
-        runs = any(map(is_running, place.go))
+        for task in go:
+            if self._total >= seen.maximum_total and self._may_stop(task):
+                self._stop(task)
         if self._total < seen.maximum_total:
             self._start(name)
-        elif go and all(map(self._may_stop, go)):
-            for task in go:
-                self._stop(task)
-            self._start(name)
         else:
-            self.is_held_up |= runs
+            self.is_held_up = True
 
     def _may_stop(self, task: Task) -> bool:
-        if len(self._healthy - {task.key}) >= self._seen.minimum_healthy:
-            return True
-        return is_unhealthy(self._seen, task) and not self._comes
+        return self._is_minimum_left(task) or (is_unhealthy(self._seen, task) and not self._comes)
+
+    def _is_minimum_left(self, without: Task) -> bool:
+        return len(self._healthy - {without.key}) >= self._seen.minimum_healthy
 
     def _start(self, name: str) -> None:
         self.start_on.append(name)

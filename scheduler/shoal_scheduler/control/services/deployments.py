@@ -150,6 +150,16 @@ def _go_on_back(seen: ServiceView) -> Progress:
     return _rollback_failed(seen, _stuck(seen, count))
 
 
+def _recover(seen: ServiceView) -> Progress:
+    """Over stays over; but its revision is known to be good from then on."""
+    deployment = seen.deployment
+    is_tried = deployment.has_failed and not deployment.is_halted and not deployment.recovered_at
+    if not is_tried or not _is_reached(seen, _count(seen), seen.now + 1):
+        return Progress()
+    event = _event(seen, "all tasks are healthy after all.")
+    return replace(_as(seen, recovered_at=seen.now), events=(event,))
+
+
 def _rollback_failed(seen: ServiceView, why: str) -> Progress:
     event = _event(seen, f"rollback failed: {why}.")
     reason = f"{seen.deployment.reason} The rollback failed: {why}."
@@ -293,4 +303,5 @@ _STEPS: Mapping[str, Callable[[ServiceView], Progress]] = {
     STOP_REQUESTED: _stop,
     ROLLBACK_REQUESTED: _go_back,
     ROLLBACK_IN_PROGRESS: _go_on_back,
+    STOPPED: _recover,
 }

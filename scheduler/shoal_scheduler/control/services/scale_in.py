@@ -7,7 +7,8 @@ instance, what is not healthy yet. Then the mirror of the placement strategies, 
     binpack   from the instance that has the most left afterwards, which may so become empty
     random    none is preferred
 
-and at last those that were started last. A protected task is not given up, unless it is unhealthy.
+and at last those that were started last. A protected task is not given up, unless it is unhealthy or its service was
+deleted.
 """
 
 from collections import Counter
@@ -18,6 +19,7 @@ from shoal_scheduler.control.services.health import is_healthy, is_running, is_u
 from shoal_scheduler.control.services.launching import strategies_of
 from shoal_scheduler.control.services.view import ServiceView
 from shoal_scheduler.model.ask import Strategy, resources_of
+from shoal_scheduler.model.service import ACTIVE
 from shoal_scheduler.model.task import Task
 
 # The lower, the sooner it is given up.
@@ -44,7 +46,9 @@ def order(seen: ServiceView, tasks: Sequence[Task], beside: Sequence[Task] = ())
 
 
 def is_protected(seen: ServiceView, task: Task) -> bool:
-    return task.protected_until > seen.now and not is_unhealthy(seen, task)
+    """From scale-in and deployments: not from the end of its service."""
+    is_deleted = seen.service.status != ACTIVE
+    return task.protected_until > seen.now and not is_deleted and not is_unhealthy(seen, task)
 
 
 class _Kind(NamedTuple):

@@ -10,7 +10,7 @@ from shoal_scheduler.control import run_task
 from shoal_scheduler.control.context import Context, Outcome
 from shoal_scheduler.control.services import consistency, find
 from shoal_scheduler.control.services import inputs as i
-from shoal_scheduler.control.services.create import check_named
+from shoal_scheduler.control.services.create import check_alarms, check_target_groups
 from shoal_scheduler.control.services.new_deployment import begin
 from shoal_scheduler.model.refusal import Refused, invalid_field
 from shoal_scheduler.model.service import DAEMON, Service, ServiceRevision
@@ -35,7 +35,11 @@ def update(view: Overlay, request: i.UpdateService, context: Context) -> Outcome
     if changed == service and revision == before and not request.is_forced:
         return Outcome(service)
     consistency.check(changed)
-    check_named(view, changed, revision)
+    # Only what is new: an alarm that was deleted since must not keep a service from being scaled.
+    if revision != before:
+        check_target_groups(view, revision)
+    if changed.configuration.alarms != service.configuration.alarms:
+        check_alarms(view, changed)
     if request.client_token:
         updates = (*service.updates, (request.client_token, request.request_digest))[-TOKENS_MAX:]
         changed = msgspec.structs.replace(changed, updates=updates)

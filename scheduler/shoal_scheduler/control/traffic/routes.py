@@ -6,13 +6,14 @@ where its instance is, at the host port that its container's port was published 
 container's port, and a task with a network of its own (awsvpc) has its ports published on the host as well.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
 
 from shoal_scheduler.model.instance import Instance
 from shoal_scheduler.model.service import INACTIVE, Service, ServiceRevision
 from shoal_scheduler.model.task import Task
-from shoal_scheduler.model.traffic import HEALTHY, UNHEALTHY, ListenerRule, TargetGroup
+from shoal_scheduler.model.traffic import HEALTHY, UNHEALTHY
 from shoal_scheduler.state.tables import Tables
 
 ZONE = "shoal.internal"
@@ -42,38 +43,37 @@ class Endpoint(NamedTuple):
 
 
 class Routes(NamedTuple):
-    """`names`: by name, without a dot at its end. Everything is in an order of its own, the same each time."""
+    """Of a service, in an order that is the same each time. `names`: by name, without a dot at its end."""
 
-    groups: list[TargetGroup]
-    rules: list[ListenerRule]
     targets: list[Target]
     names: dict[str, list[Endpoint]]
 
 
-def routes(tables: Tables, cluster: str) -> Routes:
-    groups = sorted(tables.records.of(TargetGroup, cluster), key=lambda each: each.name)
-    rules = sorted(tables.records.of(ListenerRule, cluster), key=lambda each: each.name)
-    known = {group.name for group in groups}
-    tasks = [task for service in _services(tables, cluster) for task in running(tables, service)]
-    targets = [each for task in tasks for each in targets_of(tables, task) if each.target_group in known]
-    names = {name: answering(tables, found) for name, found in endpoints(tables, cluster).items()}
-    return Routes(groups, rules, targets, names)
+def routed_services(tables: Tables, cluster: str) -> list[Service]:
+    found = [each for each in tables.records.of(Service, cluster) if each.status != INACTIVE]
+    return sorted(found, key=lambda each: each.name)
 
 
-def endpoints(tables: Tables, cluster: str) -> dict[str, list[Endpoint]]:
+def routes_of(tables: Tables, service: Service) -> Routes:
+    """Of a name only those that may answer to it."""
+    targets = [target for task in running(tables, service) for target in targets_of(tables, task)]
+    names = endpoints_of(tables, service)
+    return Routes(targets, {name: answering(tables, found) for name, found in names.items()})
+
+
+def endpoints_of(tables: Tables, service: Service) -> dict[str, list[Endpoint]]:
     """By name, healthy or not. The name of a service is there also while it has no task."""
-    names: dict[str, list[Endpoint]] = {}
-    for service in _services(tables, cluster):
-        names.setdefault(full_name(service.name, cluster), [])
-        for task in running(tables, service):
-            for name, endpoint in _named(tables, service, task):
-                names.setdefault(name, []).append(endpoint)
+    names: dict[str, list[Endpoint]] = {full_name(service.name, service.cluster): []}
+    for task in running(tables, service):
+        for name, endpoint in _named(tables, service, task):
+            names.setdefault(name, []).append(endpoint)
     return names
 
 
-def _services(tables: Tables, cluster: str) -> list[Service]:
-    found = [each for each in tables.records.of(Service, cluster) if each.status != INACTIVE]
-    return sorted(found, key=lambda each: each.name)
+def targets_by_group(tables: Tables, service: Service) -> Counter[str]:
+    """How many of its tasks are targets of each group, by what their revisions say."""
+    revisions = (revision_of(tables, task) for task in running(tables, service))
+    return Counter(each.target_group for revision in revisions if revision for each in revision.load_balancers)
 
 
 def running(tables: Tables, service: Service) -> list[Task]:
@@ -89,7 +89,7 @@ def is_routed(task: Task) -> bool:
 
 def targets_of(tables: Tables, task: Task) -> Iterator[Target]:
     """In whatever state it is, if its place is known."""
-    revision = _revision(tables, task)
+    revision = revision_of(tables, task)
     instance = tables.instances.get(task.instance)
     if revision is None or instance is None:
         return
@@ -99,7 +99,7 @@ def targets_of(tables: Tables, task: Task) -> Iterator[Target]:
             yield Target(each.target_group, task, Place(address_of(instance), port))
 
 
-def _revision(tables: Tables, task: Task) -> ServiceRevision | None:
+def revision_of(tables: Tables, task: Task) -> ServiceRevision | None:
     part = task.launch.service
     if part is None:
         return None
@@ -122,7 +122,7 @@ def address_of(instance: Instance) -> str:
 
 def _named(tables: Tables, service: Service, task: Task) -> Iterator[tuple[str, Endpoint]]:
     """By the service's name, and by those of its registries."""
-    revision, instance = _revision(tables, task), tables.instances.get(task.instance)
+    revision, instance = revision_of(tables, task), tables.instances.get(task.instance)
     if revision is None or instance is None:
         return
     host = address_of(instance)

@@ -3,7 +3,7 @@
 import pytest
 from shoal_scheduler.control.autoscaling.metric_math import CHARACTERS_MAX, MetricMathError, parsed
 
-VALUES = {"m1": 120.0, "m2": 4.0, "zero": 0.0, "gone": None}
+VALUES = {"m1": 120.0, "m2": 4.0, "zero": 0.0, "gone": None, "huge": 1e300}
 
 
 @pytest.mark.parametrize(
@@ -28,6 +28,8 @@ VALUES = {"m1": 120.0, "m2": 4.0, "zero": 0.0, "gone": None}
         ("IF(m2 > 3, m1, gone)", 120.0),
         ("IF(gone > 3, m1, m2)", None),
         ("MAX([m1, gone])", None),
+        ("CEIL(huge * huge - huge * huge)", None),
+        ("huge * huge", None),
     ],
 )
 def test_the_value_of_one_period(text: str, want: float | None) -> None:

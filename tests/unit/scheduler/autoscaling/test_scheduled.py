@@ -49,6 +49,7 @@ def _action(
         ("at(2027-05-01T08:00:00)", "Asia/Tokyo", "2027-03-13T12:00", "2027-04-30T23:00"),
         ("at(2027-03-13T12:00:00)", "", "2027-03-13T12:00", None),
         ("rate(5 minutes)", "", "2027-01-01T00:00", "2027-01-01T00:05"),
+        ("rate(999999999 days)", "", "2027-01-03T07:00", None),
         ("rate(1 day)", "", "2027-01-03T07:00", "2027-01-04T00:00"),
     ],
 )
@@ -77,6 +78,11 @@ def test_between_start_and_end() -> None:
     assert next_time(action, _ms("2027-02-01T02:30")) is None
 
 
+@pytest.mark.parametrize("schedule", ["rate(1 hour)", "cron(0 8 * * ? *)", "at(2027-05-01T08:00:00)"])
+def test_beyond_all_years_there_is_nothing(schedule: str) -> None:
+    assert next_time(_action(schedule, "Asia/Tokyo", start="9999-12-31T23:59"), _ms(MADE)) is None
+
+
 def test_of_missed_times_the_last_is_due_and_then_none() -> None:
     action = _action("cron(0 * * * ? *)", done="2027-01-05T10:00")
     (found,) = due([action], _ms("2027-03-01T12:34"))
@@ -100,6 +106,7 @@ def test_several_are_done_in_the_order_of_their_times() -> None:
         ("every day", "must be at"),
         ("at(2027-05-01)", "want a local time"),
         ("at(2027-02-30T00:00:00)", "want a local time"),
+        ("at(9999-12-31T23:59:59)", "want a local time"),
         ("rate(0 minutes)", "want a positive number"),
         ("rate(5 weeks)", "want a positive number"),
         ("cron(0 10 * * *)", "5 fields, want six"),

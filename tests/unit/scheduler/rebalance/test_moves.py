@@ -4,8 +4,10 @@ import pytest
 from shoal_scheduler.control.rebalance import progress
 from shoal_scheduler.control.rebalance.inputs import StartRebalance, StopRebalance, Wanted
 from shoal_scheduler.control.rebalance.look import look
+from shoal_scheduler.model.rebalance import Move, Rebalance
 from shoal_scheduler.model.refusal import Refused
 from shoal_scheduler.model.task import Task
+from shoal_scheduler.state.records import PutRecord
 
 from tests.unit.scheduler.rebalance.moving import Moving, host
 from tests.unit.scheduler.services.stage import percents
@@ -125,6 +127,22 @@ async def test_what_finds_no_room_by_then_is_given_up_with_the_reason() -> None:
     assert {move.detail for move in stage.last.over} == {
         "no other instance has room: INSTANCE:DRAINING on 2 instances, MEMBEROF on 1 instance"
     }
+
+
+async def test_what_breaks_down_meanwhile_does_not_wait_for_where_a_move_goes() -> None:
+    stage = await Moving.opened(4, host("a"), host("b"))
+    await stage.join(host("c"))
+    leaving, broken = [task for task in stage.wanted if task.instance == "a"]
+    move = Move(leaving.id, "web", "a", "c", began_at=stage.now, is_pinned=True)
+    await stage.drain("c")
+    await stage.run([], [PutRecord(Rebalance(cluster="default", id="r", created_at=stage.now, moves=(move,)))])
+    await stage.end(broken)
+    assert stage.hosts().count("") == 2
+    stage.now += progress.PLACED_MILLIS
+    await stage.look()
+    assert stage.last.over[0].detail.startswith("no other instance has room: MEMBEROF on 2 instances")
+    assert (stage.hosts().count(""), len(stage.wanted)) == (0, 4)
+    assert leaving.key in {task.key for task in stage.wanted}
 
 
 async def test_a_deployment_that_began_meanwhile_has_its_way() -> None:

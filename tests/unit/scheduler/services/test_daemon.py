@@ -103,3 +103,15 @@ async def test_one_that_was_deleted_runs_nowhere_and_waits_for_nobody() -> None:
     await stage.change(status="DRAINING")
     await stage.settle()
     assert not stage.wanted
+
+
+async def test_only_daemons_are_looked_at_when_an_instance_joins() -> None:
+    stage = Stage()
+    await stage.open(instance("a"))
+    await stage.create(1)
+    await stage.start()
+    await stage.one(instance("b"))
+    assert not stage.tables.services.unsettled
+    await stage.change(scheduling_strategy=DAEMON)
+    await stage.one(instance("c"))
+    assert stage.tables.services.unsettled

@@ -23,7 +23,7 @@ from shoal_scheduler.model.service import (
 )
 from shoal_scheduler.model.task import Task
 
-from tests.unit.scheduler.services.views import BREAKER, NOW, OLD, deployment, seen, tasks, under_way
+from tests.unit.scheduler.services.views import BREAKER, NEW, NOW, OLD, deployment, seen, tasks, under_way
 
 MINUTE = 60_000
 GOOD = deployment("d1", OLD, SUCCESSFUL)
@@ -194,6 +194,17 @@ def test_with_the_circuit_breaker_off_the_service_tries_on_when_the_time_is_over
     gone = progress(seen(tasks(2), late, earlier=[GOOD]))
     assert gone.deployment is not None and gone.service is None
     assert (gone.deployment.status, gone.deployment.has_failed, gone.deployment.is_halted) == (STOPPED, True, False)
+
+
+def test_if_that_succeeds_its_revision_is_known_to_be_good() -> None:
+    failed = under_way(status=STOPPED, has_failed=True, stopped_at=NOW)
+    assert (progress(seen(tasks(3), failed)).deployment, failed.speaks_against) == (None, NEW)
+    later = progress(seen(tasks(4), failed))
+    assert later.deployment is not None
+    assert (later.deployment.status, later.deployment.recovered_at, later.deployment.vouches_for) == (STOPPED, NOW, NEW)
+    assert later.events == ("(service web) (deployment ecs-svc/d2) all tasks are healthy after all.",)
+    assert progress(seen(tasks(4), later.deployment)).deployment is None
+    assert progress(seen(tasks(4), under_way(status=STOPPED, has_failed=True, is_halted=True))).deployment is None
 
 
 def test_one_more_healthy_task_than_ever_gives_it_more_time_and_clears_the_count() -> None:

@@ -78,6 +78,19 @@ async def test_it_drains_while_its_tasks_end(stage: Stage) -> None:
     assert (stage.service.status, len(stage.wanted)) == ("ACTIVE", 1)
 
 
+async def test_protection_ends_with_the_service(stage: Stage) -> None:
+    await stage.one(wanted(2))
+    await stage.settle()
+    await stage.start()
+    await stage.one(i.ProtectTasks("default", tuple(task.id for task in stage.tasks), 5))
+    await stage.one(i.UpdateService(*KEY, service={"desired_count": 0}))
+    await stage.settle()
+    assert len(stage.wanted) == 2
+    await stage.one(i.DeleteService(*KEY, force=True))
+    await stage.settle()
+    assert len(stage.wanted) == 0
+
+
 async def test_a_newer_deployment_gives_up_the_one_before(stage: Stage) -> None:
     await stage.one(wanted(1))
     await stage.settle()

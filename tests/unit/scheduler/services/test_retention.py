@@ -32,7 +32,8 @@ class Archive(Stage):
         records: list[PutRecord] = []
         for number in range(1, last + 1):
             records.append(PutRecord(_revision(number)))
-            records.append(PutRecord(_deployment(number, SUCCESSFUL if number in good else status, self.now, **more)))
+            ended = (SUCCESSFUL, {}) if number in good else (status, more)
+            records.append(PutRecord(_deployment(number, ended[0], self.now, **ended[1])))
         await self.run([], records)
         await self.change(revision=f"r{last}", deployment=f"d{last}")
 
@@ -85,7 +86,7 @@ async def test_old_ones_go_whatever_their_number() -> None:
 
 async def test_what_a_failure_would_lead_back_to_is_kept() -> None:
     archive = Archive(deployments_max=2)
-    await archive.fill(9, good=(2, 3), has_failed=True)
+    await archive.fill(9, good=(2, 3), has_failed=True, is_halted=True)
     await archive.clean()
     assert archive.kept() == ({2, 3, 8, 9}, {2, 3, 8, 9})
 

@@ -1,14 +1,20 @@
 """Which tasks are sent requests, where they are, and by which names they are found."""
 
+from types import SimpleNamespace
+from typing import Any
+
+import msgspec
 import pytest
+from shoal.v1 import traffic_pb2 as pb
+from shoal_scheduler.api.traffic.ingress import Parts, encoded_routes
 from shoal_scheduler.control.traffic import inputs as i
-from shoal_scheduler.control.traffic.routes import endpoints, routes
+from shoal_scheduler.control.traffic.routes import endpoints_of, routed_services, routes_of, targets_by_group
 from shoal_scheduler.engine import now_millis
 from shoal_scheduler.model.service import LoadBalancer, ServiceRegistry
 from shoal_scheduler.model.task import Binding, ContainerState, Task
 from shoal_scheduler.model.traffic import Forward, ListenerRule, TargetGroup, TargetHealth
 from shoal_scheduler.routing import Routing
-from shoal_scheduler.state.changes import Change
+from shoal_scheduler.state.changes import Change, PutInstance, PutTask
 from shoal_scheduler.state.records import PutRecord
 from shoal_scheduler.state.service_tables import SetTargetHealth
 
@@ -20,7 +26,7 @@ HOSTS = (
     instance("b", attributes={"shoal.address": "10.0.0.2"}),
 )
 REVISION = {
-    "load_balancers": (LoadBalancer("web", "app", 80), LoadBalancer("gone", "app", 80)),
+    "load_balancers": (LoadBalancer("web", "app", 80),),
     "registries": (ServiceRegistry("Shop", "app", 81),),
 }
 
@@ -45,17 +51,21 @@ async def stage() -> Stage:
 
 
 def places(stage: Stage) -> list[tuple[str, str, int]]:
-    return [(each.target_group, each.task.id, each.place.port) for each in routes(stage.tables, "default").targets]
+    return [
+        (each.target_group, each.task.id, each.place.port) for each in routes_of(stage.tables, stage.service).targets
+    ]
 
 
 async def test_a_target_is_where_its_host_is_at_the_port_it_was_given(stage: Stage) -> None:
     first, second = stage.tasks
-    assert places(stage) == [("web", first.id, 32768)]  # and nothing of a group that is not there
-    (target,) = routes(stage.tables, "default").targets
+    assert places(stage) == [("web", first.id, 32768)]
+    (target,) = routes_of(stage.tables, stage.service).targets
     assert target.place.host == stage.tables.instances[first.instance].attribute("shoal.address")
     await publish(stage, second, Binding(80, 32770))
     assert {task for _, task, _ in places(stage)} == {first.id, second.id}
-    assert routes(stage.tables, "other").targets == []
+    assert targets_by_group(stage.tables, stage.service) == {"web": 2}
+    assert routed_services(stage.tables, "default") == [stage.service]
+    assert routed_services(stage.tables, "other") == []
 
 
 async def test_a_task_that_is_to_stop_is_out_at_once(stage: Stage) -> None:
@@ -71,15 +81,15 @@ async def test_a_task_that_is_to_stop_is_out_at_once(stage: Stage) -> None:
 
 async def test_names_lead_to_ports_and_leave_out_who_is_ill(stage: Stage) -> None:
     first, second = stage.tasks
-    known = endpoints(stage.tables, "default")
+    known = endpoints_of(stage.tables, stage.service)
     assert set(known) == {"web.default.shoal.internal", "shop.default.shoal.internal"}
     ports = {each.task.id: each.place.port for each in known["shop.default.shoal.internal"]}
     assert ports == {first.id: 32769, second.id: 0}
     await stage.tell_target(first, "unhealthy")
-    named = routes(stage.tables, "default").names["web.default.shoal.internal"]
+    named = routes_of(stage.tables, stage.service).names["web.default.shoal.internal"]
     assert [each.task.id for each in named] == [second.id]
     await stage.tell_target(second, "unhealthy")
-    assert len(routes(stage.tables, "default").names["web.default.shoal.internal"]) == 2
+    assert len(routes_of(stage.tables, stage.service).names["web.default.shoal.internal"]) == 2
 
 
 async def test_what_the_ingress_says_is_kept_until_it_says_otherwise(stage: Stage) -> None:
@@ -116,11 +126,45 @@ def test_a_rule_says_what_keeps_it_from_being_served() -> None:
 
 
 async def test_only_what_may_change_routes_is_news(stage: Stage) -> None:
-    routing, rule = Routing(), ListenerRule(name="all", cluster="default", created_at=0, forwards=(Forward("web"),))
-    first, _ = stage.tasks
-    news: list[Change] = [PutRecord(rule), SetTargetHealth(first.key, "web", None)]
+    routing, first = Routing(), stage.tasks[0]
+    rule = ListenerRule(name="all", cluster="default", created_at=0, forwards=(Forward("web"),))
+    news: list[Change] = [PutRecord(rule), SetTargetHealth(first.key, "web", None), PutTask(first)]
     for number, change in enumerate(news, 1):
-        routing.on_commit([change])
+        routing.on_commit([change], stage.tables)
         assert await routing.wait_beyond(number - 1) == number
-    routing.on_commit([])
-    assert await routing.wait_beyond(1) == 2
+    assert (routing.touched_at("default"), routing.touched_at("default", "web")) == (1, 3)
+    routing.on_commit([], stage.tables)
+    assert await routing.wait_beyond(2) == 3
+    routing.on_commit([PutInstance(stage.tables.instances[first.instance])], stage.tables)
+    assert routing.touched_at("default", "another") == 4
+
+
+async def test_what_is_told_in_parts_is_the_whole(stage: Stage) -> None:
+    """However it came about, and whatever of it was told before."""
+    plane: Any = SimpleNamespace(tables=stage.tables, routing=Routing())
+    told: Parts = {}
+
+    async def check(*changes: Change) -> pb.WatchRoutesResponse:
+        await stage.run([], changes)
+        plane.routing.on_commit(changes, stage.tables)
+        whole = encoded_routes(plane, "default", told)
+        assert whole == encoded_routes(plane, "default", {})
+        return pb.WatchRoutesResponse.FromString(whole)
+
+    first, second = stage.tasks
+    assert len((await check()).targets) == 1
+    moved = msgspec.structs.replace(
+        second, containers=(ContainerState("app", "RUNNING", bindings=(Binding(80, 32770),)),)
+    )
+    assert sorted(each.port for each in (await check(PutTask(moved))).targets) == [32768, 32770]
+    other = TargetGroup(name="api", cluster="default", created_at=0)
+    assert [each.target_group_name for each in (await check(PutRecord(other))).target_groups] == ["api", "web"]
+    host = msgspec.structs.replace(
+        stage.tables.instances[first.instance], custom_attributes={"shoal.address": "10.9.9.9"}
+    )
+    assert "10.9.9.9" in {each.host for each in (await check(PutInstance(host))).targets}
+    ill = await check(SetTargetHealth(first.key, "web", TargetHealth("unhealthy")))
+    (named,) = [each for each in ill.names if each.name == "web.default.shoal.internal"]
+    assert [each.task_id for each in named.endpoints] == [second.id]
+    gone = await check(PutRecord(msgspec.structs.replace(stage.service, status="INACTIVE")))
+    assert not gone.targets and not gone.names
