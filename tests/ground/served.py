@@ -29,7 +29,7 @@ NAME = "web"
 COUNT = 6
 STEADY_SECONDS = 90.0
 # Long enough for what an nginx does in a millisecond, and for a proxy that hears of it a moment later.
-DELAY_SECONDS = 3
+DELAY_SECONDS = 2
 INTERVAL_SECONDS, UNHEALTHY_CHECKS = 2, 2
 # Until checks that are not answered have told of it: the first may have begun just before.
 UNHEALTHY_SECONDS = float((INTERVAL_SECONDS + 1) * (UNHEALTHY_CHECKS + 1))

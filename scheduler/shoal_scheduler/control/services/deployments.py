@@ -121,8 +121,8 @@ def _go_on(seen: ServiceView) -> Progress:
     noted = _noted(seen, count)
     if _is_reached(seen, count, _deadline(seen, noted, count)):
         return _bake(seen, noted)
-    if seen.now < _deadline(seen, noted, count):
-        return _waiting(seen, noted, count)
+    if seen.now < _deadline(seen, noted, count) or count.healthy >= _needed(seen):
+        return _waiting(seen, noted, count)  # where all are healthy, the others are stopped in this very look
     return _fail(seen, _stuck(seen, count), rolls_back=breaker.enable and breaker.rollback, is_halted=breaker.enable)
 
 
@@ -145,7 +145,7 @@ def _go_on_back(seen: ServiceView) -> Progress:
     if _is_reached(seen, count, _deadline(seen, noted, count)):
         event = _event(seen, f"rolled back to revision {seen.revision.id}.")
         return _over(replace(seen, deployment=noted), event, status=ROLLBACK_SUCCESSFUL)
-    if seen.now < _deadline(seen, noted, count):
+    if seen.now < _deadline(seen, noted, count) or count.healthy >= _needed(seen):
         return _waiting(seen, noted, count)
     return _rollback_failed(seen, _stuck(seen, count))
 
@@ -201,7 +201,8 @@ def _rolling_back(seen: ServiceView, reason: str) -> Progress | None:
 
 
 def _count(seen: ServiceView) -> _Count:
-    left = [task for task in seen.tasks if not seen.is_current(task)]
+    # A daemon on an instance that is drained goes last there: that may take as long as whatever else it has to do.
+    left = [task for task in seen.tasks if not seen.is_current(task) and task.instance not in seen.draining_others]
     staying = [task for task in left if task.desired_status == "RUNNING"]
     return _Count(
         healthy=sum(seen.is_current(task) and is_healthy(seen, task) for task in seen.tasks),
@@ -254,7 +255,8 @@ def _deadline(seen: ServiceView, noted: Deployment, count: _Count) -> int:
 
 def _waiting(seen: ServiceView, noted: Deployment, count: _Count) -> Progress:
     moments = (_deadline(seen, noted, count), seen.led_since + AFTER_ELECTION_MILLIS)
-    return Progress(deployment=_unless_same(seen, noted), due_at=min(at for at in moments if at > seen.now))
+    due_at = min((at for at in moments if at > seen.now), default=None)
+    return Progress(deployment=_unless_same(seen, noted), due_at=due_at)
 
 
 def _unless_same(seen: ServiceView, noted: Deployment) -> Deployment | None:

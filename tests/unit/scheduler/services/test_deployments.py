@@ -220,6 +220,19 @@ def test_the_count_is_kept_where_healthy_tasks_are_not_to_clear_it() -> None:
     assert gone.deployment is not None and gone.deployment.failed_tasks == 2
 
 
+def test_who_has_all_that_is_wanted_does_not_fail_for_what_is_yet_to_stop() -> None:
+    late = under_way(progressed_at=NOW - 30 * MINUTE, most_healthy=4, fewest_left=1)
+    gone = progress(seen([*tasks(4), *tasks(1, OLD, first=9)], late, breaker=BREAKER, earlier=[GOOD]))
+    assert gone.deployment is None
+
+
+def test_a_daemon_that_stays_where_an_instance_is_drained_is_not_waited_for() -> None:
+    stays = tasks(1, OLD, first=9, instance="x")
+    view = seen([*tasks(4), *stays])
+    gone = progress(replace(view, draining_others=frozenset("x"))).deployment
+    assert gone is not None and gone.status == SUCCESSFUL
+
+
 def test_one_fewer_of_the_old_ones_gives_it_more_time() -> None:
     late = under_way(progressed_at=NOW - 30 * MINUTE, most_healthy=4, fewest_left=2)
     gone = progress(seen([*tasks(4), *tasks(1, OLD, first=9)], late))
