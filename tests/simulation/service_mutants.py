@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 from shoal_scheduler.api import agent_convert
 from shoal_scheduler.control import host_loss, tasks
-from shoal_scheduler.control.autoscaling import decide, evaluate, target_tracking
+from shoal_scheduler.control.autoscaling import evaluate, target_tracking
 from shoal_scheduler.control.services import (
     circuit_breaker,
     daemon,
@@ -157,10 +157,6 @@ def scaled_in_during_a_deployment() -> Iterator[tuple[Any, str, Any]]:
     yield evaluate, "is_deploying", lambda _view, _service: False
 
 
-def cooldown_forgotten() -> Iterator[tuple[Any, str, Any]]:
-    yield decide, "_is_cooling", lambda _target, _now: False
-
-
 # With the faults under which each shows, beside services.
 BUGS: tuple[tuple[tuple[str, ...], Patches], ...] = (
     ((), minimum_ignored),
@@ -184,5 +180,4 @@ BUGS: tuple[tuple[tuple[str, ...], Patches], ...] = (
     (("reset", "agent crash"), agent_told_of_what_drains),
     ((), missing_data_scales_in),
     ((), scaled_in_during_a_deployment),
-    ((), cooldown_forgotten),
 )
