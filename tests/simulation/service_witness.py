@@ -85,8 +85,8 @@ class ServiceWitness:
         key = task.launch.service.revision, box.container
         digest, first = self._digests.setdefault(key, (box.digest, task.id))
         revision = self.revisions.get(key[0])
-        if revision is not None and not revision.is_resolved and self.recorded[first].is_stopped:
-            self._digests[key] = box.digest, task.id  # the first was lost before it could tell
+        if revision is not None and not revision.is_resolved and self.recorded[first].desired_status == "STOPPED":
+            self._digests[key] = box.digest, task.id  # the first was to stop before it could tell
             return None
         return checkers.one_digest_per_revision(*key, box.digest, digest)
 

@@ -2,7 +2,8 @@
 
 An image that is named by a tag may be another one in a minute. So one task of a revision starts first; when it says
 what it got, that is put into the revision, once, and all others are started with it. Until then there is one task at a
-time: where it fails, the next one tries.
+time: where it fails, the next one tries. Of one that is to stop no word is taken any more: another has been started in
+its place, and may have got another image.
 
 An image that is named by its digest needs none of that, nor does a container with `versionConsistency` disabled. One
 that exists only on an instance, and in no registry, has no digest: it stays as it is named.
@@ -41,7 +42,7 @@ def resolved(seen: ServiceView) -> ServiceRevision | None:
     asked = dict(_to_resolve(definition))
     if not asked:
         return msgspec.structs.replace(seen.revision, is_resolved=True)
-    for task in seen.tasks:
+    for task in seen.wanted:
         known = _told(task, asked) if _is_of(seen.revision, task) else None
         if known is not None:
             return msgspec.structs.replace(seen.revision, images=known, is_resolved=True)

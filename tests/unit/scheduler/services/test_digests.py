@@ -79,6 +79,11 @@ def test_only_a_task_of_the_revision_tells() -> None:
     assert resolved(unresolved(tasks(4, OLD))) is None
 
 
+def test_a_task_that_is_to_stop_tells_no_more() -> None:
+    """Another has been started in its place, by a tag that may mean another image now."""
+    assert resolved(unresolved([task(9, desired_status="STOPPED")])) is None
+
+
 def test_nothing_is_said_of_a_definition_that_is_not_there() -> None:
     view = unresolved([task(9)])
     other = msgspec.structs.replace(view.revision, definition="web:9")
