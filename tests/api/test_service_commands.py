@@ -251,12 +251,15 @@ async def test_it_goes_back_to_what_ran_before(shoal: Shoal, services: Services)
     await services.register()
     await services.update(taskDefinition="web")
     await services.until(lambda it: it["deployments"][0]["rolloutState"] == "COMPLETED")
+    code, _, err = await shoal("deploy", "web", "--force")
+    assert code == 0, err
     code, out, err = await shoal("service", "rollback", "web")
     assert code == 0, err
-    assert "web: back to web:1" in out
+    assert "web: back to web:1" in out, "what --force started anew is no other thing to go back to"
     code, out, _ = await shoal("service", "deployments", "web")
     rows = [line.split()[:3] for line in out.splitlines()[1:]]
-    assert [row[1:] for row in rows] == [["SUCCESSFUL", "web:1"], ["SUCCESSFUL", "web:2"], ["SUCCESSFUL", "web:1"]]
+    assert [row[1] for row in rows] == ["SUCCESSFUL"] * 4
+    assert [row[2] for row in rows] == ["web:1", "web:2", "web:2", "web:1"]
     code, out, err = await shoal("service", "rollback", "web", "--to", rows[1][0], "--no-wait")
     assert "back to web:2" in out, err
 
