@@ -213,9 +213,18 @@ async def test_a_deployment_that_is_not_over_in_time_goes_on(
     image = "registry.example.com/web:2"
     code, _, err = await shoal("deploy", "web", "--image", image, "--timeout", "1s")
     assert code == DEPLOYMENT_TIMED_OUT
-    assert "web: not over within 1 s; it goes on" in err
+    assert "web: not over within 1s; it goes on" in err
     assert "new web:2: 0 of 1 run" in err
     assert (await services.deployments())[0]["status"] in ("PENDING", "IN_PROGRESS")
+
+
+async def test_a_deployment_that_its_percents_hold_up_says_so(shoal: Shoal, services: Services) -> None:
+    await services.create(desiredCount=1, deploymentConfiguration={"minimumHealthyPercent": 100, "maximumPercent": 120})
+    await services.until(lambda it: it["runningCount"] == 1)
+    code, _, err = await shoal("deploy", "web", "--force", "--timeout", "2s")
+    assert code == DEPLOYMENT_TIMED_OUT
+    why = "was unable to stop or start tasks during a deployment because of the service deployment configuration"
+    assert err.count(why) == 2, "as it happens, and at the end"
 
 
 async def test_a_deployment_that_ends_otherwise_is_told_with_its_reason(
@@ -242,12 +251,15 @@ async def test_it_goes_back_to_what_ran_before(shoal: Shoal, services: Services)
     await services.register()
     await services.update(taskDefinition="web")
     await services.until(lambda it: it["deployments"][0]["rolloutState"] == "COMPLETED")
+    code, _, err = await shoal("deploy", "web", "--force")
+    assert code == 0, err
     code, out, err = await shoal("service", "rollback", "web")
     assert code == 0, err
-    assert "web: back to web:1" in out
+    assert "web: back to web:1" in out, "what --force started anew is no other thing to go back to"
     code, out, _ = await shoal("service", "deployments", "web")
     rows = [line.split()[:3] for line in out.splitlines()[1:]]
-    assert [row[1:] for row in rows] == [["SUCCESSFUL", "web:1"], ["SUCCESSFUL", "web:2"], ["SUCCESSFUL", "web:1"]]
+    assert [row[1] for row in rows] == ["SUCCESSFUL"] * 4
+    assert [row[2] for row in rows] == ["web:1", "web:2", "web:2", "web:1"]
     code, out, err = await shoal("service", "rollback", "web", "--to", rows[1][0], "--no-wait")
     assert "back to web:2" in out, err
 

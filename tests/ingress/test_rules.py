@@ -163,6 +163,21 @@ def test_the_last_error_of_a_log_is_what_is_told(short_folder: Path) -> None:
     assert complaint(folders, 80) == "new"
 
 
+@pytest.mark.parametrize(
+    ("reason", "words"),
+    [
+        ("address already in use", "another program listens at port 80"),
+        ("permission denied", "this user may not listen at port 80"),
+    ],
+)
+def test_a_port_that_cannot_be_had_is_told_of_in_words(short_folder: Path, reason: str, words: str) -> None:
+    folders = Folders(short_folder)
+    folders.log(80).parent.mkdir()
+    chain = "building listener: error opening listener: listen tcp :80: bind: " + reason
+    folders.log(80).write_text(json.dumps({"level": "error", "error": f"command traefik error: {chain}"}))
+    assert complaint(folders, 80) == words
+
+
 def test_requests_are_summed_over_codes_and_methods() -> None:
     text = """
 # TYPE traefik_service_requests_total counter

@@ -2,14 +2,17 @@
 
 import json
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from shoal_agent.configuration import load
 
+from tests.conftest import demand
 from tests.ground.engine import Engine
 from tests.ground.home import ROOT, Home
+from tests.ground.network import free_port
 from tests.ground.waiting import block_until
 
 README = (ROOT / "README.md").read_text()
@@ -56,7 +59,7 @@ def test_the_first_minutes(home: Home) -> None:
 def test_operating(home: Home, engine: Engine) -> None:
     home.types("shoal up")
     instance = json.loads(home.types("shoal up -o json"))["instanceId"]
-    for line in SHELL_BLOCKS[3]:
+    for line in SHELL_BLOCKS[4]:
         # Where the README says what an administrator would: here the same of our own.
         home.types(
             line.replace("/var/lib/shoal", str(home.folder / ".local/state/shoal"))
@@ -64,6 +67,23 @@ def test_operating(home: Home, engine: Engine) -> None:
             .replace("unix:///run/docker.sock", engine.host)
             .replace("INSTANCE", instance)
         )
+
+
+def test_services(home: Home) -> None:
+    demand("" if shutil.which("busybox") else "the image has no web server: busybox is not installed")
+    home.types("deploy/hello-image && shoal up")
+    port = str(free_port())
+    typed = [(line, home.types(line.replace("8080", port))) for line in SHELL_BLOCKS[3]]
+    asked = [text for line, text in typed if line.startswith("curl")]
+    assert [text.split(" on ")[0] for text in asked] == ["web 1", "web 2"]
+    said = dict(typed)
+    everything = "".join(said.values())
+    assert "ROLLBACK_SUCCESSFUL after" in everything
+    assert "CannotStartContainerError" in everything
+    assert said["shoal service rollback web"].startswith("web: back to web:1\n")
+    assert "5 of 5 run" in said["shoal service describe web"]
+    assert "No services." in home.types("shoal service ls")
+    assert "No rules" in home.types("shoal rule ls")
 
 
 def test_three_hosts(three_hosts: Home) -> None:
@@ -87,7 +107,7 @@ def running_on(home: Home) -> dict[str, int]:
 
 
 def test_no_block_of_commands_is_left_out() -> None:
-    assert len(SHELL_BLOCKS) == 4  # that of jobs: see test_batch_example
+    assert len(SHELL_BLOCKS) == 5  # that of jobs: see test_batch_example
     assert len(blocks("python")) == 1
 
 

@@ -3,7 +3,6 @@
 Nothing but click may be imported here at the top: `shoal --help` pays for every import.
 """
 
-import difflib
 import importlib
 import os
 import sys
@@ -128,26 +127,10 @@ class LazyGroup(click.Group):
                 return command
         return None
 
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        try:
-            return super().resolve_command(ctx, args)
-        except click.UsageError as error:
-            near = nearest(args[0], self.list_commands(ctx))
-            if near:
-                raise click.UsageError(f"No such command {args[0]!r}. Did you mean {near!r}?", ctx) from error
-            raise
-
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         for section, commands in SECTIONS.items():
             with formatter.section(section):
                 formatter.write_dl([(name, text) for name, (_, text) in commands.items()], col_max=20)
-
-
-def nearest(word: str, words: Sequence[str]) -> str | None:
-    found = difflib.get_close_matches(word, words, n=1, cutoff=0.6)
-    return found[0] if found else None
 
 
 @click.group(cls=LazyGroup, epilog=EPILOG, context_settings=CONTEXT_SETTINGS)

@@ -29,7 +29,8 @@ async def attend(session: Session, name: str, deployment: str, timeout_seconds: 
             ended = await _until_over(session, name, deployment, shown)
     except TimeoutError:
         shown.end()
-        click.echo(f"{name}: not over within {timeout_seconds:g} s; it goes on.", err=True)
+        click.echo(f"{name}: not over within {text.span(timeout_seconds)}; it goes on.", err=True)
+        shown.say_last_event()
         await _say_why(session, deployment)
         _say_how(f"shoal service wait {name}, or shoal service rollback {name}")
         return DEPLOYMENT_TIMED_OUT
@@ -49,7 +50,7 @@ async def attend(session: Session, name: str, deployment: str, timeout_seconds: 
 async def _until_over(session: Session, name: str, deployment: str, shown: "_Shown") -> pb.ServiceDeployment:
     async def look() -> pb.ServiceDeployment:
         found = await service_find.deployment(session, deployment)
-        shown.look(await service_find.service(session, name))
+        shown.look(await service_find.service(session, name), found.created_at)
         return found
 
     while True:
@@ -91,21 +92,29 @@ class _Shown:
         self._session = session
         self._name = name
         self._line = ""
-        self._events: set[str] | None = None
+        self._known: set[str] = set()
+        self._last_event = ""
 
-    def look(self, service: pb.Service) -> None:
+    def look(self, service: pb.Service, began_millis: int) -> None:
+        """What the service says of the deployment may come with its very beginning, as that it cannot go on."""
+        new = [each for each in service.events if each.id not in self._known and each.created_at >= began_millis]
+        self._known = {each.id for each in service.events}
+        if new:
+            self._last_event = new[0].message
         line = f"{self._name}: {service_words.stands(service)}"
         if sys.stderr.isatty():
             self._session.progress.say(line)
             return
+        for event in reversed(new):
+            _say(event.message, event.created_at)
         if line != self._line:
             self._line = line
             _say(line, int(time.time() * 1000))
-        known = {each.id for each in service.events}
-        for event in reversed(service.events) if self._events is not None else ():
-            if event.id not in (self._events or ()):
-                _say(event.message, event.created_at)
-        self._events = known
+
+    def say_last_event(self) -> None:
+        """Which tells what a deployment waits for, and is not shown on a terminal otherwise."""
+        if self._last_event:
+            click.echo(f"  {text.printable(self._last_event)}", err=True)
 
     def end(self) -> None:
         self._session.progress.end()

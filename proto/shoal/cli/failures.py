@@ -1,11 +1,14 @@
 """How a failure is shown, in one block on stderr, and which exit code it gives."""
 
+import re
 import sys
 from collections.abc import Callable, Iterable
 
 import click
 
 from shoal import errors
+from shoal.cli.method_commands import in_commands
+from shoal.cli.nearest_command import nearest_command
 from shoal.cli.text import printable
 
 OK, FAILED, USAGE, NOT_FOUND, UNREACHABLE, TIMED_OUT, INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
@@ -38,7 +41,7 @@ def present(error: BaseException) -> int:
             click.echo("Interrupted.", err=True)
             return INTERRUPTED
         case click.UsageError():
-            error.show()
+            _suggested(error).show()
             return USAGE
         case click.ClickException():
             _block(error.format_message())
@@ -49,7 +52,8 @@ def present(error: BaseException) -> int:
         case errors.ShoalError():
             lines = [f"{_path(each.field)}{each.message}" for each in error.problems]
             # A single problem is often the headline itself.
-            _block(_headline(error), [line for line in lines if line not in error.message], error.hint)
+            more = [in_commands(line) for line in lines if line not in error.message]
+            _block(in_commands(_headline(error)), more, error.hint)
             return exit_code(error)
         case BrokenPipeError():
             return FAILED
@@ -78,6 +82,15 @@ def exit_code(error: errors.ShoalError) -> int:
 
 def warn(message: str) -> None:
     click.echo(f"{click.style('Warning:', fg='yellow', bold=True)} {printable(message)}", err=True)
+
+
+def _suggested(error: click.UsageError) -> click.UsageError:
+    """With the command that was meant, where what was typed is none and click itself suggests none."""
+    typed = re.fullmatch(r"No such command '(.+)'\.", error.format_message())
+    if typed is None or error.ctx is None or not isinstance(error.ctx.command, click.Group):
+        return error
+    meant = nearest_command(typed[1], error.ctx.command.list_commands(error.ctx))
+    return click.UsageError(f"{error.message} Did you mean {meant!r}?", error.ctx) if meant else error
 
 
 def _headline(error: errors.ShoalError) -> str:

@@ -141,5 +141,6 @@ def remove(names: tuple[str, ...]) -> None:
     async def work(session: Session) -> None:
         for name in names:
             await session.client.traffic.DeleteRule(pb.DeleteRuleRequest(rule_arn=name, cluster=session.cluster))
+            click.echo(arn.short(name))
 
     call(work)

@@ -23,7 +23,8 @@ from shoal.v1 import service_pb2 as pb
 def create(name: str | None, file: Path | None, daemon: bool, waits: bool, timeout: float, **options: Any) -> int:
     """Create a service; one that is there just so is fine.
 
-    Unless --no-circuit-breaker is given, or a file, deployments whose tasks fail are rolled back.
+    Without --count it is one task. Unless --no-circuit-breaker is given, or a file, deployments whose tasks fail are
+    rolled back.
 
     \b
     shoal service create web --task-definition web --count 3

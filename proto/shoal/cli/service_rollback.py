@@ -9,6 +9,8 @@ from shoal.cli.options import connected, duration
 from shoal.cli.session import Session, call
 from shoal.v1 import service_pb2 as pb
 
+DESCRIBED_MAX = 100  # revisions of one DescribeServiceRevisions
+
 
 @click.command()
 @click.argument("name", metavar="SERVICE")
@@ -20,7 +22,7 @@ def rollback(name: str, target: str | None, waits: bool, timeout: float) -> int:
     """Go back to what a service ran before.
 
     A deployment under way is rolled back. Otherwise a new one leads to the revision of the last deployment that
-    succeeded with another one, or of --to; that revision's images are the very same, whatever their tags mean now.
+    succeeded with something else, or of --to; that revision's images are the very same, whatever their tags mean now.
     """
 
     async def work(session: Session) -> int:
@@ -67,6 +69,27 @@ async def _chosen(session: Session, service: pb.Service, target: str | None) -> 
         return wanted[0].target_service_revision_arn
     current = service_find.primary(service).service_revision_arn
     succeeded = [each for each in known if each.status == "SUCCESSFUL" and each.target_service_revision_arn != current]
-    if not succeeded:
+    others = await _others(session, current, [each.target_service_revision_arn for each in succeeded])
+    if not others:
         raise Failed(f"{service.service_name} ran nothing else before that succeeded.", hint)
-    return succeeded[0].target_service_revision_arn
+    return others[0]
+
+
+async def _others(session: Session, current: str, names: list[str]) -> list[str]:
+    """Those of `names`, in their order, that say something else than the current revision.
+
+    `shoal deploy --force` makes one that says the same, by the same digests where no tag was moved.
+    """
+    asked = list(dict.fromkeys([current, *names]))[:DESCRIBED_MAX]
+    request = pb.DescribeServiceRevisionsRequest(service_revision_arns=asked)
+    answer = await session.client.services.DescribeServiceRevisions(request)
+    said = {each.service_revision_arn: _content(each) for each in answer.service_revisions}
+    return [name for name in names if name in said and said[name] != said.get(current)]
+
+
+def _content(revision: pb.ServiceRevision) -> pb.ServiceRevision:
+    content = pb.ServiceRevision()
+    content.CopyFrom(revision)
+    content.ClearField("service_revision_arn")
+    content.ClearField("created_at")
+    return content

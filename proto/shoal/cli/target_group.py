@@ -207,5 +207,6 @@ def remove(names: tuple[str, ...]) -> None:
         for name in names:
             request = pb.DeleteTargetGroupRequest(target_group_arn=name, cluster=session.cluster)
             await session.client.traffic.DeleteTargetGroup(request)
+            click.echo(arn.short(name))
 
     call(work)

@@ -89,8 +89,17 @@ def complaint(folders: Folders, port: int) -> str:
         except ValueError:
             continue
         if isinstance(entry, dict) and entry.get("level") in ("error", "fatal"):
-            return str(entry.get("error") or entry.get("message") or "")
+            return _in_words(str(entry.get("error") or entry.get("message") or ""), port)
     return ""
+
+
+def _in_words(error: str, port: int) -> str:
+    """Traefik tells of a socket as a chain of all that its listener was made for."""
+    if error.endswith("address already in use"):
+        return f"another program listens at port {port}"
+    if error.endswith("permission denied") and " listen " in error:
+        return f"this user may not listen at port {port}"
+    return error
 
 
 def _last_lines(path: Path) -> Iterator[str]:

@@ -43,6 +43,16 @@ def test_a_mistyped_command_suggests_the_nearest(shoal: Shoal) -> None:
     assert shoal("xyzzy").code == 2
 
 
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [("service lst", "ls"), ("service rm", "delete"), ("target-group rm", "delete"), ("queue delete", "rm")],
+)
+def test_so_do_groups_also_of_words_that_others_use(shoal: Shoal, typed: str, meant: str) -> None:
+    result = shoal(*typed.split())
+    assert result.code == 2
+    assert result.err.count(f"Did you mean {meant!r}?") == 1
+
+
 def test_without_a_context_it_says_how_to_get_one(shoal: Shoal) -> None:
     result = shoal("ps")
     assert result.code == 4
