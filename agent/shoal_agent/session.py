@@ -105,7 +105,7 @@ class Session:
         self._images = images
         clock = around.lease.clock
         self._interruption = interruption or HostInterruption(around.owner.instance, worker.interrupt, clock)
-        self._interruption.on_notice = around.reporter.changed.set
+        self._interruption.on_notice = self._notice_found
         self._said_notice = False
         self._prepulls = Prepulls(around, images.records) if images is not None else None
         self._protection = protection or TaskProtection()
@@ -300,6 +300,11 @@ class Session:
             if self._unanswered_since is None:
                 self._unanswered_since = time.monotonic()
             await self._write(call, convert.reports(batch.sequence, batch.reports))
+
+    def _notice_found(self) -> None:
+        """Also one that comes after another: it is told, too, or nobody could say that it is not true any more."""
+        self._said_notice = False
+        self._around.reporter.changed.set()
 
     async def _tell_notice(self, call: "_Call") -> None:
         """Before what has ended for it: whoever replaces that should know that it cannot be here."""

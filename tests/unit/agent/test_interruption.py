@@ -193,6 +193,26 @@ async def test_the_scheduler_is_told_before_what_ends_for_it(
     assert "STOPPED" not in [status for _, _, status in scheduler.sessions[0].history[:reports_before]]
 
 
+async def test_a_second_notice_is_told_as_well_and_both_are_taken_back(
+    connect: Connect, scheduler: FakeScheduler, rig: Rig
+) -> None:
+    """Else the agent would wait for ever that the scheduler hears of it, and end whatever that has it run."""
+    host = interruption(rig)
+    host.found(Notice("first", 60.0))
+    await connect(interruption=host)
+    await scheduler.until(lambda: scheduler.sessions)
+    await scheduler.say_of_interruption(remaining_millis=50_000, reason="recorded", stop_code="SpotInterruption")
+    await rig.until(lambda: host.untold is None)
+    host.found(Notice("second", 60.0))
+    await scheduler.until(lambda: scheduler.sessions[0].notices)
+    ((notice, _),) = scheduler.sessions[0].notices
+    assert notice.reason == "second"
+    await scheduler.say_of_interruption(remaining_millis=50_000, reason="recorded", stop_code="SpotInterruption")
+    await scheduler.say_of_interruption()
+    await run(scheduler, "t1")
+    await scheduler.report("t1", "RUNNING")
+
+
 async def test_a_notice_goes_with_the_hello_until_it_is_acknowledged(
     connect: Connect, scheduler: FakeScheduler, rig: Rig
 ) -> None:

@@ -31,6 +31,10 @@ _OF_THE_INSTANCE = (HOST_LOST, "InfrastructureHealth")
 # How the reason of a task begins that the service stopped for its health: see control.services.health.
 FAILED_HEALTH_CHECKS = "Task failed "
 
+# What ended with its instance before it ran says nothing of itself either, and still is not tried again at once: where
+# an instance takes tasks and ends them, tries without end would come one after another.
+PAUSE_MILLIS = 1_000
+
 # Between two tries to start tasks: none after the first that failed, then this, doubled each time, to ECS's most.
 RETRY_SECONDS_MIN, RETRY_SECONDS_MAX = 5, 15 * 60
 
@@ -90,7 +94,7 @@ def _counted(deployment: Deployment, turn: Turn, now: int) -> Deployment:
     if not turn.task.is_stopped:
         return msgspec.structs.replace(deployment, start_failures=0, retry_at=0)
     if not has_failed(turn.task):
-        return deployment
+        return _paused(deployment, turn.task, now)
     deployment = _throttled(deployment, turn.task, now)
     if deployment.is_over:
         return deployment
@@ -115,6 +119,13 @@ def retry_millis(failures: int) -> int:
     if failures < 2:
         return 0
     return min(RETRY_SECONDS_MIN << min(failures - 2, 16), RETRY_SECONDS_MAX) * 1000
+
+
+def _paused(deployment: Deployment, task: Task, now: int) -> Deployment:
+    is_by_instance = task.stop_code in _OF_THE_INSTANCE or is_interrupted(task.stop_code)
+    if has_run(task) or not is_by_instance:
+        return deployment
+    return msgspec.structs.replace(deployment, retry_at=max(deployment.retry_at, now + PAUSE_MILLIS))
 
 
 def _throttled(deployment: Deployment, task: Task, now: int) -> Deployment:
