@@ -184,6 +184,9 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     start_failures: int = 0
     retry_at: int = 0
 
+    # A task ended with its instance before it was RUNNING: the next one is not before this.
+    paused_until: int = 0
+
     # How far it got, since it began or its rollback did: the most tasks that were healthy, the fewest that were left of
     # other revisions (-1: not counted yet), and when either last changed.
     most_healthy: int = 0

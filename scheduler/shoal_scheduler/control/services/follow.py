@@ -92,7 +92,7 @@ def _deployment(view: Overlay, task: Task) -> Deployment | None:
 
 def _counted(deployment: Deployment, turn: Turn, now: int) -> Deployment:
     if not turn.task.is_stopped:
-        return msgspec.structs.replace(deployment, start_failures=0, retry_at=0)
+        return msgspec.structs.replace(deployment, start_failures=0, retry_at=0, paused_until=0)
     if not has_failed(turn.task):
         return _paused(deployment, turn.task, now)
     deployment = _throttled(deployment, turn.task, now)
@@ -125,7 +125,7 @@ def _paused(deployment: Deployment, task: Task, now: int) -> Deployment:
     is_by_instance = task.stop_code in _OF_THE_INSTANCE or is_interrupted(task.stop_code)
     if has_run(task) or not is_by_instance:
         return deployment
-    return msgspec.structs.replace(deployment, retry_at=max(deployment.retry_at, now + PAUSE_MILLIS))
+    return msgspec.structs.replace(deployment, paused_until=now + PAUSE_MILLIS)
 
 
 def _throttled(deployment: Deployment, task: Task, now: int) -> Deployment:

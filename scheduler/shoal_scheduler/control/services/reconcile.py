@@ -57,7 +57,7 @@ def look(view: Overlay, key: ServiceKey, context: Context, keys_max: int) -> Non
 
 
 def _plan(seen: ServiceView) -> Plan:
-    retry_at = seen.deployment.retry_at
+    retry_at = max(seen.deployment.retry_at, seen.deployment.paused_until)
     is_throttled = retry_at > seen.now
     most = 0 if is_throttled else digests.most_to_start(seen)
     rule = daemon.plan if seen.service.is_daemon else rolling.plan

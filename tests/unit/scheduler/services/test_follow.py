@@ -59,7 +59,7 @@ async def test_what_goes_with_its_instance_counts_for_nothing(code: str) -> None
     (task, *_) = stage.tasks
     await tell(stage, task, "STOPPED", stop_code=code, stopped_reason="it went")
     assert counts(stage.tables) == (0, 0)
-    assert stage.deployment.retry_at == stage.now + PAUSE_MILLIS, "an instance may take tasks and end them all"
+    assert stage.deployment.paused_until == stage.now + PAUSE_MILLIS, "an instance may take tasks and end them all"
 
 
 async def test_what_ran_and_went_with_its_instance_is_replaced_at_once() -> None:
@@ -67,7 +67,7 @@ async def test_what_ran_and_went_with_its_instance_is_replaced_at_once() -> None
     (task, *_) = stage.tasks
     await tell(stage, task, "RUNNING", started_at=stage.now)
     await tell(stage, task, "STOPPED", stop_code="HostLost", stopped_reason="it went")
-    assert stage.deployment.retry_at == 0
+    assert stage.deployment.paused_until == 0
 
 
 async def test_what_somebody_stopped_counts_for_nothing() -> None:
