@@ -8,6 +8,7 @@ either.
 import asyncio
 import heapq
 import itertools
+import socket
 import sys
 from collections.abc import Callable, Coroutine
 from contextvars import Context, ContextVar, copy_context
@@ -119,6 +120,10 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
         self.call_later(0.0005, work)
         return done
+
+    async def getaddrinfo(self, host: Any, port: Any, **_: Any) -> Any:
+        """This machine's name servers know nothing of the hosts here, and would be asked in real time."""
+        raise socket.gaierror(socket.EAI_NONAME, f"no address of {host}:{port}")
 
     def hold(self, process: Process) -> None:
         process.held = True
