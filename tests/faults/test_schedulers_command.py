@@ -51,7 +51,14 @@ async def test_shows_who_leads_and_hands_over(
     await until({first: "LEADER", other: "STANDBY"})
     code, out, _ = await shoal("schedulers")
     assert code == 0 and out.splitlines()[0].split() == ["SCHEDULER", "ENDPOINT", "ROLE", "SINCE", "BEHIND", "VERSION"]
-    assert any("STANDBY" in line and "0 commits" in line for line in out.splitlines())
+
+    async def told() -> list[str]:
+        return (await shoal("schedulers"))[1].splitlines()
+
+    def has_caught_up(lines: list[str]) -> bool:
+        return any("STANDBY" in line and "0 commits" in line for line in lines)
+
+    await wait_until(told, has_caught_up, 20.0, "the standby has what the leader has")
     code, out, err = await shoal("schedulers", "hand-over")
     assert code == 0 and "leads, after" in out, err
     await until({first: "STANDBY", other: "LEADER"})

@@ -169,6 +169,9 @@ class Witness:
         assert scheduler.plane is not None
         tables = scheduler.plane.tables
         self.trace.say(scheduler.name, f"leads, epoch {scheduler.plane.epoch}, revision {tables.revision}")
+        for held in self.held.values():  # of what was dropped meanwhile, nobody was told
+            for key in [key for key, task in held.items() if task.launch.id not in tables.launches]:
+                del held[key]
         for task in tables.tasks():
             self._saw(scheduler, tables, task)
         for entry in tables.launches.values():
