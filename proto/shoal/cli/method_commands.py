@@ -28,10 +28,7 @@ COMMANDS = {
     "UpdateJobQueue": "queue update",
     "UpdateService": "service update",
 }
-# There is no command for these: what a rule or a target group is to be is changed by a client of the API only.
-API_ONLY = frozenset({"ModifyRule", "ModifyTargetGroup"})
-
-_ADVICE = re.compile(r"\bwith ([A-Z][A-Za-z]+)\b")
+ADVICE = re.compile(r"\bwith ([A-Z][A-Za-z]+)\b")
 
 
 def in_commands(advice: str) -> str:
@@ -41,11 +38,7 @@ def in_commands(advice: str) -> str:
     >>> in_commands("Take another name, with ModifyRule or without.")
     'Take another name, with ModifyRule or without.'
     """
-    return _ADVICE.sub(_command, advice)
-
-
-def methods_named(advice: str) -> list[str]:
-    return _ADVICE.findall(advice)
+    return ADVICE.sub(_command, advice)
 
 
 def _command(found: re.Match[str]) -> str:
